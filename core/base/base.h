@@ -1,0 +1,66 @@
+/* What every room stands on: assertions, memory, errors, log lines. Knows nothing above it. */
+#ifndef HKB_BASE_BASE_H
+#define HKB_BASE_BASE_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <hakuban/alloc.h>
+#include <hakuban/bytes.h>
+#include <hakuban/log.h>
+#include <hakuban/status.h>
+
+#if defined(__GNUC__)
+#define HKB_LIKELY(condition) __builtin_expect(!!(condition), 1)
+#define HKB_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+#else
+#define HKB_LIKELY(condition) (condition)
+#define HKB_UNLIKELY(condition) (condition)
+#endif
+
+/* For bugs of ours only, kept in release builds. Bytes from a peer or a plugin never trip it. */
+_Noreturn void hkb_assert_failed(const char *text, const char *file, int line);
+#define HKB_ASSERT(condition)                                                                      \
+    (HKB_LIKELY(condition) ? (void)0 : hkb_assert_failed(#condition, __FILE__, __LINE__))
+
+#define HKB_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define HKB_CONTAINER(pointer, type, member)                                                       \
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
+static inline size_t hkb_min(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+static inline size_t hkb_max(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Zeroed memory, or NULL. */
+void *hkb_alloc(const hakuban_alloc *alloc, size_t bytes);
+/* The same without zeroing, for what is filled at once. */
+void *hkb_alloc_unset(const hakuban_alloc *alloc, size_t bytes);
+/* memory may be NULL. */
+void hkb_free(const hakuban_alloc *alloc, void *memory, size_t bytes);
+/* Grows *items (of item_bytes each) so that needed fit, at least doubling; new memory is not zeroed. ERR_NO_MEMORY leaves all as
+ * it was. */
+hakuban_status hkb_grow(const hakuban_alloc *alloc, void *items_pointer, size_t item_bytes,
+                        size_t *capacity, size_t needed);
+
+/* Fills in reterr (which may be NULL) with status, text and no place; returns status. hakuban_error_set() is the public twin. */
+hakuban_status hkb_error_at(hakuban_error *reterr, hakuban_status status, size_t offset,
+                            unsigned line, unsigned column, const char *format, ...)
+    HAKUBAN_PRINTF(6, 7);
+hakuban_status hkb_error_set_v(hakuban_error *reterr, hakuban_status status, const char *format,
+                               va_list arguments) HAKUBAN_PRINTF(3, 0);
+
+/* A line of log, formatted only if log's level is on; at most 512 bytes. */
+void hkb_log(const hakuban_log *log, hakuban_log_level level, const char *room, const char *format,
+             ...) HAKUBAN_PRINTF(4, 5);
+/* Copies at most out_bytes - 1 of text with everything outside printable ASCII, and backslashes, as \xNN; terminated. */
+const char *hkb_escape(char *out, size_t out_bytes, const void *text, size_t bytes);
+
+#endif

@@ -1,0 +1,35 @@
+# What comes from outside, each as an interface target, found with pkg-config.
+
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+
+add_library(hakuban_externals INTERFACE)
+target_link_libraries(hakuban_externals INTERFACE Threads::Threads)
+
+function(hakuban_dependency target module package reason)
+    pkg_check_modules(${target} QUIET IMPORTED_TARGET ${module})
+    if(NOT ${target}_FOUND)
+        message(FATAL_ERROR "${reason} needs ${module}, which pkg-config does not find. "
+            "On Debian or Ubuntu: apt-get install ${package}")
+    endif()
+    message(STATUS "${module} ${${target}_VERSION}")
+    add_library(${target} INTERFACE)
+    target_link_libraries(${target} INTERFACE PkgConfig::${target})
+endfunction()
+
+hakuban_dependency(hakuban_uv libuv libuv1-dev "The runtime")
+target_link_libraries(hakuban_externals INTERFACE hakuban_uv)
+
+# Headers only: the hash is compiled into core/wire.
+hakuban_dependency(hakuban_xxhash_all libxxhash libxxhash-dev "The check value of states")
+add_library(hakuban_xxhash INTERFACE)
+target_include_directories(hakuban_xxhash SYSTEM INTERFACE ${hakuban_xxhash_all_INCLUDE_DIRS})
+
+if(HAKUBAN_COMPRESSOR_ZSTD)
+    hakuban_dependency(hakuban_zstd libzstd libzstd-dev "HAKUBAN_COMPRESSOR_ZSTD=ON")
+    target_link_libraries(hakuban_externals INTERFACE hakuban_zstd)
+endif()
+
+if(HAKUBAN_BUILD_TESTS)
+    hakuban_dependency(hakuban_check check check "HAKUBAN_BUILD_TESTS=ON")
+endif()

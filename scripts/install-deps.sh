@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Installs what building and testing need and is not there, on Debian and Ubuntu, as root or through sudo.
+# With --full also what only the long run of scripts/test.sh needs. Does nothing, quickly, when nothing is missing.
+set -euo pipefail
+
+full=0
+[ "${1:-}" = --full ] && full=1
+
+packages=()
+command_from() { command -v "$1" >/dev/null || packages+=("$2"); }
+module_from() { pkg-config --exists "$1" 2>/dev/null || packages+=("$2"); }
+
+command_from cmake cmake
+command_from ninja ninja-build
+command_from gcc gcc
+command_from pkg-config pkg-config
+command_from python3 python3
+[ -e /usr/include/stdio.h ] || packages+=(libc6-dev)
+module_from libuv libuv1-dev
+module_from libzstd libzstd-dev
+module_from libxxhash libxxhash-dev
+module_from check check
+module_from jansson libjansson-dev
+if [ $full = 1 ]; then
+    command_from g++ g++
+    command_from clang clang
+fi
+
+install() {
+    local sudo=()
+    if [ "$(id -u)" != 0 ]; then
+        command -v sudo >/dev/null || {
+            echo "missing: $* - install them, or run this as root" >&2
+            exit 1
+        }
+        sudo=(sudo)
+    fi
+    command -v apt-get >/dev/null || {
+        echo "missing (by their Debian names): $*" >&2
+        exit 1
+    }
+    echo "installing: $*"
+    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+        "$@" >/dev/null
+}
+update() {
+    [ -n "${updated:-}" ] && return
+    updated=1
+    if [ "$(id -u)" = 0 ]; then apt-get update -q >/dev/null; else sudo apt-get update -q >/dev/null; fi
+}
+
+if [ ${#packages[@]} -gt 0 ]; then
+    command -v apt-get >/dev/null && update
+    install "${packages[@]}"
+fi
+
+# libFuzzer and clang's sanitizers are a package of their own in some releases and part of another one in others.
+if [ $full = 1 ]; then
+    runtime=$(clang -print-file-name="libclang_rt.fuzzer-$(uname -m).a")
+    if [ ! -e "$runtime" ] && [ ! -e "$(clang -print-runtime-dir)/libclang_rt.fuzzer-$(uname -m).a" ]; then
+        major=$(clang -dumpversion | cut -d. -f1)
+        command -v apt-get >/dev/null && update
+        for package in "libclang-rt-$major-dev" "libclang-common-$major-dev"; do
+            if apt-cache show "$package" >/dev/null 2>&1; then
+                install "$package"
+                break
+            fi
+        done
+    fi
+fi

@@ -1,0 +1,284 @@
+#!/usr/bin/env python3
+"""Checks the rules that a machine can check: who includes whom, banned calls, documented headers, leftovers.
+
+tidy.py <source folder>: prints one line per finding; exit code 1 if there are any.
+tidy.py --self-test: breaks each rule once in a small tree and wants each to be noticed.
+"""
+
+import pathlib
+import re
+import sys
+import tempfile
+
+ROOMS = ["base", "json", "model", "plugin", "wire", "link", "exchange"]
+C_FOLDERS = ["include", "core", "runtime", "transports", "codecs", "tools", "examples", "bench", "tests"]
+# What core/ may take from the C library: nothing that waits, asks the system or keeps state of its own.
+CORE_SYSTEM = {"float.h", "inttypes.h", "limits.h", "math.h", "stdarg.h", "stdatomic.h", "stdbool.h",
+               "stddef.h", "stdint.h", "stdio.h", "stdlib.h", "string.h"}
+# The one file of core/ that may include this header.
+CORE_EXCEPTIONS = {"xxhash.h": "core/wire/hash.c"}
+HOST_LIBRARIES = {"uv.h"}
+BANNED_EVERYWHERE = "strcpy strcat sprintf vsprintf gets strtok atoi atol atoll"
+BANNED_IN_CORE = ("printf fprintf vprintf vfprintf puts fputs putchar perror fopen getenv setenv rand srand random "
+                  "time clock clock_gettime gettimeofday localtime gmtime strftime sleep usleep nanosleep "
+                  "socket connect accept bind listen poll select fork exit system strdup strndup asprintf "
+                  "setlocale strerror")
+MEMORY = "malloc calloc realloc free aligned_alloc"
+LEFTOVERS = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X"]) + r")\b")
+TEXT_SUFFIXES = {".c", ".h", ".in", ".py", ".sh", ".cmake", ".txt", ".md", ".json"}
+
+
+def strip(text, keep):
+    """Blanks comments (keep="code") or everything but comments (keep="comments"); offsets stay as they are."""
+    out = []
+    pattern = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.S)
+    at = 0
+    for match in pattern.finditer(text):
+        token, between = match.group(), text[at:match.start()]
+        comment = token.startswith("/")
+        blank = re.sub(r"[^\n]", " ", token)
+        if keep == "code":
+            out += [between, blank if comment else token[0] + blank[2:] + token[0]]
+        else:
+            out += [re.sub(r"[^\n]", " ", between), token if comment else blank]
+        at = match.end()
+    rest = text[at:]
+    out.append(rest if keep == "code" else re.sub(r"[^\n]", " ", rest))
+    return "".join(out)
+
+
+def line_of(text, offset):
+    return text.count("\n", 0, offset) + 1
+
+
+class Tidy:
+    def __init__(self, root):
+        self.root = pathlib.Path(root)
+        self.findings = []
+        status = self.root / "include/hakuban/status.h"
+        names = re.findall(r"X\((\w+), -?\d+,", status.read_text()) if status.exists() else []
+        self.status_names = set(names)
+
+    def find(self, path, line, text):
+        self.findings.append(f"{path}:{line}: {text}")
+
+    def run(self):
+        sources = []
+        for folder in C_FOLDERS:
+            for path in sorted((self.root / folder).rglob("*")):
+                if path.suffix in (".c", ".h") and path.is_file():
+                    sources.append(path.relative_to(self.root))
+        for path in sources:
+            text = (self.root / path).read_text(encoding="utf-8")
+            code = strip(text, "code")
+            if not text.startswith("/*"):
+                self.find(path, 1, "a file opens with a comment: what it is for, what it must not know")
+            self.includes(path, text)
+            self.calls(path, code)
+            self.status_in_comments(path, strip(text, "comments"))
+            if path.parts[0] == "include":
+                self.documentation(path, text, code)
+        self.unique_names(sources)
+        self.leftovers()
+        return self.findings
+
+    # ---- who includes whom
+
+    def includes(self, path, text):
+        for match in re.finditer(r'^[ \t]*#[ \t]*include[ \t]+(["<])([^">]+)[">]', text, re.M):
+            why = self.include_problem(path, match.group(1) == '"', match.group(2))
+            if why:
+                self.find(path, line_of(text, match.start()), f"includes {match.group(2)}: {why}")
+
+    def include_problem(self, path, quoted, name):
+        place, own = path.parts[0], path.parts[1] if len(path.parts) > 2 else ""
+        top = name.split("/")[0]
+        if not quoted and top == "hakuban":
+            if not (self.root / "include" / name).exists():
+                return "there is no such public header"
+            return None
+        if place == "core":
+            if quoted:
+                if top not in ROOMS or "/" not in name:
+                    return 'core includes "room/file.h" and public headers only'
+                if ROOMS.index(top) > ROOMS.index(own):
+                    return f"{own} stands left of {top}: " + " < ".join(ROOMS)
+            elif name in CORE_EXCEPTIONS:
+                if str(path) != CORE_EXCEPTIONS[name]:
+                    return f"only {CORE_EXCEPTIONS[name]} may"
+            elif name not in CORE_SYSTEM:
+                return "core does no I/O, takes no lock and reads no clock"
+        elif place in ("transports", "codecs"):
+            if quoted and not (self.root / path.parent / name).exists():
+                if not (str(path.parent) == "codecs/json" and (name == "json/json.h" or top == "base")):
+                    return "a plugin includes <hakuban/...>, system headers and its own"
+            if not quoted and name in HOST_LIBRARIES:
+                return "a plugin knows no event loop"
+        elif place in ("tools", "examples"):
+            if quoted and not any((self.root / folder / name).exists()
+                                  for folder in (path.parent, "tools")):
+                return "programs include public headers and their own"
+            if not quoted and name in HOST_LIBRARIES:
+                return "programs use the public headers"
+        elif place == "include" and quoted:
+            target = (self.root / path.parent / name).resolve()
+            if not target.is_file() or (self.root / "include").resolve() not in target.parents:
+                return "a public header includes public headers only"
+        return None
+
+    # ---- calls
+
+    def calls(self, path, code):
+        self.banned(path, code, BANNED_EVERYWHERE, "never safe enough")
+        if path.parts[0] == "core":
+            self.banned(path, code, BANNED_IN_CORE, "not in core")
+            self.banned(path, code, r"pthread_\w+ mtx_\w+ thrd_\w+", "no thread and no lock in core")
+            if str(path) != "core/base/alloc.c":
+                self.banned(path, code, MEMORY, "only core/base/alloc.c; use hkb_alloc()")
+
+    def banned(self, path, code, names, why):
+        pattern = r"(?<![\w.>])(" + "|".join(names.split()) + r")\s*\("
+        for match in re.finditer(pattern, code):
+            self.find(path, line_of(code, match.start()), f"{match.group(1)}(): {why}")
+
+    # ---- public headers
+
+    def documentation(self, path, text, code):
+        thread_for_all = re.search(r"@thread.*so for all below", text) is not None
+        groups = []  # (offset of the first declaration, names)
+        end_of_last = 0
+        for match in re.finditer(r"\bHAKUBAN_API\b([^;{]*);", code):
+            if code.rfind("\n", 0, match.start()) + 1 <= code.rfind("#define", 0, match.start()):
+                continue
+            name = re.search(r"\b(\w+)\s*\(", match.group(1).replace("HAKUBAN_NODISCARD", ""))
+            between = text[end_of_last:match.start()]
+            if groups and end_of_last and between.strip() == "" and between.count("\n") < 2:
+                groups[-1][1].append(name.group(1) if name else "?")
+            else:
+                groups.append((match.start(), [name.group(1) if name else "?"]))
+            end_of_last = match.end()
+        for offset, names in groups:
+            line = line_of(text, offset)
+            above = re.search(r"/\*((?:(?!\*/).)*)\*/\s*\Z", text[:offset], re.S)
+            if not above:
+                self.find(path, line, f"{names[0]}() has no comment")
+                continue
+            comment = above.group(1)
+            if not comment.startswith("*"):
+                # One line of prose may stand above a group of twins.
+                if len(names) < 2:
+                    self.find(path, line, f"{names[0]}() has no /** comment")
+                continue
+            if "@since" not in comment:
+                self.find(path, line, f"{names[0]}() has no @since")
+            if "@thread" not in comment and not thread_for_all:
+                self.find(path, line, f"{names[0]}() has no @thread")
+        for _, names in groups:
+            for name in names:
+                if not name.startswith("hakuban_"):
+                    self.find(path, 1, f"{name}() is public but not hakuban_...")
+
+    def status_in_comments(self, path, comments):
+        for match in re.finditer(r"\b(?:HAKUBAN_)?(ERR_[A-Z][A-Z_]*[A-Z])\b(?!\w)", comments):
+            if match.group(1) not in self.status_names:
+                self.find(path, line_of(comments, match.start()),
+                          f"{match.group()} is not in status.h")
+
+    # ---- files
+
+    def unique_names(self, sources):
+        seen = {}
+        for path in sources:
+            if path.suffix != ".c" or path.name == "main.c":
+                continue
+            if path.parts[0] not in ("core", "runtime", "transports", "codecs", "tools"):
+                continue
+            if path.name in seen:
+                self.find(path, 1, f"has the name of {seen[path.name]}")
+            seen[path.name] = path
+
+    def leftovers(self):
+        for path in sorted(self.root.rglob("*")):
+            relative = path.relative_to(self.root)
+            if relative.parts[0] in ("build", ".git") or "corpus" in relative.parts:
+                continue
+            if path.suffix not in TEXT_SUFFIXES or not path.is_file():
+                continue
+            for number, line in enumerate(path.read_text(errors="replace").split("\n"), 1):
+                match = LEFTOVERS.search(line)
+                if match:
+                    self.find(relative, number, f"{match.group()}: finish it, or write an issue")
+
+
+def self_test():
+    doc = "/**\n * Does it.\n *\n * @thread any\n * @since 0.1\n */\n"
+    status = ('/* x */\n#define HAKUBAN_STATUS_MAP(X) \\\n    X(OK, 0, "ok") \\\n    X(ERR_URL, -4, "bad")\n'
+              + doc + "HAKUBAN_API int hakuban_good(void);\nHAKUBAN_API int hakuban_twin(void);\n")
+    # path, content, what a finding must say (None: nothing may be found)
+    cases = [
+        ("core/base/a.c", '/* x */\n#include "base/b.h"\n#include <string.h>\n', None),
+        ("core/base/a.c", '/* x */\n#include "wire/b.h"\n', "base stands left of wire"),
+        ("core/base/a.c", "/* x */\n#include <uv.h>\n", "core does no I/O"),
+        ("core/base/a.c", "/* x */\n#include <time.h>\n", "core does no I/O"),
+        ("core/base/a.c", "/* x */\n#include <xxhash.h>\n", "only core/wire/hash.c may"),
+        ("core/link/a.c", '/* x */\n#include "runtime/b.h"\n', "core includes"),
+        ("transports/tcp/a.c", '/* x */\n#include "base/base.h"\n', "a plugin includes"),
+        ("transports/tcp/a.c", "/* x */\n#include <uv.h>\n", "no event loop"),
+        ("codecs/json/a.c", '/* x */\n#include "json/json.h"\n', None),
+        ("codecs/json/a.c", '/* x */\n#include "wire/delta.h"\n', "a plugin includes"),
+        ("tools/hakuban/main.c", '/* x */\n#include "base/base.h"\n', "programs include"),
+        ("examples/a.c", "/* x */\n#include <hakuban/none.h>\n", "no such public header"),
+        ("core/base/a.c", "/* x */\nvoid f(void) { free(p); }\n", "only core/base/alloc.c"),
+        ("core/base/alloc.c", "/* x */\nvoid f(void) { free(p); }\n", None),
+        ("core/base/a.c", "/* free(p) */\nvoid f(void) { t->free(p); t.free(p); }\n", None),
+        ("core/base/a.c", '/* x */\nvoid f(void) { g("printf(");\n snprintf(b, 1, "x"); }\n', None),
+        ("core/base/a.c", "/* x */\nvoid f(void) { printf(p); }\n", "printf(): not in core"),
+        ("core/base/a.c", "/* x */\nvoid f(void) { pthread_create(p); }\n", "no thread"),
+        ("runtime/a.c", "/* x */\nvoid f(void) { strcpy(p, q); }\n", "strcpy(): never"),
+        ("runtime/a.c", "/* ERR_NEVER comes */\n", "ERR_NEVER is not in status.h"),
+        ("runtime/a.c", "/* HAKUBAN_ERR_URL comes, ERR_URL too */\n", None),
+        ("runtime/a.c", "int x;\n", "opens with a comment"),
+        ("runtime/a.c", "/* " + "TO" + "DO */\n", "finish it"),
+        ("include/hakuban/x.h", "/* x */\nHAKUBAN_API int hakuban_x(void);\n", "has no /** comment"),
+        ("include/hakuban/x.h", "/* x */\nint y;\nHAKUBAN_API int hakuban_x(void);\n", "no comment"),
+        ("include/hakuban/x.h", "/* x */\n" + doc.replace("@since", "from")
+         + "HAKUBAN_API int hakuban_x(void);\n", "no @since"),
+        ("include/hakuban/x.h", "/* x */\n" + doc.replace("@thread", "in")
+         + "HAKUBAN_API int hakuban_x(void);\n", "no @thread"),
+        ("include/hakuban/x.h", "/* x */\n" + doc + "HAKUBAN_API int other_x(void);\n", "not hakuban_"),
+        ("include/hakuban/x.h", '/* x */\n#include "../../core/base/base.h"\n', "public headers only"),
+    ]
+    failed = 0
+    for path, content, expected in cases:
+        with tempfile.TemporaryDirectory() as folder:
+            root = pathlib.Path(folder)
+            for name, text in (("include/hakuban/status.h", status), (path, content)):
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                (root / name).write_text(text)
+            findings = Tidy(root).run()
+            good = not findings if expected is None else any(expected in f for f in findings)
+            if not good:
+                failed += 1
+                print(f"{path} {content!r}: wanted {expected!r}, got {findings}")
+    with tempfile.TemporaryDirectory() as folder:
+        root = pathlib.Path(folder)
+        for name in ("core/base/same.c", "core/json/same.c", "include/hakuban/status.h"):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text("/* x */\n")
+        if not any("has the name of" in f for f in Tidy(root).run()):
+            failed += 1
+            print("two files of one name were not noticed")
+    return failed
+
+
+def main():
+    if sys.argv[1:] == ["--self-test"]:
+        return 1 if self_test() else 0
+    findings = Tidy(sys.argv[1]).run()
+    print("\n".join(findings))
+    print(f"{len(findings)} findings")
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -26,40 +26,43 @@ if [ $full = 1 ]; then
     command_from clang clang
 fi
 
-install() {
-    local sudo=()
-    if [ "$(id -u)" != 0 ]; then
-        command -v sudo >/dev/null || {
-            echo "missing: $* - install them, or run this as root" >&2
-            exit 1
-        }
-        sudo=(sudo)
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        echo "this needs root or sudo: $*" >&2
+        return 1
     fi
+}
+
+updated=0
+update() {
+    [ $updated = 1 ] || as_root apt-get update -q >/dev/null
+    updated=1
+}
+install() {
     command -v apt-get >/dev/null || {
         echo "missing (by their Debian names): $*" >&2
         exit 1
     }
+    update
     echo "installing: $*"
-    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
-        "$@" >/dev/null
-}
-update() {
-    [ -n "${updated:-}" ] && return
-    updated=1
-    if [ "$(id -u)" = 0 ]; then apt-get update -q >/dev/null; else sudo apt-get update -q >/dev/null; fi
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" \
+        >/dev/null
 }
 
-if [ ${#packages[@]} -gt 0 ]; then
-    command -v apt-get >/dev/null && update
-    install "${packages[@]}"
-fi
+[ ${#packages[@]} = 0 ] || install "${packages[@]}"
 
 # libFuzzer and clang's sanitizers are a package of their own in some releases and part of another one in others.
 if [ $full = 1 ]; then
-    runtime=$(clang -print-file-name="libclang_rt.fuzzer-$(uname -m).a")
-    if [ ! -e "$runtime" ] && [ ! -e "$(clang -print-runtime-dir)/libclang_rt.fuzzer-$(uname -m).a" ]; then
+    library=libclang_rt.fuzzer-$(uname -m).a
+    if [ ! -e "$(clang -print-file-name="$library")" ] &&
+        [ ! -e "$(clang -print-runtime-dir)/$library" ] &&
+        [ ! -e "$(clang -print-runtime-dir)/libclang_rt.fuzzer.a" ]; then
+        update
         major=$(clang -dumpversion | cut -d. -f1)
-        command -v apt-get >/dev/null && update
         for package in "libclang-rt-$major-dev" "libclang-common-$major-dev"; do
             if apt-cache show "$package" >/dev/null 2>&1; then
                 install "$package"

@@ -1,0 +1,297 @@
+/* Listening and accepting, with what keeps a flood or a lack of descriptors from becoming a busy loop. Moves no data. */
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tcp.h"
+
+#define SECOND_NS UINT64_C(1000000000)
+#define ACCEPTS_PER_TURN 64
+#define ACCEPT_NS (SECOND_NS / 2000) /* at most 2,000 a second */
+#define CREDIT_NS_MAX (ACCEPTS_PER_TURN * ACCEPT_NS)
+
+static hakuban_status cannot(const char *where, int error, hakuban_error *reterr)
+{
+    return hakuban_error_set(reterr, hkb_tcp_status(error), "cannot listen on %s: %s", where,
+                             strerror(error));
+}
+
+/* A socket that is bound and listens in *ret_fd; an errno, or 0. */
+static int bind_to(const hkb_tcp_address *address, int *ret_fd)
+{
+    int family = address->is.any.sa_family, on = 1, off = 0;
+    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) {
+        return errno;
+    }
+    if (family != AF_UNIX) {
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    }
+    if (family == AF_INET6) {
+        /* [::] means every address, whatever this machine's default is. */
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+    }
+    if (bind(fd, &address->is.any, address->bytes) != 0 || listen(fd, SOMAXCONN) != 0) {
+        int error = errno;
+        (void)close(fd);
+        return error;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+/* A name of several addresses: the first that can be bound is listened on, since a listener has one descriptor. The look-up may
+ * block, which listening can afford: it happens at the start, and names of one's own machine are in /etc/hosts. */
+static hakuban_status listen_tcp(hkb_tcp_listener *listener, const hakuban_url *url,
+                                 const char *where, hakuban_error *reterr)
+{
+    hkb_tcp_addresses addresses = {.count = 1};
+    if (!hkb_tcp_numeric(url, &addresses.items[0])) {
+        hkb_tcp_lookup(url->host, url->port, &addresses);
+        if (addresses.count == 0) {
+            return hakuban_error_set(reterr, HAKUBAN_ERR_NOT_FOUND, "cannot listen on %s: %s", where,
+                                     hkb_tcp_lookup_text(&addresses));
+        }
+    }
+    int error = 0;
+    for (unsigned i = 0; i < addresses.count; i++) {
+        error = bind_to(&addresses.items[i], &listener->fd);
+        if (!error) {
+            return HAKUBAN_OK;
+        }
+    }
+    return cannot(where, error, reterr);
+}
+
+/* Whether the file is a socket that its listener has left behind, e.g. because it was killed. */
+static bool is_stale(const hkb_tcp_address *address)
+{
+    struct stat file;
+    if (lstat(address->is.local.sun_path, &file) != 0 || !S_ISSOCK(file.st_mode)) {
+        return false;
+    }
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) {
+        return false;
+    }
+    bool stale = connect(fd, &address->is.any, address->bytes) != 0 && errno == ECONNREFUSED;
+    (void)close(fd);
+    return stale;
+}
+
+static hakuban_status cannot_unix(const hakuban_url *url, const char *where, int error,
+                                  hakuban_error *reterr)
+{
+    struct stat file;
+    if (error == ENOENT) {
+        int parent_bytes = (int)(strrchr(url->path, '/') - url->path);
+        return hakuban_error_set(reterr, HAKUBAN_ERR_NOT_FOUND,
+                                 "cannot listen on %s: there is no directory %.*s", where,
+                                 parent_bytes ? parent_bytes : 1, url->path);
+    }
+    if (error == EADDRINUSE && lstat(url->path, &file) == 0 && !S_ISSOCK(file.st_mode)) {
+        return hakuban_error_set(reterr, HAKUBAN_ERR_EXISTS,
+                                 "cannot listen on %s: the file exists and is no socket", where);
+    }
+    return cannot(where, error, reterr);
+}
+
+static hakuban_status listen_unix(hkb_tcp_self *self, hkb_tcp_listener *listener,
+                                  const hakuban_url *url, const char *where, hakuban_error *reterr)
+{
+    const hakuban_alloc *alloc = self->host->alloc;
+    size_t path_bytes = strlen(url->path) + 1;
+    char *path = alloc->alloc(alloc->ctx, path_bytes);
+    if (!path) {
+        return cannot(where, ENOMEM, reterr);
+    }
+    hkb_tcp_address address;
+    (void)hkb_tcp_numeric(url, &address);
+    int error = bind_to(&address, &listener->fd);
+    if (error == EADDRINUSE && is_stale(&address)) {
+        (void)unlink(url->path);
+        error = bind_to(&address, &listener->fd);
+    }
+    struct stat file;
+    if (!error && stat(url->path, &file) != 0) {
+        error = errno;
+        (void)close(listener->fd);
+        listener->fd = -1;
+    }
+    if (error) {
+        alloc->free(alloc->ctx, path, path_bytes);
+        return cannot_unix(url, where, error, reterr);
+    }
+    memcpy(path, url->path, path_bytes);
+    listener->path = path;
+    listener->path_bytes = path_bytes;
+    listener->device = file.st_dev;
+    listener->inode = file.st_ino;
+    return HAKUBAN_OK;
+}
+
+/* Puts into out where the listener can be reached; false: it does not fit. */
+static bool own_url(const hkb_tcp_listener *listener, char *out, size_t out_bytes)
+{
+    int length = 0;
+    if (listener->path) {
+        length = snprintf(out, out_bytes, "unix://%s", listener->path);
+    } else {
+        hkb_tcp_address address = {.bytes = sizeof address.is};
+        char text[HKB_TCP_PEER_BYTES];
+        if (getsockname(listener->fd, &address.is.any, &address.bytes) != 0) {
+            return false;
+        }
+        hkb_tcp_text(&address, text);
+        length = snprintf(out, out_bytes, "tcp://%s", text);
+    }
+    return length > 0 && (size_t)length < out_bytes;
+}
+
+hakuban_status hkb_tcp_listen(void *self_memory, void *listener_memory, const hakuban_url *url,
+                              char *ret_url, size_t url_bytes, hakuban_error *reterr)
+{
+    hkb_tcp_self *self = self_memory;
+    hkb_tcp_listener *listener = listener_memory;
+    char where[HKB_TCP_WHERE_BYTES], reached[HKB_TCP_WHERE_BYTES];
+    hakuban_status status = hkb_tcp_check(url, true, &listener->nodelay, reterr);
+    if (status) {
+        return status;
+    }
+    hkb_tcp_where(url, where);
+    listener->kind = HKB_TCP_LISTENER;
+    listener->fd = -1;
+    status = strcmp(url->scheme, "unix") == 0 ? listen_unix(self, listener, url, where, reterr)
+                                              : listen_tcp(listener, url, where, reterr);
+    if (status) {
+        return status;
+    }
+    if (!own_url(listener, reached, sizeof reached) || strlen(reached) >= url_bytes) {
+        status = hakuban_error_set(reterr, HAKUBAN_ERR_LIMIT,
+                                   "cannot listen on %s: no room for the address it got", where);
+    } else if (self->host->fd_set(self->host->host, listener, listener->fd, HAKUBAN_READ)) {
+        status = cannot(where, ENOMEM, reterr);
+    } else {
+        memcpy(ret_url, reached, strlen(reached) + 1);
+        return HAKUBAN_OK;
+    }
+    hkb_tcp_unlisten(self, listener);
+    return status;
+}
+
+void hkb_tcp_unlisten(void *self_memory, void *listener_memory)
+{
+    hkb_tcp_self *self = self_memory;
+    hkb_tcp_listener *listener = listener_memory;
+    struct stat file;
+    (void)self->host->wake_at(self->host->host, listener, UINT64_MAX);
+    if (listener->path) {
+        /* Somebody may have put another socket there meanwhile. */
+        if (stat(listener->path, &file) == 0 && file.st_dev == listener->device &&
+            file.st_ino == listener->inode) {
+            (void)unlink(listener->path);
+        }
+        self->host->alloc->free(self->host->alloc->ctx, listener->path, listener->path_bytes);
+        listener->path = NULL;
+    }
+    hkb_tcp_forget_fd(self, listener, &listener->fd);
+    if (self->busy == listener) {
+        self->busy = NULL;
+    }
+}
+
+/* Only with a way to come back: a listener that waits for nothing would be deaf for ever. */
+static void pause_until(hkb_tcp_self *self, hkb_tcp_listener *listener, uint64_t until_ns)
+{
+    if (!self->host->wake_at(self->host->host, listener, until_ns)) {
+        (void)self->host->fd_set(self->host->host, listener, listener->fd, 0);
+        listener->paused = true;
+    }
+}
+
+static bool may_be_repeated(int error)
+{
+    /* What went wrong with one peer before it was accepted says nothing about the next one: accept(2). */
+    switch (error) {
+    case EINTR:
+    case ECONNABORTED:
+    case EPROTO:
+    case ENETDOWN:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case EOPNOTSUPP:
+    case ENETUNREACH:
+    case EPERM:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void welcome(hkb_tcp_self *self, hkb_tcp_listener *listener, int fd,
+                    const hkb_tcp_address *peer)
+{
+    char text[HKB_TCP_PEER_BYTES];
+    void *memory = NULL;
+    bool nodelay = listener->nodelay;
+    hkb_tcp_text(peer, text);
+    hakuban_link *link = self->host->accepted(self->host->host, listener, text, &memory);
+    if (!link) {
+        (void)close(fd);
+        return;
+    }
+    hkb_tcp_conn *conn = memory;
+    conn->kind = HKB_TCP_CONN;
+    conn->fd = fd;
+    conn->link = link;
+    hkb_tcp_options(fd, peer->is.any.sa_family, nodelay);
+    if (hkb_tcp_open(self, conn)) {
+        hkb_tcp_finish(self, conn, HAKUBAN_ERR_NO_MEMORY, strerror(ENOMEM));
+    }
+}
+
+static void earn_credit(hkb_tcp_listener *listener, uint64_t now_ns)
+{
+    uint64_t elapsed_ns = now_ns - listener->last_ns;
+    listener->last_ns = now_ns;
+    listener->credit_ns = elapsed_ns < CREDIT_NS_MAX - listener->credit_ns
+                              ? listener->credit_ns + elapsed_ns
+                              : CREDIT_NS_MAX;
+}
+
+void hkb_tcp_listener_ready(hkb_tcp_self *self, hkb_tcp_listener *listener, uint64_t now_ns)
+{
+    if (listener->paused) {
+        if (self->host->fd_set(self->host->host, listener, listener->fd, HAKUBAN_READ)) {
+            pause_until(self, listener, now_ns + SECOND_NS);
+            return;
+        }
+        listener->paused = false;
+    }
+    earn_credit(listener, now_ns);
+    for (unsigned i = 0; i < ACCEPTS_PER_TURN && listener->credit_ns >= ACCEPT_NS; i++) {
+        hkb_tcp_address peer = {.bytes = sizeof peer.is};
+        int fd = accept4(listener->fd, &peer.is.any, &peer.bytes, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd >= 0) {
+            listener->credit_ns -= ACCEPT_NS;
+            welcome(self, listener, fd, &peer);
+            if (self->busy != listener) {
+                return;
+            }
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            return;
+        } else if (!may_be_repeated(errno)) {
+            /* EMFILE, ENFILE, ENOBUFS, ENOMEM: the peer stays in the queue, so accepting at once would only spin. */
+            pause_until(self, listener, now_ns + SECOND_NS);
+            return;
+        }
+    }
+    if (listener->credit_ns < ACCEPT_NS) {
+        pause_until(self, listener, now_ns + CREDIT_NS_MAX);
+    }
+}

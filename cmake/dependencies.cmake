@@ -20,10 +20,8 @@ endfunction()
 hakuban_dependency(hakuban_uv libuv libuv1-dev "The runtime")
 target_link_libraries(hakuban_externals INTERFACE hakuban_uv)
 
-# Headers only: the hash is compiled into core/wire.
-hakuban_dependency(hakuban_xxhash_all libxxhash libxxhash-dev "The check value of states")
-add_library(hakuban_xxhash INTERFACE)
-target_include_directories(hakuban_xxhash SYSTEM INTERFACE ${hakuban_xxhash_all_INCLUDE_DIRS})
+hakuban_dependency(hakuban_xxhash libxxhash libxxhash-dev "The check value of states")
+target_link_libraries(hakuban_externals INTERFACE hakuban_xxhash)
 
 if(HAKUBAN_COMPRESSOR_ZSTD)
     hakuban_dependency(hakuban_zstd libzstd libzstd-dev "HAKUBAN_COMPRESSOR_ZSTD=ON")

@@ -1,0 +1,129 @@
+/* What exists, who exposes it, who is told: the whole of an exchange without I/O, threads or clocks.
+ *
+ * The host (runtime, simulator) sets the time with hkb_exchange_set_time() before each call, calls hkb_exchange_settle() after
+ * it, then carries what is ready. One thread at a time. */
+#ifndef HKB_EXCHANGE_EXCHANGE_H
+#define HKB_EXCHANGE_EXCHANGE_H
+
+#include <hakuban/contract.h>
+#include <hakuban/exchange.h>
+
+#include "base/list.h"
+#include "base/map.h"
+#include "link/link.h"
+
+typedef struct hkb_exchange hkb_exchange;
+typedef struct hkb_peer hkb_peer; /* the exchange at the other end of a link */
+
+/* The host's side. None of these may call back into the exchange. */
+typedef struct hkb_host {
+    void *ctx;
+    uint64_t (*random)(void *ctx);
+    /* A queue that was empty has events now, or its last contract has ended. */
+    void (*queue_ready)(void *ctx, hakuban_queue *queue);
+    /* The hello was accepted. */
+    void (*opened)(void *ctx, void *carrier, hkb_peer *peer);
+    /* A session outlives its connection: peer is carried by carrier from now on, not by what carried it before. */
+    void (*moved)(void *ctx, void *carrier, hkb_peer *peer);
+    /* The conversation is over; the carrier stays until hkb_peer_is_over() is carried out. orderly: somebody said bye. */
+    void (*ended)(void *ctx, void *carrier, bool orderly, const hakuban_error *why);
+} hkb_host;
+
+typedef struct hkb_exchange_settings {
+    const hakuban_alloc *alloc;
+    hakuban_log log;
+    const hkb_registry *registry;
+    hkb_host host;
+    double rebalance_threshold;
+    bool rebalances; /* moves objects from loaded exposers to others by itself */
+} hkb_exchange_settings;
+
+hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t now_ns,
+                                int64_t wall_ns, hkb_exchange **ret);
+/* All peers, contracts and queues must be gone. */
+hkb_exchange *hkb_exchange_free(hkb_exchange *exchange);
+void hkb_exchange_set_time(hkb_exchange *exchange, uint64_t now_ns, int64_t wall_ns);
+/* Brings everything in order after any call: choice of exposers, streams, registrations. */
+void hkb_exchange_settle(hkb_exchange *exchange);
+/* Time limits that have come; hkb_exchange_settle() afterwards. */
+void hkb_exchange_tick(hkb_exchange *exchange);
+/* When hkb_exchange_tick() is due; UINT64_MAX: never. May be early, is never late. */
+uint64_t hkb_exchange_deadline(const hkb_exchange *exchange);
+void hkb_exchange_count(const hkb_exchange *exchange, hakuban_exchange_stats *ret);
+hakuban_status hkb_exchange_describe(hkb_exchange *exchange, hkb_buffer *out);
+
+/* Links. carrier is the host's own. A connector is refused with ERR_EXISTS while there is an upstream. */
+hakuban_status hkb_exchange_attach(hkb_exchange *exchange, const hkb_link_settings *settings,
+                                   bool connector, bool stream, void *carrier, hkb_peer **ret);
+void hkb_peer_receive(hkb_peer *peer, const void *data, size_t bytes);
+/* The next peer that may have something to send and whose carrier is writable; NULL: none. Call until NULL, pulling from each. */
+hkb_peer *hkb_exchange_ready_peer(hkb_exchange *exchange);
+/* The next packet, in a buffer of the exchange that the next call reuses. Empty: nothing now. */
+hakuban_slice hkb_peer_pull(hkb_peer *peer);
+/* The carrier took the packet but no more for now; then: it does again. */
+void hkb_peer_set_writable(hkb_peer *peer, bool writable);
+/* Whether everything was pulled and the carrier should end writing, wait at most HKB_LINGER_NS for the other side, and close. */
+bool hkb_peer_is_over(const hkb_peer *peer);
+/* Orderly end: flush, bye. Then hkb_peer_is_over() and host.ended. */
+void hkb_peer_leave(hkb_peer *peer);
+/* The connection is gone (or will be, whatever happens): the carrier must not use peer any more. */
+void hkb_peer_lost(hkb_peer *peer, hakuban_status status, const char *text);
+void *hkb_peer_carrier(const hkb_peer *peer);
+const char *hkb_peer_name(const hkb_peer *peer);
+
+/* Contracts; the public functions without locks. tag: canonical text; descriptor: a reference is taken. */
+typedef enum hkb_contract_kind {
+    HKB_OBSERVE_OBJECT = 1,
+    HKB_EXPOSE_OBJECT = 2,
+    HKB_OBSERVE_TAG = 3,
+    HKB_EXPOSE_TAG = 4,
+} hkb_contract_kind;
+hakuban_status hkb_contract_new(hkb_exchange *exchange, hkb_contract_kind kind,
+                                hakuban_descriptor *descriptor, hakuban_slice tag,
+                                uint32_t capacity, hakuban_queue *queue, void *user,
+                                hakuban_contract **ret);
+/* Takes it out of everything at once; its pending events vanish. The memory goes with the last hkb_contract_unref(). */
+void hkb_contract_end(hakuban_contract *contract);
+void hkb_contract_ref(hakuban_contract *contract);
+void hkb_contract_unref(hakuban_contract *contract);
+hakuban_status hkb_contract_set_capacity(hakuban_contract *contract, uint32_t capacity);
+hakuban_status hkb_contract_peek(hakuban_contract *contract, const hakuban_descriptor *object,
+                                 hakuban_event *ret);
+hkb_exchange *hkb_contract_exchange(const hakuban_contract *contract);
+hakuban_queue *hkb_contract_queue(const hakuban_contract *contract);
+/* A place for the host's own. */
+void **hkb_contract_host(hakuban_contract *contract);
+
+/* Queues. Entries of the host's (connections) go through the same list. */
+hakuban_status hkb_queue_new(hkb_exchange *exchange, hakuban_queue **ret);
+void hkb_queue_free(hakuban_queue *queue);
+/* Takes the next event; false: the queue is empty. ret->contract stays valid until hkb_event_done(). */
+bool hkb_queue_pop(hakuban_queue *queue, hakuban_event *ret);
+bool hkb_queue_is_empty(const hakuban_queue *queue);
+/* Lets go of what the event holds. */
+void hkb_event_done(hakuban_event *event);
+void **hkb_queue_host(hakuban_queue *queue);
+hkb_exchange *hkb_queue_exchange(const hakuban_queue *queue);
+
+/* An event of the host's own, at most once in a queue at a time; zeroed before use. */
+typedef struct hkb_entry {
+    hkb_node queued;
+    uint8_t kind; /* internal */
+} hkb_entry;
+typedef struct hkb_connection_entry {
+    hkb_entry entry;
+    hakuban_connection *connection;
+    void *user;
+} hkb_connection_entry;
+void hkb_queue_push_connection(hakuban_queue *queue, hkb_connection_entry *entry);
+/* Takes it out of its queue, if it is in one. */
+void hkb_entry_cancel(hkb_entry *entry);
+
+/* Sinks; the public functions without locks. */
+hakuban_status hkb_sink_send(hakuban_sink *sink, hakuban_state *state);
+hkb_exchange *hkb_sink_exchange(const hakuban_sink *sink);
+
+void *hkb_exchange_ctx(const hkb_exchange *exchange); /* host.ctx */
+const hakuban_alloc *hkb_exchange_alloc(const hkb_exchange *exchange);
+
+#endif

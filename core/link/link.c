@@ -1,0 +1,608 @@
+/* The state machine of one link. Everything that comes from the other side is checked here or by the owner before it is
+ * believed; whatever is wrong ends the link with words, at once. */
+#include "link/link.h"
+
+#include <stdio.h>
+
+#define MS 1000000ull
+
+/* -- Beginning and end -- */
+
+void hkb_link_init(hkb_link *link, hkb_link_shared *shared, const hkb_link_settings *settings,
+                   bool connector, bool stream, uint64_t now_ns)
+{
+    memset(link, 0, sizeof *link);
+    link->shared = shared;
+    link->settings = *settings;
+    link->phase = HKB_LINK_HELLO;
+    link->connector = connector;
+    link->stream = stream;
+    link->opened_ns = link->last_received_ns = link->last_sent_ns = now_ns;
+    hkb_buffer_init(&link->partial, shared->alloc, HKB_FRAME_BYTES_MAX + HKB_VARINT_BYTES_MAX);
+    hkb_buffer_init(&link->answer, shared->alloc, HKB_HELLO_BYTES_MAX + 16);
+}
+
+void hkb_link_done(hkb_link *link)
+{
+    hkb_buffer_done(&link->partial);
+    hkb_buffer_done(&link->answer);
+}
+
+static void end(hkb_link *link, bool orderly)
+{
+    link->phase = HKB_LINK_ENDED;
+    hkb_buffer_done(&link->partial);
+    link->shared->events->ended(link, orderly, &link->reason);
+    link->shared->events->wake(link);
+}
+
+void hkb_link_fail(hkb_link *link, hakuban_status status, const char *format, ...)
+{
+    if (link->phase == HKB_LINK_ENDED)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    hkb_error_set_v(&link->reason, status, format, arguments);
+    va_end(arguments);
+    link->error_due = true;
+    end(link, false);
+}
+
+/* The other side knows, or cannot be told. */
+static void fail_silently(hkb_link *link, hakuban_status status, const char *text)
+{
+    if (link->phase == HKB_LINK_ENDED)
+        return;
+    hakuban_error_set(&link->reason, status, "%s", text);
+    link->over = true;
+    end(link, false);
+}
+
+void hkb_link_lost(hkb_link *link, hakuban_status status, const char *text)
+{
+    link->error_due = false;
+    fail_silently(link, status, text);
+    link->over = true;
+}
+
+void hkb_link_leave(hkb_link *link, uint64_t now_ns)
+{
+    if (link->phase == HKB_LINK_HELLO) {
+        fail_silently(link, HAKUBAN_ERR_CLOSED, "closed before the hello");
+    } else if (link->phase == HKB_LINK_OPEN) {
+        link->phase = HKB_LINK_LEAVING;
+        link->leaving_ns = now_ns;
+        link->shared->events->wake(link);
+    }
+}
+
+/* -- Hello -- */
+
+/* Names in a registry are at most as long as there is room for in an offer. */
+static void add_offer(hkb_offer *offers, size_t *count, const char *name)
+{
+    snprintf(offers[(*count)++].name, sizeof offers->name, "%s", name);
+}
+
+static void offer_serializers(const hkb_link *link, hkb_hello *hello)
+{
+    const hkb_registry *registry = link->shared->registry;
+    for (size_t i = registry->serializer_count; i-- > 0;) {
+        const char *name = registry->serializers[i]->name;
+        if (!link->settings.serializer[0] || strcmp(link->settings.serializer, name) == 0)
+            add_offer(hello->serializers, &hello->serializer_count, name);
+    }
+}
+
+static void offer_compressors(const hkb_link *link, hkb_hello *hello)
+{
+    const hkb_registry *registry = link->shared->registry;
+    for (size_t i = registry->compressor_count; i-- > 0;) {
+        const char *name = registry->compressors[i]->ops.name;
+        if (!link->settings.compressor[0] || strcmp(link->settings.compressor, name) == 0)
+            add_offer(hello->compressors, &hello->compressor_count, name);
+    }
+}
+
+static void describe(const hkb_link *link, hkb_hello *hello)
+{
+    memset(hello, 0, sizeof *hello);
+    hello->major = HKB_PROTOCOL_MAJOR;
+    memcpy(hello->name, link->settings.name, sizeof hello->name);
+    hello->keep_alive_ms = link->settings.keep_alive_ns / MS;
+    hello->grace_ms = link->settings.grace_ns / MS;
+    hello->window_bytes = link->settings.window_bytes;
+    hello->state_bytes_max = link->settings.state_bytes_max;
+}
+
+static hakuban_status put_hello(hkb_link *link, const hkb_hello *hello, hkb_buffer *out)
+{
+    hkb_buffer text;
+    hkb_buffer_init(&text, link->shared->alloc, HKB_HELLO_BYTES_MAX - 8);
+    hakuban_status status = hkb_hello_write(hello, &text);
+    if (status == HAKUBAN_OK)
+        status = hkb_frame_put(out, (hakuban_slice){text.data, text.bytes},
+                               (hakuban_slice){NULL, 0});
+    hkb_buffer_done(&text);
+    return status;
+}
+
+/* What the other side said of itself, brought into the range in which this side can work with it. */
+static void adopt(hkb_link *link, const hkb_hello *theirs)
+{
+    uint64_t keep_alive_ms = theirs->keep_alive_ms;
+    if (keep_alive_ms < 1)
+        keep_alive_ms = 1;
+    if (keep_alive_ms > 86400000)
+        keep_alive_ms = 86400000;
+    memcpy(link->peer_name, theirs->name, sizeof link->peer_name);
+    link->peer_keep_alive_ns = keep_alive_ms * MS;
+    link->peer_grace_ns = theirs->grace_ms > 3600000 ? 3600000 * MS : theirs->grace_ms * MS;
+    link->window_bytes = theirs->window_bytes < link->settings.window_bytes
+                             ? theirs->window_bytes
+                             : link->settings.window_bytes;
+    if (link->window_bytes < HKB_WINDOW_BYTES_MIN)
+        link->window_bytes = HKB_WINDOW_BYTES_MIN;
+    link->peer_state_bytes_max = theirs->state_bytes_max;
+}
+
+static bool adopt_codecs(hkb_link *link, const char *serializer, const char *compressor)
+{
+    const hkb_registry *registry = link->shared->registry;
+    link->serializer = hkb_registry_serializer(registry, serializer, strlen(serializer));
+    link->compressor = hkb_registry_compressor(registry, compressor, strlen(compressor));
+    return link->serializer && link->compressor;
+}
+
+static void open_link(hkb_link *link)
+{
+    link->phase = HKB_LINK_OPEN;
+    link->shared->events->opened(link);
+    link->shared->events->wake(link);
+}
+
+/* The first of names that is among mine. */
+static const char *choose(const hkb_offer *mine, size_t mine_count, const hkb_offer *names,
+                          size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < mine_count; k++)
+            if (strcmp(names[i].name, mine[k].name) == 0)
+                return names[i].name;
+    return NULL;
+}
+
+static void refuse(hkb_link *link, hkb_hello *answer, const hakuban_error *why)
+{
+    snprintf(answer->refused, sizeof answer->refused, "%.*s", (int)sizeof answer->refused - 1,
+             why->text);
+    (void)put_hello(link, answer, &link->answer); /* without memory the peer is cut without words */
+    link->reason = *why;
+    end(link, false);
+}
+
+/* The listener's side: agree on codecs, let the owner have its say, answer. */
+static void hear_connector(hkb_link *link, const hkb_hello *theirs)
+{
+    hkb_hello answer, mine;
+    hakuban_error error;
+    describe(link, &answer);
+    describe(link, &mine);
+    offer_serializers(link, &mine);
+    offer_compressors(link, &mine);
+    const char *serializer = choose(mine.serializers, mine.serializer_count, theirs->serializers,
+                                    theirs->serializer_count);
+    const char *compressor = choose(mine.compressors, mine.compressor_count, theirs->compressors,
+                                    theirs->compressor_count);
+    hakuban_status status = HAKUBAN_OK;
+    if (!serializer || !compressor)
+        status = hakuban_error_set(&error, HAKUBAN_ERR_UNSUPPORTED,
+                                   "no %s in common: %s is spoken here",
+                                   serializer ? "compressor" : "serializer",
+                                   serializer ? mine.compressors[0].name : mine.serializers[0].name);
+    if (status == HAKUBAN_OK && !adopt_codecs(link, serializer, compressor))
+        status = hakuban_error_set(&error, HAKUBAN_ERR_UNSUPPORTED, "a codec is missing");
+    if (status == HAKUBAN_OK) {
+        adopt(link, theirs);
+        status = link->shared->events->hello(link, theirs, &answer, &error);
+    }
+    if (status == HAKUBAN_OK) {
+        add_offer(answer.serializers, &answer.serializer_count, serializer);
+        add_offer(answer.compressors, &answer.compressor_count, compressor);
+        status = put_hello(link, &answer, &link->answer);
+        if (status != HAKUBAN_OK)
+            hakuban_error_set(&error, status, "%s", hakuban_status_text(status));
+    }
+    if (status != HAKUBAN_OK)
+        refuse(link, &answer, &error);
+    else
+        open_link(link);
+}
+
+/* The connector's side: is the answer one that was offered? */
+static void hear_listener(hkb_link *link, const hkb_hello *theirs)
+{
+    hkb_hello mine;
+    hakuban_error error;
+    if (theirs->refused[0]) {
+        fail_silently(link, HAKUBAN_ERR_REFUSED, theirs->refused);
+        return;
+    }
+    describe(link, &mine);
+    offer_serializers(link, &mine);
+    offer_compressors(link, &mine);
+    if (theirs->serializer_count != 1 || theirs->compressor_count != 1 ||
+        !choose(mine.serializers, mine.serializer_count, theirs->serializers, 1) ||
+        !choose(mine.compressors, mine.compressor_count, theirs->compressors, 1) ||
+        !adopt_codecs(link, theirs->serializers[0].name, theirs->compressors[0].name)) {
+        fail_silently(link, HAKUBAN_ERR_PROTOCOL, "the answer to the hello is none that was offered");
+        return;
+    }
+    adopt(link, theirs);
+    if (link->shared->events->hello(link, theirs, &mine, &error) != HAKUBAN_OK)
+        fail_silently(link, error.status, error.text);
+    else
+        open_link(link);
+}
+
+static void hear_hello(hkb_link *link, hakuban_slice header)
+{
+    hkb_hello theirs;
+    hakuban_error error;
+    if (hkb_hello_read(header, &theirs, &error) == HAKUBAN_OK) {
+        if (link->connector)
+            hear_listener(link, &theirs);
+        else
+            hear_connector(link, &theirs);
+    } else if (link->connector) {
+        fail_silently(link, error.status, error.text);
+    } else {
+        hkb_hello answer;
+        describe(link, &answer);
+        refuse(link, &answer, &error);
+    }
+}
+
+/* -- Receiving -- */
+
+static bool is_counted(hkb_message_kind kind)
+{
+    return kind != HKB_MESSAGE_ACK && kind != HKB_MESSAGE_PING;
+}
+
+static void hear_ack(hkb_link *link, const hkb_message *message)
+{
+    if (message->bytes > link->sent_bytes || message->bytes < link->acked_bytes ||
+        message->frames > link->sent_frames) {
+        hkb_link_fail(link, HAKUBAN_ERR_PROTOCOL,
+                      "more was acknowledged than was sent, or less than before");
+        return;
+    }
+    link->acked_bytes = message->bytes;
+    link->acked_frames = message->frames;
+    link->shared->events->wake(link);
+}
+
+static void hear_bye(hkb_link *link)
+{
+    hakuban_error_set(&link->reason, HAKUBAN_ERR_CLOSED, "the other side said goodbye");
+    link->bye_due = true;
+    end(link, true);
+}
+
+static void hear_error(hkb_link *link, const hkb_message *message)
+{
+    char text[160];
+    hkb_escape(text, sizeof text, message->text.data, message->text.bytes);
+    char whole[200];
+    snprintf(whole, sizeof whole, "the other side closed: %s", text);
+    fail_silently(link, HAKUBAN_ERR_CLOSED, whole);
+}
+
+static void previous_of(void *ctx, uint32_t channel, hkb_version *ret)
+{
+    hkb_link *link = ctx;
+    link->shared->events->previous(link, channel, ret);
+}
+
+static void hear_frame(hkb_link *link, hakuban_slice header, hakuban_slice payload,
+                       size_t frame_bytes)
+{
+    hkb_message message;
+    hakuban_error error;
+
+    if (link->phase == HKB_LINK_HELLO) {
+        hear_hello(link, header);
+        return;
+    }
+    hakuban_status status =
+        hkb_native_decode(&link->shared->native, link->serializer, header, payload, previous_of,
+                          link, &message, &error);
+    if (status != HAKUBAN_OK) {
+        hkb_link_fail(link, status, "%s", error.text);
+        return;
+    }
+    if (is_counted(message.kind)) {
+        link->received_bytes += frame_bytes;
+        link->received_frames++;
+        if (link->received_bytes - link->ack_said_bytes >= link->window_bytes / 2)
+            link->shared->events->wake(link);
+    }
+    switch ((int)message.kind) {
+    case 0:
+    case HKB_MESSAGE_PING:
+        break;
+    case HKB_MESSAGE_ACK:
+        hear_ack(link, &message);
+        break;
+    case HKB_MESSAGE_BYE:
+        hear_bye(link);
+        break;
+    case HKB_MESSAGE_ERROR:
+        hear_error(link, &message);
+        break;
+    default:
+        status = link->shared->events->message(link, &message, &error);
+        if (status != HAKUBAN_OK)
+            hkb_link_fail(link, status, "%s", error.text);
+    }
+}
+
+static size_t frame_bytes_max(const hkb_link *link)
+{
+    return link->phase == HKB_LINK_HELLO ? HKB_HELLO_BYTES_MAX : HKB_FRAME_BYTES_MAX;
+}
+
+/* As many whole frames as there are. Returns how many bytes they took. */
+static size_t hear_frames(hkb_link *link, const uint8_t *data, size_t bytes)
+{
+    size_t taken = 0;
+    while (taken < bytes && link->phase != HKB_LINK_ENDED) {
+        hakuban_slice header, payload;
+        hakuban_error error;
+        size_t frame;
+        hakuban_status status =
+            hkb_frame_next((hakuban_slice){data + taken, bytes - taken}, frame_bytes_max(link),
+                           &frame, &header, &payload, &error);
+        if (status != HAKUBAN_OK) {
+            if (link->phase == HKB_LINK_HELLO)
+                hear_hello(link, (hakuban_slice){"", 0}); /* refuses: this is no hello */
+            else
+                hkb_link_fail(link, status, "%s", error.text);
+            break;
+        }
+        if (frame == 0)
+            break;
+        taken += frame;
+        hear_frame(link, header, payload, frame);
+    }
+    return taken;
+}
+
+/* How many bytes the frame at the beginning of data has in all; 0: its length isn't complete yet. */
+static size_t frame_need(const uint8_t *data, size_t bytes)
+{
+    uint64_t body;
+    int n = hkb_varint_get(data, bytes, &body);
+    if (n <= 0 || body > HKB_FRAME_BYTES_MAX)
+        return n == 0 ? 0 : bytes; /* wrong: hear_frames() will say so */
+    return (size_t)n + (size_t)body;
+}
+
+/* Completes the frame that began earlier. Returns how many of the new bytes it took. */
+static size_t complete_partial(hkb_link *link, const uint8_t *data, size_t bytes)
+{
+    hkb_buffer *partial = &link->partial;
+    size_t taken = 0;
+    while (taken < bytes && partial->bytes && link->phase != HKB_LINK_ENDED) {
+        size_t need = frame_need(partial->data, partial->bytes);
+        size_t more = need > partial->bytes ? need - partial->bytes : 1;
+        more = hkb_min(more, bytes - taken);
+        if (hkb_buffer_append(partial, data + taken, more) != HAKUBAN_OK) {
+            hkb_link_fail(link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+            break;
+        }
+        taken += more;
+        /* The frame is heard from a buffer of its own: while it is, the link may end and give up partial. */
+        hkb_buffer whole = *partial;
+        hkb_buffer_init(partial, whole.alloc, whole.bytes_max);
+        size_t heard = hear_frames(link, whole.data, whole.bytes);
+        if (heard == 0 && link->phase != HKB_LINK_ENDED)
+            *partial = whole;
+        else
+            hkb_buffer_done(&whole);
+    }
+    return taken;
+}
+
+void hkb_link_receive(hkb_link *link, uint64_t now_ns, const void *data, size_t bytes)
+{
+    const uint8_t *from = data;
+    if (link->phase == HKB_LINK_ENDED)
+        return;
+    link->last_received_ns = now_ns;
+    link->shared->wire_bytes_in += bytes;
+    size_t taken = link->partial.bytes ? complete_partial(link, from, bytes) : 0;
+    taken += hear_frames(link, from + taken, bytes - taken);
+    if (link->phase == HKB_LINK_ENDED || taken == bytes)
+        return;
+    if (!link->stream)
+        hkb_link_fail(link, HAKUBAN_ERR_PROTOCOL, "a message ends in the middle of a frame");
+    else if (hkb_buffer_append(&link->partial, from + taken, bytes - taken) != HAKUBAN_OK)
+        hkb_link_fail(link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+}
+
+/* -- Time -- */
+
+static uint64_t timeout_ns(const hkb_link *link)
+{
+    return link->settings.timeout_ns ? link->settings.timeout_ns : link->peer_keep_alive_ns / 2 * 5;
+}
+
+uint64_t hkb_link_deadline(const hkb_link *link)
+{
+    uint64_t silent, speak;
+    switch (link->phase) {
+    case HKB_LINK_HELLO:
+        return link->opened_ns + HKB_HELLO_TIMEOUT_NS;
+    case HKB_LINK_OPEN:
+        silent = link->last_received_ns + timeout_ns(link);
+        speak = link->ping_due ? UINT64_MAX : link->last_sent_ns + link->settings.keep_alive_ns;
+        return silent < speak ? silent : speak;
+    case HKB_LINK_LEAVING:
+        return link->leaving_ns + HKB_LINGER_NS;
+    case HKB_LINK_ENDED:
+        break;
+    }
+    return UINT64_MAX;
+}
+
+void hkb_link_tick(hkb_link *link, uint64_t now_ns)
+{
+    if (now_ns < hkb_link_deadline(link))
+        return;
+    switch (link->phase) {
+    case HKB_LINK_HELLO:
+        if (link->connector)
+            fail_silently(link, HAKUBAN_ERR_TIMEOUT, "no answer to the hello within 5 s");
+        else
+            hear_hello(link, (hakuban_slice){"", 0});
+        break;
+    case HKB_LINK_OPEN:
+        if (now_ns >= link->last_received_ns + timeout_ns(link)) {
+            hkb_link_fail(link, HAKUBAN_ERR_TIMEOUT, "nothing was received for %llu ms",
+                          (unsigned long long)(timeout_ns(link) / MS));
+        } else {
+            link->ping_due = true;
+            link->shared->events->wake(link);
+        }
+        break;
+    case HKB_LINK_LEAVING:
+        fail_silently(link, HAKUBAN_ERR_TIMEOUT, "the other side did not say goodbye in time");
+        break;
+    case HKB_LINK_ENDED:
+        break;
+    }
+}
+
+/* -- Sending -- */
+
+bool hkb_link_has_room(const hkb_link *link)
+{
+    return link->sent_bytes - link->acked_bytes < link->window_bytes &&
+           link->packet->bytes < HKB_PACKET_BYTES && link->phase != HKB_LINK_ENDED;
+}
+
+void hkb_link_say(hkb_link *link, const hkb_message *message, const hkb_version *previous)
+{
+    HKB_ASSERT(link->packet);
+    size_t before = link->packet->bytes;
+    hakuban_status status = hkb_native_encode(&link->shared->native, link->serializer, message,
+                                              previous, link->packet);
+    if (status != HAKUBAN_OK) {
+        link->packet->bytes = before;
+        hkb_link_fail(link, status, "a message could not be written: %s",
+                      hakuban_status_text(status));
+        return;
+    }
+    if (is_counted(message->kind)) {
+        link->sent_bytes += link->packet->bytes - before;
+        link->sent_frames++;
+    }
+}
+
+static void say_kind(hkb_link *link, hkb_message_kind kind)
+{
+    hkb_message message = {.kind = kind};
+    if (kind == HKB_MESSAGE_ACK) {
+        message.bytes = link->ack_said_bytes = link->received_bytes;
+        message.frames = link->received_frames;
+    } else if (kind == HKB_MESSAGE_ERROR) {
+        message.text = (hakuban_slice){link->reason.text, strlen(link->reason.text)};
+    }
+    hkb_link_say(link, &message, NULL);
+}
+
+static bool ack_due(const hkb_link *link)
+{
+    return link->received_bytes - link->ack_said_bytes >= link->window_bytes / 2;
+}
+
+static void pull_hello(hkb_link *link)
+{
+    if (link->answer.bytes) {
+        if (hkb_buffer_append(link->packet, link->answer.data, link->answer.bytes) != HAKUBAN_OK)
+            fail_silently(link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+        hkb_buffer_done(&link->answer);
+    } else if (link->connector && !link->hello_said) {
+        hkb_hello hello;
+        describe(link, &hello);
+        offer_serializers(link, &hello);
+        offer_compressors(link, &hello);
+        link->hello_said = true;
+        if (link->shared->events->offer(link, &hello) != HAKUBAN_OK ||
+            put_hello(link, &hello, link->packet) != HAKUBAN_OK)
+            fail_silently(link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+    }
+}
+
+/* What is left to be said after the end: why, or goodbye. */
+static void pull_ending(hkb_link *link)
+{
+    if (link->error_due && link->serializer) {
+        link->error_due = false;
+        say_kind(link, HKB_MESSAGE_ERROR);
+    } else if (link->bye_due && !link->bye_said) {
+        link->bye_said = true;
+        say_kind(link, HKB_MESSAGE_BYE);
+    }
+    link->over = true;
+}
+
+static void pull_open(hkb_link *link)
+{
+    if (ack_due(link))
+        say_kind(link, HKB_MESSAGE_ACK);
+    bool more = true;
+    while (more && !link->bye_said && hkb_link_has_room(link))
+        more = link->shared->events->produce(link);
+    if (!more && link->phase == HKB_LINK_LEAVING && !link->bye_said) {
+        link->bye_said = true;
+        say_kind(link, HKB_MESSAGE_BYE);
+    }
+    if (link->ping_due && link->packet->bytes == 0 && link->phase != HKB_LINK_ENDED)
+        say_kind(link, HKB_MESSAGE_PING);
+    link->ping_due = false;
+}
+
+void hkb_link_pull(hkb_link *link, uint64_t now_ns, hkb_buffer *packet)
+{
+    packet->bytes = 0;
+    if (link->over)
+        return;
+    link->packet = packet;
+    pull_hello(link);
+    if (link->phase == HKB_LINK_OPEN || link->phase == HKB_LINK_LEAVING)
+        pull_open(link);
+    if (link->phase == HKB_LINK_ENDED && !link->over)
+        pull_ending(link);
+    link->packet = NULL;
+    if (packet->bytes) {
+        link->last_sent_ns = now_ns;
+        link->shared->wire_bytes_out += packet->bytes;
+    }
+}
+
+bool hkb_link_has_control(const hkb_link *link)
+{
+    if (link->over)
+        return false;
+    return link->answer.bytes || (link->connector && !link->hello_said) ||
+           link->phase == HKB_LINK_ENDED || link->phase == HKB_LINK_LEAVING || link->ping_due ||
+           (link->phase == HKB_LINK_OPEN && ack_due(link));
+}
+
+bool hkb_link_is_over(const hkb_link *link)
+{
+    return link->over;
+}

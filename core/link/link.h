@@ -1,0 +1,130 @@
+/* The conversation of two exchanges over one connection, sans I/O: bytes in, packets out, time as an argument.
+ *
+ * A link knows frames, the hello, acknowledgements and the window, keep-alive, orderly and disorderly ends. It knows no object
+ * table: what to say next and what a message means is its owner's, told through hkb_link_events. */
+#ifndef HKB_LINK_LINK_H
+#define HKB_LINK_LINK_H
+
+#include "link/hello.h"
+#include "plugin/registry.h"
+#include "wire/delta.h"
+#include "wire/native.h"
+
+#define HKB_WINDOW_BYTES_DEFAULT (256u * 1024)
+#define HKB_WINDOW_BYTES_MIN (16u * 1024)
+#define HKB_WINDOW_BYTES_MAX (64u * 1024 * 1024)
+#define HKB_PACKET_BYTES (64u * 1024) /* a packet is closed when it has grown past this */
+#define HKB_KEEP_ALIVE_NS_DEFAULT (20ull * 1000000000)
+#define HKB_GRACE_NS_DEFAULT (2ull * 1000000000)
+#define HKB_HELLO_TIMEOUT_NS (5ull * 1000000000)
+#define HKB_LINGER_NS (2ull * 1000000000)
+
+typedef struct hkb_link hkb_link;
+
+/* What the user asked for in the URL's parameters, or the defaults. */
+typedef struct hkb_link_settings {
+    char name[HKB_NAME_BYTES_MAX + 1];
+    uint64_t keep_alive_ns; /* I say something at least this often */
+    uint64_t timeout_ns;    /* I cut after this long without a byte; 0: 2.5 times what the peer says its keep-alive is */
+    uint64_t grace_ns;
+    uint64_t window_bytes;
+    uint64_t state_bytes_max;
+    char serializer[HKB_OFFER_NAME_BYTES_MAX + 1]; /* ""; any; else the only one offered or accepted */
+    char compressor[HKB_OFFER_NAME_BYTES_MAX + 1];
+    hkb_load_limit load_limit; /* connector only */
+} hkb_link_settings;
+
+/* Reads the parameters; every unknown key and bad value is ERR_URL in words. registry: to refuse names that are not there. */
+hakuban_status hkb_link_settings_read(const hakuban_url *url, const hkb_registry *registry,
+                                      hkb_link_settings *ret, hakuban_error *reterr);
+
+/* The owner's side. All are made from inside hkb_link_receive(), hkb_link_pull() and hkb_link_tick(). */
+typedef struct hkb_link_events {
+    /* The connector's hello is about to be said: fill in the path and what else the owner knows. */
+    hakuban_status (*offer)(hkb_link *link, hkb_hello *hello);
+    /* The other side's hello. connector: check it. listener: fill in *answer further or refuse. */
+    hakuban_status (*hello)(hkb_link *link, const hkb_hello *theirs, hkb_hello *answer,
+                            hakuban_error *reterr);
+    void (*opened)(hkb_link *link);
+    /* One message; takes over message->descriptor. A failure ends the link with its words. */
+    hakuban_status (*message)(hkb_link *link, hkb_message *message, hakuban_error *reterr);
+    /* The version a STATE on channel is a difference to. */
+    void (*previous)(hkb_link *link, uint32_t channel, hkb_version *ret);
+    /* May say a few things with hkb_link_say(). false: there is nothing (more) to say now. */
+    bool (*produce)(hkb_link *link);
+    /* There may be something to pull now. */
+    void (*wake)(hkb_link *link);
+    /* The conversation is over, by whichever side; nothing is received or produced any more. Pull goes on until the carrier was
+     * told. Once. orderly: the other side said bye, or I did. */
+    void (*ended)(hkb_link *link, bool orderly, const hakuban_error *why);
+} hkb_link_events;
+
+/* What all links of an exchange share. */
+typedef struct hkb_link_shared {
+    const hakuban_alloc *alloc;
+    const hkb_registry *registry;
+    const hkb_link_events *events;
+    hkb_native native;
+    uint64_t wire_bytes_in, wire_bytes_out;
+} hkb_link_shared;
+
+typedef enum hkb_link_phase {
+    HKB_LINK_HELLO = 1, /* waiting for the other side's hello */
+    HKB_LINK_OPEN = 2,
+    HKB_LINK_LEAVING = 3, /* flushing, then bye, then waiting for the other's bye */
+    HKB_LINK_ENDED = 4,
+} hkb_link_phase;
+
+struct hkb_link {
+    hkb_link_shared *shared;
+    hkb_link_settings settings;
+    hkb_link_phase phase;
+    bool connector;   /* I dialled: the other side is my upstream */
+    bool stream;      /* the transport keeps no boundaries */
+    bool hello_said, bye_said, bye_due, error_due, ping_due, over;
+    char peer_name[HKB_NAME_BYTES_MAX + 1];
+    const hakuban_serializer_ops *serializer;
+    hkb_compressor *compressor; /* NULL: none */
+    uint64_t peer_keep_alive_ns, peer_grace_ns, peer_state_bytes_max;
+    uint64_t window_bytes; /* the smaller of both sides' */
+    uint64_t token[2];
+    /* Counted in frames that are not ACK or PING, since the session began. */
+    uint64_t sent_bytes, sent_frames, acked_bytes, acked_frames;
+    uint64_t received_bytes, received_frames, ack_said_bytes;
+    uint64_t opened_ns, last_received_ns, last_sent_ns, leaving_ns;
+    hkb_buffer partial;   /* the beginning of a frame whose rest has not come yet */
+    hkb_buffer answer;    /* the listener's hello, until it is pulled */
+    hkb_buffer *packet;   /* only while pulled */
+    hakuban_error reason; /* why it ended */
+};
+
+/* Begins. settings are copied. The connector's hello is the first thing it says. */
+void hkb_link_init(hkb_link *link, hkb_link_shared *shared, const hkb_link_settings *settings,
+                   bool connector, bool stream, uint64_t now_ns);
+void hkb_link_done(hkb_link *link);
+
+/* Bytes came. They may be any; a violation ends the link. */
+void hkb_link_receive(hkb_link *link, uint64_t now_ns, const void *data, size_t bytes);
+/* Time passes: keep-alive, time limits. */
+void hkb_link_tick(hkb_link *link, uint64_t now_ns);
+/* When hkb_link_tick() should be called at the latest. */
+uint64_t hkb_link_deadline(const hkb_link *link);
+/* Empties packet and fills it with what is to be sent now; stays empty if nothing is. ERR_NO_MEMORY also ends the link. */
+void hkb_link_pull(hkb_link *link, uint64_t now_ns, hkb_buffer *packet);
+/* Whether another pull would give something without produce(): hello, ack, ping, error, bye. */
+bool hkb_link_has_control(const hkb_link *link);
+/* Whether the carrier should end writing now: all was pulled and nothing more will come. */
+bool hkb_link_is_over(const hkb_link *link);
+/* Only inside produce(). A failure ends the link; the caller just goes on. previous: as hkb_native_encode(). */
+void hkb_link_say(hkb_link *link, const hkb_message *message, const hkb_version *previous);
+/* Room in the window for one more frame, while pulled. */
+bool hkb_link_has_room(const hkb_link *link);
+/* Ends with words that the other side is told. */
+void hkb_link_fail(hkb_link *link, hakuban_status status, const char *format, ...)
+    HAKUBAN_PRINTF(3, 4);
+/* Flush, bye, end. */
+void hkb_link_leave(hkb_link *link, uint64_t now_ns);
+/* The connection is gone. */
+void hkb_link_lost(hkb_link *link, hakuban_status status, const char *text);
+
+#endif

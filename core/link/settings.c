@@ -1,0 +1,116 @@
+/* What a user may ask of a link in its URL's fragment. One table; unknown keys are refused, never skipped. */
+#include "link/link.h"
+
+#define MS 1000000ull
+
+static hakuban_status keyed(hakuban_error *reterr, const char *key, const char *value,
+                            const hakuban_error *cause)
+{
+    return hakuban_error_set(reterr, HAKUBAN_ERR_URL, "parameter %s=%s: %s", key, value,
+                             cause->text);
+}
+
+static hakuban_status read_duration(const hakuban_url_param *param, uint64_t min_ns,
+                                    uint64_t max_ns, uint64_t *ret_ns, hakuban_error *reterr)
+{
+    hakuban_error cause;
+    uint64_t value;
+    if (hkb_duration_parse(param->value, &value, &cause) != HAKUBAN_OK)
+        return keyed(reterr, param->key, param->value, &cause);
+    if (value < min_ns || value > max_ns)
+        return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
+                                 "parameter %s=%s: must be from %llu ms to %llu ms", param->key,
+                                 param->value, (unsigned long long)(min_ns / MS),
+                                 (unsigned long long)(max_ns / MS));
+    *ret_ns = value;
+    return HAKUBAN_OK;
+}
+
+static hakuban_status read_window(const hakuban_url_param *param, uint64_t *ret_bytes,
+                                  hakuban_error *reterr)
+{
+    hakuban_error cause;
+    uint64_t value;
+    if (hkb_size_parse(param->value, &value, &cause) != HAKUBAN_OK)
+        return keyed(reterr, param->key, param->value, &cause);
+    if (value < HKB_WINDOW_BYTES_MIN || value > HKB_WINDOW_BYTES_MAX)
+        return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
+                                 "parameter %s=%s: must be from %u to %u bytes", param->key,
+                                 param->value, HKB_WINDOW_BYTES_MIN, HKB_WINDOW_BYTES_MAX);
+    *ret_bytes = value;
+    return HAKUBAN_OK;
+}
+
+static hakuban_status read_codec(const hakuban_url_param *param, bool known, char *out,
+                                 hakuban_error *reterr)
+{
+    if (!known)
+        return hakuban_error_set(reterr, HAKUBAN_ERR_UNSUPPORTED,
+                                 "parameter %s=%s: there is no %s of that name; it was not built in",
+                                 param->key, param->value, param->key);
+    memcpy(out, param->value, strlen(param->value) + 1);
+    return HAKUBAN_OK;
+}
+
+static hakuban_status read_param(const hakuban_url_param *param, const hkb_registry *registry,
+                                 hkb_link_settings *settings, hakuban_error *reterr)
+{
+    const char *key = param->key, *value = param->value;
+    size_t bytes = strlen(value);
+    if (strcmp(key, "name") == 0) {
+        if (bytes > HKB_NAME_BYTES_MAX)
+            return hakuban_error_set(reterr, HAKUBAN_ERR_URL, "parameter name: longer than %d bytes",
+                                     HKB_NAME_BYTES_MAX);
+        memcpy(settings->name, value, bytes + 1);
+        return HAKUBAN_OK;
+    }
+    if (strcmp(key, "timeout") == 0)
+        return read_duration(param, 10 * MS, 86400000 * MS, &settings->timeout_ns, reterr);
+    if (strcmp(key, "keep-alive") == 0)
+        return read_duration(param, 10 * MS, 86400000 * MS, &settings->keep_alive_ns, reterr);
+    if (strcmp(key, "grace") == 0)
+        return read_duration(param, 0, 3600000 * MS, &settings->grace_ns, reterr);
+    if (strcmp(key, "window") == 0)
+        return read_window(param, &settings->window_bytes, reterr);
+    if (strcmp(key, "load-limit") == 0) {
+        hakuban_error cause;
+        return hkb_load_limit_parse(value, &settings->load_limit, &cause) == HAKUBAN_OK
+                   ? HAKUBAN_OK
+                   : keyed(reterr, key, value, &cause);
+    }
+    if (strcmp(key, "serializer") == 0)
+        return read_codec(param, hkb_registry_serializer(registry, value, bytes) != NULL,
+                          settings->serializer, reterr);
+    if (strcmp(key, "compressor") == 0)
+        return read_codec(param, hkb_registry_compressor(registry, value, bytes) != NULL,
+                          settings->compressor, reterr);
+    if (strcmp(key, "nodelay") == 0) { /* the transport's */
+        if (strcmp(value, "true") == 0 || strcmp(value, "false") == 0)
+            return HAKUBAN_OK;
+        return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
+                                 "parameter nodelay=%s: must be true or false", value);
+    }
+    return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
+                             "there is no parameter \"%s\"; known are name, timeout, keep-alive, "
+                             "nodelay, load-limit, serializer, compressor, grace and window",
+                             key);
+}
+
+hakuban_status hkb_link_settings_read(const hakuban_url *url, const hkb_registry *registry,
+                                      hkb_link_settings *ret, hakuban_error *reterr)
+{
+    hkb_link_settings settings = {
+        .name = "hakuban",
+        .keep_alive_ns = HKB_KEEP_ALIVE_NS_DEFAULT,
+        .grace_ns = HKB_GRACE_NS_DEFAULT,
+        .window_bytes = HKB_WINDOW_BYTES_DEFAULT,
+        .state_bytes_max = HAKUBAN_STATE_BYTES_MAX,
+    };
+    for (size_t i = 0; i < url->param_count; i++) {
+        hakuban_status status = read_param(&url->params[i], registry, &settings, reterr);
+        if (status != HAKUBAN_OK)
+            return status;
+    }
+    *ret = settings;
+    return HAKUBAN_OK;
+}

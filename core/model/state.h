@@ -1,0 +1,54 @@
+/* States inside the library: one allocation that holds version, format and data, or a new version over another's data. */
+#ifndef HKB_MODEL_STATE_H
+#define HKB_MODEL_STATE_H
+
+#include <stdatomic.h>
+
+#include <hakuban/state.h>
+
+#include "base/list.h"
+#include "model/version.h"
+
+struct hakuban_state {
+    atomic_uint references;
+    uint8_t version_count;
+    uint8_t format_count;
+    uint8_t format_bytes; /* all names, each with its terminating zero */
+    uint8_t has_check;
+    const hakuban_alloc *alloc;
+    hakuban_state *data_owner; /* NULL: data is behind this header */
+    const uint8_t *data;
+    size_t data_bytes;
+    uint64_t check;    /* XXH3-64 of data, valid if has_check; written once, before the state is shared, or under the exchange's lock */
+    const char *format; /* format_count terminated names one after the other */
+    size_t block_bytes; /* of this allocation */
+    /* Of the exchange, under its lock: states that are no longer the newest but that links still stand on (design.md §6). */
+    hkb_node base_node;
+    uint32_t base_users;
+    int64_t version[];  /* then the format, then the data */
+};
+
+/* A state with room for data_bytes that the caller fills at *ret_data before anybody else sees it. format as in the struct. */
+hakuban_status hkb_state_new(const hakuban_alloc *alloc, const int64_t *version,
+                             size_t version_count, const char *format, size_t format_count,
+                             size_t format_bytes, size_t data_bytes, hakuban_state **ret,
+                             uint8_t **ret_data);
+/* The same data and format under another version; shares the data. */
+hakuban_status hkb_state_with_version(const hakuban_alloc *alloc, hakuban_state *state,
+                                      const hkb_version *version, hakuban_state **ret);
+hkb_version hkb_state_version(const hakuban_state *state);
+static inline bool hkb_state_same_format(const hakuban_state *a, const hakuban_state *b)
+{
+    return a->format_bytes == b->format_bytes && memcmp(a->format, b->format, a->format_bytes) == 0;
+}
+/* Same format and data. */
+bool hkb_state_same_content(const hakuban_state *a, const hakuban_state *b);
+/* Checks names as a peer sent them: format_count terminated UTF-8 names in exactly format_bytes, within the limits of state.h. */
+bool hkb_format_valid(const char *format, size_t format_count, size_t format_bytes);
+/* What a state costs in memory, for accounting. */
+static inline size_t hkb_state_bytes(const hakuban_state *state)
+{
+    return state->data_bytes + sizeof(hakuban_state);
+}
+
+#endif

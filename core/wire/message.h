@@ -1,0 +1,73 @@
+/* What two exchanges say to each other, whatever the encoding. Pure values: no link, no exchange. */
+#ifndef HKB_WIRE_MESSAGE_H
+#define HKB_WIRE_MESSAGE_H
+
+#include <hakuban/state.h>
+
+#include "base/bytes.h"
+#include "base/url.h"
+#include "model/descriptor.h"
+#include "model/state.h"
+
+/* Numbers are those of the native encoding. */
+typedef enum hkb_message_kind {
+    HKB_MESSAGE_ACK = 1,   /* bytes and frames that were received since the session began; not counted itself */
+    HKB_MESSAGE_PING = 2,  /* keep-alive; not counted */
+    HKB_MESSAGE_BYE = 3,   /* the sender has nothing more to say and wants to end */
+    HKB_MESSAGE_ERROR = 4, /* why the sender closes now */
+    HKB_MESSAGE_NAME = 5,  /* the sender's name changed */
+    HKB_MESSAGE_PATH = 6,  /* downwards: node ids from the sender to its root */
+
+    HKB_MESSAGE_OBJECT = 8,      /* upwards: all that is wanted with an object from now on; no flags: nothing */
+    HKB_MESSAGE_TAG = 9,         /* upwards: the same for a tag */
+    HKB_MESSAGE_LOAD_LIMIT = 10, /* upwards */
+
+    HKB_MESSAGE_STREAM_OPEN = 12, /* downwards: states will come on this channel */
+    HKB_MESSAGE_SINK_OPEN = 13,   /* downwards: send states on this channel */
+    HKB_MESSAGE_CLOSE = 14,       /* downwards: the channel ends */
+    HKB_MESSAGE_CLOSED = 15,      /* upwards: nothing more comes on this sink's channel */
+    HKB_MESSAGE_LISTED = 16,      /* downwards: every stream a tag had when it was observed is open */
+
+    HKB_MESSAGE_CONDITION = 20, /* on a channel, with the states: freshness and source changed */
+    HKB_MESSAGE_FLOOR = 21,     /* on a channel, against the states: I know a version as great as this */
+    HKB_MESSAGE_PART = 22,      /* on a channel: the next piece of a state's payload */
+    HKB_MESSAGE_STATE = 64,     /* on a channel; the low six bits are flags of the encoding */
+} hkb_message_kind;
+
+/* flags of OBJECT and TAG */
+enum { HKB_WANT_OBSERVE = 1, HKB_WANT_EXPOSE = 2, HKB_WANT_DECLINE = 4 };
+
+typedef enum hkb_close_reason {
+    HKB_CLOSE_GONE = 0,     /* the object is not live any more, or not asked for */
+    HKB_CLOSE_MOVED = 1,    /* a sink: another exposer was chosen */
+    HKB_CLOSE_UNNEEDED = 2, /* a sink: nobody wants the object now */
+} hkb_close_reason;
+
+#define HKB_PATH_NODES_MAX 64
+#define HKB_NAME_BYTES_MAX 255
+
+typedef struct hkb_message {
+    hkb_message_kind kind;
+    uint32_t channel;
+    uint32_t flags;                 /* OBJECT, TAG */
+    uint32_t capacity;              /* OBJECT, TAG */
+    hakuban_descriptor *descriptor; /* OBJECT, STREAM_OPEN, SINK_OPEN; when decoded: owned by whoever decodes */
+    hakuban_slice text;             /* TAG, LISTED: canonical tag; NAME; ERROR */
+    uint64_t bytes, frames;         /* ACK */
+    uint64_t sink_id;               /* SINK_OPEN */
+    hakuban_freshness freshness;    /* STREAM_OPEN, CONDITION, STATE (LIVE or STALE) */
+    hakuban_source source;          /* STREAM_OPEN, CONDITION */
+    uint64_t age_ns;                /* where STALE */
+    hkb_close_reason reason;        /* CLOSE */
+    hkb_version version;            /* SINK_OPEN, FLOOR, STATE */
+    const char *format;             /* STATE: format_count terminated names; NULL: as before on this channel */
+    size_t format_count, format_bytes;
+    uint32_t check;        /* STATE: low 32 bits of XXH3-64 of the result */
+    uint64_t total_bytes;  /* STATE: of the whole payload; more than payload.bytes: PARTs follow */
+    hakuban_slice payload; /* STATE, PART */
+    hkb_load_limit *load_limit;          /* LOAD_LIMIT; when decoded: the decoder's, until the next message */
+    uint64_t (*path)[2];                 /* PATH; likewise */
+    size_t path_count;
+} hkb_message;
+
+#endif

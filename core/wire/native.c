@@ -1,0 +1,625 @@
+/* The native encoding of messages. What a header may hold is decided here and nowhere else; it knows no link. */
+#include "wire/native.h"
+
+/* flags in the low bits of a STATE's kind */
+enum {
+    STATE_FORMAT = 1,   /* names follow; absent: as before on this channel */
+    STATE_AGE = 2,      /* STALE, with its age; absent: LIVE */
+    STATE_PARTS = 4,    /* the whole payload's size follows; PARTs will come */
+    STATE_VERSION = 24, /* two bits: how the version is written */
+    STATE_FLAGS = 63,
+};
+enum {
+    VERSION_WHOLE = 0,       /* an array of all elements */
+    VERSION_LAST = 8,        /* one number: the last element's difference, all others as before */
+    VERSION_BUT_ONE = 16,    /* the same for the last but one: what automatic versions change within a second */
+    VERSION_DIFFERENCE = 24, /* an array: how many are shared, then the others' differences */
+};
+
+#define CHECK_BYTES 4u
+#define NS_PER_US 1000u
+
+void hkb_native_init(hkb_native *native, const hakuban_alloc *alloc)
+{
+    native->alloc = alloc;
+    hakuban_writer_init(&native->writer, NULL, alloc, HKB_HEADER_BYTES_MAX);
+}
+
+void hkb_native_done(hkb_native *native)
+{
+    hakuban_writer_done(&native->writer);
+}
+
+/* -- Frames -- */
+
+hakuban_status hkb_frame_next(hakuban_slice data, size_t frame_bytes_max, size_t *ret_bytes,
+                              hakuban_slice *ret_header, hakuban_slice *ret_payload,
+                              hakuban_error *reterr)
+{
+    const uint8_t *bytes = data.data;
+    uint64_t frame, header;
+    int n = hkb_varint_get(bytes, data.bytes, &frame);
+    if (n < 0 || (n > 0 && frame > frame_bytes_max))
+        return hakuban_error_set(reterr, HAKUBAN_ERR_LIMIT, "a frame is larger than %zu bytes",
+                                 frame_bytes_max);
+    if (n == 0 || data.bytes - (size_t)n < frame) {
+        *ret_bytes = 0;
+        return HAKUBAN_OK;
+    }
+    const uint8_t *body = bytes + n;
+    int m = hkb_varint_get(body, (size_t)frame, &header);
+    if (m <= 0 || header > frame - (size_t)m)
+        return hakuban_error_set(reterr, HAKUBAN_ERR_PROTOCOL,
+                                 "a frame's header is longer than the frame");
+    *ret_bytes = (size_t)n + (size_t)frame;
+    *ret_header = (hakuban_slice){body + m, (size_t)header};
+    *ret_payload = (hakuban_slice){body + m + header, (size_t)frame - (size_t)m - (size_t)header};
+    return HAKUBAN_OK;
+}
+
+/* One frame of a header and up to two pieces of payload. */
+static hakuban_status put_frame(hkb_buffer *out, hakuban_slice header, hakuban_slice first,
+                                hakuban_slice second)
+{
+    size_t body = hkb_varint_bytes(header.bytes) + header.bytes + first.bytes + second.bytes;
+    hakuban_status status = hkb_buffer_reserve(out, HKB_VARINT_BYTES_MAX + body);
+    if (status != HAKUBAN_OK)
+        return status;
+    uint8_t *to = out->data + out->bytes;
+    to += hkb_varint_put(to, body);
+    to += hkb_varint_put(to, header.bytes);
+    memcpy(to, header.data, header.bytes);
+    to += header.bytes;
+    if (first.bytes)
+        memcpy(to, first.data, first.bytes);
+    to += first.bytes;
+    if (second.bytes)
+        memcpy(to, second.data, second.bytes);
+    to += second.bytes;
+    out->bytes = (size_t)(to - out->data);
+    return HAKUBAN_OK;
+}
+
+hakuban_status hkb_frame_put(hkb_buffer *out, hakuban_slice header, hakuban_slice payload)
+{
+    return put_frame(out, header, payload, (hakuban_slice){NULL, 0});
+}
+
+/* -- Encoding -- */
+
+static unsigned version_mode(const hkb_version *version, const hkb_version *previous)
+{
+    if (!previous || previous->count == 0)
+        return VERSION_WHOLE;
+    if (previous->count != version->count)
+        return VERSION_DIFFERENCE;
+    size_t count = version->count, differing = 0, place = 0;
+    for (size_t i = 0; i < count; i++)
+        if (version->elements[i] != previous->elements[i]) {
+            differing++;
+            place = i;
+        }
+    if (differing == 1 && place + 1 == count)
+        return VERSION_LAST;
+    if (differing == 1 && place + 2 == count)
+        return VERSION_BUT_ONE;
+    return VERSION_DIFFERENCE;
+}
+
+static int64_t difference(int64_t to, int64_t from)
+{
+    return (int64_t)((uint64_t)to - (uint64_t)from);
+}
+
+static int64_t sum(int64_t a, int64_t b)
+{
+    return (int64_t)((uint64_t)a + (uint64_t)b);
+}
+
+static void write_version(hakuban_writer *writer, unsigned mode, const hkb_version *version,
+                          const hkb_version *previous)
+{
+    size_t count = version->count, shared = 0;
+    if (mode == VERSION_LAST || mode == VERSION_BUT_ONE) {
+        size_t at = count - (mode == VERSION_LAST ? 1 : 2);
+        hakuban_write_int(writer, difference(version->elements[at], previous->elements[at]));
+        return;
+    }
+    if (mode == VERSION_DIFFERENCE) {
+        while (shared < count && shared < previous->count &&
+               version->elements[shared] == previous->elements[shared])
+            shared++;
+        hakuban_write_array(writer, (uint32_t)(count - shared + 1));
+        hakuban_write_uint(writer, shared);
+    } else {
+        hakuban_write_array(writer, (uint32_t)count);
+    }
+    for (size_t i = shared; i < count; i++) {
+        bool from = mode == VERSION_DIFFERENCE && i < previous->count;
+        hakuban_write_int(writer,
+                          difference(version->elements[i], from ? previous->elements[i] : 0));
+    }
+    hakuban_write_end(writer);
+}
+
+static void write_version_whole(hakuban_writer *writer, const hkb_version *version)
+{
+    write_version(writer, VERSION_WHOLE, version, NULL);
+}
+
+static void write_descriptor(hakuban_writer *writer, const hakuban_descriptor *descriptor)
+{
+    hakuban_write_text(writer, descriptor->text, descriptor->json_bytes);
+    const char *tag = hkb_descriptor_tags(descriptor);
+    for (size_t i = 0; i < descriptor->tag_count; i++) {
+        size_t bytes = strlen(tag);
+        hakuban_write_text(writer, tag, bytes);
+        tag += bytes + 1;
+    }
+}
+
+static hakuban_status encode_state(hkb_native *native, const hkb_message *message,
+                                   const hkb_version *previous, hkb_buffer *out)
+{
+    hakuban_writer *writer = &native->writer;
+    unsigned mode = version_mode(&message->version, previous);
+    bool parts = message->total_bytes > message->payload.bytes;
+    bool stale = message->freshness == HAKUBAN_STALE;
+    unsigned kind = HKB_MESSAGE_STATE | mode | (message->format ? STATE_FORMAT : 0u) |
+                    (stale ? STATE_AGE : 0u) | (parts ? STATE_PARTS : 0u);
+
+    hakuban_write_array(writer, 3u + (message->format != NULL) + stale + parts);
+    hakuban_write_uint(writer, kind);
+    hakuban_write_uint(writer, message->channel);
+    write_version(writer, mode, &message->version, previous);
+    if (stale)
+        hakuban_write_uint(writer, message->age_ns / NS_PER_US);
+    if (parts)
+        hakuban_write_uint(writer, message->total_bytes);
+    if (message->format) {
+        hakuban_write_array(writer, (uint32_t)message->format_count);
+        const char *name = message->format;
+        for (size_t i = 0; i < message->format_count; i++, name += strlen(name) + 1)
+            hakuban_write_string(writer, name);
+        hakuban_write_end(writer);
+    }
+    hakuban_write_end(writer);
+    hakuban_status status = hakuban_writer_status(writer);
+    if (status != HAKUBAN_OK)
+        return status;
+    uint8_t check[CHECK_BYTES];
+    for (unsigned i = 0; i < CHECK_BYTES; i++)
+        check[i] = (uint8_t)(message->check >> (8 * i));
+    return put_frame(out, (hakuban_slice){writer->data, writer->bytes},
+                     (hakuban_slice){check, sizeof check}, message->payload);
+}
+
+hakuban_status hkb_native_encode(hkb_native *native, const hakuban_serializer_ops *serializer,
+                                 const hkb_message *message, const hkb_version *previous,
+                                 hkb_buffer *out)
+{
+    hakuban_writer *writer = &native->writer;
+    uint32_t tags = message->descriptor ? message->descriptor->tag_count : 0;
+
+    hakuban_writer_reset(writer);
+    writer->ops = serializer;
+    switch (message->kind) {
+    case HKB_MESSAGE_STATE:
+        return encode_state(native, message, previous, out);
+    case HKB_MESSAGE_ACK:
+        hakuban_write_array(writer, 3);
+        hakuban_write_uint(writer, HKB_MESSAGE_ACK);
+        hakuban_write_uint(writer, message->bytes);
+        hakuban_write_uint(writer, message->frames);
+        break;
+    case HKB_MESSAGE_PING:
+    case HKB_MESSAGE_BYE:
+        hakuban_write_array(writer, 1);
+        hakuban_write_uint(writer, message->kind);
+        break;
+    case HKB_MESSAGE_ERROR:
+    case HKB_MESSAGE_NAME:
+    case HKB_MESSAGE_LISTED:
+        hakuban_write_array(writer, 2);
+        hakuban_write_uint(writer, message->kind);
+        hakuban_write_text(writer, message->text.data, message->text.bytes);
+        break;
+    case HKB_MESSAGE_PATH:
+        hakuban_write_array(writer, (uint32_t)(1 + 2 * message->path_count));
+        hakuban_write_uint(writer, HKB_MESSAGE_PATH);
+        for (size_t i = 0; i < message->path_count; i++) {
+            hakuban_write_uint(writer, message->path[i][0]);
+            hakuban_write_uint(writer, message->path[i][1]);
+        }
+        break;
+    case HKB_MESSAGE_OBJECT:
+        hakuban_write_array(writer, 4 + tags);
+        hakuban_write_uint(writer, HKB_MESSAGE_OBJECT);
+        hakuban_write_uint(writer, message->flags);
+        hakuban_write_uint(writer, message->capacity);
+        write_descriptor(writer, message->descriptor);
+        break;
+    case HKB_MESSAGE_TAG:
+        hakuban_write_array(writer, 4);
+        hakuban_write_uint(writer, HKB_MESSAGE_TAG);
+        hakuban_write_uint(writer, message->flags);
+        hakuban_write_uint(writer, message->capacity);
+        hakuban_write_text(writer, message->text.data, message->text.bytes);
+        break;
+    case HKB_MESSAGE_LOAD_LIMIT:
+        hakuban_write_array(writer, (uint32_t)(1 + 2 * message->load_limit->count));
+        hakuban_write_uint(writer, HKB_MESSAGE_LOAD_LIMIT);
+        for (size_t i = 0; i < message->load_limit->count; i++) {
+            hakuban_write_uint(writer, message->load_limit->points[i].after_ns);
+            hakuban_write_uint(writer, message->load_limit->points[i].limit);
+        }
+        break;
+    case HKB_MESSAGE_STREAM_OPEN:
+        hakuban_write_array(writer, 6 + tags);
+        hakuban_write_uint(writer, HKB_MESSAGE_STREAM_OPEN);
+        hakuban_write_uint(writer, message->channel);
+        hakuban_write_uint(writer, message->freshness);
+        hakuban_write_uint(writer, message->source);
+        hakuban_write_uint(writer, message->age_ns / NS_PER_US);
+        write_descriptor(writer, message->descriptor);
+        break;
+    case HKB_MESSAGE_SINK_OPEN:
+        hakuban_write_array(writer, 5 + tags);
+        hakuban_write_uint(writer, HKB_MESSAGE_SINK_OPEN);
+        hakuban_write_uint(writer, message->channel);
+        hakuban_write_uint(writer, message->sink_id);
+        write_version_whole(writer, &message->version);
+        write_descriptor(writer, message->descriptor);
+        break;
+    case HKB_MESSAGE_CLOSE:
+        hakuban_write_array(writer, 3);
+        hakuban_write_uint(writer, HKB_MESSAGE_CLOSE);
+        hakuban_write_uint(writer, message->channel);
+        hakuban_write_uint(writer, message->reason);
+        break;
+    case HKB_MESSAGE_CLOSED:
+    case HKB_MESSAGE_PART:
+        hakuban_write_array(writer, 2);
+        hakuban_write_uint(writer, message->kind);
+        hakuban_write_uint(writer, message->channel);
+        break;
+    case HKB_MESSAGE_CONDITION:
+        hakuban_write_array(writer, 5);
+        hakuban_write_uint(writer, HKB_MESSAGE_CONDITION);
+        hakuban_write_uint(writer, message->channel);
+        hakuban_write_uint(writer, message->freshness);
+        hakuban_write_uint(writer, message->source);
+        hakuban_write_uint(writer, message->age_ns / NS_PER_US);
+        break;
+    case HKB_MESSAGE_FLOOR:
+        hakuban_write_array(writer, 3);
+        hakuban_write_uint(writer, HKB_MESSAGE_FLOOR);
+        hakuban_write_uint(writer, message->channel);
+        write_version_whole(writer, &message->version);
+        break;
+    }
+    hakuban_write_end(writer);
+    hakuban_status status = hakuban_writer_status(writer);
+    if (status != HAKUBAN_OK)
+        return status;
+    return hkb_frame_put(out, (hakuban_slice){writer->data, writer->bytes}, message->payload);
+}
+
+/* -- Decoding -- */
+
+static hakuban_status bad(hakuban_error *reterr, const char *what)
+{
+    return hakuban_error_set(reterr, HAKUBAN_ERR_PROTOCOL, "a message has a wrong %s", what);
+}
+
+static bool read_limited(hakuban_reader *reader, uint64_t max, uint64_t *ret)
+{
+    return hakuban_read_uint(reader, ret) == HAKUBAN_OK && *ret <= max;
+}
+
+static bool read_channel(hakuban_reader *reader, uint32_t *ret)
+{
+    uint64_t value;
+    if (!read_limited(reader, UINT32_MAX, &value) || value == 0)
+        return false;
+    *ret = (uint32_t)value;
+    return true;
+}
+
+static bool read_age(hakuban_reader *reader, uint64_t *ret_ns)
+{
+    uint64_t age_us;
+    if (!read_limited(reader, UINT64_MAX / NS_PER_US, &age_us))
+        return false;
+    *ret_ns = age_us * NS_PER_US;
+    return true;
+}
+
+static bool read_condition(hakuban_reader *reader, hkb_message *ret)
+{
+    uint64_t freshness, source;
+    if (!read_limited(reader, HAKUBAN_STALE, &freshness) ||
+        !read_limited(reader, HAKUBAN_SOURCE_AWAY, &source) || !read_age(reader, &ret->age_ns))
+        return false;
+    ret->freshness = (hakuban_freshness)freshness;
+    ret->source = (hakuban_source)source;
+    return true;
+}
+
+/* An array of elements, to be added to previous from *shared on. */
+static bool read_elements(hakuban_reader *reader, const hkb_version *previous, bool has_shared,
+                          hkb_version *ret)
+{
+    uint32_t unused;
+    uint64_t shared = 0;
+    if (hakuban_read_array(reader, &unused) != HAKUBAN_OK)
+        return false;
+    if (has_shared && !read_limited(reader, previous->count, &shared))
+        return false;
+    memcpy(ret->elements, previous->elements, (size_t)shared * sizeof ret->elements[0]);
+    ret->count = (size_t)shared;
+    while (!hakuban_read_at_end(reader)) {
+        int64_t element;
+        if (ret->count == HAKUBAN_VERSION_ELEMENTS_MAX ||
+            hakuban_read_int(reader, &element) != HAKUBAN_OK)
+            return false;
+        bool from = has_shared && ret->count < previous->count;
+        ret->elements[ret->count] = sum(element, from ? previous->elements[ret->count] : 0);
+        ret->count++;
+    }
+    return hakuban_read_end(reader) == HAKUBAN_OK;
+}
+
+static bool read_version(hakuban_reader *reader, unsigned mode, const hkb_version *previous,
+                         hkb_version *ret)
+{
+    if (mode == VERSION_WHOLE || mode == VERSION_DIFFERENCE)
+        return read_elements(reader, previous, mode == VERSION_DIFFERENCE, ret);
+    size_t from_end = mode == VERSION_LAST ? 1 : 2;
+    int64_t element;
+    if (previous->count < from_end || hakuban_read_int(reader, &element) != HAKUBAN_OK)
+        return false;
+    *ret = *previous;
+    int64_t *place = &ret->elements[ret->count - from_end];
+    *place = sum(*place, element);
+    return true;
+}
+
+/* Copies the next text behind what native->text holds already: a reader's text lives only until its next token. */
+static hakuban_status read_text(hkb_native *native, size_t *used, hakuban_slice *ret,
+                                hakuban_error *reterr)
+{
+    hakuban_slice text;
+    if (hakuban_read_text(&native->reader, &text) != HAKUBAN_OK)
+        return bad(reterr, "text");
+    if (text.bytes > sizeof native->text - *used)
+        return hakuban_error_set(reterr, HAKUBAN_ERR_LIMIT, "a name is longer than %d bytes",
+                                 HAKUBAN_DESCRIPTOR_BYTES_MAX);
+    if (text.bytes)
+        memcpy(native->text + *used, text.data, text.bytes);
+    *ret = (hakuban_slice){native->text + *used, text.bytes};
+    *used += text.bytes;
+    return HAKUBAN_OK;
+}
+
+static hakuban_status read_descriptor(hkb_native *native, hakuban_descriptor **ret,
+                                      hakuban_error *reterr)
+{
+    size_t used = 0, tags = 0;
+    hakuban_slice object;
+    hakuban_status status = read_text(native, &used, &object, reterr);
+    while (status == HAKUBAN_OK && !hakuban_read_at_end(&native->reader)) {
+        if (tags == HAKUBAN_DESCRIPTOR_TAGS_MAX)
+            return hakuban_error_set(reterr, HAKUBAN_ERR_LIMIT, "an object has more than %d tags",
+                                     HAKUBAN_DESCRIPTOR_TAGS_MAX);
+        status = read_text(native, &used, &native->tags[tags++], reterr);
+    }
+    if (status != HAKUBAN_OK)
+        return status;
+    return hkb_descriptor_new(native->alloc, object, native->tags, tags, ret, reterr);
+}
+
+static hakuban_status read_tag(hkb_native *native, hkb_message *ret, hakuban_error *reterr)
+{
+    hakuban_slice text;
+    size_t bytes;
+    if (hakuban_read_text(&native->reader, &text) != HAKUBAN_OK)
+        return bad(reterr, "tag");
+    hakuban_status status = hkb_tag_canonical(native->alloc, text, native->text, &bytes, reterr);
+    ret->text = (hakuban_slice){native->text, bytes};
+    return status;
+}
+
+static bool read_format(hkb_native *native, hkb_message *ret)
+{
+    uint32_t unused;
+    if (hakuban_read_array(&native->reader, &unused) != HAKUBAN_OK)
+        return false;
+    while (!hakuban_read_at_end(&native->reader)) {
+        hakuban_slice name;
+        if (hakuban_read_text(&native->reader, &name) != HAKUBAN_OK ||
+            name.bytes >= sizeof native->format - ret->format_bytes)
+            return false;
+        char *to = native->format + ret->format_bytes;
+        if (name.bytes)
+            memcpy(to, name.data, name.bytes);
+        to[name.bytes] = 0;
+        ret->format_bytes += name.bytes + 1;
+        ret->format_count++;
+    }
+    ret->format = native->format;
+    return hakuban_read_end(&native->reader) == HAKUBAN_OK &&
+           hkb_format_valid(ret->format, ret->format_count, ret->format_bytes);
+}
+
+static hakuban_status decode_state(hkb_native *native, unsigned kind, hakuban_slice payload,
+                                   hkb_native_previous_fn previous_of, void *ctx, hkb_message *ret,
+                                   hakuban_error *reterr)
+{
+    hakuban_reader *reader = &native->reader;
+    hkb_version previous;
+    previous.count = 0;
+    ret->kind = HKB_MESSAGE_STATE;
+    if (!read_channel(reader, &ret->channel))
+        return bad(reterr, "channel");
+    if ((kind & STATE_VERSION) != VERSION_WHOLE)
+        previous_of(ctx, ret->channel, &previous);
+    if (!read_version(reader, kind & STATE_VERSION, &previous, &ret->version) ||
+        ret->version.count == 0)
+        return bad(reterr, "version");
+    ret->freshness = HAKUBAN_LIVE;
+    if (kind & STATE_AGE) {
+        ret->freshness = HAKUBAN_STALE;
+        if (!read_age(reader, &ret->age_ns))
+            return bad(reterr, "age");
+    }
+    if (payload.bytes < CHECK_BYTES)
+        return bad(reterr, "payload");
+    const uint8_t *check = payload.data;
+    for (unsigned i = 0; i < CHECK_BYTES; i++)
+        ret->check |= (uint32_t)check[i] << (8 * i);
+    ret->payload = (hakuban_slice){check + CHECK_BYTES, payload.bytes - CHECK_BYTES};
+    ret->total_bytes = ret->payload.bytes;
+    if (kind & STATE_PARTS)
+        if (hakuban_read_uint(reader, &ret->total_bytes) != HAKUBAN_OK ||
+            ret->total_bytes <= ret->payload.bytes)
+            return bad(reterr, "size");
+    if ((kind & STATE_FORMAT) && !read_format(native, ret))
+        return bad(reterr, "format");
+    return HAKUBAN_OK;
+}
+
+static hakuban_status decode_fields(hkb_native *native, uint64_t kind, hakuban_slice payload,
+                                    hkb_native_previous_fn previous, void *ctx, hkb_message *ret,
+                                    hakuban_error *reterr)
+{
+    static const hkb_version none;
+    hakuban_reader *reader = &native->reader;
+    uint64_t value, limit;
+
+    if (kind >= HKB_MESSAGE_STATE && kind <= (HKB_MESSAGE_STATE | STATE_FLAGS))
+        return decode_state(native, (unsigned)kind, payload, previous, ctx, ret, reterr);
+    if (kind > HKB_MESSAGE_PART)
+        return HAKUBAN_OK; /* of a later release: ignored */
+    ret->kind = (hkb_message_kind)kind;
+    switch (ret->kind) {
+    case HKB_MESSAGE_ACK:
+        if (hakuban_read_uint(reader, &ret->bytes) != HAKUBAN_OK ||
+            hakuban_read_uint(reader, &ret->frames) != HAKUBAN_OK)
+            return bad(reterr, "count");
+        return HAKUBAN_OK;
+    case HKB_MESSAGE_PING:
+    case HKB_MESSAGE_BYE:
+        return HAKUBAN_OK;
+    case HKB_MESSAGE_ERROR:
+    case HKB_MESSAGE_NAME: {
+        size_t used = 0;
+        return read_text(native, &used, &ret->text, reterr);
+    }
+    case HKB_MESSAGE_PATH:
+        ret->path = native->path;
+        while (!hakuban_read_at_end(reader)) {
+            uint64_t *node = native->path[ret->path_count];
+            if (ret->path_count == HKB_PATH_NODES_MAX ||
+                hakuban_read_uint(reader, &node[0]) != HAKUBAN_OK ||
+                hakuban_read_uint(reader, &node[1]) != HAKUBAN_OK)
+                return bad(reterr, "path");
+            ret->path_count++;
+        }
+        return HAKUBAN_OK;
+    case HKB_MESSAGE_OBJECT:
+    case HKB_MESSAGE_TAG:
+        if (!read_limited(reader, UINT32_MAX, &value) || !read_limited(reader, UINT32_MAX, &limit))
+            return bad(reterr, "registration");
+        ret->flags = (uint32_t)value;
+        ret->capacity = (uint32_t)limit;
+        return ret->kind == HKB_MESSAGE_TAG ? read_tag(native, ret, reterr)
+                                            : read_descriptor(native, &ret->descriptor, reterr);
+    case HKB_MESSAGE_LOAD_LIMIT:
+        ret->load_limit = &native->load_limit;
+        native->load_limit.count = 0;
+        while (!hakuban_read_at_end(reader)) {
+            hkb_load_point point;
+            if (hakuban_read_uint(reader, &point.after_ns) != HAKUBAN_OK ||
+                !read_limited(reader, UINT32_MAX, &limit))
+                return bad(reterr, "load limit");
+            point.limit = (uint32_t)limit;
+            if (hkb_load_limit_add(&native->load_limit, point) != HAKUBAN_OK)
+                return bad(reterr, "load limit");
+        }
+        return HAKUBAN_OK;
+    case HKB_MESSAGE_STREAM_OPEN:
+        if (!read_channel(reader, &ret->channel))
+            return bad(reterr, "channel");
+        if (!read_condition(reader, ret))
+            return bad(reterr, "condition");
+        return read_descriptor(native, &ret->descriptor, reterr);
+    case HKB_MESSAGE_SINK_OPEN:
+        if (!read_channel(reader, &ret->channel))
+            return bad(reterr, "channel");
+        if (hakuban_read_uint(reader, &ret->sink_id) != HAKUBAN_OK ||
+            !read_elements(reader, &none, false, &ret->version))
+            return bad(reterr, "floor");
+        return read_descriptor(native, &ret->descriptor, reterr);
+    case HKB_MESSAGE_CLOSE:
+        if (!read_channel(reader, &ret->channel) || !read_limited(reader, 255, &value))
+            return bad(reterr, "channel");
+        ret->reason = (hkb_close_reason)value;
+        return HAKUBAN_OK;
+    case HKB_MESSAGE_CLOSED:
+        return read_channel(reader, &ret->channel) ? HAKUBAN_OK : bad(reterr, "channel");
+    case HKB_MESSAGE_PART:
+        ret->payload = payload;
+        return read_channel(reader, &ret->channel) ? HAKUBAN_OK : bad(reterr, "channel");
+    case HKB_MESSAGE_LISTED:
+        return read_tag(native, ret, reterr);
+    case HKB_MESSAGE_CONDITION:
+        if (!read_channel(reader, &ret->channel))
+            return bad(reterr, "channel");
+        return read_condition(reader, ret) ? HAKUBAN_OK : bad(reterr, "condition");
+    case HKB_MESSAGE_FLOOR:
+        if (!read_channel(reader, &ret->channel))
+            return bad(reterr, "channel");
+        if (!read_elements(reader, &none, false, &ret->version) || ret->version.count == 0)
+            return bad(reterr, "floor");
+        return HAKUBAN_OK;
+    case HKB_MESSAGE_STATE:
+        break;
+    }
+    ret->kind = (hkb_message_kind)0; /* a number that has no meaning in this release */
+    return HAKUBAN_OK;
+}
+
+hakuban_status hkb_native_decode(hkb_native *native, const hakuban_serializer_ops *serializer,
+                                 hakuban_slice header, hakuban_slice payload,
+                                 hkb_native_previous_fn previous, void *ctx, hkb_message *ret,
+                                 hakuban_error *reterr)
+{
+    hakuban_reader *reader = &native->reader;
+    uint32_t unused;
+    uint64_t kind;
+
+    memset(ret, 0, offsetof(hkb_message, version));
+    ret->version.count = 0;
+    memset(&ret->format, 0, sizeof *ret - offsetof(hkb_message, format));
+    hakuban_reader_init(reader, serializer, native->alloc, header.data, header.bytes,
+                        HKB_MESSAGE_ELEMENTS_MAX);
+    hakuban_status status = HAKUBAN_OK;
+    if (hakuban_read_array(reader, &unused) != HAKUBAN_OK ||
+        hakuban_read_uint(reader, &kind) != HAKUBAN_OK)
+        status = bad(reterr, "header");
+    if (status == HAKUBAN_OK)
+        status = decode_fields(native, kind, payload, previous, ctx, ret, reterr);
+    /* A later release may add fields at the end. */
+    while (status == HAKUBAN_OK && !hakuban_read_at_end(reader))
+        if (hakuban_read_skip(reader) != HAKUBAN_OK)
+            status = bad(reterr, "ending");
+    if (status == HAKUBAN_OK && hakuban_read_end(reader) != HAKUBAN_OK)
+        status = bad(reterr, "ending");
+    if (status != HAKUBAN_OK && reader->error.status == HAKUBAN_ERR_NO_MEMORY)
+        status = HAKUBAN_ERR_NO_MEMORY;
+    if (status != HAKUBAN_OK)
+        ret->descriptor = hakuban_descriptor_unref(ret->descriptor);
+    hakuban_reader_done(reader);
+    return status;
+}

@@ -1,0 +1,131 @@
+/* Connections to an upstream and listeners for downstreams. URLs: tcp://host:port, unix:///path, inproc://name, and
+ * whatever else was built in or registered; parameters follow in the fragment, separated by commas:
+ * #name=edge-1,timeout=120s,keep-alive=20s,nodelay=true,load-limit=…,serializer=json,compressor=zstd,grace=2s,window=256k */
+#ifndef HAKUBAN_CONNECTION_H
+#define HAKUBAN_CONNECTION_H
+
+#include <stdint.h>
+
+#include "queue.h"
+#include "status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct hakuban_listener hakuban_listener;
+
+typedef enum hakuban_connection_state {
+    HAKUBAN_CONNECTION_CONNECTING = 1, /* trying, or waiting for the next try */
+    HAKUBAN_CONNECTION_CONNECTED = 2,
+    HAKUBAN_CONNECTION_AWAY = 3,    /* lost, within the grace time: observers have not noticed */
+    HAKUBAN_CONNECTION_REFUSED = 4, /* the other side said why; tried again later all the same */
+    HAKUBAN_CONNECTION_CLOSED = 5,  /* ended by us */
+} hakuban_connection_state;
+
+typedef struct hakuban_connection_info {
+    hakuban_connection_state state;
+    hakuban_error last_error; /* status OK: none yet */
+    uint64_t next_try_ms;     /* CONNECTING, AWAY, REFUSED: how long until the next try; 0: one is under way */
+    uint64_t tries;           /* since the last success */
+    char peer[64];            /* the other side's name once connected, else "" */
+} hakuban_connection_info;
+
+/* Zero it, set size, then what is wanted. */
+typedef struct hakuban_connection_options {
+    uint32_t size;        /* sizeof(hakuban_connection_options) */
+    hakuban_queue *queue; /* CONNECTION events go here; may be NULL */
+    void *user;           /* given back with each event */
+} hakuban_connection_options;
+
+/**
+ * Connects to an upstream, and again whenever the connection is lost, with growing, jittered pauses.
+ *
+ * Returns before anything has happened; the other side need not be there yet. An exchange has at most one connection.
+ *
+ * @param exchange  borrowed until hakuban_connection_free()
+ * @param url       copied; terminated
+ * @param options   borrowed for the call; may be NULL
+ * @param ret       owned; end with hakuban_connection_free()
+ * @param reterr    what is wrong with the URL, and where; may be NULL
+ * @return OK, ERR_ARGUMENT, ERR_URL, ERR_UNSUPPORTED, ERR_EXISTS, ERR_NO_MEMORY, ERR_CLOSED
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API HAKUBAN_NODISCARD hakuban_status
+hakuban_exchange_connect(hakuban_exchange *exchange, const char *url,
+                         const hakuban_connection_options *options, hakuban_connection **ret,
+                         hakuban_error *reterr);
+
+/**
+ * Ends a connection at once. What was not yet sent is lost; hakuban_exchange_close() flushes.
+ *
+ * @param connection  owned, or NULL
+ * @return NULL
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API hakuban_connection *hakuban_connection_free(hakuban_connection *connection);
+
+/**
+ * Tells how a connection is.
+ *
+ * @param ret  filled in
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API void hakuban_connection_query(hakuban_connection *connection,
+                                          hakuban_connection_info *ret);
+
+/**
+ * Waits until the connection is CONNECTED.
+ *
+ * @param timeout_ms  negative: for ever
+ * @param reterr      the last error, where it did not come to it; may be NULL
+ * @return OK, ERR_TIMEOUT, ERR_CLOSED, ERR_WOULD_BLOCK
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API HAKUBAN_NODISCARD hakuban_status
+hakuban_connection_wait(hakuban_connection *connection, int timeout_ms, hakuban_error *reterr);
+
+/**
+ * Accepts downstreams.
+ *
+ * @param exchange  borrowed until hakuban_listener_free()
+ * @param url       copied; terminated; port 0: any free one
+ * @param ret       owned; end with hakuban_listener_free()
+ * @param reterr    what is wrong, and where; may be NULL
+ * @return OK, ERR_ARGUMENT, ERR_URL, ERR_UNSUPPORTED, ERR_IO (e.g. the port is in use), ERR_NO_MEMORY, ERR_CLOSED
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_exchange_listen(hakuban_exchange *exchange,
+                                                                     const char *url,
+                                                                     hakuban_listener **ret,
+                                                                     hakuban_error *reterr);
+
+/**
+ * Stops accepting. Connections that were accepted live on.
+ *
+ * @param listener  owned, or NULL
+ * @return NULL
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API hakuban_listener *hakuban_listener_free(hakuban_listener *listener);
+
+/**
+ * Where a listener can be reached: the real port where 0 was asked for, without parameters.
+ *
+ * @return terminated, borrowed until hakuban_listener_free()
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API const char *hakuban_listener_url(const hakuban_listener *listener);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

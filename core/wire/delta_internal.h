@@ -30,8 +30,8 @@ struct hkb_delta_context {
     hkb_delta_work work;
 };
 
-/* Finds the matches: the first begins at (0, 0), the last ends at both ends; either may be empty. Both states have at least
- * one byte and are not equal. */
+/* Finds the matches: the first begins at (0, 0), the last ends at both ends; either may be empty. Equal
+ * states have no matches at all. Both have at least one byte and at most HKB_DELTA_STATE_BYTES_MAX. */
 hakuban_status hkb_delta_search(hkb_delta_context *context, hakuban_slice old, hakuban_slice new_);
 
 /* One step of a delta: copy bytes of old from o on, then literals; the next one copies from next. */
@@ -39,8 +39,10 @@ typedef struct hkb_delta_op {
     size_t o, copy, literals, next;
 } hkb_delta_op;
 
-static inline hkb_delta_op hkb_delta_op_between(const hkb_delta_match *match)
+/* The op between the index-th match and the next. */
+static inline hkb_delta_op hkb_delta_op_at(const hkb_delta_context *context, size_t index)
 {
+    const hkb_delta_match *match = &context->matches[index];
     return (hkb_delta_op){match->o, match->bytes, match[1].n - match->n - match->bytes,
                           match[1].o};
 }
@@ -51,6 +53,7 @@ typedef struct hkb_delta_reader {
     size_t old_bytes, new_bytes;
     size_t o, produced; /* behind the last op */
     bool literals_inside; /* each op is followed by its literals */
+    bool begun;
 } hkb_delta_reader;
 
 /* The next op; only while data isn't at the end. Everything is checked but whether the literals are there where they are not

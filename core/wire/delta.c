@@ -1,0 +1,461 @@
+/* The difference between two states and back: chooses the shortest form, and takes deltas of strangers apart. What is common is
+ * found in delta_search.c, ops are written and read in delta_code.c.
+ *
+ *   kind               then
+ *   0 unchanged        nothing
+ *   1 ops              size, ops with their literals
+ *   2 literals packed  size, bytes of ops, ops, literals compressed
+ *   3 both packed      size, bytes of ops, bytes of ops compressed, ops compressed, literals compressed
+ *   4 whole            the state
+ *   5 whole packed     bytes of the state, the state compressed
+ *
+ * size: new - old in bytes, zigzag; absent where SAME_SIZE is added to the kind. All numbers are LEB128. */
+#include "wire/delta_internal.h"
+
+enum { UNCHANGED, OPS, LITERALS_PACKED, BOTH_PACKED, WHOLE, WHOLE_PACKED, SAME_SIZE = 8 };
+
+enum {
+    PACK_BYTES_MIN = 64,     /* nothing smaller is given to a compressor */
+    PACK_CONTROL_MIN = 128,  /* fewer bytes of ops are not worth a second frame */
+    KEEP_BYTES = 64 * 1024,  /* of each kind of scratch memory: what is larger goes after use */
+    HEAD_BYTES_MAX = 1 + 3 * HKB_VARINT_BYTES_MAX,
+};
+
+/* ---- context ------------------------------------------------------------------------------------------------------ */
+
+hakuban_status hkb_delta_context_new(const hakuban_alloc *alloc, hkb_delta_context **ret)
+{
+    hkb_delta_context *context = hkb_alloc(alloc, sizeof(*context));
+    if (!context)
+        return HAKUBAN_ERR_NO_MEMORY;
+    context->alloc = alloc;
+    *ret = context;
+    return HAKUBAN_OK;
+}
+
+static void release_scratch(hkb_delta_context *context, hkb_delta_scratch *scratch, size_t keep)
+{
+    if (scratch->capacity > keep) {
+        hkb_free(context->alloc, scratch->data, scratch->capacity);
+        *scratch = (hkb_delta_scratch){NULL, 0};
+    }
+}
+
+/* Memory follows what is alive: a huge state leaves no more behind than KEEP_BYTES of each kind. */
+static void release(hkb_delta_context *context, size_t keep)
+{
+    size_t match_bytes = context->match_capacity * sizeof(*context->matches);
+    size_t slot_bytes = context->slot_capacity * sizeof(*context->slots);
+    if (match_bytes > keep) {
+        hkb_free(context->alloc, context->matches, match_bytes);
+        context->matches = NULL;
+        context->match_capacity = 0;
+    }
+    if (slot_bytes > keep) {
+        hkb_free(context->alloc, context->slots, slot_bytes);
+        context->slots = NULL;
+        context->slot_capacity = 0;
+    }
+    release_scratch(context, &context->control, keep);
+    release_scratch(context, &context->literals, keep);
+    release_scratch(context, &context->reference, keep);
+    release_scratch(context, &context->packed, keep);
+}
+
+hkb_delta_context *hkb_delta_context_free(hkb_delta_context *context)
+{
+    if (context) {
+        release(context, 0);
+        hkb_free(context->alloc, context, sizeof(*context));
+    }
+    return NULL;
+}
+
+hkb_delta_work hkb_delta_last_work(const hkb_delta_context *context)
+{
+    return context->work;
+}
+
+static hakuban_status need(hkb_delta_context *context, hkb_delta_scratch *scratch, size_t bytes)
+{
+    return hkb_grow(context->alloc, &scratch->data, 1, &scratch->capacity, bytes);
+}
+
+/* ---- making ------------------------------------------------------------------------------------------------------- */
+
+/* The shortest form found so far: head, up to two parts behind it, or ops that are yet to be written. */
+typedef struct delta_form {
+    uint8_t head[HEAD_BYTES_MAX];
+    size_t head_bytes, body_bytes;
+    int kind;
+    size_t packed_from; /* where its parts begin in context->packed */
+    size_t control_bytes; /* LITERALS_PACKED: ops stand raw before them */
+} delta_form;
+
+static size_t form_bytes(const delta_form *form)
+{
+    return form->head_bytes + form->body_bytes;
+}
+
+static void form_begin(delta_form *form, int kind)
+{
+    memset(form, 0, sizeof(*form));
+    form->kind = kind;
+    form->head[form->head_bytes++] = (uint8_t)kind;
+}
+
+static void form_number(delta_form *form, uint64_t number)
+{
+    form->head_bytes += hkb_varint_put(form->head + form->head_bytes, number);
+}
+
+static void form_begin_sized(delta_form *form, int kind, size_t old_bytes, size_t new_bytes)
+{
+    form_begin(form, kind);
+    if (old_bytes == new_bytes)
+        form->head[0] |= SAME_SIZE;
+    else
+        form_number(form, hkb_zigzag((int64_t)new_bytes - (int64_t)old_bytes));
+}
+
+/* Compresses src to the end of context->packed. *ret_bytes 0: it is not to be used. A compressor that fails or lies costs bytes,
+ * nothing else. */
+static hakuban_status pack(hkb_delta_context *context, hkb_delta_compressor compressor,
+                           hakuban_slice src, hakuban_slice reference, size_t *ret_bytes)
+{
+    *ret_bytes = 0;
+    if (!compressor.ops || src.bytes < PACK_BYTES_MIN)
+        return HAKUBAN_OK;
+    size_t bound = hkb_max(compressor.ops->bound(compressor.self, src.bytes), src.bytes);
+    if (bound / 16 > src.bytes)
+        return HAKUBAN_OK;
+    hakuban_status status = need(context, &context->packed, context->packed_bytes + bound);
+    if (status < 0)
+        return status;
+    size_t bytes = 0;
+    status = compressor.ops->compress(compressor.self, context->packed.data + context->packed_bytes,
+                                      bound, &bytes, src, reference);
+    if (status >= 0 && bytes < src.bytes) {
+        *ret_bytes = bytes;
+        context->packed_bytes += bytes;
+    }
+    return HAKUBAN_OK;
+}
+
+/* The literals compressed with the old bytes around them as reference, the ops too if they are many. *best is replaced if that
+ * is shorter. */
+static hakuban_status try_packed(hkb_delta_context *context, hkb_delta_compressor compressor,
+                                 hakuban_slice old, hakuban_slice new_, size_t control_bytes,
+                                 size_t literal_bytes, delta_form *best)
+{
+    if (!compressor.ops || literal_bytes < PACK_BYTES_MIN)
+        return HAKUBAN_OK;
+    hkb_delta_piece last = {0, 0};
+    hakuban_status status = HAKUBAN_OK;
+    for (size_t i = 0; i + 1 < context->match_count && status >= 0; i++) {
+        hkb_delta_op op = hkb_delta_op_at(context, i);
+        status = hkb_delta_reference_add(context, old, &op, &last);
+    }
+    if (status >= 0)
+        status = need(context, &context->literals, literal_bytes);
+    if (status < 0)
+        return status;
+
+    size_t from = context->packed_bytes, packed_control = 0, packed_literals;
+    if (control_bytes >= PACK_CONTROL_MIN && control_bytes <= new_.bytes) {
+        status = need(context, &context->control, control_bytes);
+        if (status < 0)
+            return status;
+        hkb_delta_write(context, new_.data, true, false, context->control.data);
+        status = pack(context, compressor, (hakuban_slice){context->control.data, control_bytes},
+                      (hakuban_slice){NULL, 0}, &packed_control);
+        if (status < 0)
+            return status;
+    }
+    hkb_delta_write(context, new_.data, false, true, context->literals.data);
+    status = pack(context, compressor, (hakuban_slice){context->literals.data, literal_bytes},
+                  hkb_delta_reference(context), &packed_literals);
+    if (status < 0 || !packed_literals)
+        return status;
+
+    delta_form packed;
+    form_begin_sized(&packed, packed_control ? BOTH_PACKED : LITERALS_PACKED, old.bytes,
+                     new_.bytes);
+    form_number(&packed, control_bytes);
+    if (packed_control)
+        form_number(&packed, packed_control);
+    else
+        packed.control_bytes = control_bytes;
+    packed.packed_from = from;
+    packed.body_bytes = packed.control_bytes + packed_control + packed_literals;
+    if (form_bytes(&packed) < form_bytes(best))
+        *best = packed;
+    return HAKUBAN_OK;
+}
+
+static hakuban_status try_whole_packed(hkb_delta_context *context, hkb_delta_compressor compressor,
+                                       hakuban_slice new_, delta_form *best)
+{
+    delta_form packed;
+    form_begin(&packed, WHOLE_PACKED);
+    form_number(&packed, new_.bytes);
+    packed.packed_from = context->packed_bytes;
+    hakuban_status status =
+        pack(context, compressor, new_, (hakuban_slice){NULL, 0}, &packed.body_bytes);
+    if (status >= 0 && packed.body_bytes && form_bytes(&packed) < form_bytes(best))
+        *best = packed;
+    return status;
+}
+
+static hakuban_status choose(hkb_delta_context *context, hkb_delta_compressor compressor,
+                             hakuban_slice old, hakuban_slice new_, delta_form *best)
+{
+    form_begin(best, WHOLE);
+    best->body_bytes = new_.bytes;
+    if (!old.bytes || !new_.bytes || old.bytes > HKB_DELTA_STATE_BYTES_MAX ||
+        new_.bytes > HKB_DELTA_STATE_BYTES_MAX)
+        return try_whole_packed(context, compressor, new_, best);
+    hakuban_status status = hkb_delta_search(context, old, new_);
+    if (status < 0)
+        return status;
+    if (context->match_count == 0) {
+        form_begin(best, UNCHANGED);
+        return HAKUBAN_OK;
+    }
+    size_t control_bytes, literal_bytes;
+    hkb_delta_measure(context, &control_bytes, &literal_bytes);
+    delta_form ops;
+    form_begin_sized(&ops, OPS, old.bytes, new_.bytes);
+    ops.body_bytes = control_bytes + literal_bytes;
+    if (form_bytes(&ops) < form_bytes(best))
+        *best = ops;
+    status = try_packed(context, compressor, old, new_, control_bytes, literal_bytes, best);
+    /* A state that changed almost everywhere may be shorter without its past. */
+    if (status >= 0 && form_bytes(best) >= PACK_BYTES_MIN &&
+        (form_bytes(best) > new_.bytes / 8 || literal_bytes > new_.bytes / 2))
+        status = try_whole_packed(context, compressor, new_, best);
+    return status;
+}
+
+hakuban_status hkb_delta_make(hkb_delta_context *context, const hakuban_alloc *alloc,
+                              hkb_delta_compressor compressor, hakuban_slice old,
+                              hakuban_slice new_, hakuban_bytes **ret)
+{
+    delta_form best;
+    context->reference_bytes = context->packed_bytes = 0;
+    context->work = (hkb_delta_work){0};
+    hakuban_status status = choose(context, compressor, old, new_, &best);
+    uint8_t *out;
+    if (status >= 0)
+        status = hkb_bytes_new_empty(alloc, form_bytes(&best), ret, &out);
+    if (status >= 0) {
+        memcpy(out, best.head, best.head_bytes);
+        out += best.head_bytes;
+        if (best.kind == OPS) {
+            hkb_delta_write(context, new_.data, true, true, out);
+        } else if (best.kind == WHOLE) {
+            if (new_.bytes)
+                memcpy(out, new_.data, new_.bytes);
+        } else if (best.kind != UNCHANGED) {
+            if (best.control_bytes)
+                out = hkb_delta_write(context, new_.data, true, false, out);
+            memcpy(out, context->packed.data + best.packed_from,
+                   best.body_bytes - best.control_bytes);
+        }
+    }
+    release(context, KEEP_BYTES);
+    return status;
+}
+
+/* ---- applying ----------------------------------------------------------------------------------------------------- */
+
+/* A delta's head, taken apart. */
+typedef struct delta_parts {
+    int kind;
+    size_t new_bytes;
+    const uint8_t *body, *end;
+} delta_parts;
+
+static bool take_number(delta_parts *parts, uint64_t *ret)
+{
+    int taken = hkb_varint_get(parts->body, (size_t)(parts->end - parts->body), ret);
+    if (taken <= 0)
+        return false;
+    parts->body += taken;
+    return true;
+}
+
+static bool parse(hakuban_slice delta, size_t old_bytes, delta_parts *ret)
+{
+    if (delta.bytes == 0)
+        return false;
+    uint64_t number = 0;
+    ret->body = delta.data;
+    ret->end = ret->body + delta.bytes;
+    ret->kind = *ret->body++;
+    bool same_size = ret->kind & SAME_SIZE;
+    ret->kind &= ~SAME_SIZE;
+    if (ret->kind > WHOLE_PACKED || (same_size && (ret->kind < OPS || ret->kind > BOTH_PACKED)))
+        return false;
+    switch (ret->kind) {
+    case UNCHANGED:
+        ret->new_bytes = old_bytes;
+        return ret->body == ret->end;
+    case WHOLE:
+        ret->new_bytes = delta.bytes - 1;
+        return true;
+    case WHOLE_PACKED:
+        if (!take_number(ret, &number) || number > SIZE_MAX / 2)
+            return false;
+        ret->new_bytes = (size_t)number;
+        return true;
+    default:
+        if (old_bytes > HKB_DELTA_STATE_BYTES_MAX || (!same_size && !take_number(ret, &number)))
+            return false;
+        int64_t difference = hkb_unzigzag(number);
+        if (difference < -(int64_t)old_bytes ||
+            difference > (int64_t)(HKB_DELTA_STATE_BYTES_MAX - old_bytes))
+            return false;
+        ret->new_bytes = (size_t)((int64_t)old_bytes + difference);
+        return old_bytes && ret->new_bytes; /* nothing is made from or of nothing but by kind 4 */
+    }
+}
+
+bool hkb_delta_is_whole(hakuban_slice delta)
+{
+    if (delta.bytes == 0)
+        return false;
+    uint8_t kind = *(const uint8_t *)delta.data;
+    return kind == WHOLE || kind == WHOLE_PACKED;
+}
+
+hakuban_status hkb_delta_size(hakuban_slice delta, size_t old_bytes, size_t bytes_max,
+                              size_t *ret_bytes)
+{
+    delta_parts parts;
+    if (!parse(delta, old_bytes, &parts))
+        return HAKUBAN_ERR_CORRUPT;
+    if (parts.new_bytes > bytes_max)
+        return HAKUBAN_ERR_LIMIT;
+    *ret_bytes = parts.new_bytes;
+    return HAKUBAN_OK;
+}
+
+static hakuban_status unpack(hkb_delta_compressor compressor, uint8_t *out, size_t out_bytes,
+                             hakuban_slice src, hakuban_slice reference)
+{
+    if (!compressor.ops || out_bytes == 0)
+        return HAKUBAN_ERR_CORRUPT;
+    return compressor.ops->decompress(compressor.self, out, out_bytes, src, reference);
+}
+
+/* Runs ops whose literals are inside (literals NULL) or at literals, which may be the end of out: they are then ahead of what is
+ * written, because copies must leave room for them. */
+static bool run_ops(hkb_delta_reader reader, const uint8_t *old, uint8_t *out,
+                    const uint8_t *literals)
+{
+    while (reader.data < reader.end) {
+        hkb_delta_op op;
+        const uint8_t *inside = NULL;
+        uint8_t *place = out + reader.produced;
+        if (!hkb_delta_read(&reader, &op, &inside))
+            return false;
+        memcpy(place, old + op.o, op.copy);
+        if (inside) {
+            memcpy(place + op.copy, inside, op.literals);
+        } else {
+            memmove(place + op.copy, literals, op.literals);
+            literals += op.literals;
+        }
+    }
+    size_t tail = reader.new_bytes - reader.produced;
+    if (tail > reader.old_bytes)
+        return false;
+    memcpy(out + reader.produced, old + reader.old_bytes - tail, tail);
+    return true;
+}
+
+/* Kinds 2 and 3. The literals are decompressed to the end of out, where the ops take them from: no memory of their own. */
+static hakuban_status apply_packed(hkb_delta_context *context, hkb_delta_compressor compressor,
+                                   hakuban_slice old, delta_parts *parts, uint8_t *out)
+{
+    uint64_t control_bytes, packed_bytes = 0;
+    if (!take_number(parts, &control_bytes) || control_bytes > parts->new_bytes + 64 ||
+        (parts->kind == BOTH_PACKED && !take_number(parts, &packed_bytes)))
+        return HAKUBAN_ERR_CORRUPT;
+    const uint8_t *control = parts->body;
+    size_t sent_bytes = (size_t)(parts->kind == BOTH_PACKED ? packed_bytes : control_bytes);
+    if (sent_bytes > (size_t)(parts->end - parts->body))
+        return HAKUBAN_ERR_CORRUPT;
+    parts->body += sent_bytes;
+    hakuban_status status = HAKUBAN_OK;
+    if (parts->kind == BOTH_PACKED) {
+        status = need(context, &context->control, (size_t)control_bytes);
+        if (status >= 0)
+            status = unpack(compressor, context->control.data, (size_t)control_bytes,
+                            (hakuban_slice){control, sent_bytes}, (hakuban_slice){NULL, 0});
+        control = context->control.data;
+    }
+    if (status < 0)
+        return status;
+
+    const hkb_delta_reader reader = {.data = control,
+                                     .end = control + control_bytes,
+                                     .old_bytes = old.bytes,
+                                     .new_bytes = parts->new_bytes};
+    hkb_delta_reader first = reader;
+    hkb_delta_piece last = {0, 0};
+    size_t literal_bytes = 0;
+    while (first.data < first.end) {
+        hkb_delta_op op;
+        if (!hkb_delta_read(&first, &op, NULL))
+            return HAKUBAN_ERR_CORRUPT;
+        literal_bytes += op.literals;
+        status = hkb_delta_reference_add(context, old, &op, &last);
+        if (status < 0)
+            return status;
+    }
+    uint8_t *literals = out + parts->new_bytes - literal_bytes;
+    status = unpack(compressor, literals, literal_bytes,
+                    (hakuban_slice){parts->body, (size_t)(parts->end - parts->body)},
+                    hkb_delta_reference(context));
+    if (status >= 0 && !run_ops(reader, old.data, out, literals))
+        status = HAKUBAN_ERR_CORRUPT;
+    return status;
+}
+
+hakuban_status hkb_delta_apply(hkb_delta_context *context, hkb_delta_compressor compressor,
+                               hakuban_slice old, hakuban_slice delta, uint8_t *out,
+                               size_t out_bytes)
+{
+    delta_parts parts;
+    if (!parse(delta, old.bytes, &parts) || parts.new_bytes != out_bytes)
+        return HAKUBAN_ERR_CORRUPT;
+    hakuban_slice body = {parts.body, (size_t)(parts.end - parts.body)};
+    hakuban_status status = HAKUBAN_OK;
+    hkb_delta_reader reader;
+    switch (parts.kind) {
+    case UNCHANGED:
+        if (out_bytes)
+            memcpy(out, old.data, out_bytes);
+        return HAKUBAN_OK;
+    case WHOLE:
+        if (out_bytes)
+            memcpy(out, body.data, out_bytes);
+        return HAKUBAN_OK;
+    case WHOLE_PACKED:
+        return unpack(compressor, out, out_bytes, body, (hakuban_slice){NULL, 0});
+    case OPS:
+        reader = (hkb_delta_reader){.data = parts.body,
+                                    .end = parts.end,
+                                    .old_bytes = old.bytes,
+                                    .new_bytes = out_bytes,
+                                    .literals_inside = true};
+        return run_ops(reader, old.data, out, NULL) ? HAKUBAN_OK : HAKUBAN_ERR_CORRUPT;
+    default:
+        context->reference_bytes = 0;
+        status = apply_packed(context, compressor, old, &parts, out);
+        release(context, KEEP_BYTES);
+        return status;
+    }
+}

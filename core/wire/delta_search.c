@@ -1,0 +1,394 @@
+/* Finds what two states have in common: trim both ends, walk along, and where that goes badly look around in an index of the
+ * old state's blocks. Knows nothing of how the result is written. The constants come from a sweep, see shared/delta.md. */
+#include "wire/delta_internal.h"
+
+enum {
+    SAME_BYTES = 6,        /* so many equal bytes on the same diagonal are a match */
+    SAME_WINDOW = 16,      /* at most so many literals before it */
+    SHIFT_WINDOW = 32,     /* how far a small shift looks into the old state */
+    NEAR = 3,              /* fewer literals than this, and a shift can't be better */
+    SKIP = 16,             /* literals taken where nothing was found */
+    SKIP_LATER = 64,       /* the same from the SKIP_PATIENCEth time in a row on */
+    SKIP_PATIENCE = 7,
+    REST = 8,              /* so little left is not worth a search */
+    TROUBLE = 24,          /* estimated bytes of delta that let the index be asked */
+    BLOCK = 16,            /* bytes that the index knows of each place */
+    STRIDE = 32,           /* one place in so many is in the index */
+    ACCEPT = 32,           /* a jump has to match at least so much */
+    STRONG = 256,          /* such a run is never given up again */
+    VERY_STRONG = 4096,    /* after such a run the index begins small again */
+    INDEX_SLOTS_MIN = 256,
+    INDEX_REACH_MIN = 2048,
+    POPPED_BYTES_MIN = 4, /* a shortened match below this is dropped */
+};
+#define UNSEEN_BITS (64 - 8 * SAME_BYTES)
+#define EMPTY UINT32_MAX
+
+typedef struct search {
+    hkb_delta_context *context;
+    const uint8_t *old, *new_;
+    size_t old_bytes, new_bytes;
+    size_t end;        /* of what is searched in new_: where the common suffix begins */
+    size_t n, o;       /* where we are in new_ and in old */
+    uint64_t cost;     /* trouble: estimated bytes of delta lately */
+    uint64_t grow;     /* the same over a longer time: how far the index should reach */
+    size_t strong_end; /* of the last strong run in new_: matches before it stay */
+    size_t probe;      /* the next place of new_ to look up */
+    size_t misses;     /* lookups in vain since the last jump */
+    size_t back_left;  /* budget for comparing backwards */
+    int64_t rejected_diagonal;
+    size_t rejected_end;
+    /* The index holds the blocks at anchor + i * STRIDE for -before <= i < after. */
+    size_t anchor, before, after;
+    unsigned slot_log; /* 0: there is no index */
+} search;
+
+static uint32_t load4(const uint8_t *p)
+{
+    uint32_t value;
+    memcpy(&value, p, sizeof(value));
+    return value;
+}
+
+static size_t difference(size_t a, size_t b)
+{
+    return a > b ? a - b : 0;
+}
+
+static uint64_t spent(const hkb_delta_work *work)
+{
+    return 16 * work->steps + work->lookups + work->inserts + 16 * work->verifications;
+}
+
+static bool affordable(const search *s, uint64_t units)
+{
+    return spent(&s->context->work) + units <= s->context->work.limit;
+}
+
+static hakuban_status append(hkb_delta_context *context, size_t n, size_t o, size_t bytes)
+{
+    if (HKB_UNLIKELY(context->match_count == context->match_capacity)) {
+        hakuban_status status = hkb_grow(context->alloc, &context->matches,
+                                         sizeof(*context->matches), &context->match_capacity,
+                                         hkb_max(context->match_count + 1, 64));
+        if (status < 0)
+            return status;
+    }
+    context->matches[context->match_count++] =
+        (hkb_delta_match){(uint32_t)n, (uint32_t)o, (uint32_t)bytes};
+    return HAKUBAN_OK;
+}
+
+/* ---- along the diagonal ------------------------------------------------------------------------------------------- */
+
+/* How many bytes to skip on both sides until SAME_BYTES are equal; more than SAME_WINDOW: none are. */
+static size_t find_same_diagonal(const search *s)
+{
+    const uint8_t *old = s->old + s->o, *new_ = s->new_ + s->n;
+    size_t room = hkb_min(s->old_bytes - s->o, s->new_bytes - s->n);
+    size_t k = 0;
+    while (k <= SAME_WINDOW && k + 8 <= room) {
+        uint64_t x = (hkb_delta_load8(old + k) ^ hkb_delta_load8(new_ + k)) << UNSEEN_BITS;
+        if (!x)
+            return k;
+        k += hkb_delta_last_byte(x) + 1 - UNSEEN_BITS / 8;
+    }
+    return SAME_WINDOW + 1;
+}
+
+static size_t hash4(const uint8_t *p)
+{
+    return load4(p) * 2654435761u >> 24;
+}
+
+/* The first place of new_, at most q_max away, whose next 8 bytes are found up to SHIFT_WINDOW away in old. */
+static bool find_small_shift(const search *s, size_t q_max, size_t *ret_q, size_t *ret_j)
+{
+    const uint8_t *old = s->old + s->o, *new_ = s->new_ + s->n;
+    size_t old_room = s->old_bytes - s->o, new_room = s->new_bytes - s->n;
+    if (old_room < 8 || new_room < 8)
+        return false;
+    uint8_t places[256]; /* j + 1 */
+    memset(places, 0, sizeof(places));
+    for (size_t j = hkb_min(SHIFT_WINDOW, old_room - 8) + 1; j-- > 0;)
+        places[hash4(old + j)] = (uint8_t)(j + 1);
+    q_max = hkb_min(hkb_min(q_max, SAME_WINDOW), new_room - 8);
+    for (size_t q = 0; q <= q_max; q++) {
+        size_t j = places[hash4(new_ + q)];
+        if (j-- == 0 || j == q || hkb_delta_load8(old + j) != hkb_delta_load8(new_ + q))
+            continue;
+        *ret_q = q;
+        *ret_j = j;
+        return true;
+    }
+    return false;
+}
+
+static size_t forward(const search *s, size_t n, size_t o)
+{
+    return n < s->end ? hkb_delta_forward(s->old + o, s->new_ + n,
+                                          hkb_min(s->end - n, s->old_bytes - o))
+                      : 0;
+}
+
+/* A strong run is settled. */
+static void settle(search *s, size_t run)
+{
+    s->cost = 0;
+    s->strong_end = s->probe = s->n;
+    if (run >= VERY_STRONG)
+        s->grow = 0;
+}
+
+static hakuban_status take(search *s, size_t skip_n, size_t skip_o, size_t run)
+{
+    size_t extra = skip_n + 2 + (skip_n == skip_o ? 0 : 2);
+    hakuban_status status = append(s->context, s->n + skip_n, s->o + skip_o, run);
+    if (status < 0)
+        return status;
+    s->n += skip_n + run;
+    s->o += skip_o + run;
+    s->cost += extra;
+    s->grow += extra;
+    if (run >= STRONG)
+        settle(s, run);
+    else if (run >= 32)
+        s->cost = difference(s->cost, run / 8);
+    s->grow = difference(s->grow, run / 16);
+    return HAKUBAN_OK;
+}
+
+static void skip(search *s, size_t bytes)
+{
+    bytes = hkb_min(bytes, s->end - s->n);
+    s->n += bytes;
+    s->o = hkb_min(s->o + bytes, s->old_bytes);
+    s->cost += bytes;
+    s->grow += bytes;
+}
+
+/* Steps 1 to 4. *skips: how often in a row nothing was found. */
+static hakuban_status step(search *s, unsigned *skips)
+{
+    s->context->work.steps++;
+    size_t k = find_same_diagonal(s), q = 0, j = 0;
+    bool hit = k <= SAME_WINDOW;
+    size_t run = hit ? forward(s, s->n + k, s->o + k) : 0;
+    if (k > NEAR && find_small_shift(s, k, &q, &j)) {
+        size_t shifted_run = forward(s, s->n + q, s->o + j);
+        if (shifted_run && (!hit || shifted_run + k > run + q + 4)) {
+            *skips = 0;
+            return take(s, q, j, shifted_run);
+        }
+    }
+    if (run) {
+        *skips = 0;
+        return take(s, k, k, run);
+    }
+    skip(s, ++*skips >= SKIP_PATIENCE ? SKIP_LATER : SKIP);
+    return HAKUBAN_OK;
+}
+
+/* ---- the index of blocks ------------------------------------------------------------------------------------------ */
+
+static size_t hash_block(const search *s, const uint8_t *p)
+{
+    uint64_t h = hkb_delta_load8(p) * UINT64_C(0x9e3779b97f4a7c15) +
+                 hkb_delta_load8(p + 8) * UINT64_C(0xc2b2ae3d27d4eb4f);
+    return (size_t)(h >> (64 - s->slot_log));
+}
+
+/* Never overwrites: the place nearest to the anchor stays. */
+static void insert(search *s, size_t place)
+{
+    uint32_t *slots = s->context->slots;
+    size_t slot = hash_block(s, s->old + place);
+    s->context->work.inserts++;
+    if (slots[slot] == EMPTY)
+        slots[slot] = (uint32_t)place;
+    else if (slots[slot ^ 1] == EMPTY)
+        slots[slot ^ 1] = (uint32_t)place;
+}
+
+/* Makes the index reach as far around s->o as the trouble demands. *ret_usable: false where the work limit forbids it. */
+static hakuban_status index_cover(search *s, size_t anchor, bool *ret_usable)
+{
+    hkb_delta_context *context = s->context;
+    uint64_t reach = INDEX_REACH_MIN + 8 * s->grow;
+    size_t last = s->old_bytes - BLOCK; /* the last place a block can be at */
+    size_t o = hkb_min(s->o, last);
+    if (!s->slot_log || o + STRIDE * s->before < s->anchor ||
+        o > s->anchor + STRIDE * s->after) {
+        s->anchor = hkb_min(anchor, last);
+        s->before = s->after = 0;
+        s->slot_log = 0;
+    }
+    size_t from = reach / 2 < o ? o - (size_t)(reach / 2) : 0;
+    size_t to = reach < last - o ? o + (size_t)reach : last;
+    size_t before = hkb_max(s->before, hkb_min((difference(s->anchor, from) + STRIDE - 1) / STRIDE,
+                                               s->anchor / STRIDE));
+    size_t after = hkb_max(s->after, to >= s->anchor ? (to - s->anchor) / STRIDE + 1 : 0);
+    size_t slots = s->slot_log ? (size_t)1 << s->slot_log : 0;
+    if (slots < 2 * (before + after)) {
+        for (slots = hkb_max(slots, INDEX_SLOTS_MIN); slots < 2 * (before + after);)
+            slots *= 4;
+        s->before = s->after = 0;
+        s->slot_log = 0;
+    }
+    *ret_usable = affordable(s, before - s->before + after - s->after);
+    if (!*ret_usable)
+        return HAKUBAN_OK;
+    if (!s->slot_log) {
+        hakuban_status status = hkb_grow(context->alloc, &context->slots, sizeof(*context->slots),
+                                         &context->slot_capacity, slots);
+        if (status < 0)
+            return status;
+        memset(context->slots, 0xff, slots * sizeof(*context->slots));
+        while (slots >> s->slot_log > 1)
+            s->slot_log++;
+    }
+    while (s->before < before || s->after < after) {
+        if (s->after < after)
+            insert(s, s->anchor + STRIDE * s->after++);
+        if (s->before < before)
+            insert(s, s->anchor - STRIDE * ++s->before);
+    }
+    return HAKUBAN_OK;
+}
+
+/* Takes back what a match beginning at n makes needless. The first match stays: it ends before strong_end. */
+static void pop(search *s, size_t n)
+{
+    hkb_delta_context *context = s->context;
+    hkb_delta_match *matches = context->matches;
+    while (context->match_count > 1 && matches[context->match_count - 1].n >= n)
+        context->match_count--;
+    hkb_delta_match *last = &matches[context->match_count - 1];
+    if (last->n + last->bytes > n) {
+        last->bytes = (uint32_t)n - last->n;
+        if (last->bytes < POPPED_BYTES_MIN && context->match_count > 1)
+            context->match_count--;
+    }
+}
+
+/* Jumps to place if the old state goes on there like the new one at q, and better than where we are. */
+static hakuban_status try_jump(search *s, size_t q, size_t place, bool *ret_jumped)
+{
+    int64_t diagonal = (int64_t)place - (int64_t)q;
+    const hkb_delta_context *context = s->context;
+    if (diagonal == (int64_t)s->o - (int64_t)s->n ||
+        (diagonal == s->rejected_diagonal && q < s->rejected_end))
+        return HAKUBAN_OK;
+    s->context->work.verifications++;
+    if (memcmp(s->old + place, s->new_ + q, BLOCK) != 0)
+        return HAKUBAN_OK;
+    size_t ahead = forward(s, q, place);
+    /* Comparing far is work, too: without this, alternating candidates could make it quadratic. */
+    s->context->work.verifications += ahead / 1024;
+    const hkb_delta_match *last = &context->matches[context->match_count - 1];
+    bool useful = q + ahead >= s->n + 4 || q + ahead == s->end || last->n + last->bytes <= q;
+    size_t back = 0;
+    if (useful) {
+        back = hkb_delta_backward(s->old + place, s->new_ + q,
+                                  hkb_min(hkb_min(q - s->strong_end, place), s->back_left));
+        s->back_left -= back;
+    }
+    if (!useful || back + ahead < ACCEPT) {
+        s->rejected_diagonal = diagonal;
+        s->rejected_end = q + ahead;
+        s->misses += 8;
+        return HAKUBAN_OK;
+    }
+    pop(s, q - back);
+    hakuban_status status = append(s->context, q - back, place - back, back + ahead);
+    if (status < 0)
+        return status;
+    s->n = q + ahead;
+    s->o = place + ahead;
+    s->misses = 0;
+    s->grow += 4;
+    s->cost = TROUBLE / 2;
+    if (back + ahead >= STRONG)
+        settle(s, back + ahead);
+    s->probe = s->n;
+    *ret_jumped = true;
+    return HAKUBAN_OK;
+}
+
+/* Step 5: looks for the bytes behind the last strong run in the index. *ret_more: false where the work limit is reached. */
+static hakuban_status look_around(search *s, size_t anchor, bool *ret_more)
+{
+    hakuban_status status = index_cover(s, anchor, ret_more);
+    if (status < 0 || !*ret_more)
+        return status;
+    size_t q = hkb_max(s->probe, s->strong_end);
+    while (q <= s->n && q + BLOCK <= s->end) {
+        *ret_more = affordable(s, 1 + 2 * 16);
+        if (!*ret_more)
+            return HAKUBAN_OK;
+        s->context->work.lookups++;
+        size_t slot = hash_block(s, s->new_ + q);
+        bool jumped = false;
+        for (size_t twin = 0; twin < 2 && !jumped; twin++) {
+            uint32_t place = s->context->slots[slot ^ twin];
+            if (place == EMPTY)
+                break;
+            status = try_jump(s, q, place, &jumped);
+            if (status < 0)
+                return status;
+        }
+        if (jumped)
+            return HAKUBAN_OK;
+        s->misses++;
+        q += hkb_min(1 + 2 * (s->misses / 256), 15);
+    }
+    s->probe = q;
+    return HAKUBAN_OK;
+}
+
+/* ---- all of it ---------------------------------------------------------------------------------------------------- */
+
+/* Step 6: what is behind the last strong run becomes one literal. */
+static void give_up(search *s)
+{
+    hkb_delta_context *context = s->context;
+    while (context->match_count > 1 &&
+           context->matches[context->match_count - 1].n >= s->strong_end)
+        context->match_count--;
+}
+
+hakuban_status hkb_delta_search(hkb_delta_context *context, hakuban_slice old, hakuban_slice new_)
+{
+    search s = {.context = context,
+                .old = old.data,
+                .new_ = new_.data,
+                .old_bytes = old.bytes,
+                .new_bytes = new_.bytes,
+                .back_left = 2 * new_.bytes,
+                .rejected_diagonal = INT64_MAX};
+    size_t shorter = hkb_min(old.bytes, new_.bytes);
+    size_t prefix = hkb_delta_forward(s.old, s.new_, shorter);
+    size_t suffix = hkb_delta_backward(s.old + old.bytes, s.new_ + new_.bytes, shorter - prefix);
+    s.end = new_.bytes - suffix;
+    s.n = s.o = s.strong_end = s.probe = prefix;
+    context->match_count = 0;
+    if (prefix == old.bytes && prefix == new_.bytes)
+        return HAKUBAN_OK;
+    context->work = (hkb_delta_work){.limit = 65536 + 3 * (uint64_t)(s.end - prefix)};
+
+    hakuban_status status = append(context, 0, 0, prefix);
+    unsigned skips = 0;
+    while (status >= 0 && s.end - s.n > REST) {
+        size_t anchor = s.o;
+        bool more = affordable(&s, 16);
+        if (more)
+            status = step(&s, &skips);
+        if (status >= 0 && more && s.cost >= TROUBLE && old.bytes >= BLOCK)
+            status = look_around(&s, anchor, &more);
+        if (!more) {
+            give_up(&s);
+            break;
+        }
+    }
+    return status < 0 ? status : append(context, s.end, old.bytes - suffix, suffix);
+}

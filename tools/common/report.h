@@ -1,0 +1,23 @@
+/* What people read on stderr: one line each, with the program's name in front. */
+#ifndef HAKUBAN_TOOLS_REPORT_H
+#define HAKUBAN_TOOLS_REPORT_H
+
+#include <stdint.h>
+
+#include <hakuban/hakuban.h>
+
+extern const char *report_name; /* the program's; set by main() */
+
+void report(const char *format, ...) HAKUBAN_PRINTF(1, 2);
+/* The log of an exchange: warnings always, more with each -v. */
+hakuban_log report_log(unsigned verbosity);
+
+/* Milliseconds of the monotonic clock. */
+uint64_t now_ms(void);
+/* How long poll(2) may wait until then, rounded to what it takes; UINT64_MAX: for ever. */
+int poll_timeout_ms(uint64_t until_ms);
+
+/* Makes sure that descriptors 0 to 2 are open, so that no socket becomes somebody's stdout; ignores SIGPIPE. */
+void standard_descriptors(void);
+
+#endif

@@ -1,0 +1,21 @@
+/* What a router was told to do, by its command line and its file. */
+#ifndef HAKUBAN_TOOLS_CONFIG_H
+#define HAKUBAN_TOOLS_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct config {
+    char **binds; /* owned, as each text in it */
+    size_t bind_count;
+    char *connect; /* NULL: none */
+    double rebalance_threshold; /* negative: the default */
+} config;
+
+void config_free(config *c);
+void config_add_bind(config *c, const char *url);
+void config_set_connect(config *c, const char *url);
+/* Adds what a file says. 0, or an exit code: reported with file and line. */
+int config_read(config *c, const char *path);
+
+#endif

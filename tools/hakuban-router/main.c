@@ -1,0 +1,459 @@
+/* hakuban-router: an exchange that does nothing but link others. One thread: it polls the exchange, signals and stdin. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <hakuban/hakuban.h>
+
+#include "common/args.h"
+#include "common/report.h"
+#include "common/signals.h"
+#include "common/text.h"
+#include "config.h"
+
+#define DEFAULT_BIND "tcp://127.0.0.1:3001"
+#define CLOSE_MS 2000
+
+typedef struct bound {
+    char *url; /* as configured */
+    hakuban_listener *listener;
+} bound;
+
+typedef struct router {
+    config given; /* by the command line */
+    config now;   /* in effect */
+    const char *config_path;
+    unsigned verbosity;
+    hakuban_exchange *exchange;
+    hakuban_queue *queue;
+    hakuban_connection *connection;
+    bound *bound;
+    size_t bound_count;
+    bool trouble_said;
+} router;
+
+static void *checked(void *memory)
+{
+    if (!memory) {
+        out_of_memory();
+    }
+    return memory;
+}
+
+/* A wrong URL is a mistake of the user's, the rest is trouble at run time. */
+static int exit_code_of(hakuban_status status)
+{
+    bool usage = status == HAKUBAN_ERR_URL || status == HAKUBAN_ERR_UNSUPPORTED ||
+                 status == HAKUBAN_ERR_ARGUMENT;
+    return usage ? EXIT_USAGE : EXIT_RUNTIME;
+}
+
+static const char *words(const hakuban_error *error, hakuban_status status)
+{
+    return error->text[0] ? error->text : hakuban_status_text(status);
+}
+
+/* There is no authentication yet: being reachable from elsewhere should be meant. */
+static void warn_beyond_loopback(const char *url)
+{
+    const char *host = strstr(url, "://");
+    if (!host || strncmp(url, "unix", 4) == 0 || strncmp(url, "inproc", 6) == 0) {
+        return;
+    }
+    host += 3;
+    if (strncmp(host, "127.", 4) != 0 && strncmp(host, "[::1]", 5) != 0 &&
+        strncmp(host, "localhost", 9) != 0) {
+        report("warning: %s can be reached from other machines, and nobody is asked who he is",
+               url);
+    }
+}
+
+static int bind_url(router *r, const char *url)
+{
+    hakuban_listener *listener = NULL;
+    hakuban_error error = {.status = HAKUBAN_OK};
+    hakuban_status status = hakuban_exchange_listen(r->exchange, url, &listener, &error);
+    if (status < 0) {
+        report("%s: %s", url, words(&error, status));
+        return exit_code_of(status);
+    }
+    r->bound = checked(realloc(r->bound, (r->bound_count + 1) * sizeof(*r->bound)));
+    r->bound[r->bound_count++] = (bound){checked(strdup(url)), listener};
+    warn_beyond_loopback(hakuban_listener_url(listener));
+    printf("listening %s\n", hakuban_listener_url(listener));
+    return 0;
+}
+
+static void unbind(router *r, size_t index)
+{
+    report("no longer listening %s", hakuban_listener_url(r->bound[index].listener));
+    hakuban_listener_free(r->bound[index].listener);
+    free(r->bound[index].url);
+    r->bound[index] = r->bound[--r->bound_count];
+}
+
+static int connect_url(router *r, const char *url)
+{
+    hakuban_connection_options options = {.size = sizeof(options), .queue = r->queue};
+    hakuban_error error = {.status = HAKUBAN_OK};
+    hakuban_status status =
+        hakuban_exchange_connect(r->exchange, url, &options, &r->connection, &error);
+    if (status < 0) {
+        report("%s: %s", url, words(&error, status));
+        return exit_code_of(status);
+    }
+    return 0;
+}
+
+/* Said once for each trouble: a router without its upstream goes on by itself. */
+static void connection_changed(router *r)
+{
+    hakuban_connection_info info;
+    hakuban_connection_query(r->connection, &info);
+    int bytes = (int)strcspn(r->now.connect, "#");
+    if (info.state == HAKUBAN_CONNECTION_CONNECTED) {
+        report("%.*s: connected", bytes, r->now.connect);
+        r->trouble_said = false;
+    } else if (info.last_error.status != HAKUBAN_OK && !r->trouble_said) {
+        report("%.*s: %s; trying again until it works", bytes, r->now.connect,
+               words(&info.last_error, info.last_error.status));
+        r->trouble_said = true;
+    }
+}
+
+/* The command line and the file together. */
+static int read_config(const router *r, config *ret)
+{
+    config c = {.rebalance_threshold = r->given.rebalance_threshold};
+    for (size_t i = 0; i < r->given.bind_count; i++) {
+        config_add_bind(&c, r->given.binds[i]);
+    }
+    if (r->given.connect) {
+        config_set_connect(&c, r->given.connect);
+    }
+    int exit_code = r->config_path ? config_read(&c, r->config_path) : 0;
+    if (exit_code != 0) {
+        config_free(&c);
+        return exit_code;
+    }
+    if (c.bind_count == 0) {
+        config_add_bind(&c, DEFAULT_BIND);
+    }
+    *ret = c;
+    return 0;
+}
+
+/* SIGHUP: what is new begins, what has gone ends, what is the same is not touched. */
+static void reload(router *r)
+{
+    config next;
+    if (read_config(r, &next) != 0) {
+        report("%s: not reloaded", r->config_path);
+        return;
+    }
+    bool *kept = checked(calloc(next.bind_count, sizeof(*kept)));
+    for (size_t i = r->bound_count; i-- > 0;) {
+        size_t k = 0;
+        while (k < next.bind_count && (kept[k] || strcmp(next.binds[k], r->bound[i].url) != 0)) {
+            k++;
+        }
+        if (k < next.bind_count) {
+            kept[k] = true;
+        } else {
+            unbind(r, i);
+        }
+    }
+    for (size_t k = 0; k < next.bind_count; k++) {
+        if (!kept[k]) {
+            (void)bind_url(r, next.binds[k]);
+        }
+    }
+    free(kept);
+    bool same_upstream = (!next.connect && !r->now.connect) ||
+                         (next.connect && r->now.connect && r->connection &&
+                          strcmp(next.connect, r->now.connect) == 0);
+    if (next.rebalance_threshold < r->now.rebalance_threshold ||
+        next.rebalance_threshold > r->now.rebalance_threshold) {
+        report("%s: a new rebalance-threshold needs a restart", r->config_path);
+    }
+    config_free(&r->now);
+    r->now = next;
+    if (!same_upstream) {
+        r->connection = hakuban_connection_free(r->connection);
+        r->trouble_said = false;
+        if (r->now.connect) {
+            (void)connect_url(r, r->now.connect);
+        }
+    }
+    report("%s: reloaded", r->config_path);
+}
+
+static void write_piece(void *ctx, const char *piece, size_t bytes)
+{
+    text_add(ctx, piece, bytes);
+}
+
+static void print_snapshot(router *r)
+{
+    static const volatile int never = 0;
+    text picture = {NULL, 0, 0};
+    hakuban_status status = hakuban_exchange_snapshot(r->exchange, write_piece, &picture);
+    if (status < 0) {
+        report("snapshot: %s", hakuban_status_text(status));
+    } else {
+        (void)write_all(STDERR_FILENO, picture.data, picture.bytes, &never);
+    }
+    text_free(&picture);
+}
+
+/* A line on stdin asks for a snapshot. False: nothing more will come. */
+static bool read_stdin(router *r)
+{
+    char buffer[512];
+    ssize_t bytes = read(STDIN_FILENO, buffer, sizeof(buffer));
+    if (bytes > 0 && memchr(buffer, '\n', (size_t)bytes)) {
+        print_snapshot(r);
+    }
+    return bytes > 0 || (bytes < 0 && (errno == EINTR || errno == EAGAIN));
+}
+
+/* False: it is time to end. */
+static bool on_signals(router *r)
+{
+    int number;
+    while ((number = signals_next()) != 0) {
+        if (number == SIGUSR2) {
+            print_snapshot(r);
+        } else if (number == SIGHUP && r->config_path) {
+            reload(r);
+        } else {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int run(router *r, int signal_fd)
+{
+    struct pollfd fds[3] = {{.fd = hakuban_exchange_fd(r->exchange), .events = POLLIN},
+                            {.fd = signal_fd, .events = POLLIN},
+                            {.fd = STDIN_FILENO, .events = POLLIN}};
+    for (;;) {
+        hakuban_status status = hakuban_exchange_turn(r->exchange);
+        if (status < 0) {
+            report("loop: %s", hakuban_status_text(status));
+            return EXIT_RUNTIME;
+        }
+        hakuban_event event;
+        while (hakuban_queue_next(r->queue, 0, &event) >= 0) {
+            /* A reload may have ended the connection that an event is about. */
+            if (event.kind == HAKUBAN_EVENT_CONNECTION && event.connection == r->connection) {
+                connection_changed(r);
+            }
+            hakuban_event_done(&event);
+        }
+        (void)fflush(stdout);
+        if (poll(fds, 3, hakuban_exchange_timeout_ms(r->exchange)) <= 0) {
+            continue;
+        }
+        if (fds[1].revents && !on_signals(r)) {
+            return 0;
+        }
+        if (fds[2].revents && !read_stdin(r)) {
+            fds[2].fd = -1; /* its end is harmless */
+        }
+    }
+}
+
+static int start(router *r, int *ret_signal_fd)
+{
+    static const int caught[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR2, 0};
+    *ret_signal_fd = signals_catch(caught);
+    if (*ret_signal_fd < 0) {
+        report("signals: %s", strerror(errno));
+        return EXIT_RUNTIME;
+    }
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max; /* each peer needs one */
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
+    int exit_code = read_config(r, &r->now);
+    if (exit_code != 0) {
+        return exit_code;
+    }
+    /* In the options 0 stands for the default: an exact 0 is asked for as the smallest threshold there is. */
+    double threshold = r->now.rebalance_threshold;
+    hakuban_exchange_options options = {
+        .size = sizeof(options),
+        .drive = HAKUBAN_DRIVE_MANUAL,
+        .log = report_log(r->verbosity),
+        .rebalance_threshold = threshold < 0 ? 0 : threshold > 0 ? threshold : 1e-12};
+    hakuban_status status = hakuban_exchange_new(&options, &r->exchange);
+    if (status >= 0) {
+        status = hakuban_queue_new(r->exchange, &r->queue);
+    }
+    if (status < 0) {
+        report("exchange: %s", hakuban_status_text(status));
+        return EXIT_RUNTIME;
+    }
+    for (size_t i = 0; exit_code == 0 && i < r->now.bind_count; i++) {
+        exit_code = bind_url(r, r->now.binds[i]);
+    }
+    if (exit_code == 0 && r->now.connect) {
+        exit_code = connect_url(r, r->now.connect);
+    }
+    return exit_code;
+}
+
+static void end(router *r, bool orderly)
+{
+    if (r->exchange && orderly) {
+        hakuban_status status = hakuban_exchange_close(r->exchange, CLOSE_MS);
+        if (status < 0) {
+            report("not everybody was told: %s", hakuban_status_text(status));
+        }
+    }
+    while (r->bound_count > 0) {
+        r->bound_count--;
+        hakuban_listener_free(r->bound[r->bound_count].listener);
+        free(r->bound[r->bound_count].url);
+    }
+    free(r->bound);
+    hakuban_connection_free(r->connection);
+    hakuban_queue_free(r->queue);
+    hakuban_exchange_free(r->exchange);
+    config_free(&r->now);
+    config_free(&r->given);
+}
+
+enum {
+    OPTION_BIND = 1,
+    OPTION_CONNECT,
+    OPTION_THREADS,
+    OPTION_THRESHOLD,
+    OPTION_CONFIG,
+    OPTION_VERBOSE,
+    OPTION_HELP,
+    OPTION_VERSION
+};
+
+static const arg_option options_table[] = {{"--bind", 'b', true, OPTION_BIND},
+                                           {"--connect", 'c', true, OPTION_CONNECT},
+                                           {"--threads", 't', true, OPTION_THREADS},
+                                           {"--rebalance-threshold", 0, true, OPTION_THRESHOLD},
+                                           {"--config", 0, true, OPTION_CONFIG},
+                                           {"--verbose", 'v', false, OPTION_VERBOSE},
+                                           {"--help", 'h', false, OPTION_HELP},
+                                           {"--version", 'V', false, OPTION_VERSION},
+                                           {NULL, 0, false, 0}};
+
+static const char help[] =
+    "usage: hakuban-router [-b URL]... [-c URL] [OPTION]...\n"
+    "\n"
+    "Links programs that expose the state of objects with programs that observe them.\n"
+    "\n"
+    "  -b, --bind URL               listen here; may be repeated; default " DEFAULT_BIND "\n"
+    "                               (tcp://host:port, port 0: any free one; unix:///path)\n"
+    "  -c, --connect URL            be part of the tree above this router\n"
+    "  -t, --threads N              accepted; one thread does the work\n"
+    "      --rebalance-threshold X  an exposer's load must be this much smaller than\n"
+    "                               another's to take an object from it; default 0.1\n"
+    "      --config FILE            lines: bind URL, connect URL, rebalance-threshold X,\n"
+    "                               # comments; SIGHUP reads it again\n"
+    "  -v, --verbose                say more on stderr; twice: everything\n"
+    "  -h, --help                   this text\n"
+    "  -V, --version                the version and what is built in\n"
+    "\n"
+    "Prints `listening URL` for each bind when it is ready. SIGINT, SIGTERM and SIGHUP end\n"
+    "it in order; SIGUSR2 or a line on stdin prints a picture of everything to stderr.\n"
+    "Parameters follow a URL: tcp://127.0.0.1:3001#name=edge-1,keep-alive=20s\n";
+
+/* -1: go on; otherwise the exit code. */
+static int read_arguments(router *r, int argc, char **argv)
+{
+    arg_reader reader = {.argc = argc, .index = 1, .argv = argv};
+    const char *value = NULL;
+    uint32_t threads = 0;
+    int id;
+    while ((id = arg_next(&reader, options_table, &value)) != ARG_END) {
+        bool good = true;
+        switch (id) {
+        case OPTION_BIND:
+            config_add_bind(&r->given, value);
+            break;
+        case OPTION_CONNECT:
+            good = !r->given.connect;
+            if (!good) {
+                report("--connect %s: a router has one upstream, and %s came before", value,
+                       r->given.connect);
+            } else {
+                config_set_connect(&r->given, value);
+            }
+            break;
+        case OPTION_THREADS:
+            if (strcmp(value, "0") == 0) {
+                report("--threads 0: a router cannot work without a thread");
+                good = false;
+            } else {
+                good = arg_number("--threads", value, 1, 1024, &threads);
+            }
+            break;
+        case OPTION_THRESHOLD:
+            good = arg_real("--rebalance-threshold", value, &r->given.rebalance_threshold);
+            break;
+        case OPTION_CONFIG:
+            good = !r->config_path;
+            if (!good) {
+                report("--config %s: one file is enough, and %s came before", value,
+                       r->config_path);
+            }
+            r->config_path = value;
+            break;
+        case OPTION_VERBOSE:
+            r->verbosity++;
+            break;
+        case OPTION_HELP:
+            fputs(help, stdout);
+            return 0;
+        case OPTION_VERSION:
+            printf("hakuban-router %s\n%s\n", hakuban_version(), hakuban_features());
+            return 0;
+        case ARG_OPERAND:
+            report("%s: what is this? A URL needs -b or -c (see --help)", value);
+            good = false;
+            break;
+        default:
+            good = false;
+        }
+        if (!good) {
+            return EXIT_USAGE;
+        }
+    }
+    return -1;
+}
+
+int main(int argc, char **argv)
+{
+    report_name = "hakuban-router";
+    standard_descriptors();
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    router r = {.given = {.rebalance_threshold = -1}};
+    int signal_fd = -1;
+    int exit_code = read_arguments(&r, argc, argv);
+    bool running = false;
+    if (exit_code < 0) {
+        exit_code = start(&r, &signal_fd);
+        running = exit_code == 0;
+    }
+    if (running) {
+        exit_code = run(&r, signal_fd);
+    }
+    end(&r, running);
+    return exit_code;
+}

@@ -1,0 +1,185 @@
+/* What every verb of the tool does alike. */
+#define _GNU_SOURCE
+#include "session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Bare words are the commonest mistake: JSON strings need quotes, and the shell takes one pair of them. */
+static void report_bad_json(const char *what, const char *json, const hakuban_error *error)
+{
+    text hint = {NULL, 0, 0};
+    if (error->status == HAKUBAN_ERR_PARSE && *json && !strchr("{[\" \t\n", *json)) {
+        text quoted = {NULL, 0, 0};
+        text_add_json_string(&quoted, json, strlen(json));
+        text_add_string(&hint, "; did you mean '");
+        for (const char *c = quoted.data; *c; c++) {
+            text_add_string(&hint, *c == '\'' ? "'\\''" : (char[2]){*c, '\0'});
+        }
+        text_add_string(&hint, "'");
+        text_free(&quoted);
+    }
+    if (error->line > 0) {
+        report("%s %s: line %u, column %u: %s%s", what, json, error->line, error->column,
+               error->text, hint.data ? hint.data : "");
+    } else {
+        report("%s %s: %s%s", what, json, error->text, hint.data ? hint.data : "");
+    }
+    text_free(&hint);
+}
+
+static hakuban_descriptor *descriptor_of(const char *what, const char *json,
+                                         const char *const *tags, size_t tag_count)
+{
+    hakuban_descriptor *descriptor = NULL;
+    hakuban_error error = {.status = HAKUBAN_OK};
+    hakuban_status status =
+        hakuban_descriptor_new(NULL, json, tags, tag_count, &descriptor, &error);
+    if (status < 0) {
+        if (error.text[0] == '\0') {
+            snprintf(error.text, sizeof(error.text), "%s", hakuban_status_text(status));
+        }
+        error.status = status;
+        report_bad_json(what, json, &error);
+    }
+    return descriptor;
+}
+
+bool interest_add_tag(interest *wanted, const char *json)
+{
+    if (wanted->tag_count == HAKUBAN_DESCRIPTOR_TAGS_MAX) {
+        report("--tag %s: more than %d tags", json, HAKUBAN_DESCRIPTOR_TAGS_MAX);
+        return false;
+    }
+    hakuban_descriptor *checked = descriptor_of("--tag", json, NULL, 0);
+    if (!checked) {
+        return false;
+    }
+    hakuban_descriptor_unref(checked);
+    wanted->tags[wanted->tag_count++] = json;
+    return true;
+}
+
+bool interest_set_object(interest *wanted, const char *json)
+{
+    wanted->object = descriptor_of("object", json, wanted->tags, wanted->tag_count);
+    return wanted->object != NULL;
+}
+
+/* A URL without its parameters, which may hold what is nobody's business. */
+static int shown_bytes(const char *url)
+{
+    return (int)strcspn(url, "#");
+}
+
+static int failed(session *s, const char *what, hakuban_status status)
+{
+    report("%s: %s", what, hakuban_status_text(status));
+    (void)session_close(s, 0);
+    return EXIT_RUNTIME;
+}
+
+int session_open(session *s)
+{
+    static const int caught[] = {SIGINT, SIGTERM, SIGHUP, 0};
+    if (!s->url) {
+        s->url = getenv("HAKUBAN_URL");
+        s->url_origin = "$HAKUBAN_URL";
+        if (!s->url || !*s->url) {
+            s->url = "tcp://127.0.0.1:3001";
+            s->url_origin = "the default";
+        }
+    }
+    s->signal_fd = signals_catch(caught);
+    if (s->signal_fd < 0) {
+        return failed(s, "signals", HAKUBAN_ERR_IO);
+    }
+    hakuban_exchange_options options = {.size = sizeof(options), .log = report_log(s->verbosity)};
+    if (s->verbosity == 0) {
+        options.log.level = HAKUBAN_LOG_ERROR; /* trouble with the connection is told here, once */
+    }
+    /* The library's thread must not take signals: they have to interrupt this one. */
+    sigset_t before;
+    signals_block(&before);
+    hakuban_status status = hakuban_exchange_new(&options, &s->exchange);
+    signals_unblock(&before);
+    if (status < 0) {
+        return failed(s, "exchange", status);
+    }
+    status = hakuban_queue_new(s->exchange, &s->queue);
+    if (status >= 0) {
+        s->queue_fd = hakuban_queue_fd(s->queue);
+        status = s->queue_fd < 0 ? HAKUBAN_ERR_IO : HAKUBAN_OK;
+    }
+    if (status < 0) {
+        return failed(s, "queue", status);
+    }
+    hakuban_connection_options with = {.size = sizeof(with), .queue = s->queue};
+    hakuban_error error = {.status = HAKUBAN_OK};
+    status = hakuban_exchange_connect(s->exchange, s->url, &with, &s->connection, &error);
+    if (status < 0) {
+        report("%s %s: %s", s->url_origin, s->url,
+               error.text[0] ? error.text : hakuban_status_text(status));
+        (void)session_close(s, 0);
+        return status == HAKUBAN_ERR_NO_MEMORY || status == HAKUBAN_ERR_IO ? EXIT_RUNTIME
+                                                                           : EXIT_USAGE;
+    }
+    return 0;
+}
+
+static const char *error_words(const hakuban_error *error)
+{
+    return error->text[0] ? error->text : hakuban_status_text(error->status);
+}
+
+void session_connection_changed(session *s)
+{
+    hakuban_connection_info info;
+    hakuban_connection_query(s->connection, &info);
+    int bytes = shown_bytes(s->url);
+    s->connected = info.state == HAKUBAN_CONNECTION_CONNECTED;
+    if (s->connected) {
+        if (s->trouble_said || s->verbosity > 0) {
+            report("%.*s: connected", bytes, s->url);
+        }
+        s->trouble_said = false;
+        s->connected_once = true;
+    } else if (info.last_error.status != HAKUBAN_OK &&
+               (!s->trouble_said || s->verbosity > 0)) {
+        const char *kind = "";
+        if (info.state == HAKUBAN_CONNECTION_REFUSED) {
+            kind = "refused: ";
+        } else if (s->connected_once) {
+            kind = "connection lost: ";
+        }
+        report("%.*s: %s%s; trying again until it works", bytes, s->url, kind,
+               error_words(&info.last_error));
+        s->trouble_said = true;
+    }
+}
+
+const char *session_trouble(session *s, char *buffer, size_t bytes)
+{
+    hakuban_connection_info info;
+    hakuban_connection_query(s->connection, &info);
+    if (info.state == HAKUBAN_CONNECTION_CONNECTED) {
+        return NULL;
+    }
+    snprintf(buffer, bytes, "not connected to %.*s%s%s", shown_bytes(s->url), s->url,
+             info.last_error.status != HAKUBAN_OK ? ": " : "",
+             info.last_error.status != HAKUBAN_OK ? error_words(&info.last_error) : "");
+    return buffer;
+}
+
+hakuban_status session_close(session *s, int timeout_ms)
+{
+    hakuban_status status = HAKUBAN_OK;
+    if (s->exchange && timeout_ms > 0) {
+        status = hakuban_exchange_close(s->exchange, timeout_ms);
+    }
+    s->connection = hakuban_connection_free(s->connection);
+    s->queue = hakuban_queue_free(s->queue);
+    s->exchange = hakuban_exchange_free(s->exchange);
+    return status;
+}

@@ -35,6 +35,9 @@ hakuban_status hkb_json_error(hakuban_error *reterr, hakuban_status status, cons
 
 /* Checks that text is exactly one JSON value. ERR_PARSE; ERR_LIMIT when nested deeper than 127. */
 hakuban_status hkb_json_check(const char *text, size_t bytes, hakuban_error *reterr);
+/* The same, and whether text is recognised as canonical already; a text with escapes is canonical perhaps, but not recognised. */
+hakuban_status hkb_json_check_canonical(const char *text, size_t bytes, bool *ret_canonical,
+                                        hakuban_error *reterr);
 /* Appends the canonical form of the one JSON value in text. Linear (sorting of keys apart), also for hostile input; text that is
  * canonical already is recognised in one pass and copied. out's maximum is the budget: ERR_LIMIT. */
 hakuban_status hkb_json_canonical(const char *text, size_t bytes, hkb_buffer *out,
@@ -50,6 +53,9 @@ hakuban_status hkb_json_put_string(hkb_buffer *out, const void *text, size_t byt
 /* Always readable as a double: with '.' or 'e', the fewest digits that read back. out: at least 32 bytes; returns the length.
  * The form is that of Python's repr and of serde_json where they agree; the choice is documented in json/write.c. */
 size_t hkb_json_put_double(char out[32], double value);
+/* The double nearest to digits (digit_count of them, none but '0' to '9') times ten to the power of exponent; infinity beyond the
+ * range, 0 below it. */
+double hkb_json_double(const char *digits, size_t digit_count, int64_t exponent);
 bool hkb_utf8_valid(const void *text, size_t bytes);
 
 #endif

@@ -1,0 +1,250 @@
+/* hakuban-bench: measures what goes through a router, beside bare sockets with the same hops, in one run. This file reads
+ * the command line; each sub-command has a file of its own. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench.h"
+#include "delta.h"
+
+enum { EXIT_USAGE = 2 };
+
+static const char usage[] =
+    "usage: hakuban-bench COMMAND [OPTION]...\n"
+    "Measures hakuban-router over loopback, and a bare relay of the same hops beside it.\n"
+    "\n"
+    "commands:\n"
+    "  ping     round trips of a small state: A, router, B and back\n"
+    "  flood    one exposer over many objects in turn, every observer gets every state\n"
+    "  hot      one object as fast as possible: age of what observers take, memory\n"
+    "  objects  many objects: memory for each, and how long a late joiner waits\n"
+    "  delta    differences of states (hakuban-bench delta --help)\n"
+    "\n"
+    "options:                           ping     flood    hot      objects\n"
+    "  --bytes N     size of a state    64       1024     64       64\n"
+    "  --count N     round trips        20000\n"
+    "  --objects N                               1000              100000\n"
+    "  --observers N                             8        1\n"
+    "  --seconds T                               2        4\n"
+    "  --window N    states in flight            objects\n"
+    "  --burst N     states per turn             200      16\n"
+    "  --runs N      medians of N runs (3)\n"
+    "  --cpus LIST   run all processes on these CPUs, e.g. 0 or 0,2-3\n"
+    "  --json        end with one line of JSON\n"
+    "  --only WHAT   hakuban or raw\n"
+    "  --bind URL    where the router listens (tcp://127.0.0.1:0)\n"
+    "  --router PATH hakuban-router (default: beside this program)\n";
+
+static _Noreturn void wrong_usage(const char *what, const char *detail)
+{
+    fprintf(stderr, "hakuban-bench: %s%s\nTry: hakuban-bench --help\n", what, detail);
+    exit(EXIT_USAGE);
+}
+
+typedef struct bench_command {
+    const char *name;
+    void (*run)(const bench_options *options);
+    const char *takes; /* the options that only some commands have */
+    bench_options defaults;
+} bench_command;
+
+#define COMMON_DEFAULTS                                                                            \
+    .runs = 3, .bind = "tcp://127.0.0.1:0", .with_hakuban = true, .with_raw = true
+
+static const bench_command commands[] = {
+    {"ping", bench_ping, "--bytes --count ", {COMMON_DEFAULTS, .bytes = 64, .count = 20000}},
+    {"flood",
+     bench_flood,
+     "--bytes --objects --observers --seconds --window --burst ",
+     {COMMON_DEFAULTS, .bytes = 1024, .objects = 1000, .observers = 8, .seconds = 2, .burst = 200}},
+    {"hot",
+     bench_hot,
+     "--bytes --observers --seconds --burst ",
+     {COMMON_DEFAULTS, .bytes = 64, .observers = 1, .seconds = 4, .burst = 16}},
+    {"objects",
+     bench_objects,
+     "--bytes --objects ",
+     {COMMON_DEFAULTS, .bytes = 64, .objects = 100000}},
+};
+
+typedef struct number_option {
+    const char *name;
+    size_t offset;
+    uint64_t min, max;
+} number_option;
+
+static const number_option number_options[] = {
+    {"--bytes", offsetof(bench_options, bytes), BENCH_STATE_BYTES_MIN, BENCH_STATE_BYTES_MAX},
+    {"--count", offsetof(bench_options, count), 1, 10000000},
+    {"--objects", offsetof(bench_options, objects), 1, 8000000},
+    {"--observers", offsetof(bench_options, observers), 1, BENCH_OBSERVERS_MAX},
+    {"--window", offsetof(bench_options, window), 1, 8000000},
+    {"--burst", offsetof(bench_options, burst), 1, 1000000},
+    {"--runs", offsetof(bench_options, runs), 1, BENCH_RUNS_MAX},
+};
+
+static uint64_t number_of(const number_option *option, const char *text)
+{
+    char *end;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (errno || end == text || *end || *text == '-' || value < option->min ||
+        value > option->max) {
+        char detail[96];
+        snprintf(detail, sizeof(detail), " takes a number from %llu to %llu",
+                 (unsigned long long)option->min, (unsigned long long)option->max);
+        wrong_usage(option->name, detail);
+    }
+    return value;
+}
+
+static double seconds_of(const char *text)
+{
+    char *end;
+    double value = strtod(text, &end);
+    if (end == text || *end || !(value >= 0.1 && value <= 3600)) {
+        wrong_usage("--seconds", " takes a number from 0.1 to 3600");
+    }
+    return value;
+}
+
+static unsigned long cpu_of(const char **at)
+{
+    char *end;
+    if (**at < '0' || **at > '9') {
+        wrong_usage("--cpus", " takes numbers and ranges, e.g. 0 or 0,2-3");
+    }
+    unsigned long cpu = strtoul(*at, &end, 10);
+    *at = end;
+    if (cpu >= CPU_SETSIZE) {
+        wrong_usage("--cpus: there is no such CPU", "");
+    }
+    return cpu;
+}
+
+/* Everything that is started afterwards inherits it. */
+static void pin(const char *list)
+{
+    cpu_set_t set;
+    const char *at = list;
+    CPU_ZERO(&set);
+    for (;;) {
+        unsigned long first = cpu_of(&at), last = first;
+        if (*at == '-') {
+            at++;
+            last = cpu_of(&at);
+        }
+        for (unsigned long cpu = first; cpu <= last; cpu++) {
+            CPU_SET(cpu, &set);
+        }
+        if (*at == '\0') {
+            break;
+        }
+        if (*at++ != ',') {
+            wrong_usage("--cpus", " takes numbers and ranges, e.g. 0 or 0,2-3");
+        }
+    }
+    if (sched_setaffinity(0, sizeof(set), &set) != 0) {
+        bench_die("--cpus %s: %s", list, strerror(errno));
+    }
+}
+
+static void only(bench_options *options, const char *what)
+{
+    options->with_hakuban = strcmp(what, "hakuban") == 0;
+    options->with_raw = strcmp(what, "raw") == 0;
+    if (!options->with_hakuban && !options->with_raw) {
+        wrong_usage("--only takes hakuban or raw, not ", what);
+    }
+}
+
+static bool command_takes(const bench_command *command, const char *option)
+{
+    static const char *const everywhere = "--runs --cpus --json --only --bind --router ";
+    char word[32];
+    snprintf(word, sizeof(word), "%s ", option);
+    return strstr(command->takes, word) || strstr(everywhere, word);
+}
+
+static void read_option(bench_options *options, const char *name, const char *value)
+{
+    for (size_t i = 0; i < sizeof(number_options) / sizeof(number_options[0]); i++) {
+        if (strcmp(name, number_options[i].name) == 0) {
+            *(uint64_t *)(void *)((char *)options + number_options[i].offset) =
+                number_of(&number_options[i], value);
+            return;
+        }
+    }
+    if (strcmp(name, "--seconds") == 0) {
+        options->seconds = seconds_of(value);
+    } else if (strcmp(name, "--cpus") == 0) {
+        options->cpus = value;
+        pin(value);
+    } else if (strcmp(name, "--only") == 0) {
+        only(options, value);
+    } else if (strcmp(name, "--bind") == 0) {
+        options->bind = value;
+    } else {
+        options->router = value; /* the last one that command_takes() knows */
+    }
+}
+
+static void read_options(const bench_command *command, int argc, char **argv,
+                         bench_options *options)
+{
+    for (int i = 0; i < argc; i++) {
+        const char *name = argv[i];
+        if (strcmp(name, "--help") == 0) {
+            fputs(usage, stdout);
+            exit(0);
+        }
+        if (strncmp(name, "--", 2) != 0 || !command_takes(command, name)) {
+            fprintf(stderr, "hakuban-bench: %s has no %s\n", command->name, name);
+            wrong_usage("unknown option", "");
+        }
+        if (strcmp(name, "--json") == 0) {
+            options->json = true;
+        } else if (i + 1 == argc) {
+            wrong_usage(name, " needs a value");
+        } else {
+            read_option(options, name, argv[++i]);
+        }
+    }
+    if (options->window == 0) {
+        options->window = options->objects;
+    }
+    if (options->window > options->objects && command->run == bench_flood) {
+        wrong_usage("--window", " above --objects would let states be replaced on their way");
+    }
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        fputs(usage, stderr);
+        return EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "--version") == 0) {
+        if (argv[1][2] == 'h') {
+            fputs(usage, stdout);
+        } else {
+            printf("hakuban-bench %s\n", hakuban_version());
+        }
+        return 0;
+    }
+    if (strcmp(argv[1], "delta") == 0) {
+        return bench_delta(argc - 1, argv + 1);
+    }
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (strcmp(argv[1], commands[i].name) == 0) {
+            bench_options options = commands[i].defaults;
+            options.command = commands[i].name;
+            read_options(&commands[i], argc - 2, argv + 2, &options);
+            commands[i].run(&options);
+            return 0;
+        }
+    }
+    wrong_usage("there is no command ", argv[1]);
+}

@@ -15,9 +15,9 @@
 enum { UNCHANGED, OPS, LITERALS_PACKED, BOTH_PACKED, WHOLE, WHOLE_PACKED, SAME_SIZE = 8 };
 
 enum {
-    PACK_BYTES_MIN = 64,     /* nothing smaller is given to a compressor */
-    PACK_CONTROL_MIN = 128,  /* fewer bytes of ops are not worth a second frame */
-    KEEP_BYTES = 64 * 1024,  /* of each kind of scratch memory: what is larger goes after use */
+    PACK_BYTES_MIN = 64,    /* nothing smaller is given to a compressor */
+    PACK_CONTROL_MIN = 128, /* fewer bytes of ops are not worth a second frame */
+    KEEP_BYTES = 64 * 1024, /* of each kind of scratch memory: what is larger goes after use */
     HEAD_BYTES_MAX = 1 + 3 * HKB_VARINT_BYTES_MAX,
 };
 
@@ -88,7 +88,7 @@ typedef struct delta_form {
     uint8_t head[HEAD_BYTES_MAX];
     size_t head_bytes, body_bytes;
     int kind;
-    size_t packed_from; /* where its parts begin in context->packed */
+    size_t packed_from;   /* where its parts begin in context->packed */
     size_t control_bytes; /* LITERALS_PACKED: ops stand raw before them */
 } delta_form;
 
@@ -255,7 +255,7 @@ hakuban_status hkb_delta_make(hkb_delta_context *context, const hakuban_alloc *a
             hkb_delta_write(context, new_.data, true, true, out);
         } else if (best.kind == WHOLE) {
             if (new_.bytes)
-                memcpy(out, new_.data, new_.bytes);
+                hkb_delta_copy(out, new_.data, new_.bytes);
         } else if (best.kind != UNCHANGED) {
             if (best.control_bytes)
                 out = hkb_delta_write(context, new_.data, true, false, out);
@@ -360,7 +360,7 @@ static bool run_ops(hkb_delta_reader reader, const uint8_t *old, uint8_t *out,
         uint8_t *place = out + reader.produced;
         if (!hkb_delta_read(&reader, &op, &inside))
             return false;
-        memcpy(place, old + op.o, op.copy);
+        hkb_delta_copy(place, old + op.o, op.copy);
         if (inside) {
             memcpy(place + op.copy, inside, op.literals);
         } else {
@@ -371,7 +371,7 @@ static bool run_ops(hkb_delta_reader reader, const uint8_t *old, uint8_t *out,
     size_t tail = reader.new_bytes - reader.produced;
     if (tail > reader.old_bytes)
         return false;
-    memcpy(out + reader.produced, old + reader.old_bytes - tail, tail);
+    hkb_delta_copy(out + reader.produced, old + reader.old_bytes - tail, tail);
     return true;
 }
 
@@ -437,11 +437,11 @@ hakuban_status hkb_delta_apply(hkb_delta_context *context, hkb_delta_compressor 
     switch (parts.kind) {
     case UNCHANGED:
         if (out_bytes)
-            memcpy(out, old.data, out_bytes);
+            hkb_delta_copy(out, old.data, out_bytes);
         return HAKUBAN_OK;
     case WHOLE:
         if (out_bytes)
-            memcpy(out, body.data, out_bytes);
+            hkb_delta_copy(out, body.data, out_bytes);
         return HAKUBAN_OK;
     case WHOLE_PACKED:
         return unpack(compressor, out, out_bytes, body, (hakuban_slice){NULL, 0});

@@ -21,7 +21,8 @@ typedef struct hkb_delta_scratch {
 
 struct hkb_delta_context {
     const hakuban_alloc *alloc;
-    hkb_delta_match *matches; /* of the last search, in the order of the new state, none overlapping */
+    hkb_delta_match
+        *matches; /* of the last search, in the order of the new state, none overlapping */
     size_t match_count, match_capacity;
     uint32_t *slots; /* the block index */
     size_t slot_capacity;
@@ -43,15 +44,14 @@ typedef struct hkb_delta_op {
 static inline hkb_delta_op hkb_delta_op_at(const hkb_delta_context *context, size_t index)
 {
     const hkb_delta_match *match = &context->matches[index];
-    return (hkb_delta_op){match->o, match->bytes, match[1].n - match->n - match->bytes,
-                          match[1].o};
+    return (hkb_delta_op){match->o, match->bytes, match[1].n - match->n - match->bytes, match[1].o};
 }
 
 /* Reads ops that nobody has checked. */
 typedef struct hkb_delta_reader {
     const uint8_t *data, *end;
     size_t old_bytes, new_bytes;
-    size_t o, produced; /* behind the last op */
+    size_t o, produced;   /* behind the last op */
     bool literals_inside; /* each op is followed by its literals */
     bool begun;
 } hkb_delta_reader;
@@ -60,8 +60,7 @@ typedef struct hkb_delta_reader {
  * inside. *ret_literals: where they are if they are inside. False: corrupt. */
 bool hkb_delta_read(hkb_delta_reader *reader, hkb_delta_op *ret, const uint8_t **ret_literals);
 /* How many bytes the ops and the literals between the context's matches take. */
-void hkb_delta_measure(const hkb_delta_context *context, size_t *ret_control,
-                       size_t *ret_literals);
+void hkb_delta_measure(const hkb_delta_context *context, size_t *ret_control, size_t *ret_literals);
 /* Write one or both, and return the end. */
 uint8_t *hkb_delta_write(const hkb_delta_context *context, const uint8_t *new_, bool control,
                          bool literals, uint8_t *out);
@@ -115,6 +114,9 @@ static inline size_t hkb_delta_last_byte(uint64_t x)
 
 size_t hkb_delta_forward_wide(const uint8_t *a, const uint8_t *b, size_t bytes_max);
 size_t hkb_delta_backward_wide(const uint8_t *a_end, const uint8_t *b_end, size_t bytes_max);
+
+/* memcpy, but several times faster where libraries use string instructions and the places are badly aligned to each other. */
+void hkb_delta_copy(uint8_t *to, const uint8_t *from, size_t bytes);
 
 /* How many bytes are equal from a and b on. Most runs are short and end in the words. */
 static inline size_t hkb_delta_forward(const uint8_t *a, const uint8_t *b, size_t bytes_max)

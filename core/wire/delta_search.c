@@ -3,20 +3,20 @@
 #include "wire/delta_internal.h"
 
 enum {
-    SAME_BYTES = 6,        /* so many equal bytes on the same diagonal are a match */
-    SAME_WINDOW = 16,      /* at most so many literals before it */
-    SHIFT_WINDOW = 32,     /* how far a small shift looks into the old state */
-    NEAR = 3,              /* fewer literals than this, and a shift can't be better */
-    SKIP = 16,             /* literals taken where nothing was found */
-    SKIP_LATER = 64,       /* the same from the SKIP_PATIENCEth time in a row on */
+    SAME_BYTES = 6,    /* so many equal bytes on the same diagonal are a match */
+    SAME_WINDOW = 16,  /* at most so many literals before it */
+    SHIFT_WINDOW = 32, /* how far a small shift looks into the old state */
+    NEAR = 3,          /* fewer literals than this, and a shift can't be better */
+    SKIP = 16,         /* literals taken where nothing was found */
+    SKIP_LATER = 64,   /* the same from the SKIP_PATIENCEth time in a row on */
     SKIP_PATIENCE = 7,
-    REST = 8,              /* so little left is not worth a search */
-    TROUBLE = 24,          /* estimated bytes of delta that let the index be asked */
-    BLOCK = 16,            /* bytes that the index knows of each place */
-    STRIDE = 32,           /* one place in so many is in the index */
-    ACCEPT = 32,           /* a jump has to match at least so much */
-    STRONG = 256,          /* such a run is never given up again */
-    VERY_STRONG = 4096,    /* after such a run the index begins small again */
+    REST = 8,           /* so little left is not worth a search */
+    TROUBLE = 24,       /* estimated bytes of delta that let the index be asked */
+    BLOCK = 16,         /* bytes that the index knows of each place */
+    STRIDE = 32,        /* one place in so many is in the index */
+    ACCEPT = 32,        /* a jump has to match at least so much */
+    STRONG = 256,       /* such a run is never given up again */
+    VERY_STRONG = 4096, /* after such a run the index begins small again */
     INDEX_SLOTS_MIN = 256,
     INDEX_REACH_MIN = 2048,
     POPPED_BYTES_MIN = 4, /* a shortened match below this is dropped */
@@ -68,9 +68,9 @@ static bool affordable(const search *s, uint64_t units)
 static hakuban_status append(hkb_delta_context *context, size_t n, size_t o, size_t bytes)
 {
     if (HKB_UNLIKELY(context->match_count == context->match_capacity)) {
-        hakuban_status status = hkb_grow(context->alloc, &context->matches,
-                                         sizeof(*context->matches), &context->match_capacity,
-                                         hkb_max(context->match_count + 1, 64));
+        hakuban_status status =
+            hkb_grow(context->alloc, &context->matches, sizeof(*context->matches),
+                     &context->match_capacity, hkb_max(context->match_count + 1, 64));
         if (status < 0)
             return status;
     }
@@ -126,9 +126,9 @@ static bool find_small_shift(const search *s, size_t q_max, size_t *ret_q, size_
 
 static size_t forward(const search *s, size_t n, size_t o)
 {
-    return n < s->end ? hkb_delta_forward(s->old + o, s->new_ + n,
-                                          hkb_min(s->end - n, s->old_bytes - o))
-                      : 0;
+    return n < s->end
+               ? hkb_delta_forward(s->old + o, s->new_ + n, hkb_min(s->end - n, s->old_bytes - o))
+               : 0;
 }
 
 /* A strong run is settled. */
@@ -217,8 +217,7 @@ static hakuban_status index_cover(search *s, size_t anchor, bool *ret_usable)
     uint64_t reach = INDEX_REACH_MIN + 8 * s->grow;
     size_t last = s->old_bytes - BLOCK; /* the last place a block can be at */
     size_t o = hkb_min(s->o, last);
-    if (!s->slot_log || o + STRIDE * s->before < s->anchor ||
-        o > s->anchor + STRIDE * s->after) {
+    if (!s->slot_log || o + STRIDE * s->before < s->anchor || o > s->anchor + STRIDE * s->after) {
         s->anchor = hkb_min(anchor, last);
         s->before = s->after = 0;
         s->slot_log = 0;
@@ -279,12 +278,11 @@ static hakuban_status try_jump(search *s, size_t q, size_t place, bool *ret_jump
     if (diagonal == (int64_t)s->o - (int64_t)s->n ||
         (diagonal == s->rejected_diagonal && q < s->rejected_end))
         return HAKUBAN_OK;
-    s->context->work.verifications++;
     if (memcmp(s->old + place, s->new_ + q, BLOCK) != 0)
         return HAKUBAN_OK;
     size_t ahead = forward(s, q, place);
-    /* Comparing far is work, too: without this, alternating candidates could make it quadratic. */
-    s->context->work.verifications += ahead / 1024;
+    /* Comparing far is more work: without this, alternating candidates could make it quadratic. */
+    s->context->work.verifications += 1 + ahead / 1024;
     const hkb_delta_match *last = &context->matches[context->match_count - 1];
     bool useful = q + ahead >= s->n + 4 || q + ahead == s->end || last->n + last->bytes <= q;
     size_t back = 0;

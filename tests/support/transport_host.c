@@ -456,7 +456,8 @@ unsigned thost_turn(thost *host, int timeout_ms)
         }
         ck_assert_int_eq(polled[i].revents & POLLNVAL, 0);
         for (size_t j = 0; j < host->watch_count; j++) {
-            if (host->watches[j].owner == watches[i].owner && host->watches[j].fd == watches[i].fd) {
+            if (host->watches[j].owner == watches[i].owner &&
+                host->watches[j].fd == watches[i].fd) {
                 unsigned events = ready_events(host->watches[j].events, polled[i].revents);
                 if (events) {
                     call_ready(host, watches[i].owner, events);

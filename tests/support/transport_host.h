@@ -56,7 +56,7 @@ struct thost {
     bool refuse;       /* accepted() answers NULL */
     uint64_t skew_ns;  /* how far this host's clock is ahead */
     uint64_t fixed_ns; /* not 0: the clock stands still here */
-    long fail_at;      /* the how-manieth allocation, fd_set or wake_at fails from now on; 0: none */
+    long fail_at; /* the how-manieth allocation, fd_set or wake_at fails from now on; 0: none */
     bool failed;
     size_t allocated_bytes;
     void (*on_accepted)(hakuban_link *link);

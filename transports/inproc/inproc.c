@@ -12,7 +12,7 @@
 #include "inproc.h"
 
 #define NAME_BYTES_MAX 108
-#define WAITING_MAX 4096  /* dialers a listener has not got to yet */
+#define WAITING_MAX 4096 /* dialers a listener has not got to yet */
 #define ACCEPTS_PER_TURN 64
 #define BYTES_PER_TURN (256u * 1024)
 #define BUFFERED_BYTES_MAX (256u * 1024)
@@ -337,7 +337,8 @@ static void listener_ready(struct self *self, struct hkb_inproc_listener *listen
 /* Connections. */
 
 /* Puts pipe into the queue of the listener called name; false: nobody listens, or too many wait. */
-static bool queue_up(hkb_inproc_board *board, const char *name, struct pipe_pair *pipe, bool *ret_crowded)
+static bool queue_up(hkb_inproc_board *board, const char *name, struct pipe_pair *pipe,
+                     bool *ret_crowded)
 {
     (void)pthread_mutex_lock(&board->mutex);
     struct hkb_inproc_listener *listener = find(board, name);
@@ -367,9 +368,9 @@ static hakuban_status dial(void *self_memory, void *conn_memory, hakuban_link *l
     }
     struct pipe_pair *pipe = pipe_new(alloc);
     if (!pipe) {
-        return hakuban_error_set(
-            reterr, errno == ENOMEM ? HAKUBAN_ERR_NO_MEMORY : HAKUBAN_ERR_IO,
-            "cannot connect to inproc://%s: %s", url->authority, strerror(errno));
+        return hakuban_error_set(reterr, errno == ENOMEM ? HAKUBAN_ERR_NO_MEMORY : HAKUBAN_ERR_IO,
+                                 "cannot connect to inproc://%s: %s", url->authority,
+                                 strerror(errno));
     }
     conn->kind = CONN;
     conn->side = DIALER;
@@ -382,9 +383,10 @@ static hakuban_status dial(void *self_memory, void *conn_memory, hakuban_link *l
                                    "cannot connect to inproc://%s: out of memory", url->authority);
     } else if (!queue_up(self->board, url->authority, pipe, &crowded)) {
         (void)self->host->fd_set(self->host->host, conn, fd, 0);
-        status = hakuban_error_set(reterr, crowded ? HAKUBAN_ERR_REFUSED : HAKUBAN_ERR_NOT_FOUND,
-                                   "cannot connect to inproc://%s: %s", url->authority,
-                                   crowded ? "too many are waiting for it" : "nobody listens there");
+        status =
+            hakuban_error_set(reterr, crowded ? HAKUBAN_ERR_REFUSED : HAKUBAN_ERR_NOT_FOUND,
+                              "cannot connect to inproc://%s: %s", url->authority,
+                              crowded ? "too many are waiting for it" : "nobody listens there");
     }
     if (status) {
         conn->pipe = NULL;
@@ -405,7 +407,7 @@ static hakuban_status fail(struct conn *conn, hakuban_status why)
 }
 
 static struct message *message_new(const hakuban_alloc *alloc, const hakuban_slice *parts,
-                            unsigned part_count)
+                                   unsigned part_count)
 {
     size_t bytes = 0;
     for (unsigned i = 0; i < part_count; i++) {

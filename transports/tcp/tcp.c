@@ -219,8 +219,7 @@ static void conn_ready(hkb_tcp_self *self, hkb_tcp_conn *conn, unsigned events)
         read_in(self, conn);
     }
     if (self->busy == conn && conn->failure) {
-        hkb_tcp_finish(self, conn,
-                       conn->failure == ENOMEM ? HAKUBAN_ERR_NO_MEMORY : HAKUBAN_ERR_IO,
+        hkb_tcp_finish(self, conn, conn->failure == ENOMEM ? HAKUBAN_ERR_NO_MEMORY : HAKUBAN_ERR_IO,
                        strerror(conn->failure));
     }
 }

@@ -74,8 +74,8 @@ static hakuban_status check_tcp(const hakuban_url *url, bool listening, hakuban_
         return hakuban_error_set(reterr, HAKUBAN_ERR_URL, "port 0 cannot be connected to");
     }
     if (url->path[0] != '\0') {
-        return hakuban_error_set(reterr, HAKUBAN_ERR_URL, "tcp:// has no path, and here is one: %.120s",
-                                 url->path);
+        return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
+                                 "tcp:// has no path, and here is one: %.120s", url->path);
     }
     if (listening && strcmp(url->host, "*") == 0) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_URL,

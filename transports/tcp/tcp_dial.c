@@ -175,7 +175,8 @@ static void looked_up(hkb_tcp_self *self, hkb_tcp_conn *conn, uint64_t now_ns)
 static bool to_itself(int fd)
 {
     hkb_tcp_address here = {.bytes = sizeof here.is}, there = {.bytes = sizeof there.is};
-    if (getsockname(fd, &here.is.any, &here.bytes) || getpeername(fd, &there.is.any, &there.bytes)) {
+    if (getsockname(fd, &here.is.any, &here.bytes) ||
+        getpeername(fd, &there.is.any, &there.bytes)) {
         return false;
     }
     return here.is.any.sa_family != AF_UNIX && here.bytes == there.bytes &&

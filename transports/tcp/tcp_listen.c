@@ -52,8 +52,8 @@ static hakuban_status listen_tcp(hkb_tcp_listener *listener, const hakuban_url *
     if (!hkb_tcp_numeric(url, &addresses.items[0])) {
         hkb_tcp_lookup(url->host, url->port, &addresses);
         if (addresses.count == 0) {
-            return hakuban_error_set(reterr, HAKUBAN_ERR_NOT_FOUND, "cannot listen on %s: %s", where,
-                                     hkb_tcp_lookup_text(&addresses));
+            return hakuban_error_set(reterr, HAKUBAN_ERR_NOT_FOUND, "cannot listen on %s: %s",
+                                     where, hkb_tcp_lookup_text(&addresses));
         }
     }
     int error = 0;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "transport_host.h"
@@ -21,7 +22,7 @@ static unsigned char block[MESSAGE_BYTES_MAX];
 
 static const hakuban_transport_ops *subject_ops(int subject)
 {
-    return subject == INPROC  ? &hakuban_transport_inproc
+    return subject == INPROC ? &hakuban_transport_inproc
            : subject == UNIX ? &hakuban_transport_unix
                              : &hakuban_transport_tcp;
 }
@@ -506,10 +507,8 @@ START_TEST(lack_of_memory_is_reported_and_leaves_nothing_behind)
             thost *failing = side ? &server : &client;
             failing->fail_at = nth;
             board.alloc = &failing->alloc;
-            /* A listener whose pause fails must not go deaf; time moves on by itself here. */
             live_through(asked);
             failed = failing->failed;
-            board.alloc = &failing->alloc;
             thost *other = side ? &client : &server;
             failing->fail_at = 0;
             /* Whoever leaves last frees what both shared, which here comes from the failing side. */
@@ -518,6 +517,28 @@ START_TEST(lack_of_memory_is_reported_and_leaves_nothing_behind)
             ck_assert_int_lt(nth, 200);
         }
     }
+}
+END_TEST
+
+START_TEST(without_descriptors_listening_and_dialing_fail_in_words)
+{
+    begin(_i);
+    struct rlimit before, none;
+    hakuban_status status;
+    hakuban_error error;
+    char asked[128];
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = 3;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    ck_assert_ptr_null(thost_dial(&client, url, &status, &error));
+    ck_assert_int_eq(status, HAKUBAN_ERR_IO);
+    ck_assert_msg(strstr(error.text, url) && strstr(error.text, "Too many open files"), "%s",
+                  error.text);
+    subject_url(_i, asked);
+    ck_assert_int_eq(thost_listen(&client, asked, NULL, &error), HAKUBAN_ERR_IO);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    end();
 }
 END_TEST
 
@@ -620,6 +641,7 @@ int main(void)
     tcase_add_loop_test(all, both_ends_may_be_in_one_loop, 0, SUBJECTS);
     tcase_add_loop_test(all, a_write_to_a_peer_that_is_gone_fails_and_closes_once, 0, SUBJECTS);
     tcase_add_loop_test(all, lack_of_memory_is_reported_and_leaves_nothing_behind, 0, SUBJECTS);
+    tcase_add_loop_test(all, without_descriptors_listening_and_dialing_fail_in_words, 0, SUBJECTS);
     tcase_add_loop_test(all, no_memory_for_the_read_buffer_is_an_error_of_init, 0, SUBJECTS);
     tcase_add_loop_test(all, bad_urls_are_refused_in_words, 0,
                         (int)(sizeof bad_urls / sizeof bad_urls[0]));

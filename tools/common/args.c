@@ -78,9 +78,14 @@ bool arg_duration(const char *option, const char *value, uint64_t *ret_ms)
     static const struct {
         const char *name;
         uint64_t ns;
-    } units[] = {{"", 1000000000},        {"s", 1000000000},          {"ms", 1000000},
-                 {"us", 1000},            {"ns", 1},                  {"m", 60ull * 1000000000},
-                 {"h", 3600ull * 1000000000}, {"d", 86400ull * 1000000000}};
+    } units[] = {{"", 1000000000},
+                 {"s", 1000000000},
+                 {"ms", 1000000},
+                 {"us", 1000},
+                 {"ns", 1},
+                 {"m", 60ull * 1000000000},
+                 {"h", 3600ull * 1000000000},
+                 {"d", 86400ull * 1000000000}};
     const uint64_t ns_max = 365ull * 86400 * 1000000000;
     uint64_t sum_ns = 0;
     const char *at = value;

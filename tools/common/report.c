@@ -69,7 +69,8 @@ void standard_descriptors(void)
 {
     for (int fd = 0; fd <= 2; fd++) {
         if (fcntl(fd, F_GETFD) < 0) {
-            (void)open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY); /* use of it fails, as it should */
+            (void)open("/dev/null",
+                       fd == 0 ? O_WRONLY : O_RDONLY); /* use of it fails, as it should */
         }
     }
     (void)signal(SIGPIPE, SIG_IGN);

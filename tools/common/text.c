@@ -85,7 +85,8 @@ void text_printf(text *t, const char *format, ...)
 static size_t utf8_bytes(const unsigned char *data, size_t bytes)
 {
     size_t length = 0;
-    unsigned char low = 0x80, high = 0xbf; /* of the second byte: overlong forms and surrogates are not UTF-8 */
+    unsigned char low = 0x80,
+                  high = 0xbf; /* of the second byte: overlong forms and surrogates are not UTF-8 */
     if (data[0] < 0x80) {
         return 1;
     } else if (data[0] >= 0xc2 && data[0] <= 0xdf) {
@@ -154,8 +155,7 @@ void text_add_compact_json(text *t, const char *json, size_t bytes)
 
 void text_add_base64(text *t, const void *data, size_t bytes)
 {
-    static const char digits[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     const unsigned char *from = data;
     for (size_t i = 0; i < bytes; i += 3) {
         size_t left = bytes - i;

@@ -8,7 +8,7 @@
 typedef struct config {
     char **binds; /* owned, as each text in it */
     size_t bind_count;
-    char *connect; /* NULL: none */
+    char *connect;              /* NULL: none */
     double rebalance_threshold; /* negative: the default */
 } config;
 

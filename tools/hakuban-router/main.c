@@ -174,9 +174,9 @@ static void reload(router *r)
         }
     }
     free(kept);
-    bool same_upstream = (!next.connect && !r->now.connect) ||
-                         (next.connect && r->now.connect && r->connection &&
-                          strcmp(next.connect, r->now.connect) == 0);
+    bool same_upstream =
+        (!next.connect && !r->now.connect) || (next.connect && r->now.connect && r->connection &&
+                                               strcmp(next.connect, r->now.connect) == 0);
     if (next.rebalance_threshold < r->now.rebalance_threshold ||
         next.rebalance_threshold > r->now.rebalance_threshold) {
         report("%s: a new rebalance-threshold needs a restart", r->config_path);
@@ -289,11 +289,12 @@ static int start(router *r, int *ret_signal_fd)
     }
     /* In the options 0 stands for the default: an exact 0 is asked for as the smallest threshold there is. */
     double threshold = r->now.rebalance_threshold;
-    hakuban_exchange_options options = {
-        .size = sizeof(options),
-        .drive = HAKUBAN_DRIVE_MANUAL,
-        .log = report_log(r->verbosity),
-        .rebalance_threshold = threshold < 0 ? 0 : threshold > 0 ? threshold : 1e-12};
+    hakuban_exchange_options options = {.size = sizeof(options),
+                                        .drive = HAKUBAN_DRIVE_MANUAL,
+                                        .log = report_log(r->verbosity),
+                                        .rebalance_threshold = threshold < 0   ? 0
+                                                               : threshold > 0 ? threshold
+                                                                               : 1e-12};
     hakuban_status status = hakuban_exchange_new(&options, &r->exchange);
     if (status >= 0) {
         status = hakuban_queue_new(r->exchange, &r->queue);

@@ -23,9 +23,9 @@ typedef struct exposure {
     hakuban_contract *contract;
     hakuban_sink *sink; /* NULL: nobody wants states from here now */
     hakuban_state *newest;
-    bool sent;        /* newest, to some sink */
+    bool sent; /* newest, to some sink */
     bool sent_any;
-    int exit_code;    /* -1: go on */
+    int exit_code; /* -1: go on */
 } exposure;
 
 static void send_newest(exposure *e)

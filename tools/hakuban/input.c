@@ -118,8 +118,7 @@ static void step_file(input *in)
     } else if (S_ISDIR(now.st_mode)) {
         error = EISDIR;
     } else if (in->watch && now.st_dev == in->seen.st_dev && now.st_ino == in->seen.st_ino &&
-               now.st_size == in->seen.st_size &&
-               now.st_mtim.tv_sec == in->seen.st_mtim.tv_sec &&
+               now.st_size == in->seen.st_size && now.st_mtim.tv_sec == in->seen.st_mtim.tv_sec &&
                now.st_mtim.tv_nsec == in->seen.st_mtim.tv_nsec) {
         error = -1; /* nothing new */
     } else if (!read_whole(in)) {

@@ -145,8 +145,7 @@ void session_connection_changed(session *s)
         }
         s->trouble_said = false;
         s->connected_once = true;
-    } else if (info.last_error.status != HAKUBAN_OK &&
-               (!s->trouble_said || s->verbosity > 0)) {
+    } else if (info.last_error.status != HAKUBAN_OK && (!s->trouble_said || s->verbosity > 0)) {
         const char *kind = "";
         if (info.state == HAKUBAN_CONNECTION_REFUSED) {
             kind = "refused: ";

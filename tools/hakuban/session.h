@@ -26,7 +26,10 @@ typedef struct session {
 enum { OPTION_CONNECT = 1, OPTION_TAG, OPTION_VERBOSE, OPTION_HELP, OPTION_OWN };
 #define SESSION_OPTIONS                                                                            \
     {"--connect", 'c', true, OPTION_CONNECT}, {"--tag", 0, true, OPTION_TAG},                      \
-    {"--verbose", 'v', false, OPTION_VERBOSE}, {"--help", 'h', false, OPTION_HELP}
+        {"--verbose", 'v', false, OPTION_VERBOSE},                                                 \
+    {                                                                                              \
+        "--help", 'h', false, OPTION_HELP                                                          \
+    }
 
 /* What the command line asks for. */
 typedef struct interest {

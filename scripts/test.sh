@@ -76,7 +76,7 @@ build release && run release
 if [ $full = 1 ]; then
     build clang
     build asan && run asan
-    build tsan && run tsan -L 'e2e|runtime'
+    build tsan && run tsan -L 'e2e|runtime|transports'
     build fuzz && run fuzz -L fuzz
 fi
 finish

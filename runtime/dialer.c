@@ -1,0 +1,328 @@
+/* The connection to the upstream: dials, says how it is, dials again with growing, jittered pauses. Knows no frame. */
+#include "runtime/runtime.h"
+
+#define MS 1000000ull
+#define PAUSE_FIRST_NS (100 * MS)
+#define PAUSE_MAX_NS (10000 * MS)
+#define PAUSE_MIN_NS (10 * MS)
+#define CONNECT_TIMEOUT_NS (10000 * MS)
+/* A connection that was up this long was a good one: the pauses begin anew. A peer that accepts and closes at once isn't. */
+#define SETTLED_NS (5000 * MS)
+
+static void set_state(hakuban_connection *connection, hakuban_connection_state state)
+{
+    if (connection->state == state)
+        return;
+    connection->state = state;
+    if (connection->queue)
+        hkb_queue_push_connection(connection->queue, &connection->entry);
+    (void)pthread_cond_broadcast(&connection->exchange->changed);
+}
+
+/* What repeats itself is logged once. */
+static void note_error(hakuban_connection *connection, hakuban_status status, const char *text)
+{
+    hakuban_error *last = &connection->last_error;
+    bool known = last->status == status && strncmp(last->text, text, sizeof(last->text) - 1) == 0;
+    (void)hakuban_error_set(last, status, "%s", text);
+    if (!known)
+        hkb_log(&connection->exchange->log, HAKUBAN_LOG_WARNING, "runtime", "%s://%s%s: %s",
+                connection->url->scheme, connection->url->authority, connection->url->path,
+                last->text);
+}
+
+static void schedule(hakuban_connection *connection)
+{
+    uint64_t pause_ns = hkb_runtime_random(connection->exchange) % (connection->backoff_ns + 1);
+    if (pause_ns < PAUSE_MIN_NS)
+        pause_ns = PAUSE_MIN_NS;
+    connection->backoff_ns *= 2;
+    if (connection->backoff_ns > PAUSE_MAX_NS)
+        connection->backoff_ns = PAUSE_MAX_NS;
+    hkb_timer_set(connection->exchange, &connection->retry,
+                  connection->exchange->now_ns + pause_ns);
+}
+
+static void connect_timeout(hkb_timer *timer)
+{
+    hakuban_link *link = HKB_CONTAINER(timer, hakuban_link, deadline);
+    if (link->connection) {
+        link->connection->told = true;
+        note_error(link->connection, HAKUBAN_ERR_TIMEOUT, "no answer to connecting");
+    }
+    hkb_carrier_close(link);
+}
+
+static hakuban_status dial(hakuban_connection *connection, hakuban_error *why)
+{
+    hakuban_exchange *exchange = connection->exchange;
+    hakuban_status status =
+        hkb_transport_get(exchange, connection->url, &connection->transport, why);
+    if (status < 0)
+        return status;
+    const hkb_transport *transport = connection->transport;
+    hakuban_link *link = hkb_carrier_new(connection->transport);
+    if (!link)
+        return hakuban_error_set(why, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+    connection->link = link;
+    link->connection = connection;
+    link->deadline.fire = connect_timeout;
+    hkb_timer_set(exchange, &link->deadline, exchange->now_ns + CONNECT_TIMEOUT_NS);
+    hkb_slot_begin(exchange);
+    status = transport->entry->ops.dial(transport->self, link->conn, link, connection->url, why);
+    if (status < 0) {
+        connection->link = NULL;
+        hkb_carrier_free(link);
+    }
+    hkb_slot_end(exchange);
+    return status;
+}
+
+static void try_now(hakuban_connection *connection)
+{
+    hakuban_error why = {0};
+    connection->told = false;
+    connection->tries++;
+    hakuban_status status = dial(connection, &why);
+    if (status >= 0)
+        return;
+    note_error(connection, status, why.text[0] ? why.text : hakuban_status_text(status));
+    schedule(connection);
+}
+
+static void retry_due(hkb_timer *timer)
+{
+    try_now(HKB_CONTAINER(timer, hakuban_connection, retry));
+}
+
+static void away_over(hkb_timer *timer)
+{
+    hakuban_connection *connection = HKB_CONTAINER(timer, hakuban_connection, away);
+    if (connection->state == HAKUBAN_CONNECTION_AWAY)
+        set_state(connection, HAKUBAN_CONNECTION_CONNECTING);
+}
+
+static void is_settled(hkb_timer *timer)
+{
+    HKB_CONTAINER(timer, hakuban_connection, settled)->backoff_ns = PAUSE_FIRST_NS;
+}
+
+/* ---- what its link tells */
+
+void hkb_dialer_opened(hakuban_connection *connection, hkb_peer *peer)
+{
+    hkb_timer_cancel(&connection->away);
+    connection->tries = 0;
+    (void)hkb_escape(connection->peer, sizeof(connection->peer), hkb_peer_name(peer),
+                     strlen(hkb_peer_name(peer)));
+    hkb_timer_set(connection->exchange, &connection->settled,
+                  connection->exchange->now_ns + SETTLED_NS);
+    hkb_log(&connection->exchange->log, HAKUBAN_LOG_INFO, "runtime", "%s://%s%s: connected to %s",
+            connection->url->scheme, connection->url->authority, connection->url->path,
+            connection->peer);
+    set_state(connection, HAKUBAN_CONNECTION_CONNECTED);
+}
+
+static bool is_refusal(hakuban_status status)
+{
+    return status == HAKUBAN_ERR_REFUSED || status == HAKUBAN_ERR_LOOP ||
+           status == HAKUBAN_ERR_UNSUPPORTED;
+}
+
+void hkb_dialer_ended(hakuban_connection *connection, const hakuban_error *why)
+{
+    connection->told = true;
+    hkb_timer_cancel(&connection->settled);
+    if (connection->state == HAKUBAN_CONNECTION_CLOSED)
+        return;
+    note_error(connection, why ? why->status : HAKUBAN_ERR_CLOSED,
+               why ? why->text : "the other side ended the connection");
+    hkb_timer_cancel(&connection->away);
+    set_state(connection, why && is_refusal(why->status) ? HAKUBAN_CONNECTION_REFUSED
+                                                          : HAKUBAN_CONNECTION_CONNECTING);
+}
+
+void hkb_dialer_lost(hakuban_connection *connection, hakuban_status why, const char *text)
+{
+    connection->link = NULL;
+    hkb_timer_cancel(&connection->settled);
+    if (connection->state == HAKUBAN_CONNECTION_CLOSED)
+        return;
+    if (!connection->told)
+        note_error(connection, why, text);
+    if (connection->state == HAKUBAN_CONNECTION_CONNECTED) {
+        /* The other side's grace may be shorter; then the observers notice before this says so. */
+        bool away = connection->settings.grace_ns != 0;
+        if (away)
+            hkb_timer_set(connection->exchange, &connection->away,
+                          connection->exchange->now_ns + connection->settings.grace_ns);
+        set_state(connection, away ? HAKUBAN_CONNECTION_AWAY : HAKUBAN_CONNECTION_CONNECTING);
+    }
+    schedule(connection);
+}
+
+void hkb_dialer_stop(hakuban_connection *connection)
+{
+    hkb_timer_cancel(&connection->retry);
+    hkb_timer_cancel(&connection->away);
+    hkb_timer_cancel(&connection->settled);
+    hkb_list_remove(&connection->job.node);
+    set_state(connection, HAKUBAN_CONNECTION_CLOSED);
+}
+
+void hkb_dialer_forget_queue(hakuban_exchange *exchange, const hakuban_queue *queue)
+{
+    hakuban_connection *connection = exchange->connection;
+    if (connection && connection->queue == queue) {
+        hkb_entry_cancel(&connection->entry.entry);
+        connection->queue = NULL;
+    }
+}
+
+/* ---- the public functions */
+
+static void start(hkb_job *job)
+{
+    try_now(HKB_CONTAINER(job, hakuban_connection, job));
+}
+
+static void connection_destroy(hakuban_connection *connection)
+{
+    const hakuban_alloc *alloc = connection->exchange->alloc;
+    (void)hkb_url_free(alloc, connection->url);
+    hkb_free(alloc, connection, sizeof(*connection));
+}
+
+static hakuban_status check(hakuban_exchange *exchange, hakuban_connection *connection,
+                            hakuban_error *reterr)
+{
+    if (exchange->closing)
+        return hakuban_error_set(reterr, HAKUBAN_ERR_CLOSED, "the exchange is closed");
+    if (exchange->connection)
+        return hakuban_error_set(reterr, HAKUBAN_ERR_EXISTS, "the exchange has a connection");
+    hakuban_status status = hkb_scheme_check(exchange, connection->url, reterr);
+    if (status < 0)
+        return status;
+    return hkb_link_settings_read(connection->url, &exchange->registry, &connection->settings,
+                                  reterr);
+}
+
+hakuban_status hakuban_exchange_connect(hakuban_exchange *exchange, const char *url,
+                                        const hakuban_connection_options *options,
+                                        hakuban_connection **ret, hakuban_error *reterr)
+{
+    hakuban_connection_options wanted = {.size = sizeof(wanted)};
+    if (!exchange || !url || !ret ||
+        (options && options->size < offsetof(hakuban_connection_options, queue)))
+        return hakuban_error_set(reterr, HAKUBAN_ERR_ARGUMENT, "%s",
+                                 hakuban_status_text(HAKUBAN_ERR_ARGUMENT));
+    if (options)
+        memcpy(&wanted, options, hkb_min(options->size, sizeof(wanted)));
+    hakuban_connection *connection = hkb_alloc(exchange->alloc, sizeof(*connection));
+    if (!connection)
+        return hakuban_error_set(reterr, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+    connection->exchange = exchange;
+    connection->queue = wanted.queue;
+    connection->entry.connection = connection;
+    connection->entry.user = wanted.user;
+    connection->backoff_ns = PAUSE_FIRST_NS;
+    connection->retry.fire = retry_due;
+    connection->away.fire = away_over;
+    connection->settled.fire = is_settled;
+    connection->job.run = start;
+    hakuban_status status = hkb_url_parse(exchange->alloc, url, &connection->url, reterr);
+    hkb_runtime_enter(exchange);
+    if (status >= 0)
+        status = check(exchange, connection, reterr);
+    if (status >= 0) {
+        exchange->connection = connection;
+        set_state(connection, HAKUBAN_CONNECTION_CONNECTING);
+        *ret = connection;
+        hkb_runtime_job(exchange, &connection->job, false);
+    } else {
+        connection_destroy(connection);
+    }
+    hkb_runtime_leave(exchange);
+    return status;
+}
+
+static void finish(hkb_job *job)
+{
+    hakuban_connection *connection = HKB_CONTAINER(job, hakuban_connection, job);
+    hakuban_link *link = connection->link;
+    hkb_dialer_stop(connection);
+    if (link) {
+        /* The other side is told, so that it does not wait for a return; nobody here waits for that. */
+        link->connection = NULL;
+        if (link->peer)
+            hkb_peer_leave(link->peer);
+        else
+            hkb_carrier_doom(link);
+    }
+    connection_destroy(connection);
+}
+
+hakuban_connection *hakuban_connection_free(hakuban_connection *connection)
+{
+    if (!connection)
+        return NULL;
+    hakuban_exchange *exchange = connection->exchange;
+    hkb_runtime_enter(exchange);
+    if (exchange->connection == connection)
+        exchange->connection = NULL;
+    hkb_entry_cancel(&connection->entry.entry);
+    connection->queue = NULL;
+    hkb_list_remove(&connection->job.node); /* it may not even have started */
+    connection->job.run = finish;
+    hkb_runtime_job(exchange, &connection->job, false);
+    hkb_runtime_leave(exchange);
+    return NULL;
+}
+
+void hakuban_connection_query(hakuban_connection *connection, hakuban_connection_info *ret)
+{
+    if (!connection || !ret)
+        return;
+    hakuban_exchange *exchange = connection->exchange;
+    hkb_runtime_enter(exchange);
+    *ret = (hakuban_connection_info){.state = connection->state,
+                                     .last_error = connection->last_error,
+                                     .tries = connection->tries};
+    if (hkb_node_linked(&connection->retry.node) &&
+        connection->retry.when_ns > exchange->now_ns)
+        ret->next_try_ms = (connection->retry.when_ns - exchange->now_ns + MS - 1) / MS;
+    if (connection->state == HAKUBAN_CONNECTION_CONNECTED)
+        memcpy(ret->peer, connection->peer, sizeof(ret->peer));
+    (void)pthread_mutex_unlock(&exchange->mutex);
+}
+
+hakuban_status hakuban_connection_wait(hakuban_connection *connection, int timeout_ms,
+                                       hakuban_error *reterr)
+{
+    if (!connection)
+        return hakuban_error_set(reterr, HAKUBAN_ERR_ARGUMENT, "there is no connection");
+    hakuban_exchange *exchange = connection->exchange;
+    hkb_runtime_enter(exchange);
+    uint64_t until_ns = hkb_runtime_until(exchange->now_ns, timeout_ms);
+    hakuban_status status = HAKUBAN_OK;
+    bool in_time = timeout_ms != 0;
+    while (connection->state != HAKUBAN_CONNECTION_CONNECTED) {
+        if (exchange->closing || connection->state == HAKUBAN_CONNECTION_CLOSED)
+            status = HAKUBAN_ERR_CLOSED;
+        else if (!in_time)
+            status = HAKUBAN_ERR_TIMEOUT;
+        else if (exchange->in_callback && hkb_runtime_is_driver(exchange))
+            status = HAKUBAN_ERR_WOULD_BLOCK;
+        if (status < 0)
+            break;
+        in_time = hkb_runtime_wait(exchange, &exchange->changed, until_ns);
+    }
+    if (status < 0 && reterr) {
+        if (connection->last_error.status < 0)
+            *reterr = connection->last_error;
+        else
+            (void)hakuban_error_set(reterr, status, "%s", hakuban_status_text(status));
+    }
+    (void)pthread_mutex_unlock(&exchange->mutex);
+    return status;
+}

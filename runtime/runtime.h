@@ -1,0 +1,236 @@
+/* What the files of the runtime share: the public exchange around the core's, and the objects that it carries bytes with.
+ *
+ * Everything below is guarded by hakuban_exchange.mutex unless it says otherwise. Transports are called, and their
+ * upcalls come, on the driving thread with the mutex held. */
+#ifndef HKB_RUNTIME_RUNTIME_H
+#define HKB_RUNTIME_RUNTIME_H
+
+#include <pthread.h>
+
+#include <hakuban/connection.h>
+#include <hakuban/contract.h>
+#include <hakuban/exchange.h>
+#include <hakuban/plugin/registry.h>
+
+#include "base/list.h"
+#include "base/url.h"
+#include "exchange/exchange.h"
+#include "plugin/registry.h"
+#include "runtime/loop.h"
+
+#define HKB_RANDOM_WORDS 32 /* 256 bytes: getrandom() gives as much at once, whole, uninterrupted */
+
+/* In hakuban_exchange.timers, sorted by time. */
+typedef struct hkb_timer {
+    hkb_node node;
+    uint64_t when_ns;
+    void (*fire)(struct hkb_timer *timer); /* may be NULL: that the loop wakes up is enough */
+} hkb_timer;
+
+/* Work for the driving thread. */
+typedef struct hkb_job {
+    hkb_node node;
+    void (*run)(struct hkb_job *job); /* the job may be gone afterwards */
+    bool *done;                       /* set afterwards, for who waits; or NULL */
+} hkb_job;
+
+struct hakuban_exchange {
+    hakuban_drive drive;
+    const hakuban_alloc *alloc;
+    hakuban_log log;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed; /* jobs, connections, carriers: what is waited for rarely */
+    hkb_loop *loop;
+    pthread_t thread, driver;
+    bool has_thread, has_driver;
+    bool in_callback;       /* of a user, on the driving thread */
+    bool in_slot;           /* of a transport */
+    bool stop;              /* the thread ends */
+    bool closing, closed;
+    bool warned;            /* that a listener can be reached from elsewhere */
+    bool unsettled;         /* the core was called while carrying */
+    bool more;              /* carrying stopped to let others have a turn */
+    uint64_t now_ns;        /* as of the entry */
+    uint64_t armed_ns;      /* the loop's alarm */
+    hkb_exchange *core;
+    hkb_registry registry;
+    hkb_list timers;        /* hkb_timer */
+    hkb_list jobs;          /* hkb_job */
+    hkb_list queues;        /* hkb_queue_side: all */
+    hkb_list ready_queues;  /* hkb_queue_side: somebody is to be told */
+    hkb_list callbacks;     /* hkb_queue_side: with on_event and something in them */
+    hkb_list transports;    /* hkb_transport */
+    hkb_list carriers;      /* hakuban_link */
+    hkb_list ending;        /* hakuban_link: the conversation is over */
+    hkb_list dead;          /* hakuban_link: closed(), to be freed when the slot returns */
+    hkb_list listeners;     /* hakuban_listener */
+    hakuban_connection *connection;
+    hkb_job close_job;
+    size_t random_used;
+    uint64_t random[HKB_RANDOM_WORDS];
+};
+
+/* ---- api.c */
+
+/* Takes the mutex and the time. Every entry is enter, calls, leave. */
+void hkb_runtime_enter(hakuban_exchange *exchange);
+/* Settles; carries, or wakes whoever does; tells queues; gives the mutex back. */
+void hkb_runtime_leave(hakuban_exchange *exchange);
+bool hkb_runtime_is_driver(const hakuban_exchange *exchange);
+/* For bugs of ours: transports and the loop are touched on the driving thread only. */
+#define HKB_ASSERT_DRIVER(exchange) HKB_ASSERT(hkb_runtime_is_driver(exchange))
+/* One run of the loop with all that follows. The mutex is not held. */
+void hkb_runtime_drive(hakuban_exchange *exchange, bool wait);
+uint64_t hkb_runtime_clock_ns(void);
+/* UINT64_MAX for a negative timeout. */
+uint64_t hkb_runtime_until(uint64_t now_ns, int timeout_ms);
+/* With the mutex held: waits until something happened, at most until when_ns: turns the loop on the driving thread, else waits
+ * on cond. False: the time is over. */
+bool hkb_runtime_wait(hakuban_exchange *exchange, pthread_cond_t *cond, uint64_t when_ns);
+/* With the mutex held: runs the job here, or hands it over; wait: until it is done. */
+void hkb_runtime_job(hakuban_exchange *exchange, hkb_job *job, bool wait);
+uint64_t hkb_runtime_random(hakuban_exchange *exchange);
+
+void hkb_timer_set(hakuban_exchange *exchange, hkb_timer *timer, uint64_t when_ns);
+static inline void hkb_timer_cancel(hkb_timer *timer)
+{
+    hkb_list_remove(&timer->node);
+}
+
+/* ---- api_queue.c */
+
+/* What a hakuban_queue has on this side. */
+typedef struct hkb_queue_side {
+    hkb_node node, ready, callback;
+    hakuban_exchange *exchange;
+    hakuban_queue *queue;
+    struct hkb_contract_side *contract; /* the one whose callback this queue is run through; or NULL */
+    pthread_cond_t filled;
+    unsigned users; /* threads that are in here */
+    bool doomed;    /* freed by its owner; the last user buries it */
+    bool raised;    /* fd is readable */
+    int fd;         /* -1: nobody asked */
+} hkb_queue_side;
+
+/* What a contract has on this side. */
+typedef struct hkb_contract_side {
+    hakuban_contract *contract;
+    hakuban_event_fn on_event;
+    void (*on_freed)(void *user);
+    void *user;
+    hakuban_queue *own;   /* freed with the contract; or NULL */
+    unsigned events_out;  /* taken from a queue and not yet done */
+    bool ended;
+} hkb_contract_side;
+
+hakuban_status hkb_queue_side_new(hakuban_exchange *exchange, hkb_contract_side *contract,
+                                  hakuban_queue **ret);
+void hkb_queue_side_free(hkb_queue_side *side);
+/* host.queue_ready of the core. */
+void hkb_queue_side_ready(void *ctx, hakuban_queue *queue);
+/* Wakes who waits and sets the descriptors of queues that have events now. */
+void hkb_queue_side_tell(hakuban_exchange *exchange);
+/* The descriptor follows the queue after events have gone by themselves. */
+void hkb_queue_side_refresh(hkb_queue_side *side);
+/* Runs users' callbacks. The mutex is not held. */
+void hkb_queue_side_run_callbacks(hakuban_exchange *exchange);
+
+/* ---- carry.c */
+
+/* One transport in use, made when its scheme is first needed. */
+typedef struct hkb_transport {
+    hkb_node node;
+    hakuban_exchange *exchange;
+    const hkb_transport_entry *entry;
+    void *self;
+    hakuban_transport_host host;
+    hkb_list wakers; /* of wake_at() */
+} hkb_transport;
+
+/* The connection that a transport knows as hakuban_link. */
+struct hakuban_link {
+    hkb_node node;   /* in carriers, then in dead */
+    hkb_node ending; /* in ending */
+    hakuban_exchange *exchange;
+    hkb_transport *transport;
+    void *conn;
+    hkb_peer *peer;                 /* NULL: before the core knows it, and after it has let go */
+    hakuban_connection *connection; /* the one that dialled; NULL: accepted, or let go by it */
+    hkb_timer deadline;             /* to connect, to linger */
+    bool opened, shut, gone;
+    bool doomed; /* to be closed whatever the core says */
+};
+
+hakuban_status hkb_transport_get(hakuban_exchange *exchange, const hakuban_url *url,
+                                 hkb_transport **ret, hakuban_error *reterr);
+void hkb_transport_free(hkb_transport *transport);
+/* Its owner is about to go: nothing is to be called for it any more. */
+void hkb_transport_forget(hkb_transport *transport, const void *owner);
+/* Around every call of a transport's slot. */
+void hkb_slot_begin(hakuban_exchange *exchange);
+void hkb_slot_end(hakuban_exchange *exchange);
+hakuban_link *hkb_carrier_new(hkb_transport *transport);
+/* Of a carrier that closed() never comes for. */
+void hkb_carrier_free(hakuban_link *link);
+/* Asks for its end at the next opportunity. */
+void hkb_carrier_doom(hakuban_link *link);
+/* Closes at once; not inside a slot. */
+void hkb_carrier_close(hakuban_link *link);
+/* The transports' descriptors; called by the loop without the mutex. */
+void hkb_carry_ready(void *ctx, void *transport, void *owner, unsigned events);
+/* Settles the core, sends what is to be sent, ends what is over. On the driving thread. */
+void hkb_carry(hakuban_exchange *exchange);
+/* Hooks of the core. */
+void hkb_carrier_opened(void *ctx, void *carrier, hkb_peer *peer);
+void hkb_carrier_moved(void *ctx, void *carrier, hkb_peer *peer);
+void hkb_carrier_ended(void *ctx, void *carrier, bool orderly, const hakuban_error *why);
+
+/* ---- dialer.c */
+
+struct hakuban_connection {
+    hakuban_exchange *exchange;
+    hakuban_url *url;
+    hkb_link_settings settings;
+    hkb_transport *transport;
+    hakuban_queue *queue; /* or NULL */
+    hkb_connection_entry entry;
+    hakuban_connection_state state;
+    hakuban_error last_error;
+    uint64_t tries;
+    hakuban_link *link; /* the present one, or NULL */
+    hkb_timer retry, away, settled;
+    uint64_t backoff_ns;
+    bool told;     /* why this try ended is known already */
+    char peer[64]; /* the other side's name */
+    hkb_job job;
+};
+
+void hkb_dialer_opened(hakuban_connection *connection, hkb_peer *peer);
+/* The other side ended the conversation in words. */
+void hkb_dialer_ended(hakuban_connection *connection, const hakuban_error *why);
+/* Its link is gone. */
+void hkb_dialer_lost(hakuban_connection *connection, hakuban_status why, const char *text);
+/* No more tries. */
+void hkb_dialer_stop(hakuban_connection *connection);
+void hkb_dialer_forget_queue(hakuban_exchange *exchange, const hakuban_queue *queue);
+
+/* ---- listener.c */
+
+#define HKB_LISTENER_URL_BYTES 512
+
+struct hakuban_listener {
+    hkb_node node; /* in listeners, while it listens */
+    hakuban_exchange *exchange;
+    hkb_transport *transport;
+    hkb_link_settings settings;
+    void *memory; /* the transport's */
+    char url[HKB_LISTENER_URL_BYTES];
+    hkb_job job;
+};
+
+void hkb_listener_stop(hakuban_listener *listener);
+/* Whether there is a transport for a URL; if not, says so in words. */
+hakuban_status hkb_scheme_check(const hakuban_exchange *exchange, const hakuban_url *url,
+                                hakuban_error *reterr);
+
+#endif

@@ -18,7 +18,7 @@ struct hkb_tcp_dialing {
     unsigned next; /* index of the address to try when this one fails */
     int error;     /* of the last address that failed */
     bool looking_up, nodelay;
-    uint64_t deadline_ns, attempt_deadline_ns;
+    uint64_t deadline_ns;
     char where[HKB_TCP_WHERE_BYTES];
 };
 
@@ -80,8 +80,7 @@ static bool try_next(hkb_tcp_self *self, hkb_tcp_conn *conn, uint64_t now_ns)
                        errno == EINPROGRESS || errno == EINTR;
         int error = errno;
         if (started) {
-            dialing->attempt_deadline_ns = share(dialing, now_ns);
-            dialing->error = wait_for(self, conn, HAKUBAN_WRITE, dialing->attempt_deadline_ns);
+            dialing->error = wait_for(self, conn, HAKUBAN_WRITE, share(dialing, now_ns));
             if (!dialing->error) {
                 return true;
             }
@@ -89,8 +88,12 @@ static bool try_next(hkb_tcp_self *self, hkb_tcp_conn *conn, uint64_t now_ns)
             dialing->error = error;
         }
         hkb_tcp_forget_fd(self, conn, &conn->fd);
-        if (!started && error == EAGAIN && family == AF_UNIX && now_ns < dialing->deadline_ns) {
+        if (!started && error == EAGAIN && family == AF_UNIX) {
             /* The listener's queue is full for the moment. */
+            if (now_ns >= dialing->deadline_ns) {
+                dialing->error = ETIMEDOUT;
+                return false;
+            }
             dialing->next--;
             dialing->error = wait_for(self, conn, 0, now_ns + RETRY_NS);
             return dialing->error == 0;

@@ -177,17 +177,16 @@ START_TEST(a_reader_that_does_not_read_stops_the_writer_and_loses_nothing)
     hakuban_link *here, *there;
     here = connect_pair(&there);
     struct record *sent = record_new();
-    for (unsigned round = 1; round <= 3; round++) {
+    unsigned fulls = 0;
+    for (unsigned round = 0; round < 3; round++) {
         /* The kernel's buffers may still grow a little after they were full. */
         while (!here->full) {
-            fill(sent, here, round == 2 ? 30011 : MESSAGE_BYTES_MAX);
+            fill(sent, here, round == 1 ? 30011 : MESSAGE_BYTES_MAX);
+            fulls++;
             thost_settle(&client, NULL);
         }
-        unsigned before = here->writable;
-        thost_settle(&client, NULL);
-        ck_assert_uint_eq(here->writable, before);
         THOST_UNTIL(&server, &client, !here->full);
-        ck_assert_uint_eq(here->writable, before + 1);
+        ck_assert_uint_eq(here->writable, fulls);
     }
     THOST_UNTIL(&server, &client, there->bytes >= sent->bytes);
     thost_settle(&server, &client);

@@ -50,6 +50,11 @@ static uint32_t load4(const uint8_t *p)
     return value;
 }
 
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 static size_t difference(size_t a, size_t b)
 {
     return a > b ? a - b : 0;
@@ -222,8 +227,10 @@ static hakuban_status index_cover(search *s, size_t anchor, bool *ret_usable)
         s->before = s->after = 0;
         s->slot_log = 0;
     }
-    size_t from = reach / 2 < o ? o - (size_t)(reach / 2) : 0;
-    size_t to = reach < last - o ? o + (size_t)reach : last;
+    /* Twice as far ahead as back; what one side has no room for goes to the other. */
+    uint64_t back = smaller(reach / 2, o), ahead = smaller(reach, last - o);
+    size_t from = o - (size_t)smaller(o, back + (reach - ahead));
+    size_t to = o + (size_t)smaller(last - o, ahead + (reach / 2 - back));
     size_t before = hkb_max(s->before, hkb_min((difference(s->anchor, from) + STRIDE - 1) / STRIDE,
                                                s->anchor / STRIDE));
     size_t after = hkb_max(s->after, to >= s->anchor ? (to - s->anchor) / STRIDE + 1 : 0);

@@ -1,0 +1,289 @@
+/* What every room stands on: the hash table, URLs and their values, buffers, errors and log lines. */
+#include <check.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <hakuban/plugin/transport.h>
+
+#include "base/bytes.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "base/url.h"
+#include "fail_alloc.h"
+
+struct item {
+    uint32_t hash;
+    int number;
+};
+
+static bool same_number(const void *item, const void *key)
+{
+    return ((const struct item *)item)->number == *(const int *)key;
+}
+
+START_TEST(a_map_finds_what_is_in_it_and_shrinks)
+{
+    static struct item items[20000];
+    fail_alloc memory;
+    hkb_map map;
+    fail_alloc_init(&memory);
+    hkb_map_init(&map, &memory.table, offsetof(struct item, hash), same_number);
+    for (int crowded = 0; crowded < 2; crowded++) {
+        for (int i = 0; i < 20000; i++) {
+            items[i] = (struct item){(uint32_t)(crowded ? i / 50 : i), i};
+            ck_assert_int_eq(hkb_map_insert(&map, &items[i]), HAKUBAN_OK);
+        }
+        size_t most = memory.bytes;
+        for (int i = 0; i < 20000; i += 2)
+            hkb_map_remove(&map, &items[i]);
+        for (int i = 0; i < 20000; i++)
+            ck_assert_ptr_eq(hkb_map_find(&map, items[i].hash, &i), i % 2 ? &items[i] : NULL);
+        for (int i = 1; i < 19999; i += 2)
+            hkb_map_remove(&map, &items[i]);
+        ck_assert_uint_lt(memory.bytes, most / 100);
+        hkb_map_remove(&map, &items[19999]);
+        ck_assert_uint_eq(map.count, 0);
+    }
+    hkb_map_done(&map);
+    ck_assert_uint_eq(memory.blocks, 0);
+}
+END_TEST
+
+START_TEST(a_map_without_memory_stays_as_it_was)
+{
+    static struct item items[100];
+    fail_alloc memory;
+    fail_alloc_init(&memory);
+    for (size_t n = 1; n < 6; n++) {
+        hkb_map map;
+        int added = 0;
+        hkb_map_init(&map, &memory.table, offsetof(struct item, hash), same_number);
+        fail_alloc_arm(&memory, n, true);
+        for (; added < 100; added++) {
+            items[added] = (struct item){(uint32_t)added, added};
+            if (hkb_map_insert(&map, &items[added]) != HAKUBAN_OK)
+                break;
+        }
+        for (int i = 0; i < added; i++)
+            ck_assert_ptr_eq(hkb_map_find(&map, items[i].hash, &i), &items[i]);
+        for (int i = 0; i < added; i++)
+            hkb_map_remove(&map, &items[i]);
+        hkb_map_done(&map);
+        ck_assert_uint_eq(memory.blocks, 0);
+    }
+}
+END_TEST
+
+START_TEST(siphash_gives_the_published_values)
+{
+    const uint64_t key[2] = {0x0706050403020100u, 0x0f0e0d0c0b0a0908u};
+    uint8_t data[15];
+    for (uint8_t i = 0; i < sizeof(data); i++)
+        data[i] = i;
+    ck_assert(hkb_siphash(key, data, 0) == 0xabac0158050fc4dcu);
+    ck_assert(hkb_siphash(key, data, 15) == 0xd320d86d2a519956u);
+}
+END_TEST
+
+START_TEST(a_url_is_taken_apart)
+{
+    hakuban_url *url;
+    const char *text = "TCP://[::1]:3001/p q#name=J K,,timeout=5s,x=a=b";
+    ck_assert_int_eq(hkb_url_parse(NULL, text, &url, NULL), HAKUBAN_OK);
+    ck_assert_str_eq(url->text, text);
+    ck_assert_str_eq(url->scheme, "tcp");
+    ck_assert_str_eq(url->authority, "[::1]:3001");
+    ck_assert_str_eq(url->host, "::1");
+    ck_assert_uint_eq(url->port, 3001);
+    ck_assert_str_eq(url->path, "/p q");
+    ck_assert_uint_eq(url->param_count, 3);
+    ck_assert_str_eq(hakuban_url_get(url, "name"), "J K");
+    ck_assert_str_eq(hakuban_url_get(url, "x"), "a=b");
+    ck_assert_ptr_null(hakuban_url_get(url, "Name"));
+    ck_assert_ptr_null(hkb_url_free(NULL, url));
+    ck_assert_int_eq(hkb_url_parse(NULL, "unix:///tmp/a", &url, NULL), HAKUBAN_OK);
+    ck_assert_str_eq(url->authority, "");
+    ck_assert_str_eq(url->path, "/tmp/a");
+    ck_assert(!url->has_port);
+    hkb_url_free(NULL, url);
+}
+END_TEST
+
+START_TEST(a_wrong_url_is_refused_in_words)
+{
+    static const char *const wrong[] = {"",          "tcp",          "tcp:/a",    "://a",
+                                        "tcp://a:",  "tcp://a:70000", "tcp://a:b", "tcp://::1:80",
+                                        "tcp://[::1", "tcp://[::1]x", "tcp://a b", "tcp://a\n",
+                                        "tcp://a#x", "tcp://a#=1",   "tcp://a#x=1,x=2"};
+    fail_alloc memory;
+    fail_alloc_init(&memory);
+    for (size_t i = 0; i < HKB_COUNT(wrong); i++) {
+        hakuban_url *url = NULL;
+        hakuban_error error = {.status = HAKUBAN_OK};
+        ck_assert_int_eq(hkb_url_parse(&memory.table, wrong[i], &url, &error), HAKUBAN_ERR_URL);
+        ck_assert_ptr_null(url);
+        ck_assert_int_eq(error.status, HAKUBAN_ERR_URL);
+        ck_assert_uint_le(error.offset, strlen(wrong[i]));
+        ck_assert_uint_eq(memory.blocks, 0);
+    }
+}
+END_TEST
+
+static const struct {
+    const char *text;
+    uint64_t ns; /* UINT64_MAX: refused */
+} durations[] = {
+    {"20s", 20000000000},      {"1m30s", 90000000000},  {"250ms", 250000000},
+    {"120", 120000000000},     {"1m + 31", 91000000000}, {"1m*60", 3600000000000},
+    {"2 hours", 7200000000000}, {"0", 0},                {"1.5s", UINT64_MAX},
+    {"", UINT64_MAX},          {"-5", UINT64_MAX},      {"1m*2m", UINT64_MAX},
+    {"1x", UINT64_MAX},        {"99999999y", UINT64_MAX}, {"1s+", UINT64_MAX},
+};
+
+START_TEST(a_duration_is_read_or_refused)
+{
+    uint64_t ns = UINT64_MAX;
+    hakuban_status status = hkb_duration_parse(durations[_i].text, &ns, NULL);
+    ck_assert_int_eq(status, durations[_i].ns == UINT64_MAX ? HAKUBAN_ERR_PARSE : HAKUBAN_OK);
+    ck_assert_uint_eq(ns, durations[_i].ns);
+}
+END_TEST
+
+START_TEST(a_load_limit_follows_its_points)
+{
+    hkb_load_limit limit;
+    uint64_t next, s = 1000000000;
+    ck_assert_int_eq(hkb_load_limit_parse("2:0-2:5-5:7", &limit, NULL), HAKUBAN_OK);
+    ck_assert(hkb_load_limit_at(&limit, s, &next) < 0.001);
+    ck_assert_uint_eq(next, 2 * s);
+    ck_assert(hkb_load_limit_at(&limit, 2 * s, &next) > 4.999);
+    ck_assert_uint_eq(next, 2 * s + 3 * s / 2);
+    ck_assert(hkb_load_limit_at(&limit, next, &next) > 5.999);
+    ck_assert_uint_eq(next, 5 * s);
+    ck_assert(hkb_load_limit_at(&limit, 9 * s, &next) > 6.999);
+    ck_assert_uint_eq(next, UINT64_MAX);
+    ck_assert_int_eq(hkb_load_limit_parse("3", &limit, NULL), HAKUBAN_OK);
+    ck_assert(hkb_load_limit_at(&limit, 0, &next) > 2.999);
+    ck_assert_int_eq(hkb_load_limit_parse("", &limit, NULL), HAKUBAN_OK);
+    ck_assert(hkb_load_limit_at(&limit, 0, &next) > 1e300);
+    ck_assert_int_eq(hkb_load_limit_parse("3-", &limit, NULL), HAKUBAN_ERR_PARSE);
+    ck_assert_int_eq(hkb_load_limit_parse("1:x", &limit, NULL), HAKUBAN_ERR_PARSE);
+    /* The time of the next whole number is always ahead, whatever the slope. */
+    ck_assert_int_eq(hkb_load_limit_parse("7ns:1000000007-3y:4294967295", &limit, NULL),
+                     HAKUBAN_OK);
+    uint64_t now = 0;
+    for (int i = 0; i < 10000 && now != UINT64_MAX; i++, now = next) {
+        (void)hkb_load_limit_at(&limit, now, &next);
+        ck_assert_uint_gt(next, now);
+    }
+}
+END_TEST
+
+START_TEST(a_size_is_read_or_refused)
+{
+    uint64_t bytes = 0;
+    ck_assert_int_eq(hkb_size_parse("256k", &bytes, NULL), HAKUBAN_OK);
+    ck_assert_uint_eq(bytes, 262144);
+    ck_assert_int_eq(hkb_size_parse("99999999999G", &bytes, NULL), HAKUBAN_ERR_PARSE);
+    ck_assert_int_eq(hkb_size_parse("1x", &bytes, NULL), HAKUBAN_ERR_PARSE);
+    ck_assert_int_eq(hkb_size_parse("", &bytes, NULL), HAKUBAN_ERR_PARSE);
+}
+END_TEST
+
+START_TEST(a_buffer_has_a_maximum_and_survives_lack_of_memory)
+{
+    fail_alloc memory;
+    hkb_buffer buffer;
+    fail_alloc_init(&memory);
+    hkb_buffer_init(&buffer, &memory.table, 100);
+    ck_assert_int_eq(hkb_buffer_append(&buffer, "abc", 3), HAKUBAN_OK);
+    fail_alloc_arm(&memory, 1, true);
+    ck_assert_int_eq(hkb_buffer_reserve(&buffer, 97), HAKUBAN_ERR_NO_MEMORY);
+    ck_assert_int_eq(hkb_buffer_reserve(&buffer, 98), HAKUBAN_ERR_LIMIT);
+    ck_assert_int_eq(memcmp(buffer.data, "abc", 3), 0);
+    hkb_buffer_done(&buffer);
+    hakuban_bytes *bytes = NULL;
+    ck_assert_int_eq(hakuban_bytes_new(&memory.table, "xy", 2, &bytes), HAKUBAN_ERR_NO_MEMORY);
+    fail_alloc_arm(&memory, 0, false);
+    ck_assert_int_eq(hakuban_bytes_new(&memory.table, "xy", 2, &bytes), HAKUBAN_OK);
+    ck_assert_ptr_null(hakuban_bytes_unref(hakuban_bytes_ref(bytes)));
+    ck_assert_uint_eq(hakuban_bytes_slice(bytes).bytes, 2);
+    hakuban_bytes_unref(bytes);
+    ck_assert_uint_eq(memory.blocks, 0);
+}
+END_TEST
+
+static char line[600];
+static void keep_line(void *ctx, hakuban_log_level level, const char *room, const char *text)
+{
+    (void)ctx, (void)level, (void)room;
+    (void)snprintf(line, sizeof(line), "%s", text);
+}
+
+START_TEST(errors_and_log_lines_stay_on_one_line)
+{
+    char out[16];
+    hakuban_error error;
+    ck_assert_int_eq(hakuban_error_set(&error, HAKUBAN_ERR_IO, "a\nb %d", 5), HAKUBAN_ERR_IO);
+    ck_assert_str_eq(error.text, "a b 5");
+    hakuban_error_set(&error, HAKUBAN_ERR_IO, "more: %s", error.text);
+    ck_assert_str_eq(error.text, "more: a b 5");
+    hakuban_error_set(NULL, HAKUBAN_ERR_IO, "nobody reads it");
+    ck_assert_str_eq(hakuban_status_text((hakuban_status)-999), "unknown status");
+    ck_assert_str_eq(hakuban_status_text(HAKUBAN_ERR_LOOP),
+                     "this connection would close a loop of hubs");
+    ck_assert_str_eq(hkb_escape(out, sizeof(out), "a\\\n\xff z", 6), "a\\x5c\\x0a\\xff z");
+    ck_assert_str_eq(hkb_escape(out, 5, "\n\n", 2), "\\x0a");
+    ck_assert_str_eq(hkb_escape(out, 1, "abc", 3), "");
+    hakuban_log log = {.write = keep_line, .level = HAKUBAN_LOG_INFO};
+    hkb_log(&log, HAKUBAN_LOG_DEBUG, "base", "unheard");
+    ck_assert_str_eq(line, "");
+    hkb_log(&log, HAKUBAN_LOG_INFO, "base", "%0600d", 1);
+    ck_assert_uint_eq(strlen(line), 511);
+    hkb_log(NULL, HAKUBAN_LOG_INFO, "base", "nobody");
+}
+END_TEST
+
+START_TEST(an_item_may_leave_its_list_while_the_list_is_walked)
+{
+    struct entry {
+        int number;
+        hkb_node node;
+    } entries[3] = {{.number = 0}, {.number = 1}, {.number = 2}};
+    hkb_list list;
+    hkb_list_init(&list);
+    for (int i = 0; i < 3; i++)
+        hkb_list_push(&list, &entries[i].node);
+    int seen = 0;
+    HKB_LIST_EACH(struct entry, entry, &list, node)
+    {
+        ck_assert_int_eq(entry->number, seen++);
+        hkb_list_remove(&entry->node);
+    }
+    ck_assert_int_eq(seen, 3);
+    ck_assert(hkb_list_empty(&list));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("base");
+    TCase *all = tcase_create("all");
+    tcase_add_test(all, a_map_finds_what_is_in_it_and_shrinks);
+    tcase_add_test(all, a_map_without_memory_stays_as_it_was);
+    tcase_add_test(all, siphash_gives_the_published_values);
+    tcase_add_test(all, a_url_is_taken_apart);
+    tcase_add_test(all, a_wrong_url_is_refused_in_words);
+    tcase_add_loop_test(all, a_duration_is_read_or_refused, 0, (int)HKB_COUNT(durations));
+    tcase_add_test(all, a_load_limit_follows_its_points);
+    tcase_add_test(all, a_size_is_read_or_refused);
+    tcase_add_test(all, a_buffer_has_a_maximum_and_survives_lack_of_memory);
+    tcase_add_test(all, errors_and_log_lines_stay_on_one_line);
+    tcase_add_test(all, an_item_may_leave_its_list_while_the_list_is_walked);
+    suite_add_tcase(suite, all);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}

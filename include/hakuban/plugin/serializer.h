@@ -86,7 +86,7 @@ struct hakuban_serializer_ops {
     hakuban_status (*write)(hakuban_writer *writer, const hakuban_token *token);
     /* Reads one token at reader->offset and advances. For containers with a known count END is made by the caller and read() is
      * not called at their end; with HAKUBAN_COUNT_UNKNOWN read() returns END itself. Anything malformed:
-     * hakuban_reader_fail(). */
+     * hakuban_reader_fail(). May be called twice at one offset: hakuban_read_at_end() gives a token back. */
     hakuban_status (*read)(hakuban_reader *reader, hakuban_token *ret);
     void (*reader_done)(hakuban_reader *reader); /* frees state; optional */
 };
@@ -129,8 +129,8 @@ HAKUBAN_API hakuban_status hakuban_writer_append(hakuban_writer *writer, const v
  * Writes one token. The typed functions below are the same with less to type. A failure sticks: check the last call, or
  * hakuban_writer_status() once at the end.
  *
- * @return OK; ERR_ARGUMENT (too many items, an END too early, a map key where the format needs a string); ERR_LIMIT; ERR_NO_MEMORY;
- *         ERR_UNSUPPORTED (the format has no such kind)
+ * @return OK; ERR_ARGUMENT (too many items, an END too early); ERR_LIMIT; ERR_NO_MEMORY;
+ *         ERR_UNSUPPORTED (the format has no such kind, or needs a string as map key)
  * @since 0.1
  */
 HAKUBAN_API hakuban_status hakuban_write(hakuban_writer *writer, const hakuban_token *token);

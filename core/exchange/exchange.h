@@ -52,12 +52,16 @@ uint64_t hkb_exchange_deadline(const hkb_exchange *exchange);
 void hkb_exchange_count(const hkb_exchange *exchange, hakuban_exchange_stats *ret);
 hakuban_status hkb_exchange_describe(hkb_exchange *exchange, hkb_buffer *out);
 
+/* Whether a connection to an upstream is configured: until it first opens, nothing counts as completely listed. */
+void hkb_exchange_expect_upstream(hkb_exchange *exchange, bool expected);
+
 /* Links. carrier is the host's own. A connector is refused with ERR_EXISTS while there is an upstream. */
 hakuban_status hkb_exchange_attach(hkb_exchange *exchange, const hkb_link_settings *settings,
                                    bool connector, bool stream, void *carrier, hkb_peer **ret);
 void hkb_peer_receive(hkb_peer *peer, const void *data, size_t bytes);
 /* The next peer that may have something to send and whose carrier is writable; NULL: none. Call until NULL, pulling from each. */
 hkb_peer *hkb_exchange_ready_peer(hkb_exchange *exchange);
+bool hkb_exchange_has_ready(const hkb_exchange *exchange);
 /* The next packet, in a buffer of the exchange that the next call reuses. Empty: nothing now. */
 hakuban_slice hkb_peer_pull(hkb_peer *peer);
 /* The carrier took the packet but no more for now; then: it does again. */
@@ -122,6 +126,9 @@ void hkb_entry_cancel(hkb_entry *entry);
 /* Sinks; the public functions without locks. */
 hakuban_status hkb_sink_send(hakuban_sink *sink, hakuban_state *state);
 hkb_exchange *hkb_sink_exchange(const hakuban_sink *sink);
+const hakuban_descriptor *hkb_sink_object(const hakuban_sink *sink);
+void hkb_sink_ref(hakuban_sink *sink);
+void hkb_sink_unref(hakuban_sink *sink);
 
 void *hkb_exchange_ctx(const hkb_exchange *exchange); /* host.ctx */
 const hakuban_alloc *hkb_exchange_alloc(const hkb_exchange *exchange);

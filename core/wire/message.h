@@ -31,6 +31,7 @@ typedef enum hkb_message_kind {
     HKB_MESSAGE_CONDITION = 20, /* on a channel, with the states: freshness and source changed */
     HKB_MESSAGE_FLOOR = 21,     /* on a channel, against the states: I know a version as great as this */
     HKB_MESSAGE_PART = 22,      /* on a channel: the next piece of a state's payload */
+    HKB_MESSAGE_RESEND = 23,    /* on a channel, against the states: the last one did not match its check; send it whole */
     HKB_MESSAGE_STATE = 64,     /* on a channel; the low six bits are flags of the encoding */
 } hkb_message_kind;
 

@@ -279,6 +279,7 @@ hakuban_status hkb_native_encode(hkb_native *native, const hakuban_serializer_op
         break;
     case HKB_MESSAGE_CLOSED:
     case HKB_MESSAGE_PART:
+    case HKB_MESSAGE_RESEND:
         hakuban_write_array(writer, 2);
         hakuban_write_uint(writer, message->kind);
         hakuban_write_uint(writer, message->channel);
@@ -499,7 +500,7 @@ static hakuban_status decode_fields(hkb_native *native, uint64_t kind, hakuban_s
 
     if (kind >= HKB_MESSAGE_STATE && kind <= (HKB_MESSAGE_STATE | STATE_FLAGS))
         return decode_state(native, (unsigned)kind, payload, previous, ctx, ret, reterr);
-    if (kind > HKB_MESSAGE_PART)
+    if (kind > HKB_MESSAGE_RESEND)
         return HAKUBAN_OK; /* of a later release: ignored */
     ret->kind = (hkb_message_kind)kind;
     switch (ret->kind) {
@@ -567,6 +568,7 @@ static hakuban_status decode_fields(hkb_native *native, uint64_t kind, hakuban_s
         ret->reason = (hkb_close_reason)value;
         return HAKUBAN_OK;
     case HKB_MESSAGE_CLOSED:
+    case HKB_MESSAGE_RESEND:
         return read_channel(reader, &ret->channel) ? HAKUBAN_OK : bad(reterr, "channel");
     case HKB_MESSAGE_PART:
         ret->payload = payload;

@@ -1,0 +1,247 @@
+/* The choice of the one exposer of an object (spec/semantics.md §6), and the hand-over from one to the next:
+ * close, wait until it has closed, open. */
+#include "exchange/internal.h"
+
+#include <math.h>
+
+typedef struct candidate {
+    hkb_exposer_kind kind;
+    hakuban_contract *contract;
+    hkb_peer *peer; /* DOWNSTREAM: the share is made only if it is chosen */
+    double cost;    /* what it will be charged */
+    double load;    /* of the peer, that cost included */
+} candidate;
+
+/* -- Who could -- */
+
+double hkb_peer_load_limit(const hkb_peer *peer)
+{
+    uint64_t unused;
+    if (!peer->load_limit)
+        return INFINITY;
+    return hkb_load_limit_at(peer->load_limit, peer->exchange->now_ns - peer->load_limit_ns, &unused);
+}
+
+/* Everything that peer offers for object: its own registration and those of the object's tags. */
+static uint64_t offered(const hkb_object *object, const hkb_peer *peer, const hkb_share *share)
+{
+    uint64_t capacity = share && share->exposes ? share->capacity : 0;
+    for (size_t i = 0; i < object->tag_count; i++) {
+        const hkb_tag_share *tag_share =
+            hkb_tag_share_find(object->exchange, peer, object->tags[i].tag);
+        if (tag_share && tag_share->exposes)
+            capacity += tag_share->capacity;
+    }
+    return capacity;
+}
+
+static hakuban_contract *best_contract(const hkb_list *contracts, hkb_contract_kind kind)
+{
+    hakuban_contract *best = NULL;
+    HKB_LIST_EACH(hakuban_contract, contract, contracts, of_subject)
+    {
+        if (contract->kind == kind && contract->capacity > (best ? best->capacity : 0))
+            best = contract;
+    }
+    return best;
+}
+
+static hakuban_contract *local_candidate(const hkb_object *object)
+{
+    hakuban_contract *best = NULL;
+    if (object->local_exposers)
+        best = best_contract(&object->contracts, HKB_EXPOSE_OBJECT);
+    for (size_t i = 0; !best && i < object->tag_count; i++)
+        if (object->tags[i].tag->local_exposers)
+            best = best_contract(&object->tags[i].tag->contracts, HKB_EXPOSE_TAG);
+    return best;
+}
+
+static void consider(const hkb_object *object, hkb_peer *peer, hkb_share *share, candidate *best)
+{
+    uint64_t capacity = offered(object, peer, share);
+    if (capacity == 0 || peer->link.connector || (share && share->declines))
+        return;
+    double cost = 1.0 / (double)capacity, load = peer->load + cost;
+    if (load > hkb_peer_load_limit(peer) || (best->peer && load >= best->load))
+        return;
+    *best = (candidate){.kind = HKB_DOWNSTREAM, .peer = peer, .cost = cost, .load = load};
+}
+
+static candidate downstream_candidate(const hkb_object *object)
+{
+    candidate best = {.kind = HKB_NOBODY};
+    if (object->expose_shares) {
+        HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
+        {
+            if (share->exposes)
+                consider(object, share->peer, share, &best);
+        }
+    }
+    for (size_t i = 0; i < object->tag_count; i++) {
+        hkb_tag *tag = object->tags[i].tag;
+        if (!tag->expose_shares)
+            continue;
+        HKB_LIST_EACH(hkb_tag_share, tag_share, &tag->shares, of_tag)
+        {
+            if (tag_share->exposes)
+                consider(object, tag_share->peer,
+                         hkb_share_find(object->exchange, tag_share->peer, object), &best);
+        }
+    }
+    return best;
+}
+
+/* -- Changing it -- */
+
+static void let_go(hkb_object *object)
+{
+    hkb_share *share = object->chosen.share;
+    if (object->exposer == HKB_LOCAL) {
+        if (object->sink)
+            hkb_sink_revoke(object->sink);
+        object->sink = NULL;
+    } else if (object->exposer == HKB_DOWNSTREAM) {
+        share->peer->load -= object->charge;
+        if (share->in_phase == HKB_CHANNEL_OPEN && share->peer->link.phase != HKB_LINK_ENDED)
+            object->leaving = share;
+        hkb_share_queue(share);
+    }
+    bool was_share = object->exposer == HKB_DOWNSTREAM;
+    object->exposer = HKB_NOBODY;
+    object->chosen.share = NULL;
+    object->charge = 0;
+    if (was_share)
+        hkb_share_settle_stream(share);
+}
+
+static void assign(hkb_object *object, const candidate *to)
+{
+    hkb_share *share = NULL;
+    if (to->kind == HKB_DOWNSTREAM && hkb_share_get(to->peer, object, &share) != HAKUBAN_OK) {
+        hkb_link_fail(&to->peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+        return;
+    }
+    bool had_exposer = object->exposer != HKB_NOBODY;
+    let_go(object);
+    object->exposer = (unsigned)to->kind & 3u;
+    if (to->kind == HKB_LOCAL) {
+        object->chosen.contract = to->contract;
+    } else if (to->kind == HKB_DOWNSTREAM) {
+        object->chosen.share = share;
+        object->charge = to->cost;
+        object->sink_id = object->exchange->host.random(object->exchange->host.ctx);
+        share->in_source = HAKUBAN_SOURCE_ASSIGNED;
+        share->peer->load += to->cost;
+        hkb_share_settle_stream(share);
+        hkb_share_queue(share);
+    }
+    /* Observers stay LIVE through a hand-over, but not for ever, and not where nobody follows. */
+    if (object->freshness != HAKUBAN_LIVE)
+        return;
+    if (to->kind == HKB_NOBODY)
+        hkb_object_set_condition(object, HAKUBAN_STALE, object->exchange->now_ns);
+    else if (had_exposer)
+        object->unconfirmed = 1;
+}
+
+void hkb_choose_nobody(hkb_object *object)
+{
+    static const candidate nobody = {.kind = HKB_NOBODY};
+    if (object->exposer != HKB_NOBODY)
+        assign(object, &nobody);
+}
+
+static bool upstream_serves(const hkb_object *object)
+{
+    const hkb_share *upstream = object->upstream;
+    return upstream && upstream->in_phase == HKB_CHANNEL_OPEN &&
+           upstream->in_source != HAKUBAN_SOURCE_NONE;
+}
+
+static bool may_stay(const hkb_object *object)
+{
+    if (object->exposer == HKB_LOCAL)
+        return !object->chosen.contract->ended && object->chosen.contract->capacity > 0;
+    if (object->exposer == HKB_DOWNSTREAM)
+        return object->chosen.share->exposing &&
+               object->chosen.share->peer->link.phase != HKB_LINK_ENDED;
+    return false;
+}
+
+void hkb_choose(hkb_object *object)
+{
+    candidate to = {.kind = HKB_NOBODY};
+    if (upstream_serves(object)) {
+        to.kind = HKB_UPSTREAM;
+        if (object->exposer != HKB_UPSTREAM)
+            assign(object, &to);
+        return;
+    }
+    if (object->exposer == HKB_LOCAL && may_stay(object))
+        return;
+    to.contract = local_candidate(object);
+    if (to.contract) {
+        to.kind = HKB_LOCAL;
+    } else {
+        if (object->exposer == HKB_DOWNSTREAM && may_stay(object))
+            return;
+        to = downstream_candidate(object);
+    }
+    if (to.kind != HKB_NOBODY || object->exposer != HKB_NOBODY)
+        assign(object, &to);
+}
+
+void hkb_choose_again(hkb_object *object)
+{
+    hkb_share *current = object->exposer == HKB_DOWNSTREAM ? object->chosen.share : NULL;
+    candidate to = downstream_candidate(object);
+    if (to.kind == HKB_NOBODY || (current && to.peer == current->peer))
+        return;
+    if (current) {
+        bool drains = offered(object, current->peer, current) == 0;
+        if (!drains && to.load >= current->peer->load - object->exchange->rebalance_threshold)
+            return;
+    }
+    assign(object, &to);
+    hkb_object_mark(object);
+}
+
+void hkb_choose_open(hkb_object *object)
+{
+    if (object->exposer != HKB_LOCAL || object->sink || object->leaving)
+        return;
+    if (hkb_sink_new(object, object->chosen.contract, &object->sink) != HAKUBAN_OK)
+        object->unconfirmed = 1; /* without memory now: tried again after a while */
+}
+
+void hkb_choose_left(hkb_share *share)
+{
+    if (share->object->leaving == share) {
+        share->object->leaving = NULL;
+        hkb_object_mark(share->object);
+    }
+}
+
+static void replace(hkb_object *object, const hakuban_contract *contract)
+{
+    if (object->exposer != HKB_LOCAL || object->chosen.contract != contract)
+        return;
+    if (hkb_object_needed(object))
+        hkb_choose(object);
+    else
+        hkb_choose_nobody(object);
+    hkb_object_mark(object);
+}
+
+void hkb_choose_replace(hakuban_contract *contract)
+{
+    if (contract->object) {
+        replace(contract->object, contract);
+        return;
+    }
+    HKB_LIST_EACH(hkb_object_tag, place, &contract->tag->objects, of_tag)
+    {
+        replace(place->object, contract);
+    }
+}

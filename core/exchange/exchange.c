@@ -1,0 +1,307 @@
+/* The exchange as a whole: its beginning and end, time, and bringing everything in order after each call. */
+#include "exchange/internal.h"
+
+#include <math.h>
+#include <stdio.h>
+
+hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t now_ns,
+                                int64_t wall_ns, hkb_exchange **ret)
+{
+    const hakuban_alloc *alloc = settings->alloc;
+    hkb_exchange *exchange = hkb_alloc(alloc, sizeof *exchange);
+    if (!exchange)
+        return HAKUBAN_ERR_NO_MEMORY;
+    hakuban_status status = hkb_delta_context_new(alloc, &exchange->delta);
+    if (status != HAKUBAN_OK) {
+        hkb_free(alloc, exchange, sizeof *exchange);
+        return status;
+    }
+    void *ctx = settings->host.ctx;
+    exchange->alloc = alloc;
+    exchange->log = settings->log;
+    exchange->host = settings->host;
+    exchange->rebalance_threshold = settings->rebalance_threshold;
+    exchange->rebalances = settings->rebalances;
+    exchange->now_ns = exchange->tick_ns = exchange->rebalance_ns = now_ns;
+    exchange->wall_ns = wall_ns;
+    for (size_t i = 0; i < 2; i++) {
+        exchange->map_key[i] = exchange->host.random(ctx);
+        exchange->path[0][i] = exchange->node[i] = exchange->host.random(ctx);
+    }
+    exchange->path_count = 1;
+    exchange->tie = (uint32_t)exchange->host.random(ctx);
+    exchange->shared = (hkb_link_shared){
+        .alloc = alloc,
+        .registry = settings->registry,
+        .events = &hkb_peer_events,
+    };
+    hkb_native_init(&exchange->shared.native, alloc);
+    hkb_map_init(&exchange->objects, alloc, offsetof(hkb_object, hash), hkb_object_equal);
+    hkb_map_init(&exchange->tags, alloc, offsetof(hkb_tag, hash), hkb_tag_equal);
+    hkb_map_init(&exchange->shares, alloc, offsetof(hkb_share, hash), hkb_share_equal);
+    hkb_map_init(&exchange->tag_shares, alloc, offsetof(hkb_tag_share, hash), hkb_tag_share_equal);
+    hkb_buffer_init(&exchange->packet, alloc,
+                    HKB_PACKET_BYTES + HKB_FRAME_BYTES_MAX + HKB_HELLO_BYTES_MAX);
+    hkb_list *lists[] = {&exchange->contracts, &exchange->peers,    &exchange->ready,
+                         &exchange->dirty,     &exchange->dirty_tags, &exchange->listings,
+                         &exchange->ended,     &exchange->waiting,  &exchange->balanced,
+                         &exchange->deltas};
+    for (size_t i = 0; i < HKB_COUNT(lists); i++)
+        hkb_list_init(lists[i]);
+    *ret = exchange;
+    return HAKUBAN_OK;
+}
+
+hkb_exchange *hkb_exchange_free(hkb_exchange *exchange)
+{
+    if (!exchange)
+        return NULL;
+    HKB_ASSERT(hkb_list_empty(&exchange->peers) && hkb_list_empty(&exchange->contracts));
+    hkb_exchange_settle(exchange);
+    while (!hkb_list_empty(&exchange->waiting)) /* hand-overs that nobody will finish */
+        hkb_object_expired(HKB_CONTAINER(hkb_list_first(&exchange->waiting), hkb_object, timed));
+    hkb_exchange_settle(exchange);
+    HKB_ASSERT(exchange->objects.count == 0 && exchange->tags.count == 0);
+    hkb_map_done(&exchange->objects);
+    hkb_map_done(&exchange->tags);
+    hkb_map_done(&exchange->shares);
+    hkb_map_done(&exchange->tag_shares);
+    hkb_buffer_done(&exchange->packet);
+    hkb_native_done(&exchange->shared.native);
+    hkb_delta_context_free(exchange->delta);
+    hkb_free(exchange->alloc, exchange, sizeof *exchange);
+    return NULL;
+}
+
+void hkb_exchange_set_time(hkb_exchange *exchange, uint64_t now_ns, int64_t wall_ns)
+{
+    if (now_ns > exchange->now_ns)
+        exchange->now_ns = now_ns;
+    exchange->wall_ns = wall_ns;
+}
+
+void hkb_exchange_mark_all(hkb_exchange *exchange)
+{
+    for (size_t i = 0; exchange->objects.count && i <= exchange->objects.mask; i++)
+        if (exchange->objects.slots[i])
+            hkb_object_mark(exchange->objects.slots[i]);
+    for (size_t i = 0; exchange->tags.count && i <= exchange->tags.mask; i++)
+        if (exchange->tags.slots[i])
+            hkb_tag_recheck_listed(exchange->tags.slots[i]);
+}
+
+void hkb_exchange_expect_upstream(hkb_exchange *exchange, bool expected)
+{
+    exchange->upstream_expected = expected;
+    exchange->upstream_was_there = false;
+    hkb_exchange_mark_all(exchange);
+}
+
+/* LISTED goes out behind the streams that settling has queued. */
+static void settle_listings(hkb_exchange *exchange)
+{
+    hkb_node *node;
+    while ((node = hkb_list_pop(&exchange->listings))) {
+        hkb_tag_share *share = HKB_CONTAINER(node, hkb_tag_share, listing);
+        if (!share->listed_wanted || !hkb_tag_is_listed(share->tag))
+            continue;
+        share->listed_wanted = 0;
+        share->listed_due = 1;
+        hkb_peer_queue(share->peer, &share->item);
+    }
+}
+
+void hkb_exchange_settle(hkb_exchange *exchange)
+{
+    for (;;) {
+        hkb_node *node = hkb_list_first(&exchange->ended);
+        if (node) {
+            hkb_peer_take_out(HKB_CONTAINER(node, hkb_peer, ended));
+            continue;
+        }
+        node = hkb_list_first(&exchange->dirty);
+        if (node) {
+            hkb_object_settle(HKB_CONTAINER(node, hkb_object, dirty));
+            continue;
+        }
+        node = hkb_list_first(&exchange->dirty_tags);
+        if (!node)
+            break;
+        hkb_tag_settle(HKB_CONTAINER(node, hkb_tag, dirty));
+    }
+    settle_listings(exchange);
+}
+
+/* -- Time -- */
+
+static void tick_links(hkb_exchange *exchange)
+{
+    uint64_t next_ns = UINT64_MAX;
+    if (exchange->now_ns < exchange->tick_ns)
+        return;
+    HKB_LIST_EACH(hkb_peer, peer, &exchange->peers, of_exchange)
+    {
+        hkb_link_tick(&peer->link, exchange->now_ns);
+        uint64_t deadline_ns = hkb_link_deadline(&peer->link);
+        if (deadline_ns < next_ns)
+            next_ns = deadline_ns;
+    }
+    uint64_t soonest_ns = exchange->now_ns + HKB_TICK_NS;
+    exchange->tick_ns = next_ns < soonest_ns ? soonest_ns : next_ns;
+}
+
+static void tick_waiting(hkb_exchange *exchange)
+{
+    hkb_node *node;
+    while ((node = hkb_list_first(&exchange->waiting))) {
+        hkb_object *object = HKB_CONTAINER(node, hkb_object, timed);
+        if (object->deadline_ns > exchange->now_ns)
+            break;
+        hkb_object_expired(object);
+    }
+}
+
+/* A tenth of what a downstream has or could have; the whole comes by about once a second. */
+static void tick_balance(hkb_exchange *exchange)
+{
+    if (!exchange->rebalances || exchange->now_ns < exchange->rebalance_ns)
+        return;
+    exchange->rebalance_ns = exchange->now_ns + HKB_REBALANCE_NS;
+    size_t count = exchange->balanced_count / HKB_REBALANCE_PARTS + 1;
+    for (size_t i = 0; i < count && !hkb_list_empty(&exchange->balanced); i++) {
+        hkb_node *node = hkb_list_pop(&exchange->balanced);
+        hkb_list_push(&exchange->balanced, node);
+        hkb_choose_again(HKB_CONTAINER(node, hkb_object, timed));
+    }
+}
+
+/* Payloads are kept for those who were busy, not for ever. */
+static void tick_deltas(hkb_exchange *exchange)
+{
+    hkb_node *node;
+    while ((node = hkb_list_first(&exchange->deltas))) {
+        hkb_delta *delta = HKB_CONTAINER(node, hkb_delta, aged);
+        if (delta->made_ns + HKB_DELTA_AGE_NS > exchange->now_ns)
+            break;
+        hkb_delta_free(delta);
+    }
+}
+
+void hkb_exchange_tick(hkb_exchange *exchange)
+{
+    tick_links(exchange);
+    tick_waiting(exchange);
+    tick_balance(exchange);
+    tick_deltas(exchange);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+uint64_t hkb_exchange_deadline(const hkb_exchange *exchange)
+{
+    uint64_t deadline_ns = UINT64_MAX;
+    hkb_node *node = hkb_list_first(&exchange->waiting);
+    if (exchange->peer_count)
+        deadline_ns = exchange->tick_ns;
+    if (node)
+        deadline_ns = earlier(deadline_ns, HKB_CONTAINER(node, hkb_object, timed)->deadline_ns);
+    if (exchange->rebalances && exchange->balanced_count)
+        deadline_ns = earlier(deadline_ns, exchange->rebalance_ns);
+    node = hkb_list_first(&exchange->deltas);
+    if (node)
+        deadline_ns = earlier(deadline_ns,
+                              HKB_CONTAINER(node, hkb_delta, aged)->made_ns + HKB_DELTA_AGE_NS);
+    return deadline_ns;
+}
+
+/* -- For people -- */
+
+void hkb_exchange_count(const hkb_exchange *exchange, hakuban_exchange_stats *ret)
+{
+    *ret = exchange->stats;
+    ret->objects = exchange->objects.count;
+    ret->tags = exchange->tags.count;
+    ret->contracts = exchange->contract_count;
+    ret->links = exchange->peer_count;
+    ret->wire_bytes_in = exchange->shared.wire_bytes_in;
+    ret->wire_bytes_out = exchange->shared.wire_bytes_out;
+}
+
+static hakuban_status line(hkb_buffer *out, const char *format, ...) HAKUBAN_PRINTF(2, 3);
+static hakuban_status line(hkb_buffer *out, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    int bytes = vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (bytes < 0)
+        return HAKUBAN_OK;
+    return hkb_buffer_append(out, text, hkb_min((size_t)bytes, sizeof text - 1));
+}
+
+static hakuban_status describe_peer(const hkb_peer *peer, hkb_buffer *out)
+{
+    static const char *const phases[] = {"", "hello", "open", "leaving", "ended"};
+    char name[64];
+    hkb_escape(name, sizeof name, peer->link.peer_name, strlen(peer->link.peer_name));
+    return line(out, "  %s \"%s\" %s, load %.2f, %llu bytes in, %llu bytes out\n",
+                peer->link.connector ? "upstream" : "downstream", name, phases[peer->link.phase],
+                peer->load, (unsigned long long)peer->link.received_bytes,
+                (unsigned long long)peer->link.sent_bytes);
+}
+
+static hakuban_status describe_object(const hkb_object *object, hkb_buffer *out)
+{
+    static const char *const freshness[] = {"never", "live", "stale"};
+    static const char *const exposer[] = {"nobody", "local", "upstream", "downstream"};
+    hakuban_status status = line(out, "  %.200s %s, %s, %zu bytes, exposed by %s", object->descriptor->text,
+                                 object->exists ? "live" : "ending", freshness[object->freshness],
+                                 object->state ? object->state->data_bytes : 0,
+                                 exposer[object->exposer]);
+    if (status == HAKUBAN_OK && object->exposer == HKB_DOWNSTREAM) {
+        const char *name = object->chosen.share->peer->link.peer_name;
+        char escaped[64];
+        status = line(out, " \"%s\"", hkb_escape(escaped, sizeof escaped, name, strlen(name)));
+    }
+    return status == HAKUBAN_OK
+               ? line(out, ", %u observing downstreams, tags", (unsigned)object->observing)
+               : status;
+}
+
+hakuban_status hkb_exchange_describe(hkb_exchange *exchange, hkb_buffer *out)
+{
+    hakuban_status status =
+        line(out, "exchange: %zu objects, %zu tags, %zu contracts, %zu links\n",
+             exchange->objects.count, exchange->tags.count, exchange->contract_count,
+             exchange->peer_count);
+    HKB_LIST_EACH(hkb_peer, peer, &exchange->peers, of_exchange)
+    {
+        if (status == HAKUBAN_OK)
+            status = describe_peer(peer, out);
+    }
+    for (size_t i = 0; exchange->objects.count && i <= exchange->objects.mask; i++) {
+        const hkb_object *object = exchange->objects.slots[i];
+        if (!object || status != HAKUBAN_OK)
+            continue;
+        status = describe_object(object, out);
+        for (size_t k = 0; status == HAKUBAN_OK && k < object->tag_count; k++)
+            status = line(out, " %.200s", object->tags[k].tag->json);
+        if (status == HAKUBAN_OK)
+            status = line(out, "\n");
+    }
+    return status;
+}
+
+void *hkb_exchange_ctx(const hkb_exchange *exchange)
+{
+    return exchange->host.ctx;
+}
+
+const hakuban_alloc *hkb_exchange_alloc(const hkb_exchange *exchange)
+{
+    return exchange->alloc;
+}

@@ -1,0 +1,375 @@
+/* The records of an exchange, for the files of this room only.
+ *
+ * An object and what one peer has to do with it meet in a share; a tag and a peer in a tag share. What a peer is to be told is never
+ * queued as messages: shares wait in the peer's queue and are compared with what the peer was told when it can take more. */
+#ifndef HKB_EXCHANGE_INTERNAL_H
+#define HKB_EXCHANGE_INTERNAL_H
+
+#include "exchange/exchange.h"
+#include "model/descriptor.h"
+#include "model/state.h"
+
+#define HKB_HANDOVER_NS 1000000000ull
+#define HKB_REBALANCE_NS 100000000ull /* a tenth of all objects each time */
+#define HKB_REBALANCE_PARTS 10
+#define HKB_TICK_NS 50000000ull /* time limits are looked at no more often than this */
+#define HKB_BASES_BYTES_MIN (64u * 1024)
+#define HKB_PEER_BYTES_MAX (256u * 1024 * 1024)
+#define HKB_DELTA_AGE_NS 1000000000ull
+#define HKB_DELTAS_MAX 65536u
+#define HKB_DELTAS_BYTES_MAX (8u * 1024 * 1024)
+
+typedef struct hkb_object hkb_object;
+typedef struct hkb_tag hkb_tag;
+typedef struct hkb_share hkb_share;
+typedef struct hkb_tag_share hkb_tag_share;
+typedef struct hkb_delivery hkb_delivery;
+
+/* One entry of a peer's queue: what it is a member of says kind. */
+typedef enum hkb_item_kind { HKB_ITEM_SHARE = 1, HKB_ITEM_TAG, HKB_ITEM_PEER } hkb_item_kind;
+typedef struct hkb_item {
+    hkb_node node;
+    hkb_item_kind kind;
+} hkb_item;
+
+/* A payload made for one object's newest state; kept a short time so that other peers on the same base get the same bytes. */
+typedef struct hkb_delta {
+    hkb_node aged;
+    struct hkb_delta *next;
+    hkb_object *object;
+    hakuban_state *base; /* NULL: whole */
+    const hkb_compressor *compressor;
+    hakuban_bytes *payload;
+    uint64_t made_ns;
+} hkb_delta;
+
+struct hkb_exchange {
+    const hakuban_alloc *alloc;
+    hakuban_log log;
+    hkb_host host;
+    double rebalance_threshold;
+    bool rebalances, closing, upstream_expected, upstream_was_there;
+    hkb_link_shared shared;
+    hkb_delta_context *delta;
+    uint64_t map_key[2], node[2];
+    uint32_t tie;
+    uint64_t now_ns;
+    int64_t wall_ns;
+    hkb_map objects, tags, shares, tag_shares;
+    hkb_list contracts, peers, ready;
+    hkb_list dirty;        /* objects whose choice or existence is to be looked at again */
+    hkb_list dirty_tags;   /* tags whose registration upwards is to be looked at again */
+    hkb_list listings;     /* tag shares that get LISTED once all is settled */
+    hkb_list ended;        /* peers whose link is over, to be taken out */
+    hkb_list waiting;      /* objects in a hand-over, by deadline */
+    hkb_list balanced;     /* objects that a downstream has or could have */
+    hkb_list deltas;       /* by age */
+    size_t delta_count, delta_bytes, balanced_count;
+    hkb_peer *upstream;
+    size_t peer_count, contract_count;
+    hkb_buffer packet;
+    uint64_t tick_ns, rebalance_ns;
+    uint64_t path[HKB_PATH_NODES_MAX][2]; /* this node first, then towards the root */
+    size_t path_count;
+    hakuban_exchange_stats stats;
+};
+
+struct hkb_peer {
+    hkb_link link;
+    hkb_exchange *exchange;
+    void *carrier;
+    hkb_node of_exchange, ready, ended;
+    bool writable, orderly, told_ended, path_due, limit_due;
+    hkb_item item;
+    hkb_list queue;
+    hkb_list shares, tag_shares;
+    hkb_map in_channels, out_channels;
+    uint32_t last_channel; /* the greatest number used so far, by whoever opens them */
+    double load;           /* downstream: sum of the charges of the objects it has */
+    hkb_load_limit *load_limit;
+    uint64_t load_limit_ns;
+    size_t accounted_bytes; /* what this peer made us keep */
+};
+
+typedef enum hkb_channel_phase {
+    HKB_CHANNEL_CLOSED = 0,
+    HKB_CHANNEL_OPEN,
+    HKB_CHANNEL_CLOSING, /* in, downstream: CLOSE was said, CLOSED not yet heard. out, upstream: CLOSED is due */
+} hkb_channel_phase;
+
+/* A state that comes in parts. */
+typedef struct hkb_incoming {
+    hkb_buffer payload;
+    uint64_t total_bytes;
+    hkb_version version;
+    hakuban_freshness freshness;
+    uint64_t age_ns;
+    uint32_t check;
+    size_t format_count, format_bytes;
+    char format[HAKUBAN_FORMAT_BYTES_MAX + 1];
+    bool has_format;
+} hkb_incoming;
+
+/* A state that goes in parts. */
+typedef struct hkb_outgoing {
+    hakuban_bytes *payload;
+    size_t offset;
+} hkb_outgoing;
+
+struct hkb_share {
+    uint32_t hash; /* of peer and object, in exchange.shares */
+    uint32_t capacity;
+    hkb_peer *peer;
+    hkb_object *object;
+    hkb_node of_peer, of_object;
+    hkb_item item;
+    /* Registered on the object itself. Downstream: by the peer. Upstream: what it was told. */
+    uint8_t observes : 1, exposes : 1, declines : 1;
+    /* Downstream: by object or tag. */
+    uint8_t observing : 1, exposing : 1;
+    uint8_t stream_wanted : 1;
+    uint8_t floor_due : 1, resend_due : 1;
+    uint8_t in_phase : 2, out_phase : 2, in_source : 2, in_freshness : 2;
+    uint8_t close_reason : 2, awaits_whole : 1;
+    /* States from the peer. */
+    uint32_t in_id, in_hash;
+    hakuban_state *in_base;
+    hkb_incoming *incoming;
+    /* States to the peer. */
+    uint32_t out_id, out_hash;
+    uint32_t out_state, out_condition; /* object's counters when it was last told */
+    hakuban_state *out_base;
+    hkb_outgoing *outgoing;
+};
+
+typedef enum hkb_exposer_kind {
+    HKB_NOBODY = 0,
+    HKB_LOCAL,
+    HKB_UPSTREAM,
+    HKB_DOWNSTREAM,
+} hkb_exposer_kind;
+
+typedef struct hkb_object_tag {
+    hkb_node of_tag;
+    hkb_tag *tag;
+    hkb_object *object;
+} hkb_object_tag;
+
+struct hkb_object {
+    uint32_t hash;
+    uint32_t state_count;     /* goes up with each new state */
+    uint32_t condition_count; /* goes up with each change of freshness, age or source */
+    uint32_t local_observers, local_exposers;
+    uint32_t observing, observing_only;   /* downstream shares; those that do not also expose */
+    uint32_t observe_shares, expose_shares; /* downstream shares registered on the object itself */
+    uint8_t exists : 1, exposer : 2, freshness : 2, source : 2, unconfirmed : 1;
+    uint8_t is_balanced : 1;
+    hkb_exchange *exchange;
+    hakuban_descriptor *descriptor;
+    uint64_t capacity; /* local object contracts and downstream shares together */
+    hkb_node dirty, timed;
+    uint64_t deadline_ns;
+    hkb_list shares, deliveries, contracts;
+    hkb_share *upstream;
+    hakuban_state *state;
+    hakuban_state *floor; /* no data; only while greater than state's version */
+    uint64_t stale_since_ns;
+    hkb_list bases; /* older states that shares stand on, newest first */
+    size_t bases_bytes;
+    hkb_delta *deltas;
+    /* The choice. */
+    union {
+        hakuban_contract *contract; /* LOCAL */
+        hkb_share *share;           /* DOWNSTREAM */
+    } chosen;
+    hakuban_sink *sink;   /* LOCAL, once it may open */
+    hkb_share *leaving;   /* the next sink waits until this one has closed */
+    double charge;
+    uint64_t sink_id;
+    uint8_t tag_count;
+    hkb_object_tag tags[];
+};
+
+struct hkb_tag {
+    uint32_t hash;
+    uint32_t local_observers, local_exposers;
+    uint32_t observe_shares, expose_shares;
+    uint64_t capacity;
+    hkb_exchange *exchange;
+    hkb_node dirty;
+    hkb_list objects, contracts, shares;
+    hkb_tag_share *upstream;
+    uint16_t json_bytes;
+    char json[]; /* canonical, terminated */
+};
+
+struct hkb_tag_share {
+    uint32_t hash;
+    uint32_t capacity;
+    hkb_peer *peer;
+    hkb_tag *tag;
+    hkb_node of_peer, of_tag, listing;
+    hkb_item item;
+    uint8_t observes : 1, exposes : 1;
+    uint8_t listed : 1;        /* upstream: LISTED was heard */
+    uint8_t listed_wanted : 1; /* downstream: waits for LISTED */
+    uint8_t listed_due : 1;
+};
+
+typedef enum hkb_entry_kind {
+    HKB_ENTRY_DELIVERY = 1,
+    HKB_ENTRY_SINK,
+    HKB_ENTRY_LISTED,
+    HKB_ENTRY_CONNECTION,
+} hkb_entry_kind;
+
+/* One object for one observe contract. */
+struct hkb_delivery {
+    hkb_entry entry;
+    hakuban_contract *contract;
+    hkb_object *object;
+    hkb_node of_contract, of_object;
+    uint32_t state, condition; /* object's counters when they were last delivered */
+    bool open_told, closing;
+};
+
+struct hakuban_sink {
+    hkb_entry entry;
+    uint32_t references;
+    bool open, open_told, close_told, floor_due, automatic;
+    hkb_exchange *exchange;
+    hakuban_contract *contract;
+    hkb_object *object; /* NULL once revoked */
+    hakuban_descriptor *descriptor;
+    hkb_node of_contract;
+    hkb_version last; /* what this sink sent last */
+};
+
+struct hakuban_contract {
+    hkb_exchange *exchange;
+    hkb_contract_kind kind;
+    uint32_t references;
+    uint32_t capacity;
+    bool ended, listed_told;
+    hkb_object *object;
+    hkb_tag *tag;
+    hkb_node of_exchange, of_subject;
+    hkb_list deliveries, sinks;
+    hakuban_queue *queue;
+    hkb_entry listed;
+    void *user;
+    void *host;
+};
+
+struct hakuban_queue {
+    hkb_exchange *exchange;
+    hkb_list entries;
+    void *host;
+};
+
+static inline bool hkb_contract_observes(const hakuban_contract *contract)
+{
+    return contract->kind == HKB_OBSERVE_OBJECT || contract->kind == HKB_OBSERVE_TAG;
+}
+
+/* exchange.c */
+void hkb_exchange_mark_all(hkb_exchange *exchange); /* every object and tag is settled again */
+
+/* The maps' comparisons. */
+bool hkb_object_equal(const void *item, const void *key);
+bool hkb_tag_equal(const void *item, const void *key);
+bool hkb_share_equal(const void *item, const void *key);
+bool hkb_tag_share_equal(const void *item, const void *key);
+
+/* object.c */
+/* The record for descriptor, made if need be. ERR_NO_MEMORY. */
+hakuban_status hkb_object_get(hkb_exchange *exchange, hakuban_descriptor *descriptor,
+                              hkb_object **ret);
+hkb_object *hkb_object_find(const hkb_exchange *exchange, const hakuban_descriptor *descriptor);
+void hkb_object_mark(hkb_object *object); /* to be settled */
+/* Existence, choice, streams, registration upwards; frees it if nothing refers to it. */
+void hkb_object_settle(hkb_object *object);
+void hkb_object_expired(hkb_object *object); /* deadline_ns has come */
+bool hkb_object_needed(const hkb_object *object);
+/* The greatest version known here, as a state that holds it; NULL: none. */
+hakuban_state *hkb_object_floor(const hkb_object *object);
+/* Somebody knows version. Passed on towards the exposer. ERR_NO_MEMORY. */
+hakuban_status hkb_object_raise_floor(hkb_object *object, const hkb_version *version);
+/* The chosen exposer said state (taken over; NULL: the state is as before), LIVE or STALE for age_ns. */
+void hkb_object_hear(hkb_object *object, hakuban_state *state, hakuban_freshness freshness,
+                     uint64_t age_ns);
+void hkb_object_set_condition(hkb_object *object, hakuban_freshness freshness,
+                              uint64_t stale_since_ns);
+void hkb_object_refresh_source(hkb_object *object);
+uint64_t hkb_object_age_ns(const hkb_object *object);
+/* A share stands on state now, not any more on the one before. */
+void hkb_object_set_base(hkb_share *share, hakuban_state *state);
+hakuban_status hkb_object_open_delivery(hkb_object *object, hakuban_contract *contract);
+
+/* choose.c */
+void hkb_choose(hkb_object *object);              /* keeps the current one where it may stay */
+void hkb_choose_again(hkb_object *object);        /* rebalancing: moves it if that is clearly better */
+void hkb_choose_nobody(hkb_object *object);
+void hkb_choose_replace(hakuban_contract *contract); /* an expose contract has ended: others take its objects */
+void hkb_choose_open(hkb_object *object);         /* opens the chosen one's sink, unless another is still leaving */
+void hkb_choose_left(hkb_share *share);           /* share's sink has closed */
+double hkb_peer_load_limit(const hkb_peer *peer);
+
+/* tag.c */
+hakuban_status hkb_tag_get(hkb_exchange *exchange, hakuban_slice json, hkb_tag **ret);
+void hkb_tag_mark(hkb_tag *tag);
+void hkb_tag_settle(hkb_tag *tag); /* registration upwards; frees it if nothing refers to it */
+/* A downstream's registration changed. */
+hakuban_status hkb_tag_register(hkb_tag *tag, hkb_peer *peer, uint32_t flags, uint32_t capacity);
+hkb_tag_share *hkb_tag_share_find(const hkb_exchange *exchange, const hkb_peer *peer,
+                                  const hkb_tag *tag);
+void hkb_tag_share_free(hkb_tag_share *share);
+bool hkb_tag_is_listed(const hkb_tag *tag); /* nothing further is to be expected from upstream */
+void hkb_tag_recheck_listed(hkb_tag *tag); /* who waits for LISTED may get it now */
+void hkb_tag_emit(hkb_tag_share *share);
+
+/* share.c */
+hkb_share *hkb_share_find(const hkb_exchange *exchange, const hkb_peer *peer,
+                          const hkb_object *object);
+hakuban_status hkb_share_get(hkb_peer *peer, hkb_object *object, hkb_share **ret);
+void hkb_share_refresh(hkb_share *share); /* downstream: after a registration changed */
+void hkb_share_queue(hkb_share *share);
+/* Downstream: whether it is to have a stream now: it observes, the object exists, and it is not the exposer itself. */
+void hkb_share_settle_stream(hkb_share *share);
+void hkb_share_close(hkb_share *share); /* channels and all, without words: the peer is gone */
+void hkb_share_close_in(hkb_share *share);
+void hkb_share_drop_out(hkb_share *share); /* forgets what was sent, keeps the channel */
+bool hkb_share_release(hkb_share *share); /* frees it if it has no meaning any more */
+/* Says what the peer does not know yet; queues itself again if it could not say all. */
+void hkb_share_emit(hkb_share *share);
+void hkb_share_touch(hkb_object *object); /* state or condition changed: queue whoever has a channel */
+/* Keeps payload for other shares on the same base; takes a reference. */
+void hkb_delta_keep(hkb_object *object, hakuban_state *base, const hkb_compressor *compressor,
+                    hakuban_bytes *payload);
+void hkb_delta_free(hkb_delta *delta);
+
+/* receive.c */
+hakuban_status hkb_share_hear_state(hkb_share *share, const hkb_message *message,
+                                    hakuban_error *reterr);
+hakuban_status hkb_share_hear_part(hkb_share *share, hakuban_slice payload, hakuban_error *reterr);
+void hkb_share_hear_condition(hkb_share *share, hakuban_freshness freshness, hakuban_source source,
+                              uint64_t age_ns);
+void hkb_incoming_free(hkb_share *share);
+
+/* peer.c */
+extern const hkb_link_events hkb_peer_events;
+void hkb_peer_queue(hkb_peer *peer, hkb_item *item);
+void hkb_peer_wake(hkb_peer *peer);
+bool hkb_peer_account(hkb_peer *peer, size_t more, size_t less); /* false: over the limit, the link was ended */
+void hkb_peer_take_out(hkb_peer *peer);
+
+/* contract.c, queue.c */
+void hkb_entry_push(hakuban_queue *queue, hkb_entry *entry, hkb_entry_kind kind);
+void hkb_delivery_touch(hkb_delivery *delivery);
+void hkb_delivery_free(hkb_delivery *delivery);
+void hkb_delivery_peek(hkb_delivery *delivery, hakuban_event *ret);
+hakuban_status hkb_sink_new(hkb_object *object, hakuban_contract *contract, hakuban_sink **ret);
+void hkb_sink_revoke(hakuban_sink *sink);
+void hkb_sink_floor(hakuban_sink *sink); /* the floor rose */
+
+#endif

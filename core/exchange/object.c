@@ -1,0 +1,507 @@
+/* Objects: existence, the newest state and what it is worth, versions' floor, the states that peers stand on. */
+#include "exchange/internal.h"
+
+/* -- The record -- */
+
+bool hkb_object_equal(const void *item, const void *key)
+{
+    return hakuban_descriptor_equal(((const hkb_object *)item)->descriptor, key);
+}
+
+static uint32_t descriptor_hash(const hkb_exchange *exchange, const hakuban_descriptor *descriptor)
+{
+    return (uint32_t)hkb_siphash(exchange->map_key, descriptor->text, descriptor->text_bytes);
+}
+
+static size_t object_bytes(size_t tag_count)
+{
+    return sizeof(hkb_object) + tag_count * sizeof(hkb_object_tag);
+}
+
+hkb_object *hkb_object_find(const hkb_exchange *exchange, const hakuban_descriptor *descriptor)
+{
+    return hkb_map_find(&exchange->objects, descriptor_hash(exchange, descriptor), descriptor);
+}
+
+static void leave_timed(hkb_object *object)
+{
+    hkb_list_remove(&object->timed);
+    object->exchange->balanced_count -= object->is_balanced;
+    object->is_balanced = 0;
+}
+
+static void free_record(hkb_object *object)
+{
+    hkb_exchange *exchange = object->exchange;
+    for (size_t i = 0; i < object->tag_count; i++) {
+        hkb_tag *tag = object->tags[i].tag;
+        if (tag) {
+            hkb_list_remove(&object->tags[i].of_tag);
+            hkb_tag_mark(tag);
+        }
+    }
+    hkb_list_remove(&object->dirty);
+    leave_timed(object);
+    while (object->deltas)
+        hkb_delta_free(object->deltas);
+    hakuban_state_unref(object->state);
+    hakuban_state_unref(object->floor);
+    hakuban_descriptor_unref(object->descriptor);
+    hkb_free(exchange->alloc, object, object_bytes(object->tag_count));
+}
+
+hakuban_status hkb_object_get(hkb_exchange *exchange, hakuban_descriptor *descriptor,
+                              hkb_object **ret)
+{
+    hkb_object *object = hkb_object_find(exchange, descriptor);
+    if (object) {
+        *ret = object;
+        return HAKUBAN_OK;
+    }
+    object = hkb_alloc(exchange->alloc, object_bytes(descriptor->tag_count));
+    if (!object)
+        return HAKUBAN_ERR_NO_MEMORY;
+    object->exchange = exchange;
+    object->hash = descriptor_hash(exchange, descriptor);
+    object->descriptor = hakuban_descriptor_ref(descriptor);
+    object->tag_count = descriptor->tag_count;
+    hkb_list_init(&object->shares);
+    hkb_list_init(&object->deliveries);
+    hkb_list_init(&object->contracts);
+    hkb_list_init(&object->bases);
+    const char *json = hkb_descriptor_tags(descriptor);
+    hakuban_status status = HAKUBAN_OK;
+    for (size_t i = 0; status == HAKUBAN_OK && i < object->tag_count; i++) {
+        hakuban_slice text = {json, strlen(json)};
+        hkb_object_tag *place = &object->tags[i];
+        status = hkb_tag_get(exchange, text, &place->tag);
+        if (status == HAKUBAN_OK) {
+            place->object = object;
+            hkb_list_push(&place->tag->objects, &place->of_tag);
+        }
+        json += text.bytes + 1;
+    }
+    if (status == HAKUBAN_OK)
+        status = hkb_map_insert(&exchange->objects, object);
+    if (status != HAKUBAN_OK) {
+        free_record(object);
+        return status;
+    }
+    *ret = object;
+    return HAKUBAN_OK;
+}
+
+void hkb_object_mark(hkb_object *object)
+{
+    if (!hkb_node_linked(&object->dirty))
+        hkb_list_push(&object->exchange->dirty, &object->dirty);
+}
+
+static bool is_referred_to(const hkb_object *object)
+{
+    return object->exists || !hkb_list_empty(&object->shares) ||
+           !hkb_list_empty(&object->deliveries) || !hkb_list_empty(&object->contracts) ||
+           object->leaving || object->unconfirmed || hkb_node_linked(&object->dirty);
+}
+
+/* -- Versions -- */
+
+hakuban_state *hkb_object_floor(const hkb_object *object)
+{
+    return object->floor ? object->floor : object->state;
+}
+
+hakuban_status hkb_object_raise_floor(hkb_object *object, const hkb_version *version)
+{
+    hakuban_state *known = hkb_object_floor(object), *floor;
+    if (version->count == 0)
+        return HAKUBAN_OK;
+    if (known && hakuban_version_compare(version->elements, version->count, known->version,
+                                         known->version_count) <= 0)
+        return HAKUBAN_OK;
+    uint8_t *unused;
+    hakuban_status status = hkb_state_new(object->exchange->alloc, version->elements, version->count,
+                                          "", 0, 0, 0, &floor, &unused);
+    if (status != HAKUBAN_OK)
+        return status;
+    hakuban_state_unref(object->floor);
+    object->floor = floor;
+    if (object->sink) {
+        hkb_sink_floor(object->sink);
+    } else if (object->exposer == HKB_DOWNSTREAM) {
+        object->chosen.share->floor_due = 1;
+        hkb_share_queue(object->chosen.share);
+    } else if (object->upstream && object->upstream->in_phase == HKB_CHANNEL_OPEN) {
+        object->upstream->floor_due = 1;
+        hkb_share_queue(object->upstream);
+    }
+    return HAKUBAN_OK;
+}
+
+/* -- The newest state -- */
+
+uint64_t hkb_object_age_ns(const hkb_object *object)
+{
+    if (object->freshness != HAKUBAN_STALE)
+        return 0;
+    uint64_t now_ns = object->exchange->now_ns;
+    return now_ns > object->stale_since_ns ? now_ns - object->stale_since_ns : 1;
+}
+
+static void condition_changed(hkb_object *object)
+{
+    object->condition_count++;
+    hkb_share_touch(object);
+}
+
+void hkb_object_set_condition(hkb_object *object, hakuban_freshness freshness,
+                              uint64_t stale_since_ns)
+{
+    if (!object->state)
+        freshness = HAKUBAN_NEVER;
+    if (object->freshness == freshness &&
+        (freshness != HAKUBAN_STALE || object->stale_since_ns == stale_since_ns))
+        return;
+    object->freshness = (unsigned)freshness & 3u;
+    object->stale_since_ns = stale_since_ns;
+    condition_changed(object);
+}
+
+void hkb_object_refresh_source(hkb_object *object)
+{
+    hakuban_source source = HAKUBAN_SOURCE_ASSIGNED;
+    if (object->exposer == HKB_NOBODY) {
+        hkb_share *upstream = object->upstream;
+        source = upstream && upstream->in_phase == HKB_CHANNEL_OPEN
+                     ? (hakuban_source)upstream->in_source
+                     : HAKUBAN_SOURCE_NONE;
+    } else if (object->exposer == HKB_UPSTREAM) {
+        source = (hakuban_source)object->upstream->in_source;
+    } else if (object->exposer == HKB_DOWNSTREAM &&
+               object->chosen.share->in_source == HAKUBAN_SOURCE_AWAY) {
+        source = HAKUBAN_SOURCE_AWAY;
+    }
+    if (object->source != source) {
+        object->source = (unsigned)source & 3u;
+        condition_changed(object);
+    }
+}
+
+static void forget_base(hkb_object *object, hakuban_state *state)
+{
+    hkb_list_remove(&state->base_node);
+    object->bases_bytes -= hkb_state_bytes(state);
+    hakuban_state_unref(state);
+}
+
+void hkb_object_set_base(hkb_share *share, hakuban_state *state)
+{
+    hkb_object *object = share->object;
+    hakuban_state *before = share->out_base;
+    if (before == state)
+        return;
+    if (state) {
+        hakuban_state_ref(state);
+        state->base_users++;
+    }
+    share->out_base = state;
+    if (before) {
+        before->base_users--;
+        if (before->base_users == 0 && hkb_node_linked(&before->base_node))
+            forget_base(object, before);
+        hakuban_state_unref(before);
+    }
+}
+
+/* Shares that stood on it get their next state whole. */
+static void evict_base(hkb_object *object, hakuban_state *state)
+{
+    HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
+    {
+        if (share->out_base == state)
+            hkb_object_set_base(share, NULL); /* the last one forgets it */
+    }
+}
+
+/* The state that is no longer the newest stays while shares stand on it and there is room (design.md §6). */
+static void retire(hkb_object *object, hakuban_state *state)
+{
+    if (state->base_users == 0) {
+        hakuban_state_unref(state);
+        return;
+    }
+    hkb_list_push_front(&object->bases, &state->base_node);
+    object->bases_bytes += hkb_state_bytes(state);
+    size_t bytes_max = hkb_max(HKB_BASES_BYTES_MIN, object->state->data_bytes);
+    while (object->bases_bytes > bytes_max && object->bases.head.previous != &object->bases.head)
+        evict_base(object,
+                   HKB_CONTAINER(object->bases.head.previous, hakuban_state, base_node));
+}
+
+static void replace_state(hkb_object *object, hakuban_state *state)
+{
+    hakuban_state *before = object->state;
+    object->state = state;
+    object->state_count++;
+    while (object->deltas)
+        hkb_delta_free(object->deltas);
+    if (before)
+        retire(object, before);
+    if (object->floor && hakuban_version_compare(object->floor->version, object->floor->version_count,
+                                                 state->version, state->version_count) <= 0)
+        object->floor = hakuban_state_unref(object->floor);
+}
+
+/* The exposer is behind what is held here: nobody is shown an older version; the exposer is told to number on from it. */
+static void hear_older(hkb_object *object)
+{
+    if (object->freshness == HAKUBAN_LIVE)
+        hkb_object_set_condition(object, HAKUBAN_STALE, object->exchange->now_ns);
+    if (object->exposer == HKB_DOWNSTREAM) {
+        object->chosen.share->floor_due = 1;
+        hkb_share_queue(object->chosen.share);
+    } else if (object->upstream && object->upstream->in_phase == HKB_CHANNEL_OPEN) {
+        object->upstream->floor_due = 1;
+        hkb_share_queue(object->upstream);
+    }
+}
+
+void hkb_object_hear(hkb_object *object, hakuban_state *state, hakuban_freshness freshness,
+                     uint64_t age_ns)
+{
+    uint64_t now_ns = object->exchange->now_ns;
+    uint64_t since_ns = now_ns > age_ns ? now_ns - age_ns : 0;
+    int order = 1;
+    if (state && object->state)
+        order = hakuban_version_compare(state->version, state->version_count,
+                                        object->state->version, object->state->version_count);
+    if (state && order < 0) {
+        hakuban_state_unref(state);
+        hear_older(object);
+        return;
+    }
+    if (!state && freshness == HAKUBAN_NEVER)
+        return; /* the exposer has nothing yet: what is held stays as it is */
+    object->unconfirmed = 0;
+    bool replaces = state && (order > 0 || !hkb_state_same_content(state, object->state));
+    if (replaces) {
+        if (order == 0)
+            hkb_log(&object->exchange->log, HAKUBAN_LOG_WARNING, "exchange",
+                    "%.200s: a version was used again for other data",
+                    object->descriptor->text);
+        replace_state(object, state);
+        object->freshness = (unsigned)freshness & 3u;
+        object->stale_since_ns = since_ns;
+        hkb_share_touch(object);
+        return;
+    }
+    hakuban_state_unref(state);
+    /* A stale state that is told to be stale for another while: only a real difference is news. */
+    if (freshness == HAKUBAN_STALE && object->freshness == HAKUBAN_STALE) {
+        uint64_t before = object->stale_since_ns;
+        uint64_t apart = before > since_ns ? before - since_ns : since_ns - before;
+        if (apart < 10000000)
+            return;
+    }
+    hkb_object_set_condition(object, freshness, since_ns);
+}
+
+/* -- Deliveries to local observers -- */
+
+hakuban_status hkb_object_open_delivery(hkb_object *object, hakuban_contract *contract)
+{
+    HKB_LIST_EACH(hkb_delivery, delivery, &object->deliveries, of_object)
+    {
+        if (delivery->contract == contract) {
+            delivery->closing = false; /* it came back before anybody was told that it went */
+            hkb_delivery_touch(delivery);
+            return HAKUBAN_OK;
+        }
+    }
+    hkb_delivery *delivery = hkb_alloc(object->exchange->alloc, sizeof *delivery);
+    if (!delivery)
+        return HAKUBAN_ERR_NO_MEMORY;
+    delivery->contract = contract;
+    delivery->object = object;
+    hkb_list_push(&contract->deliveries, &delivery->of_contract);
+    hkb_list_push(&object->deliveries, &delivery->of_object);
+    hkb_delivery_touch(delivery);
+    return HAKUBAN_OK;
+}
+
+static void close_tag_deliveries(hkb_object *object)
+{
+    HKB_LIST_EACH(hkb_delivery, delivery, &object->deliveries, of_object)
+    {
+        if (delivery->contract->kind == HKB_OBSERVE_TAG) {
+            delivery->closing = true;
+            hkb_delivery_touch(delivery);
+        }
+    }
+}
+
+/* For all tags' observers, local or downstream. */
+static hakuban_status begin_to_exist(hkb_object *object)
+{
+    hakuban_status status = HAKUBAN_OK;
+    for (size_t i = 0; i < object->tag_count; i++) {
+        hkb_tag *tag = object->tags[i].tag;
+        HKB_LIST_EACH(hakuban_contract, contract, &tag->contracts, of_subject)
+        {
+            if (contract->kind == HKB_OBSERVE_TAG && status == HAKUBAN_OK)
+                status = hkb_object_open_delivery(object, contract);
+        }
+        HKB_LIST_EACH(hkb_tag_share, tag_share, &tag->shares, of_tag)
+        {
+            hkb_share *share;
+            if (!tag_share->observes || tag_share->peer->link.connector)
+                continue;
+            if (hkb_share_get(tag_share->peer, object, &share) == HAKUBAN_OK)
+                hkb_share_refresh(share);
+            else
+                hkb_link_fail(&tag_share->peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+        }
+    }
+    return status;
+}
+
+/* -- Settling -- */
+
+static bool should_exist(const hkb_object *object)
+{
+    const hkb_share *upstream = object->upstream;
+    return object->local_observers || object->local_exposers || object->observe_shares ||
+           object->expose_shares ||
+           (upstream && (upstream->in_phase == HKB_CHANNEL_OPEN ||
+                         upstream->out_phase == HKB_CHANNEL_OPEN));
+}
+
+static bool locally_observed(const hkb_object *object)
+{
+    if (object->local_observers)
+        return true;
+    for (size_t i = 0; i < object->tag_count; i++)
+        if (object->tags[i].tag->local_observers)
+            return true;
+    return false;
+}
+
+bool hkb_object_needed(const hkb_object *object)
+{
+    const hkb_share *upstream = object->upstream;
+    if (!object->exists)
+        return false;
+    if (upstream && (upstream->out_phase == HKB_CHANNEL_OPEN ||
+                     (upstream->in_phase == HKB_CHANNEL_OPEN &&
+                      upstream->in_source != HAKUBAN_SOURCE_NONE)))
+        return true;
+    return object->observing_only || object->observing >= 2 || locally_observed(object);
+}
+
+static void settle_streams(hkb_object *object)
+{
+    HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
+    {
+        hkb_share_settle_stream(share);
+    }
+}
+
+static uint32_t clamp(uint64_t capacity)
+{
+    return capacity > UINT32_MAX ? UINT32_MAX : (uint32_t)capacity;
+}
+
+/* Compares what the upstream was told with what holds now. */
+static void settle_registration(hkb_object *object)
+{
+    hkb_peer *peer = object->exchange->upstream;
+    hkb_share *share = object->upstream;
+    bool observes = object->local_observers || object->observe_shares;
+    bool exposes = object->local_exposers || object->expose_shares;
+    if (!peer)
+        return;
+    if (!share && (observes || exposes)) {
+        if (hkb_share_get(peer, object, &share) != HAKUBAN_OK) {
+            hkb_link_fail(&peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+            return;
+        }
+    }
+    if (share && (share->observes != observes || share->exposes != exposes ||
+                  share->capacity != (exposes ? clamp(object->capacity) : 0) ||
+                  (share->out_phase == HKB_CHANNEL_CLOSING && !object->leaving)))
+        hkb_share_queue(share);
+}
+
+static void wait_until(hkb_object *object, uint64_t deadline_ns)
+{
+    object->deadline_ns = deadline_ns;
+    leave_timed(object);
+    hkb_list_push(&object->exchange->waiting, &object->timed); /* all wait equally long: it is in order */
+}
+
+/* In which of the exchange's lists of objects it belongs: those in a hand-over, those that may be moved, none. */
+static void settle_timed(hkb_object *object, bool needed)
+{
+    hkb_exchange *exchange = object->exchange;
+    bool waits = object->leaving || object->unconfirmed;
+    bool balanced = !waits && needed &&
+                    (object->exposer == HKB_DOWNSTREAM || object->exposer == HKB_NOBODY);
+    if (waits) {
+        if (!hkb_node_linked(&object->timed) || object->is_balanced)
+            wait_until(object, exchange->now_ns + HKB_HANDOVER_NS);
+        return;
+    }
+    if (hkb_node_linked(&object->timed) && object->is_balanced == balanced)
+        return;
+    leave_timed(object);
+    object->is_balanced = balanced;
+    if (balanced) {
+        hkb_list_push(&exchange->balanced, &object->timed);
+        exchange->balanced_count++;
+    }
+}
+
+void hkb_object_expired(hkb_object *object)
+{
+    leave_timed(object);
+    if (object->leaving) {
+        object->leaving = NULL; /* it had its time; what it still sends is not listened to */
+        hkb_object_mark(object);
+    }
+    if (object->unconfirmed) {
+        object->unconfirmed = 0;
+        if (object->freshness == HAKUBAN_LIVE)
+            hkb_object_set_condition(object, HAKUBAN_STALE, object->exchange->now_ns - HKB_HANDOVER_NS);
+    }
+    hkb_object_mark(object);
+}
+
+void hkb_object_settle(hkb_object *object)
+{
+    hkb_exchange *exchange = object->exchange;
+    bool exists = should_exist(object);
+    hkb_list_remove(&object->dirty);
+    if (exists != object->exists) {
+        object->exists = exists;
+        if (!exists)
+            close_tag_deliveries(object);
+        else if (begin_to_exist(object) != HAKUBAN_OK) {
+            object->exists = 0; /* without memory now: tried again after a while */
+            object->unconfirmed = 1;
+        }
+        settle_streams(object);
+    }
+    bool needed = hkb_object_needed(object);
+    if (needed)
+        hkb_choose(object);
+    else
+        hkb_choose_nobody(object);
+    hkb_choose_open(object);
+    hkb_object_refresh_source(object);
+    settle_registration(object);
+    settle_timed(object, needed);
+    if (is_referred_to(object))
+        return;
+    hkb_map_remove(&exchange->objects, object);
+    free_record(object);
+}

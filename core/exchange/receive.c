@@ -1,0 +1,225 @@
+/* States that come from a peer: put together from parts, the difference applied and checked, then heard if the peer is the
+ * object's source now. A late frame of a closed channel ends before it gets here. */
+#include "exchange/internal.h"
+
+static hakuban_status refuse(hakuban_error *reterr, const hkb_share *share, const char *what)
+{
+    char name[96];
+    const hakuban_descriptor *descriptor = share->object->descriptor;
+    hkb_escape(name, sizeof name, descriptor->text, descriptor->json_bytes);
+    return hakuban_error_set(reterr, HAKUBAN_ERR_PROTOCOL, "object %s: %s", name, what);
+}
+
+void hkb_incoming_free(hkb_share *share)
+{
+    hkb_incoming *incoming = share->incoming;
+    if (!incoming)
+        return;
+    share->incoming = NULL;
+    (void)hkb_peer_account(share->peer, 0, incoming->payload.bytes);
+    hkb_buffer_done(&incoming->payload);
+    hkb_free(share->peer->exchange->alloc, incoming, sizeof *incoming);
+}
+
+/* Whether what comes on this share's channel is the object's state now: fencing is the path (design.md §8). */
+static bool is_source(const hkb_share *share)
+{
+    const hkb_object *object = share->object;
+    if (share->in_phase != HKB_CHANNEL_OPEN)
+        return false;
+    if (share->peer->link.connector)
+        return object->exposer == HKB_UPSTREAM || object->exposer == HKB_NOBODY;
+    return object->exposer == HKB_DOWNSTREAM && object->chosen.share == share;
+}
+
+static void set_in_base(hkb_share *share, hakuban_state *state)
+{
+    size_t less = share->in_base ? hkb_state_bytes(share->in_base) : 0;
+    (void)hkb_peer_account(share->peer, hkb_state_bytes(state), less);
+    hakuban_state_unref(share->in_base);
+    share->in_base = hakuban_state_ref(state);
+}
+
+/* The last one did not match its check, or is lost: until a whole state comes, differences have no base. */
+static void ask_for_whole(hkb_share *share)
+{
+    share->awaits_whole = 1;
+    share->resend_due = 1;
+    hkb_share_queue(share);
+}
+
+/* Keeps the payload as it came for those who stand on the same base. */
+static void pass_on(hkb_share *share, hakuban_state *base, hakuban_slice payload, bool whole)
+{
+    hkb_object *object = share->object;
+    hakuban_bytes *bytes;
+    bool wanted = false;
+    HKB_LIST_EACH(hkb_share, other, &object->shares, of_object)
+    {
+        if (other != share && other->out_phase == HKB_CHANNEL_OPEN &&
+            other->out_base == (whole ? NULL : base) &&
+            other->peer->link.compressor == share->peer->link.compressor)
+            wanted = true;
+    }
+    if (wanted &&
+        hakuban_bytes_new(object->exchange->alloc, payload.data, payload.bytes, &bytes) == HAKUBAN_OK) {
+        hkb_delta_keep(object, whole ? NULL : base, share->peer->link.compressor, bytes);
+        hakuban_bytes_unref(bytes);
+    }
+}
+
+static hakuban_status apply(hkb_share *share, const hkb_incoming *head, const char *format,
+                            hakuban_slice payload, hakuban_error *reterr)
+{
+    hkb_exchange *exchange = share->object->exchange;
+    hkb_link *link = &share->peer->link;
+    bool whole = hkb_delta_is_whole(payload);
+    hakuban_state *base = whole ? NULL : share->in_base, *state;
+    if (!whole && share->awaits_whole)
+        return HAKUBAN_OK; /* sent before the other side heard that its base is lost */
+    if (!whole && !base)
+        return refuse(reterr, share, "a difference came before any state");
+    hakuban_slice old = {NULL, 0};
+    if (base)
+        old = hakuban_state_data(base);
+    size_t bytes, format_count = head->format_count, format_bytes = head->format_bytes;
+    if (!format) {
+        if (!share->in_base)
+            return refuse(reterr, share, "the first state has no format");
+        format = share->in_base->format;
+        format_count = share->in_base->format_count;
+        format_bytes = share->in_base->format_bytes;
+    }
+    hakuban_status status =
+        hkb_delta_size(payload, old.bytes, (size_t)link->settings.state_bytes_max, &bytes);
+    if (status == HAKUBAN_ERR_LIMIT)
+        return refuse(reterr, share, "a state is larger than the limit");
+    if (status != HAKUBAN_OK)
+        return refuse(reterr, share, "a malformed difference");
+    uint8_t *data;
+    status = hkb_state_new(exchange->alloc, head->version.elements, head->version.count, format,
+                           format_count, format_bytes, bytes, &state, &data);
+    if (status != HAKUBAN_OK)
+        return hakuban_error_set(reterr, status, "out of memory");
+    hkb_delta_compressor with = {&link->compressor->ops, link->compressor->self};
+    status = hkb_delta_apply(exchange->delta, with, old, payload, data, bytes);
+    if (status != HAKUBAN_OK) {
+        hakuban_state_unref(state);
+        return status == HAKUBAN_ERR_NO_MEMORY ? hakuban_error_set(reterr, status, "out of memory")
+                                               : refuse(reterr, share, "a malformed difference");
+    }
+    state->check = hkb_hash64(data, bytes);
+    state->has_check = 1;
+    if ((uint32_t)state->check != head->check) {
+        hakuban_state_unref(state);
+        if (whole)
+            return refuse(reterr, share, "a whole state does not match its check");
+        hkb_log(&exchange->log, HAKUBAN_LOG_WARNING, "exchange",
+                "%.200s: a difference does not match its check, asked for the whole state",
+                share->object->descriptor->text);
+        ask_for_whole(share);
+        return HAKUBAN_OK;
+    }
+    share->awaits_whole = 0;
+    exchange->stats.states_in++;
+    exchange->stats.state_bytes_in += bytes;
+    if (is_source(share)) {
+        hkb_object *object = share->object;
+        hakuban_state_ref(state);
+        /* The old base may only live as the peer's base: kept over the replacement for whoever stands on it. */
+        hakuban_state *kept = base ? hakuban_state_ref(base) : NULL;
+        hkb_object_hear(object, hakuban_state_ref(state), head->freshness, head->age_ns);
+        if (object->state == state)
+            pass_on(share, kept, payload, whole);
+        hakuban_state_unref(kept);
+        hakuban_state_unref(state);
+    }
+    share->in_freshness = (unsigned)head->freshness & 3u;
+    set_in_base(share, state);
+    hakuban_state_unref(state);
+    return HAKUBAN_OK;
+}
+
+static hakuban_status begin_incoming(hkb_share *share, const hkb_message *message,
+                                     hakuban_error *reterr)
+{
+    hkb_exchange *exchange = share->object->exchange;
+    uint64_t payload_max = share->peer->link.settings.state_bytes_max + HKB_PART_BYTES_MAX;
+    if (message->total_bytes > payload_max)
+        return refuse(reterr, share, "a state is larger than the limit");
+    hkb_incoming *incoming = hkb_alloc(exchange->alloc, sizeof *incoming);
+    if (!incoming)
+        return hakuban_error_set(reterr, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+    hkb_buffer_init(&incoming->payload, exchange->alloc, (size_t)message->total_bytes);
+    incoming->total_bytes = message->total_bytes;
+    incoming->version = message->version;
+    incoming->freshness = message->freshness;
+    incoming->age_ns = message->age_ns;
+    incoming->check = message->check;
+    incoming->has_format = message->format != NULL;
+    if (message->format) {
+        memcpy(incoming->format, message->format, message->format_bytes);
+        incoming->format_count = message->format_count;
+        incoming->format_bytes = message->format_bytes;
+    }
+    share->incoming = incoming;
+    return hkb_share_hear_part(share, message->payload, reterr);
+}
+
+hakuban_status hkb_share_hear_state(hkb_share *share, const hkb_message *message,
+                                    hakuban_error *reterr)
+{
+    if (share->incoming)
+        return refuse(reterr, share, "a state begins before the one before is complete");
+    if (message->total_bytes > message->payload.bytes)
+        return begin_incoming(share, message, reterr);
+    hkb_incoming head = {
+        .version = message->version,
+        .freshness = message->freshness,
+        .age_ns = message->age_ns,
+        .check = message->check,
+        .format_count = message->format_count,
+        .format_bytes = message->format_bytes,
+    };
+    return apply(share, &head, message->format, message->payload, reterr);
+}
+
+hakuban_status hkb_share_hear_part(hkb_share *share, hakuban_slice payload, hakuban_error *reterr)
+{
+    hkb_incoming *incoming = share->incoming;
+    if (!incoming)
+        return refuse(reterr, share, "a part of no state");
+    if (payload.bytes == 0 || payload.bytes > incoming->total_bytes - incoming->payload.bytes)
+        return refuse(reterr, share, "the parts of a state do not add up");
+    hakuban_status status = hkb_buffer_append(&incoming->payload, payload.data, payload.bytes);
+    if (status != HAKUBAN_OK)
+        return hakuban_error_set(reterr, status, "out of memory");
+    if (!hkb_peer_account(share->peer, payload.bytes, 0) ||
+        incoming->payload.bytes < incoming->total_bytes)
+        return HAKUBAN_OK;
+    status = apply(share, incoming, incoming->has_format ? incoming->format : NULL,
+                   (hakuban_slice){incoming->payload.data, incoming->payload.bytes}, reterr);
+    hkb_incoming_free(share);
+    return status;
+}
+
+void hkb_share_hear_condition(hkb_share *share, hakuban_freshness freshness, hakuban_source source,
+                              uint64_t age_ns)
+{
+    hkb_object *object = share->object;
+    bool source_changed = share->in_source != source;
+    share->in_source = (unsigned)source & 3u;
+    share->in_freshness = (unsigned)freshness & 3u;
+    if (source_changed)
+        hkb_object_mark(object);
+    if (!is_source(share))
+        return;
+    /* What it says is about the last state it sent; if that isn't what is held here, it confirms nothing. */
+    bool same = object->state && share->in_base &&
+                hakuban_version_compare(object->state->version, object->state->version_count,
+                                        share->in_base->version,
+                                        share->in_base->version_count) == 0;
+    if (same)
+        hkb_object_hear(object, NULL, freshness, age_ns);
+    hkb_object_refresh_source(object);
+}

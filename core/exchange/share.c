@@ -1,0 +1,552 @@
+/* What one peer has to do with one object: registrations, channels, and what the peer does not know yet. */
+#include "exchange/internal.h"
+
+/* -- The record -- */
+
+typedef struct share_key {
+    const hkb_peer *peer;
+    const hkb_object *object;
+} share_key;
+
+bool hkb_share_equal(const void *item, const void *key)
+{
+    const hkb_share *share = item;
+    const share_key *wanted = key;
+    return share->peer == wanted->peer && share->object == wanted->object;
+}
+
+static uint32_t share_hash(const hkb_exchange *exchange, const hkb_peer *peer,
+                           const hkb_object *object)
+{
+    const void *key[2] = {peer, object};
+    return (uint32_t)hkb_siphash(exchange->map_key, key, sizeof key);
+}
+
+static size_t share_bytes(const hkb_object *object)
+{
+    return sizeof(hkb_share) + sizeof(hkb_object) + object->descriptor->text_bytes;
+}
+
+hkb_share *hkb_share_find(const hkb_exchange *exchange, const hkb_peer *peer,
+                          const hkb_object *object)
+{
+    share_key key = {peer, object};
+    if (peer->link.connector)
+        return object->upstream;
+    if (exchange->shares.count == 0)
+        return NULL;
+    return hkb_map_find(&exchange->shares, share_hash(exchange, peer, object), &key);
+}
+
+hakuban_status hkb_share_get(hkb_peer *peer, hkb_object *object, hkb_share **ret)
+{
+    hkb_exchange *exchange = object->exchange;
+    hkb_share *share = hkb_share_find(exchange, peer, object);
+    if (!share) {
+        share = hkb_alloc(exchange->alloc, sizeof *share);
+        if (!share)
+            return HAKUBAN_ERR_NO_MEMORY;
+        share->peer = peer;
+        share->object = object;
+        share->item.kind = HKB_ITEM_SHARE;
+        if (peer->link.connector) {
+            object->upstream = share;
+        } else {
+            share->hash = share_hash(exchange, peer, object);
+            hakuban_status status = hkb_map_insert(&exchange->shares, share);
+            if (status != HAKUBAN_OK) {
+                hkb_free(exchange->alloc, share, sizeof *share);
+                return status;
+            }
+        }
+        hkb_list_push(&peer->shares, &share->of_peer);
+        hkb_list_push(&object->shares, &share->of_object);
+        (void)hkb_peer_account(peer, share_bytes(object), 0);
+        hkb_object_mark(object); /* it may turn out that there is no need for it */
+    }
+    *ret = share;
+    return HAKUBAN_OK;
+}
+
+static void drop_outgoing(hkb_share *share)
+{
+    hkb_outgoing *outgoing = share->outgoing;
+    if (!outgoing)
+        return;
+    share->outgoing = NULL;
+    hakuban_bytes_unref(outgoing->payload);
+    hkb_free(share->peer->exchange->alloc, outgoing, sizeof *outgoing);
+}
+
+void hkb_share_drop_out(hkb_share *share)
+{
+    hkb_object_set_base(share, NULL);
+    drop_outgoing(share);
+}
+
+static void close_out(hkb_share *share)
+{
+    if (share->out_id)
+        hkb_map_remove(&share->peer->out_channels, share);
+    share->out_id = 0;
+    share->out_phase = HKB_CHANNEL_CLOSED;
+    hkb_share_drop_out(share);
+}
+
+void hkb_share_close_in(hkb_share *share)
+{
+    if (share->in_id)
+        hkb_map_remove(&share->peer->in_channels, share);
+    share->in_id = 0;
+    share->in_phase = HKB_CHANNEL_CLOSED;
+    share->in_source = HAKUBAN_SOURCE_NONE;
+    share->awaits_whole = share->resend_due = 0;
+    if (share->in_base)
+        (void)hkb_peer_account(share->peer, 0, hkb_state_bytes(share->in_base));
+    share->in_base = hakuban_state_unref(share->in_base);
+    hkb_incoming_free(share);
+}
+
+void hkb_share_close(hkb_share *share)
+{
+    close_out(share);
+    hkb_share_close_in(share);
+    share->floor_due = share->stream_wanted = 0;
+    hkb_object_mark(share->object);
+}
+
+bool hkb_share_release(hkb_share *share)
+{
+    hkb_object *object = share->object;
+    if (share->observes || share->exposes || share->declines || share->observing ||
+        share->stream_wanted || share->in_phase != HKB_CHANNEL_CLOSED ||
+        share->out_phase != HKB_CHANNEL_CLOSED || object->leaving == share ||
+        (object->exposer == HKB_DOWNSTREAM && object->chosen.share == share))
+        return false;
+    hkb_list_remove(&share->item.node);
+    hkb_list_remove(&share->of_peer);
+    hkb_list_remove(&share->of_object);
+    if (object->upstream == share)
+        object->upstream = NULL;
+    else
+        hkb_map_remove(&object->exchange->shares, share);
+    (void)hkb_peer_account(share->peer, 0, share_bytes(object));
+    hkb_free(object->exchange->alloc, share, sizeof *share);
+    hkb_object_mark(object);
+    return true;
+}
+
+void hkb_share_queue(hkb_share *share)
+{
+    hkb_peer_queue(share->peer, &share->item);
+}
+
+void hkb_share_refresh(hkb_share *share)
+{
+    hkb_object *object = share->object;
+    bool observing = share->observes, exposing = share->exposes;
+    for (size_t i = 0; i < object->tag_count && !(observing && exposing); i++) {
+        const hkb_tag_share *tag_share =
+            hkb_tag_share_find(object->exchange, share->peer, object->tags[i].tag);
+        if (tag_share) {
+            observing = observing || tag_share->observes;
+            exposing = exposing || tag_share->exposes;
+        }
+    }
+    exposing = exposing && !share->declines;
+    object->observing += (uint32_t)observing - (uint32_t)share->observing;
+    object->observing_only += (uint32_t)(observing && !exposing) -
+                              (uint32_t)(share->observing && !share->exposing);
+    share->observing = observing;
+    share->exposing = exposing;
+    hkb_object_mark(object);
+    hkb_share_settle_stream(share);
+    hkb_share_queue(share); /* which also releases it, where it has no meaning any more */
+}
+
+void hkb_share_settle_stream(hkb_share *share)
+{
+    hkb_object *object = share->object;
+    if (share->peer->link.connector)
+        return;
+    bool wanted = object->exists && share->observing &&
+                  !(object->exposer == HKB_DOWNSTREAM && object->chosen.share == share);
+    if (wanted != share->stream_wanted) {
+        share->stream_wanted = wanted;
+        hkb_share_queue(share);
+    }
+}
+
+void hkb_share_touch(hkb_object *object)
+{
+    HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
+    {
+        if (share->out_phase == HKB_CHANNEL_OPEN)
+            hkb_share_queue(share);
+    }
+    HKB_LIST_EACH(hkb_delivery, delivery, &object->deliveries, of_object)
+    {
+        hkb_delivery_touch(delivery);
+    }
+}
+
+/* -- Differences, made once per pair of states -- */
+
+void hkb_delta_free(hkb_delta *delta)
+{
+    hkb_exchange *exchange = delta->object->exchange;
+    hkb_delta **place = &delta->object->deltas;
+    while (*place != delta)
+        place = &(*place)->next;
+    *place = delta->next;
+    hkb_list_remove(&delta->aged);
+    exchange->delta_count--;
+    exchange->delta_bytes -= hakuban_bytes_slice(delta->payload).bytes;
+    hakuban_state_unref(delta->base);
+    hakuban_bytes_unref(delta->payload);
+    hkb_free(exchange->alloc, delta, sizeof *delta);
+}
+
+/* Keeps payload (one more reference) for others; forgets old ones instead of growing. Without memory it just isn't kept. */
+void hkb_delta_keep(hkb_object *object, hakuban_state *base, const hkb_compressor *compressor,
+                    hakuban_bytes *payload)
+{
+    hkb_exchange *exchange = object->exchange;
+    hkb_delta *delta = hkb_alloc(exchange->alloc, sizeof *delta);
+    if (!delta)
+        return;
+    delta->object = object;
+    delta->base = base ? hakuban_state_ref(base) : NULL;
+    delta->compressor = compressor;
+    delta->payload = hakuban_bytes_ref(payload);
+    delta->made_ns = exchange->now_ns;
+    delta->next = object->deltas;
+    object->deltas = delta;
+    hkb_list_push(&exchange->deltas, &delta->aged);
+    exchange->delta_count++;
+    exchange->delta_bytes += hakuban_bytes_slice(payload).bytes;
+    while (exchange->delta_count > 1 && (exchange->delta_count > HKB_DELTAS_MAX ||
+                                         exchange->delta_bytes > HKB_DELTAS_BYTES_MAX))
+        hkb_delta_free(HKB_CONTAINER(hkb_list_first(&exchange->deltas), hkb_delta, aged));
+}
+
+static hakuban_status payload_for(hkb_share *share, hakuban_bytes **ret)
+{
+    hkb_object *object = share->object;
+    hkb_exchange *exchange = object->exchange;
+    const hkb_compressor *compressor = share->peer->link.compressor;
+    for (const hkb_delta *delta = object->deltas; delta; delta = delta->next)
+        if (delta->base == share->out_base && delta->compressor == compressor) {
+            *ret = hakuban_bytes_ref(delta->payload);
+            exchange->stats.deltas_shared++;
+            return HAKUBAN_OK;
+        }
+    hkb_delta_compressor with = {&compressor->ops, compressor->self};
+    hakuban_slice old = {NULL, 0};
+    if (share->out_base)
+        old = hakuban_state_data(share->out_base);
+    hakuban_status status = hkb_delta_make(exchange->delta, exchange->alloc, with, old,
+                                           hakuban_state_data(object->state), ret);
+    if (status != HAKUBAN_OK)
+        return status;
+    exchange->stats.deltas_made++;
+    /* Nobody else can want it where there is only one to tell. */
+    if (object->shares.head.next->next != &object->shares.head)
+        hkb_delta_keep(object, share->out_base, compressor, *ret);
+    return HAKUBAN_OK;
+}
+
+/* -- Saying states -- */
+
+static void say_part(hkb_share *share)
+{
+    hkb_outgoing *outgoing = share->outgoing;
+    hakuban_slice payload = hakuban_bytes_slice(outgoing->payload);
+    size_t bytes = hkb_min(payload.bytes - outgoing->offset, HKB_PART_BYTES_MAX);
+    hkb_message message = {
+        .kind = HKB_MESSAGE_PART,
+        .channel = share->out_id,
+        .payload = {(const uint8_t *)payload.data + outgoing->offset, bytes},
+    };
+    outgoing->offset += bytes;
+    hkb_link_say(&share->peer->link, &message, NULL);
+    if (outgoing->offset == payload.bytes)
+        drop_outgoing(share);
+}
+
+static hakuban_status begin_outgoing(hkb_share *share, hakuban_bytes *payload)
+{
+    hkb_outgoing *outgoing = hkb_alloc(share->peer->exchange->alloc, sizeof *outgoing);
+    if (!outgoing)
+        return HAKUBAN_ERR_NO_MEMORY;
+    outgoing->payload = hakuban_bytes_ref(payload);
+    outgoing->offset = HKB_PART_BYTES_MAX;
+    share->outgoing = outgoing;
+    return HAKUBAN_OK;
+}
+
+static uint32_t state_check(hakuban_state *state)
+{
+    if (!state->has_check) {
+        state->check = hkb_hash64(state->data, state->data_bytes);
+        state->has_check = 1;
+    }
+    return (uint32_t)state->check;
+}
+
+static hakuban_status say_state(hkb_share *share)
+{
+    hkb_object *object = share->object;
+    hakuban_state *state = object->state, *base = share->out_base;
+    hakuban_bytes *payload;
+    hakuban_status status = payload_for(share, &payload);
+    if (status != HAKUBAN_OK)
+        return status;
+    hakuban_slice bytes = hakuban_bytes_slice(payload);
+    hkb_version previous;
+    previous.count = 0;
+    if (base)
+        previous = hkb_state_version(base);
+    hkb_message message = {
+        .kind = HKB_MESSAGE_STATE,
+        .channel = share->out_id,
+        .freshness = (hakuban_freshness)object->freshness,
+        .age_ns = hkb_object_age_ns(object),
+        .check = state_check(state),
+        .total_bytes = bytes.bytes,
+        .payload = {bytes.data, hkb_min(bytes.bytes, HKB_PART_BYTES_MAX)},
+    };
+    message.version = hkb_state_version(state);
+    if (!base || !hkb_state_same_format(base, state)) {
+        message.format = state->format;
+        message.format_count = state->format_count;
+    }
+    if (bytes.bytes > HKB_PART_BYTES_MAX)
+        status = begin_outgoing(share, payload);
+    if (status == HAKUBAN_OK)
+        hkb_link_say(&share->peer->link, &message, &previous);
+    hakuban_bytes_unref(payload);
+    if (status != HAKUBAN_OK)
+        return status;
+    hkb_object_set_base(share, state);
+    share->out_state = object->state_count;
+    share->out_condition = object->condition_count;
+    object->exchange->stats.states_out++;
+    object->exchange->stats.state_bytes_out += state->data_bytes;
+    return HAKUBAN_OK;
+}
+
+static void say_condition(hkb_share *share)
+{
+    hkb_object *object = share->object;
+    hkb_message message = {
+        .kind = HKB_MESSAGE_CONDITION,
+        .channel = share->out_id,
+        .freshness = (hakuban_freshness)object->freshness,
+        .source = (hakuban_source)object->source,
+        .age_ns = hkb_object_age_ns(object),
+    };
+    share->out_condition = object->condition_count;
+    hkb_link_say(&share->peer->link, &message, NULL);
+}
+
+/* Over the peer's limit: said once in the log, and not sent; never a loop of broken connections. */
+static bool is_too_large(hkb_share *share)
+{
+    hkb_object *object = share->object;
+    if (object->state->data_bytes <= share->peer->link.peer_state_bytes_max)
+        return false;
+    hkb_log(&object->exchange->log, HAKUBAN_LOG_WARNING, "exchange",
+            "%.200s: a state of %zu bytes is over the limit of the other side and was not sent",
+            object->descriptor->text, object->state->data_bytes);
+    share->out_state = object->state_count;
+    return true;
+}
+
+/* State and condition on an open channel. */
+static void emit_states(hkb_share *share)
+{
+    hkb_object *object = share->object;
+    if (share->outgoing) {
+        say_part(share);
+        return;
+    }
+    bool condition_differs = share->out_condition != object->condition_count;
+    if (object->state && share->out_state != object->state_count && !is_too_large(share)) {
+        /* A STATE implies the freshness, but not the source. */
+        if (condition_differs)
+            say_condition(share);
+        if (say_state(share) != HAKUBAN_OK)
+            hkb_link_fail(&share->peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+    } else if (condition_differs) {
+        say_condition(share);
+    }
+}
+
+static bool has_states(const hkb_share *share)
+{
+    const hkb_object *object = share->object;
+    if (share->out_phase != HKB_CHANNEL_OPEN)
+        return false;
+    return share->outgoing || share->out_condition != object->condition_count ||
+           (object->state && share->out_state != object->state_count);
+}
+
+static void say_floor(hkb_share *share)
+{
+    const hakuban_state *floor = hkb_object_floor(share->object);
+    share->floor_due = 0;
+    if (!floor || share->in_phase != HKB_CHANNEL_OPEN)
+        return;
+    hkb_message message = {.kind = HKB_MESSAGE_FLOOR, .channel = share->in_id};
+    message.version = hkb_state_version(floor);
+    if (share->in_base && hakuban_version_compare(floor->version, floor->version_count,
+                                                  share->in_base->version,
+                                                  share->in_base->version_count) <= 0)
+        return;
+    hkb_link_say(&share->peer->link, &message, NULL);
+}
+
+static void say_resend(hkb_share *share)
+{
+    hkb_message message = {.kind = HKB_MESSAGE_RESEND, .channel = share->in_id};
+    share->resend_due = 0;
+    if (share->in_phase == HKB_CHANNEL_OPEN)
+        hkb_link_say(&share->peer->link, &message, NULL);
+}
+
+/* -- To an upstream -- */
+
+static void emit_upwards(hkb_share *share)
+{
+    hkb_object *object = share->object;
+    hkb_link *link = &share->peer->link;
+    if (share->out_phase == HKB_CHANNEL_OPEN && object->exposer != HKB_UPSTREAM) {
+        emit_states(share);
+        if (share->outgoing) /* what was sent before an orderly end arrives before the end */
+            return;
+    }
+    if (share->out_phase == HKB_CHANNEL_CLOSING && !object->leaving) {
+        hkb_message message = {.kind = HKB_MESSAGE_CLOSED, .channel = share->out_id};
+        close_out(share);
+        hkb_link_say(link, &message, NULL);
+    }
+    bool observes = object->local_observers || object->observe_shares;
+    bool exposes = object->local_exposers || object->expose_shares;
+    uint32_t capacity = 0;
+    if (exposes)
+        capacity = object->capacity > UINT32_MAX ? UINT32_MAX : (uint32_t)object->capacity;
+    if (share->observes != observes || share->exposes != exposes || share->capacity != capacity) {
+        share->observes = observes;
+        share->exposes = exposes;
+        share->capacity = capacity;
+        hkb_message message = {
+            .kind = HKB_MESSAGE_OBJECT,
+            .flags = (observes ? HKB_WANT_OBSERVE : 0u) | (exposes ? HKB_WANT_EXPOSE : 0u),
+            .capacity = capacity,
+            .descriptor = object->descriptor,
+        };
+        hkb_link_say(link, &message, NULL);
+    }
+}
+
+/* -- To a downstream -- */
+
+static void open_stream(hkb_share *share)
+{
+    hkb_object *object = share->object;
+    hkb_peer *peer = share->peer;
+    hkb_message message = {
+        .kind = HKB_MESSAGE_STREAM_OPEN,
+        .channel = ++peer->last_channel,
+        .descriptor = object->descriptor,
+        .freshness = (hakuban_freshness)object->freshness,
+        .source = (hakuban_source)object->source,
+        .age_ns = hkb_object_age_ns(object),
+    };
+    share->out_id = share->out_hash = message.channel;
+    if (hkb_map_insert(&peer->out_channels, share) != HAKUBAN_OK) {
+        share->out_id = 0;
+        hkb_link_fail(&peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+        return;
+    }
+    share->out_phase = HKB_CHANNEL_OPEN;
+    share->out_state = object->state_count - 1; /* not told any */
+    share->out_condition = object->condition_count;
+    hkb_link_say(&peer->link, &message, NULL);
+}
+
+static void say_close(hkb_share *share, uint32_t channel, hkb_close_reason reason)
+{
+    hkb_message message = {.kind = HKB_MESSAGE_CLOSE, .channel = channel, .reason = reason};
+    hkb_link_say(&share->peer->link, &message, NULL);
+}
+
+static void open_sink(hkb_share *share)
+{
+    hkb_object *object = share->object;
+    hkb_peer *peer = share->peer;
+    const hakuban_state *floor = hkb_object_floor(object);
+    hkb_message message = {
+        .kind = HKB_MESSAGE_SINK_OPEN,
+        .channel = ++peer->last_channel,
+        .descriptor = object->descriptor,
+        .sink_id = object->sink_id,
+    };
+    if (floor)
+        message.version = hkb_state_version(floor);
+    hkb_share_close_in(share); /* an older one may still be closing: what comes on it is not listened to */
+    share->in_id = share->in_hash = message.channel;
+    if (hkb_map_insert(&peer->in_channels, share) != HAKUBAN_OK) {
+        share->in_id = 0;
+        hkb_link_fail(&peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+        return;
+    }
+    share->in_phase = HKB_CHANNEL_OPEN;
+    share->in_source = HAKUBAN_SOURCE_ASSIGNED;
+    share->floor_due = 0;
+    hkb_link_say(&peer->link, &message, NULL);
+}
+
+static void emit_downwards(hkb_share *share)
+{
+    hkb_object *object = share->object;
+    bool chosen = object->exposer == HKB_DOWNSTREAM && object->chosen.share == share;
+    /* A stream opens before the sink closes: the peer must not think for a moment that nobody serves it. */
+    if (share->stream_wanted && share->out_phase == HKB_CHANNEL_CLOSED)
+        open_stream(share);
+    if (!chosen && share->in_phase == HKB_CHANNEL_OPEN) {
+        share->in_phase = HKB_CHANNEL_CLOSING;
+        say_close(share, share->in_id,
+                  object->exposer == HKB_NOBODY ? HKB_CLOSE_UNNEEDED : HKB_CLOSE_MOVED);
+    }
+    if (chosen && !object->leaving && share->in_phase != HKB_CHANNEL_OPEN)
+        open_sink(share);
+    if (share->out_phase == HKB_CHANNEL_OPEN) {
+        /* What was said before the object went still arrives. */
+        if (has_states(share))
+            emit_states(share);
+        if (!share->stream_wanted && !share->outgoing) {
+            uint32_t channel = share->out_id;
+            close_out(share);
+            say_close(share, channel, HKB_CLOSE_GONE);
+        }
+    }
+}
+
+void hkb_share_emit(hkb_share *share)
+{
+    hkb_link *link = &share->peer->link;
+    if (share->peer->link.connector)
+        emit_upwards(share);
+    else
+        emit_downwards(share);
+    if (share->floor_due)
+        say_floor(share);
+    if (share->resend_due)
+        say_resend(share);
+    if (link->phase == HKB_LINK_ENDED || hkb_share_release(share))
+        return;
+    if (has_states(share) && !(link->connector && share->object->exposer == HKB_UPSTREAM))
+        hkb_share_queue(share);
+}

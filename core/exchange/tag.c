@@ -1,0 +1,287 @@
+/* Tags: wildcards over objects. Registrations of tags travel upwards as tags, never expanded to objects. */
+#include "exchange/internal.h"
+
+/* -- The record -- */
+
+bool hkb_tag_equal(const void *item, const void *key)
+{
+    const hkb_tag *tag = item;
+    const hakuban_slice *json = key;
+    return tag->json_bytes == json->bytes && memcmp(tag->json, json->data, json->bytes) == 0;
+}
+
+hakuban_status hkb_tag_get(hkb_exchange *exchange, hakuban_slice json, hkb_tag **ret)
+{
+    uint32_t hash = (uint32_t)hkb_siphash(exchange->map_key, json.data, json.bytes);
+    hkb_tag *tag = hkb_map_find(&exchange->tags, hash, &json);
+    if (!tag) {
+        tag = hkb_alloc(exchange->alloc, sizeof *tag + json.bytes + 1);
+        if (!tag)
+            return HAKUBAN_ERR_NO_MEMORY;
+        tag->hash = hash;
+        tag->exchange = exchange;
+        tag->json_bytes = (uint16_t)json.bytes;
+        memcpy(tag->json, json.data, json.bytes);
+        hkb_list_init(&tag->objects);
+        hkb_list_init(&tag->contracts);
+        hkb_list_init(&tag->shares);
+        hakuban_status status = hkb_map_insert(&exchange->tags, tag);
+        if (status != HAKUBAN_OK) {
+            hkb_free(exchange->alloc, tag, sizeof *tag + json.bytes + 1);
+            return status;
+        }
+    }
+    hkb_tag_mark(tag); /* it may turn out that nobody needs it */
+    *ret = tag;
+    return HAKUBAN_OK;
+}
+
+void hkb_tag_mark(hkb_tag *tag)
+{
+    if (!hkb_node_linked(&tag->dirty))
+        hkb_list_push(&tag->exchange->dirty_tags, &tag->dirty);
+}
+
+/* -- What one peer has to do with it -- */
+
+typedef struct tag_share_key {
+    const hkb_peer *peer;
+    const hkb_tag *tag;
+} tag_share_key;
+
+bool hkb_tag_share_equal(const void *item, const void *key)
+{
+    const hkb_tag_share *share = item;
+    const tag_share_key *wanted = key;
+    return share->peer == wanted->peer && share->tag == wanted->tag;
+}
+
+static uint32_t tag_share_hash(const hkb_exchange *exchange, const hkb_peer *peer,
+                               const hkb_tag *tag)
+{
+    const void *key[2] = {peer, tag};
+    return (uint32_t)hkb_siphash(exchange->map_key, key, sizeof key);
+}
+
+hkb_tag_share *hkb_tag_share_find(const hkb_exchange *exchange, const hkb_peer *peer,
+                                  const hkb_tag *tag)
+{
+    tag_share_key key = {peer, tag};
+    if (exchange->tag_shares.count == 0)
+        return NULL;
+    return hkb_map_find(&exchange->tag_shares, tag_share_hash(exchange, peer, tag), &key);
+}
+
+static hakuban_status get_share(hkb_peer *peer, hkb_tag *tag, hkb_tag_share **ret)
+{
+    hkb_exchange *exchange = tag->exchange;
+    hkb_tag_share *share = hkb_tag_share_find(exchange, peer, tag);
+    if (!share) {
+        share = hkb_alloc(exchange->alloc, sizeof *share);
+        if (!share)
+            return HAKUBAN_ERR_NO_MEMORY;
+        share->peer = peer;
+        share->tag = tag;
+        share->item.kind = HKB_ITEM_TAG;
+        share->hash = tag_share_hash(exchange, peer, tag);
+        hakuban_status status = hkb_map_insert(&exchange->tag_shares, share);
+        if (status != HAKUBAN_OK) {
+            hkb_free(exchange->alloc, share, sizeof *share);
+            return status;
+        }
+        hkb_list_push(&peer->tag_shares, &share->of_peer);
+        hkb_list_push(&tag->shares, &share->of_tag);
+        if (peer->link.connector)
+            tag->upstream = share;
+        (void)hkb_peer_account(peer, sizeof *share + sizeof *tag + tag->json_bytes, 0);
+    }
+    *ret = share;
+    return HAKUBAN_OK;
+}
+
+void hkb_tag_share_free(hkb_tag_share *share)
+{
+    hkb_tag *tag = share->tag;
+    hkb_exchange *exchange = tag->exchange;
+    if (tag->upstream == share) {
+        tag->upstream = NULL;
+    } else {
+        tag->observe_shares -= share->observes;
+        tag->expose_shares -= share->exposes;
+        tag->capacity -= share->capacity;
+    }
+    (void)hkb_peer_account(share->peer, 0, sizeof *share + sizeof *tag + tag->json_bytes);
+    hkb_map_remove(&exchange->tag_shares, share);
+    hkb_list_remove(&share->of_peer);
+    hkb_list_remove(&share->of_tag);
+    hkb_list_remove(&share->listing);
+    hkb_list_remove(&share->item.node);
+    hkb_free(exchange->alloc, share, sizeof *share);
+    hkb_tag_mark(tag);
+}
+
+/* -- Registrations of downstreams -- */
+
+/* Every object of the tag is looked at by the peer: a stream for each, or none any more. */
+static hakuban_status refresh_objects(hkb_tag *tag, hkb_peer *peer, bool observes)
+{
+    HKB_LIST_EACH(hkb_object_tag, place, &tag->objects, of_tag)
+    {
+        hkb_share *share = hkb_share_find(tag->exchange, peer, place->object);
+        if (!share && observes) {
+            hakuban_status status = hkb_share_get(peer, place->object, &share);
+            if (status != HAKUBAN_OK)
+                return status;
+        }
+        if (share)
+            hkb_share_refresh(share);
+        hkb_object_mark(place->object); /* somebody more, or less, could expose it */
+    }
+    return HAKUBAN_OK;
+}
+
+hakuban_status hkb_tag_register(hkb_tag *tag, hkb_peer *peer, uint32_t flags, uint32_t capacity)
+{
+    bool observes = (flags & HKB_WANT_OBSERVE) != 0, exposes = (flags & HKB_WANT_EXPOSE) != 0;
+    hkb_tag_share *share;
+    hakuban_status status = get_share(peer, tag, &share);
+    if (status != HAKUBAN_OK)
+        return status;
+    if (!exposes)
+        capacity = 0;
+    bool observed_before = share->observes, exposed_before = share->exposes;
+    bool capacity_only = observes == observed_before && exposes == exposed_before;
+    tag->observe_shares += (uint32_t)observes - (uint32_t)observed_before;
+    tag->expose_shares += (uint32_t)exposes - (uint32_t)exposed_before;
+    tag->capacity += (uint64_t)capacity - share->capacity;
+    share->observes = observes;
+    share->exposes = exposes;
+    share->capacity = capacity;
+    hkb_tag_mark(tag);
+    if (!capacity_only)
+        status = refresh_objects(tag, peer, observes);
+    if (observes && !observed_before) {
+        share->listed_wanted = 1;
+        hkb_list_push(&tag->exchange->listings, &share->listing);
+    }
+    if (!observes && !exposes)
+        hkb_tag_share_free(share);
+    return status;
+}
+
+/* -- LISTED -- */
+
+bool hkb_tag_is_listed(const hkb_tag *tag)
+{
+    const hkb_exchange *exchange = tag->exchange;
+    if (exchange->upstream && exchange->upstream->link.phase != HKB_LINK_HELLO)
+        return tag->upstream && tag->upstream->observes && tag->upstream->listed;
+    return !exchange->upstream_expected || exchange->upstream_was_there;
+}
+
+void hkb_tag_recheck_listed(hkb_tag *tag)
+{
+    hkb_tag_mark(tag);
+    HKB_LIST_EACH(hkb_tag_share, share, &tag->shares, of_tag)
+    {
+        if (share->listed_wanted && !hkb_node_linked(&share->listing))
+            hkb_list_push(&tag->exchange->listings, &share->listing);
+    }
+}
+
+static void settle_listed(hkb_tag *tag)
+{
+    HKB_LIST_EACH(hakuban_contract, contract, &tag->contracts, of_subject)
+    {
+        if (contract->kind == HKB_OBSERVE_TAG && !contract->listed_told) {
+            contract->listed_told = true;
+            hkb_entry_push(contract->queue, &contract->listed, HKB_ENTRY_LISTED);
+        }
+    }
+}
+
+/* -- Settling and telling the upstream -- */
+
+static uint32_t clamp(uint64_t capacity)
+{
+    return capacity > UINT32_MAX ? UINT32_MAX : (uint32_t)capacity;
+}
+
+static bool observes_upwards(const hkb_tag *tag)
+{
+    return tag->local_observers || tag->observe_shares;
+}
+
+static bool exposes_upwards(const hkb_tag *tag)
+{
+    return tag->local_exposers || tag->expose_shares;
+}
+
+static void settle_registration(hkb_tag *tag)
+{
+    hkb_peer *peer = tag->exchange->upstream;
+    hkb_tag_share *share = tag->upstream;
+    bool observes = observes_upwards(tag), exposes = exposes_upwards(tag);
+    if (!peer)
+        return;
+    if (!share && (observes || exposes)) {
+        if (get_share(peer, tag, &share) != HAKUBAN_OK) {
+            hkb_link_fail(&peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+            return;
+        }
+    }
+    if (share && (share->observes != observes || share->exposes != exposes ||
+                  share->capacity != (exposes ? clamp(tag->capacity) : 0)))
+        hkb_peer_queue(peer, &share->item);
+}
+
+void hkb_tag_settle(hkb_tag *tag)
+{
+    hkb_exchange *exchange = tag->exchange;
+    hkb_list_remove(&tag->dirty);
+    settle_registration(tag);
+    if (hkb_tag_is_listed(tag))
+        settle_listed(tag);
+    if (!hkb_list_empty(&tag->objects) || !hkb_list_empty(&tag->contracts) ||
+        !hkb_list_empty(&tag->shares) || hkb_node_linked(&tag->dirty))
+        return;
+    hkb_map_remove(&exchange->tags, tag);
+    hkb_free(exchange->alloc, tag, sizeof *tag + tag->json_bytes + 1u);
+}
+
+static void emit_registration(hkb_tag_share *share)
+{
+    hkb_tag *tag = share->tag;
+    bool observes = observes_upwards(tag), exposes = exposes_upwards(tag);
+    uint32_t capacity = exposes ? clamp(tag->capacity) : 0;
+    if (share->observes == observes && share->exposes == exposes && share->capacity == capacity)
+        return;
+    if (!observes)
+        share->listed = 0;
+    share->observes = observes;
+    share->exposes = exposes;
+    share->capacity = capacity;
+    hkb_message message = {
+        .kind = HKB_MESSAGE_TAG,
+        .flags = (observes ? HKB_WANT_OBSERVE : 0u) | (exposes ? HKB_WANT_EXPOSE : 0u),
+        .capacity = capacity,
+        .text = {tag->json, tag->json_bytes},
+    };
+    hkb_link_say(&share->peer->link, &message, NULL);
+    if (!observes && !exposes)
+        hkb_tag_share_free(share);
+}
+
+void hkb_tag_emit(hkb_tag_share *share)
+{
+    if (share->peer->link.connector) {
+        emit_registration(share);
+    } else if (share->listed_due) {
+        share->listed_due = 0;
+        hkb_message message = {
+            .kind = HKB_MESSAGE_LISTED,
+            .text = {share->tag->json, share->tag->json_bytes},
+        };
+        hkb_link_say(&share->peer->link, &message, NULL);
+    }
+}

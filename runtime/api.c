@@ -136,20 +136,28 @@ static bool has_work(const hakuban_exchange *exchange)
            !hkb_list_empty(&exchange->callbacks);
 }
 
+static bool has_freight(const hakuban_exchange *exchange)
+{
+    return hkb_exchange_has_ready(exchange->core) || !hkb_list_empty(&exchange->ending);
+}
+
 void hkb_runtime_leave(hakuban_exchange *exchange)
 {
-    if (hkb_runtime_is_driver(exchange)) {
-        hkb_carry(exchange);
-        arm(exchange);
-    } else {
-        hkb_exchange_settle(exchange->core);
-        if (has_work(exchange) || !hkb_list_empty(&exchange->ending) ||
-            hkb_exchange_has_ready(exchange->core) ||
-            next_deadline(exchange) < exchange->armed_ns)
-            hkb_loop_wake(exchange->loop);
-    }
+    hkb_exchange_settle(exchange->core);
+    /* The driving thread carries when it turns the loop, so that many states which are sent one after the other leave in few
+     * packets. Others make it turn. */
+    if (!hkb_runtime_is_driver(exchange) &&
+        (has_work(exchange) || has_freight(exchange) ||
+         next_deadline(exchange) < exchange->armed_ns))
+        hkb_loop_wake(exchange->loop);
     hkb_queue_side_tell(exchange);
     (void)pthread_mutex_unlock(&exchange->mutex);
+}
+
+static void carry_and_arm(hakuban_exchange *exchange)
+{
+    hkb_carry(exchange);
+    arm(exchange);
 }
 
 static void run_jobs(hakuban_exchange *exchange)
@@ -182,16 +190,17 @@ void hkb_runtime_job(hakuban_exchange *exchange, hkb_job *job, bool wait)
 
 void hkb_runtime_drive(hakuban_exchange *exchange, bool wait)
 {
-    (void)pthread_mutex_lock(&exchange->mutex);
-    HKB_ASSERT_DRIVER(exchange);
+    hkb_runtime_enter(exchange);
+    carry_and_arm(exchange);
     wait = wait && !has_work(exchange);
-    (void)pthread_mutex_unlock(&exchange->mutex);
+    hkb_runtime_leave(exchange);
 
     hkb_loop_run(exchange->loop, wait);
 
     hkb_runtime_enter(exchange);
     run_jobs(exchange);
     run_timers(exchange);
+    carry_and_arm(exchange);
     hkb_runtime_leave(exchange);
     hkb_queue_side_run_callbacks(exchange);
 }
@@ -436,6 +445,8 @@ hakuban_status hakuban_exchange_close(hakuban_exchange *exchange, int timeout_ms
         in_time = hkb_runtime_wait(exchange, &exchange->changed, until_ns);
     HKB_LIST_EACH(hakuban_link, link, &exchange->carriers, node)
         hkb_carrier_doom(link);
+    if (hkb_runtime_is_driver(exchange))
+        hkb_carry(exchange);
     mark_closed(exchange);
     hkb_runtime_leave(exchange);
     return in_time ? HAKUBAN_OK : HAKUBAN_ERR_TIMEOUT;
@@ -455,7 +466,8 @@ int hakuban_exchange_timeout_ms(hakuban_exchange *exchange)
     if (!exchange || exchange->drive != HAKUBAN_DRIVE_MANUAL)
         return -1;
     (void)pthread_mutex_lock(&exchange->mutex);
-    bool at_once = has_work(exchange);
+    bool at_once = has_work(exchange) || has_freight(exchange);
+    arm(exchange);
     (void)pthread_mutex_unlock(&exchange->mutex);
     return at_once ? 0 : hkb_loop_timeout_ms(exchange->loop);
 }

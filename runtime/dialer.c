@@ -236,6 +236,7 @@ hakuban_status hakuban_exchange_connect(hakuban_exchange *exchange, const char *
         status = check(exchange, connection, reterr);
     if (status >= 0) {
         exchange->connection = connection;
+        hkb_exchange_expect_upstream(exchange->core, true);
         set_state(connection, HAKUBAN_CONNECTION_CONNECTING);
         *ret = connection;
         hkb_runtime_job(exchange, &connection->job, false);
@@ -268,8 +269,10 @@ hakuban_connection *hakuban_connection_free(hakuban_connection *connection)
         return NULL;
     hakuban_exchange *exchange = connection->exchange;
     hkb_runtime_enter(exchange);
-    if (exchange->connection == connection)
+    if (exchange->connection == connection) {
         exchange->connection = NULL;
+        hkb_exchange_expect_upstream(exchange->core, false);
+    }
     hkb_entry_cancel(&connection->entry.entry);
     connection->queue = NULL;
     hkb_list_remove(&connection->job.node); /* it may not even have started */

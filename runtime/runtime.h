@@ -74,7 +74,7 @@ struct hakuban_exchange {
 
 /* Takes the mutex and the time. Every entry is enter, calls, leave. */
 void hkb_runtime_enter(hakuban_exchange *exchange);
-/* Settles; carries, or wakes whoever does; tells queues; gives the mutex back. */
+/* Settles; wakes the driving thread if it has to carry; tells queues; gives the mutex back. */
 void hkb_runtime_leave(hakuban_exchange *exchange);
 bool hkb_runtime_is_driver(const hakuban_exchange *exchange);
 /* For bugs of ours: transports and the loop are touched on the driving thread only. */

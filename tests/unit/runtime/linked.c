@@ -1,0 +1,303 @@
+/* Two exchanges in one process over each transport, driven by their own threads or by the test. */
+#define _GNU_SOURCE
+
+#include "exchange_pair.h"
+
+#define TRANSPORTS 3
+#define COMBINATIONS (TRANSPORTS * 2)
+
+static exchange_pair two(int index)
+{
+    exchange_pair pair = {.drive = index % 2 ? HAKUBAN_DRIVE_MANUAL : HAKUBAN_DRIVE_THREAD};
+    pair.hub = exchange_make(pair.drive, NULL, "hub");
+    pair.leaf = exchange_make(pair.drive, NULL, "leaf");
+    return pair;
+}
+
+static void end(exchange_pair *pair)
+{
+    pair->leaf = hakuban_exchange_free(pair->leaf);
+    pair->hub = hakuban_exchange_free(pair->hub);
+}
+
+START_TEST(states_travel_both_ways)
+{
+    exchange_pair pair = two(_i);
+    char url[200];
+    hakuban_listener *listener = listen_at(pair.hub, listen_url(_i / 2, url));
+    hakuban_connection *connection =
+        connect_to(pair.leaf, hakuban_listener_url(listener), NULL);
+    hakuban_contract *down_reader = observe(pair.leaf, "\"down\"", NULL);
+    hakuban_contract *down_writer = expose(pair.hub, "\"down\"", NULL);
+    hakuban_contract *up_reader = observe(pair.hub, "\"up\"", NULL);
+    hakuban_contract *up_writer = expose(pair.leaf, "\"up\"", NULL);
+    hakuban_sink *down = await_sink(&pair, down_writer);
+    hakuban_sink *up = await_sink(&pair, up_writer);
+    for (int i = 0; i < 20; i++) {
+        char text[32];
+        (void)snprintf(text, sizeof(text), "%d", i);
+        ck_assert_int_eq(hakuban_sink_send_json(down, text), HAKUBAN_OK);
+        pair_await_text(&pair, hakuban_contract_queue(down_reader), text);
+        ck_assert_int_eq(hakuban_sink_send_json(up, text), HAKUBAN_OK);
+        pair_await_text(&pair, hakuban_contract_queue(up_reader), text);
+    }
+    hakuban_connection_info info;
+    hakuban_connection_query(connection, &info);
+    ck_assert_int_eq(info.state, HAKUBAN_CONNECTION_CONNECTED);
+    ck_assert_uint_eq(info.tries, 0);
+    ck_assert_str_ne(info.peer, "");
+    (void)hakuban_sink_unref(down);
+    (void)hakuban_sink_unref(up);
+    (void)hakuban_contract_free(down_reader);
+    (void)hakuban_contract_free(down_writer);
+    (void)hakuban_contract_free(up_reader);
+    (void)hakuban_contract_free(up_writer);
+    (void)hakuban_connection_free(connection);
+    (void)hakuban_listener_free(listener);
+    end(&pair);
+}
+END_TEST
+
+/* Megabytes in parts, through buffers that fill up. */
+START_TEST(a_large_state_arrives)
+{
+    enum { BYTES = 5 * 1024 * 1024 };
+    exchange_pair pair = two(_i);
+    char url[200];
+    hakuban_listener *listener = listen_at(pair.hub, listen_url(_i / 2, url));
+    hakuban_connection *connection =
+        connect_to(pair.leaf, hakuban_listener_url(listener), NULL);
+    hakuban_contract *reader = observe(pair.leaf, "1", NULL);
+    hakuban_contract *writer = expose(pair.hub, "1", NULL);
+    hakuban_sink *sink = await_sink(&pair, writer);
+    char *data = malloc(BYTES + 1);
+    ck_assert_ptr_nonnull(data);
+    uint64_t noise = 88172645463325252u;
+    for (size_t i = 0; i < BYTES; i++) {
+        noise ^= noise << 13;
+        noise ^= noise >> 7;
+        noise ^= noise << 17;
+        data[i] = (char)('a' + noise % 26);
+    }
+    data[BYTES] = '\0';
+    hakuban_state_parts parts = {.data = data, .data_bytes = BYTES};
+    hakuban_state *state = NULL;
+    ck_assert_int_eq(hakuban_state_new(NULL, &parts, &state), HAKUBAN_OK);
+    ck_assert_int_eq(hakuban_sink_send(sink, state), HAKUBAN_OK);
+    pair_await_text(&pair, hakuban_contract_queue(reader), data);
+    free(data);
+    (void)hakuban_state_unref(state);
+    (void)hakuban_sink_unref(sink);
+    (void)hakuban_contract_free(reader);
+    (void)hakuban_contract_free(writer);
+    (void)hakuban_connection_free(connection);
+    (void)hakuban_listener_free(listener);
+    end(&pair);
+}
+END_TEST
+
+static void unlisten_and_forget(exchange_pair *pair, hakuban_listener *listener)
+{
+    (void)hakuban_listener_free(listener);
+    pair_step(pair, 0);
+}
+
+START_TEST(the_server_may_come_later_and_come_back)
+{
+    exchange_pair pair = two(_i);
+    char url[200], place[200];
+    hakuban_listener *listener = listen_at(pair.hub, listen_url(_i / 2, url));
+    (void)snprintf(place, sizeof(place), "%s", hakuban_listener_url(listener));
+    unlisten_and_forget(&pair, listener);
+
+    hakuban_queue *queue = NULL;
+    ck_assert_int_eq(hakuban_queue_new(pair.leaf, &queue), HAKUBAN_OK);
+    int user = 0;
+    hakuban_connection_options options = {.size = sizeof(options), .queue = queue, .user = &user};
+    hakuban_connection *connection = connect_to(pair.leaf, place, &options);
+    hakuban_contract *reader = observe(pair.leaf, "1", NULL);
+    hakuban_connection_info info;
+    int64_t until_ms = test_now_ms() + PATIENCE_MS;
+    do {
+        pair_step(&pair, 100);
+        hakuban_connection_query(connection, &info);
+        ck_assert_int_eq(info.state, HAKUBAN_CONNECTION_CONNECTING);
+        ck_assert_int_lt(test_now_ms(), until_ms);
+    } while (info.tries < 2);
+    ck_assert_int_lt(info.last_error.status, 0);
+    ck_assert_str_ne(info.last_error.text, "");
+
+    listener = listen_at(pair.hub, place);
+    pair_await_connection(&pair, connection, HAKUBAN_CONNECTION_CONNECTED, &info);
+    hakuban_event event;
+    pair_await(&pair, queue, HAKUBAN_EVENT_CONNECTION, &event);
+    ck_assert_ptr_eq(event.connection, connection);
+    ck_assert_ptr_eq(event.user, &user);
+    hakuban_event_done(&event);
+
+    /* Gone without a word, then there again, empty. */
+    (void)hakuban_listener_free(listener);
+    (void)hakuban_exchange_free(pair.hub);
+    pair.hub = exchange_make(pair.drive, NULL, "hub again");
+    listener = listen_at(pair.hub, place);
+    hakuban_contract *writer = expose(pair.hub, "1", NULL);
+    hakuban_sink *sink = await_sink(&pair, writer);
+    ck_assert_int_eq(hakuban_sink_send_json(sink, "\"again\""), HAKUBAN_OK);
+    pair_await_text(&pair, hakuban_contract_queue(reader), "\"again\"");
+    pair_await_connection(&pair, connection, HAKUBAN_CONNECTION_CONNECTED, &info);
+
+    (void)hakuban_sink_unref(sink);
+    (void)hakuban_contract_free(reader);
+    (void)hakuban_contract_free(writer);
+    (void)hakuban_connection_free(connection);
+    (void)hakuban_queue_free(queue);
+    (void)hakuban_listener_free(listener);
+    end(&pair);
+}
+END_TEST
+
+/* One thread, one exchange driven by it: everything that blocks turns the loop itself. */
+START_TEST(blocking_calls_drive_by_themselves)
+{
+    exchange_pair pair = {.drive = HAKUBAN_DRIVE_MANUAL};
+    exchange_pair server = {.drive = HAKUBAN_DRIVE_THREAD};
+    pair.leaf = exchange_make(HAKUBAN_DRIVE_MANUAL, NULL, "leaf");
+    server.hub = exchange_make(HAKUBAN_DRIVE_THREAD, NULL, "hub");
+    char url[200];
+    hakuban_listener *listener = listen_at(server.hub, listen_url(_i, url));
+    hakuban_connection *connection =
+        connect_to(pair.leaf, hakuban_listener_url(listener), NULL);
+    ck_assert_int_eq(hakuban_connection_wait(connection, PATIENCE_MS, NULL), HAKUBAN_OK);
+    hakuban_contract *reader = observe(pair.leaf, "1", NULL);
+    hakuban_contract *writer = expose(server.hub, "1", NULL);
+    hakuban_event event;
+    bool seen = false;
+    hakuban_sink *sink = NULL;
+    while (!seen) {
+        ck_assert_int_eq(hakuban_contract_next(reader, PATIENCE_MS, &event), HAKUBAN_OK);
+        seen = event.kind == HAKUBAN_EVENT_STATE;
+        if (!sink) {
+            sink = await_sink(&server, writer);
+            ck_assert_int_eq(hakuban_sink_send_json(sink, "1"), HAKUBAN_OK);
+        }
+        hakuban_event_done(&event);
+    }
+    ck_assert_int_eq(hakuban_contract_next(reader, 20, &event), HAKUBAN_ERR_TIMEOUT);
+    ck_assert_int_eq(hakuban_exchange_close(pair.leaf, PATIENCE_MS), HAKUBAN_OK);
+    (void)hakuban_sink_unref(sink);
+    (void)hakuban_contract_free(reader);
+    (void)hakuban_contract_free(writer);
+    (void)hakuban_connection_free(connection);
+    (void)hakuban_listener_free(listener);
+    end(&pair);
+    end(&server);
+}
+END_TEST
+
+START_TEST(waiting_for_nobody_times_out_with_the_reason)
+{
+    exchange_pair pair = {.drive = _i ? HAKUBAN_DRIVE_MANUAL : HAKUBAN_DRIVE_THREAD};
+    pair.leaf = exchange_make(pair.drive, NULL, "leaf");
+    hakuban_connection *connection =
+        connect_to(pair.leaf, "unix:///tmp/hakuban-test-nobody-is-here", NULL);
+    hakuban_connection *second = NULL;
+    ck_assert_int_eq(hakuban_exchange_connect(pair.leaf, "inproc://x", NULL, &second, NULL),
+                     HAKUBAN_ERR_EXISTS);
+    hakuban_error error = {0};
+    ck_assert_int_eq(hakuban_connection_wait(connection, 300, &error), HAKUBAN_ERR_TIMEOUT);
+    ck_assert_int_lt(error.status, 0);
+    ck_assert_str_ne(error.text, "");
+    (void)hakuban_connection_free(connection);
+    (void)hakuban_exchange_free(pair.leaf);
+}
+END_TEST
+
+START_TEST(a_refusal_is_told)
+{
+    exchange_pair pair = two(_i);
+    char url[200], limited[240];
+    (void)listen_url(_i / 2, url);
+    (void)snprintf(limited, sizeof(limited), "%s#compressor=zstd", url);
+    hakuban_listener *listener = listen_at(pair.hub, limited);
+    (void)snprintf(limited, sizeof(limited), "%s#compressor=none", hakuban_listener_url(listener));
+    hakuban_connection *connection = connect_to(pair.leaf, limited, NULL);
+    hakuban_connection_info info;
+    pair_await_connection(&pair, connection, HAKUBAN_CONNECTION_REFUSED, &info);
+    ck_assert_int_lt(info.last_error.status, 0);
+    ck_assert_str_ne(info.last_error.text, "");
+    (void)hakuban_connection_free(connection);
+    (void)hakuban_listener_free(listener);
+    end(&pair);
+}
+END_TEST
+
+START_TEST(closing_brings_the_last_state_over)
+{
+    exchange_pair pair = two(_i);
+    char url[200];
+    hakuban_listener *listener = listen_at(pair.hub, listen_url(_i / 2, url));
+    hakuban_connection *connection =
+        connect_to(pair.leaf, hakuban_listener_url(listener), NULL);
+    hakuban_contract *reader = observe(pair.hub, "1", NULL);
+    hakuban_contract *writer = expose(pair.leaf, "1", NULL);
+    hakuban_sink *sink = await_sink(&pair, writer);
+    for (int i = 0; i < 100; i++)
+        ck_assert_int_eq(hakuban_sink_send_json(sink, "\"on the way\""), HAKUBAN_OK);
+    ck_assert_int_eq(hakuban_sink_send_json(sink, "\"the last\""), HAKUBAN_OK);
+    (void)hakuban_sink_unref(sink);
+    hakuban_status status = hakuban_exchange_close(pair.leaf, pair.drive ? 100 : PATIENCE_MS);
+    if (pair.drive == HAKUBAN_DRIVE_THREAD) /* by hand nobody drives the hub meanwhile */
+        ck_assert_int_eq(status, HAKUBAN_OK);
+    hakuban_connection_info info;
+    hakuban_connection_query(connection, &info);
+    ck_assert_int_eq(info.state, HAKUBAN_CONNECTION_CLOSED);
+    pair_await_text(&pair, hakuban_contract_queue(reader), "\"the last\"");
+    (void)hakuban_contract_free(reader);
+    (void)hakuban_contract_free(writer);
+    (void)hakuban_connection_free(connection);
+    (void)hakuban_listener_free(listener);
+    end(&pair);
+}
+END_TEST
+
+START_TEST(an_address_that_is_taken_is_an_error)
+{
+    exchange_pair pair = two(_i);
+    char url[200];
+    hakuban_listener *listener = listen_at(pair.hub, listen_url(_i / 2, url));
+    hakuban_listener *second = NULL;
+    hakuban_error error = {0};
+    ck_assert_int_lt(
+        hakuban_exchange_listen(pair.leaf, hakuban_listener_url(listener), &second, &error), 0);
+    ck_assert_str_ne(error.text, "");
+    ck_assert_ptr_null(second);
+    (void)snprintf(url, sizeof(url), "%s", hakuban_listener_url(listener));
+    unlisten_and_forget(&pair, listener);
+    second = listen_at(pair.leaf, url); /* and free again */
+    (void)hakuban_listener_free(second);
+    end(&pair);
+}
+END_TEST
+
+static char *const names[] = {"inproc", "unix", "tcp"};
+
+int main(void)
+{
+    Suite *suite = suite_create("two exchanges");
+    for (int i = 0; i < TRANSPORTS; i++) {
+        TCase *linked = tcase_create(names[i]);
+        tcase_set_timeout(linked, 60);
+        tcase_add_loop_test(linked, states_travel_both_ways, 2 * i, 2 * i + 2);
+        tcase_add_loop_test(linked, a_large_state_arrives, 2 * i, 2 * i + 2);
+        tcase_add_loop_test(linked, the_server_may_come_later_and_come_back, 2 * i, 2 * i + 2);
+        tcase_add_loop_test(linked, blocking_calls_drive_by_themselves, i, i + 1);
+        tcase_add_loop_test(linked, a_refusal_is_told, 2 * i, 2 * i + 2);
+        tcase_add_loop_test(linked, closing_brings_the_last_state_over, 2 * i, 2 * i + 2);
+        tcase_add_loop_test(linked, an_address_that_is_taken_is_an_error, 2 * i, 2 * i + 2);
+        suite_add_tcase(suite, linked);
+    }
+    TCase *nobody = tcase_create("nobody");
+    tcase_add_loop_test(nobody, waiting_for_nobody_times_out_with_the_reason, 0, 2);
+    suite_add_tcase(suite, nobody);
+    return run_suite(suite);
+}

@@ -1,7 +1,8 @@
 /* The canonical form, and strings and doubles as it has them.
  *
- * A double has the fewest digits that read back, of these the nearest; with the decimal point at most 16 digits behind the
- * first digit and at most 4 zeros after the point it is written plainly (1000000000000000.0, 0.00001), else with an exponent (1e16, 1.5e-6). */
+ * A double has the fewest digits that read back, of these the nearest. With at most 16 digits in front of the point, or at
+ * most 4 zeros behind it, it is written plainly (1000000000000000.0, 0.00001), else with an exponent (1e16, 1.5e-6): the
+ * form of ryu's pretty printing, which serde_json has. */
 #include "json/json.h"
 
 #include <float.h>

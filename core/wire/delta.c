@@ -8,15 +8,25 @@
  *   3 both packed      size, bytes of ops, bytes of ops compressed, ops compressed, literals compressed
  *   4 whole            the state
  *   5 whole packed     bytes of the state, the state compressed
+ *   6 ops packed       size, bytes of ops, bytes of ops compressed, ops compressed, literals
  *
  * size: new - old in bytes, zigzag; absent where SAME_SIZE is added to the kind. All numbers are LEB128. */
 #include "wire/delta_internal.h"
 
-enum { UNCHANGED, OPS, LITERALS_PACKED, BOTH_PACKED, WHOLE, WHOLE_PACKED, SAME_SIZE = 8 };
+enum {
+    UNCHANGED,
+    OPS,
+    LITERALS_PACKED,
+    BOTH_PACKED,
+    WHOLE,
+    WHOLE_PACKED,
+    OPS_PACKED,
+    SAME_SIZE = 8
+};
 
 enum {
     PACK_BYTES_MIN = 64,    /* nothing smaller is given to a compressor */
-    PACK_CONTROL_MIN = 128, /* fewer bytes of ops are not worth a second frame */
+    PACK_OPS_MIN = 128,     /* fewer bytes of ops are not worth a second frame */
     KEEP_BYTES = 64 * 1024, /* of each kind of scratch memory: what is larger goes after use */
     HEAD_BYTES_MAX = 1 + 3 * HKB_VARINT_BYTES_MAX,
 };
@@ -56,8 +66,7 @@ static void release(hkb_delta_context *context, size_t keep)
         context->slots = NULL;
         context->slot_capacity = 0;
     }
-    release_scratch(context, &context->control, keep);
-    release_scratch(context, &context->literals, keep);
+    release_scratch(context, &context->raw, keep);
     release_scratch(context, &context->reference, keep);
     release_scratch(context, &context->packed, keep);
 }
@@ -83,13 +92,12 @@ static hakuban_status need(hkb_delta_context *context, hkb_delta_scratch *scratc
 
 /* ---- making ------------------------------------------------------------------------------------------------------- */
 
-/* The shortest form found so far: head, up to two parts behind it, or ops that are yet to be written. */
+/* The shortest form found so far: head, ops, packed bytes, literals. Ops and literals are written at the end. */
 typedef struct delta_form {
     uint8_t head[HEAD_BYTES_MAX];
     size_t head_bytes, body_bytes;
     int kind;
-    size_t packed_from;   /* where its parts begin in context->packed */
-    size_t control_bytes; /* LITERALS_PACKED: ops stand raw before them */
+    size_t packed_from, packed_bytes; /* in context->packed */
 } delta_form;
 
 static size_t form_bytes(const delta_form *form)
@@ -142,52 +150,69 @@ static hakuban_status pack(hkb_delta_context *context, hkb_delta_compressor comp
     return HAKUBAN_OK;
 }
 
-/* The literals compressed with the old bytes around them as reference, the ops too if they are many. *best is replaced if that
- * is shorter. */
-static hakuban_status try_packed(hkb_delta_context *context, hkb_delta_compressor compressor,
-                                 hakuban_slice old, hakuban_slice new_, size_t control_bytes,
-                                 size_t literal_bytes, delta_form *best)
+/* The ops, if they are many, to context->packed. */
+static hakuban_status pack_ops(hkb_delta_context *context, hkb_delta_compressor compressor,
+                               hakuban_slice new_, size_t op_bytes, size_t *ret_bytes)
 {
-    if (!compressor.ops || literal_bytes < PACK_BYTES_MIN)
+    *ret_bytes = 0;
+    if (op_bytes < PACK_OPS_MIN || op_bytes > new_.bytes)
         return HAKUBAN_OK;
-    hkb_delta_piece last = {0, 0};
-    hakuban_status status = HAKUBAN_OK;
-    for (size_t i = 0; i + 1 < context->match_count && status >= 0; i++) {
-        hkb_delta_op op = hkb_delta_op_at(context, i);
-        status = hkb_delta_reference_add(context, old, &op, &last);
-    }
-    if (status >= 0)
-        status = need(context, &context->literals, literal_bytes);
+    hakuban_status status = need(context, &context->raw, op_bytes);
     if (status < 0)
         return status;
+    hkb_delta_write(context, new_.data, true, false, context->raw.data);
+    return pack(context, compressor, (hakuban_slice){context->raw.data, op_bytes},
+                (hakuban_slice){NULL, 0}, ret_bytes);
+}
 
-    size_t from = context->packed_bytes, packed_control = 0, packed_literals;
-    if (control_bytes >= PACK_CONTROL_MIN && control_bytes <= new_.bytes) {
-        status = need(context, &context->control, control_bytes);
-        if (status < 0)
-            return status;
-        hkb_delta_write(context, new_.data, true, false, context->control.data);
-        status = pack(context, compressor, (hakuban_slice){context->control.data, control_bytes},
-                      (hakuban_slice){NULL, 0}, &packed_control);
+/* The literals to context->packed, with the old bytes around them as reference. */
+static hakuban_status pack_literals(hkb_delta_context *context, hkb_delta_compressor compressor,
+                                    hakuban_slice old, hakuban_slice new_, size_t literal_bytes,
+                                    size_t *ret_bytes)
+{
+    hkb_delta_piece last = {0, 0};
+    *ret_bytes = 0;
+    if (literal_bytes < PACK_BYTES_MIN)
+        return HAKUBAN_OK;
+    for (size_t i = 0; i + 1 < context->match_count; i++) {
+        hkb_delta_op op = hkb_delta_op_at(context, i);
+        hakuban_status status = hkb_delta_reference_add(context, old, &op, &last);
         if (status < 0)
             return status;
     }
-    hkb_delta_write(context, new_.data, false, true, context->literals.data);
-    status = pack(context, compressor, (hakuban_slice){context->literals.data, literal_bytes},
-                  hkb_delta_reference(context), &packed_literals);
-    if (status < 0 || !packed_literals)
+    hakuban_status status = need(context, &context->raw, literal_bytes);
+    if (status < 0)
+        return status;
+    hkb_delta_write(context, new_.data, false, true, context->raw.data);
+    return pack(context, compressor, (hakuban_slice){context->raw.data, literal_bytes},
+                hkb_delta_reference(context), ret_bytes);
+}
+
+/* Packs what gets shorter by it. *best is replaced if the whole does. */
+static hakuban_status try_packed(hkb_delta_context *context, hkb_delta_compressor compressor,
+                                 hakuban_slice old, hakuban_slice new_, size_t op_bytes,
+                                 size_t literal_bytes, delta_form *best)
+{
+    size_t from = context->packed_bytes, packed_ops, packed_literals;
+    hakuban_status status = pack_ops(context, compressor, new_, op_bytes, &packed_ops);
+    if (status >= 0)
+        status = pack_literals(context, compressor, old, new_, literal_bytes, &packed_literals);
+    if (status < 0 || packed_ops + packed_literals == 0)
         return status;
 
     delta_form packed;
-    form_begin_sized(&packed, packed_control ? BOTH_PACKED : LITERALS_PACKED, old.bytes,
-                     new_.bytes);
-    form_number(&packed, control_bytes);
-    if (packed_control)
-        form_number(&packed, packed_control);
-    else
-        packed.control_bytes = control_bytes;
+    form_begin_sized(&packed,
+                     !packed_ops        ? LITERALS_PACKED
+                     : !packed_literals ? OPS_PACKED
+                                        : BOTH_PACKED,
+                     old.bytes, new_.bytes);
+    form_number(&packed, op_bytes);
+    if (packed_ops)
+        form_number(&packed, packed_ops);
     packed.packed_from = from;
-    packed.body_bytes = packed.control_bytes + packed_control + packed_literals;
+    packed.packed_bytes = packed_ops + packed_literals;
+    packed.body_bytes =
+        (packed_ops ? packed_ops : op_bytes) + (packed_literals ? packed_literals : literal_bytes);
     if (form_bytes(&packed) < form_bytes(best))
         *best = packed;
     return HAKUBAN_OK;
@@ -201,7 +226,8 @@ static hakuban_status try_whole_packed(hkb_delta_context *context, hkb_delta_com
     form_number(&packed, new_.bytes);
     packed.packed_from = context->packed_bytes;
     hakuban_status status =
-        pack(context, compressor, new_, (hakuban_slice){NULL, 0}, &packed.body_bytes);
+        pack(context, compressor, new_, (hakuban_slice){NULL, 0}, &packed.packed_bytes);
+    packed.body_bytes = packed.packed_bytes;
     if (status >= 0 && packed.body_bytes && form_bytes(&packed) < form_bytes(best))
         *best = packed;
     return status;
@@ -222,19 +248,34 @@ static hakuban_status choose(hkb_delta_context *context, hkb_delta_compressor co
         form_begin(best, UNCHANGED);
         return HAKUBAN_OK;
     }
-    size_t control_bytes, literal_bytes;
-    hkb_delta_measure(context, &control_bytes, &literal_bytes);
+    size_t op_bytes, literal_bytes;
+    hkb_delta_measure(context, &op_bytes, &literal_bytes);
     delta_form ops;
     form_begin_sized(&ops, OPS, old.bytes, new_.bytes);
-    ops.body_bytes = control_bytes + literal_bytes;
+    ops.body_bytes = op_bytes + literal_bytes;
     if (form_bytes(&ops) < form_bytes(best))
         *best = ops;
-    status = try_packed(context, compressor, old, new_, control_bytes, literal_bytes, best);
+    status = try_packed(context, compressor, old, new_, op_bytes, literal_bytes, best);
     /* A state that changed almost everywhere may be shorter without its past. */
     if (status >= 0 && form_bytes(best) >= PACK_BYTES_MIN &&
         (form_bytes(best) > new_.bytes / 8 || literal_bytes > new_.bytes / 2))
         status = try_whole_packed(context, compressor, new_, best);
     return status;
+}
+
+static void form_write_body(const hkb_delta_context *context, const delta_form *form,
+                            hakuban_slice new_, uint8_t *out)
+{
+    if (form->kind == OPS)
+        hkb_delta_write(context, new_.data, true, true, out);
+    else if (form->kind == LITERALS_PACKED)
+        out = hkb_delta_write(context, new_.data, true, false, out);
+    else if (form->kind == WHOLE && new_.bytes)
+        hkb_delta_copy(out, new_.data, new_.bytes);
+    if (form->packed_bytes)
+        memcpy(out, context->packed.data + form->packed_from, form->packed_bytes);
+    if (form->kind == OPS_PACKED)
+        hkb_delta_write(context, new_.data, false, true, out + form->packed_bytes);
 }
 
 hakuban_status hkb_delta_make(hkb_delta_context *context, const hakuban_alloc *alloc,
@@ -250,18 +291,7 @@ hakuban_status hkb_delta_make(hkb_delta_context *context, const hakuban_alloc *a
         status = hkb_bytes_new_empty(alloc, form_bytes(&best), ret, &out);
     if (status >= 0) {
         memcpy(out, best.head, best.head_bytes);
-        out += best.head_bytes;
-        if (best.kind == OPS) {
-            hkb_delta_write(context, new_.data, true, true, out);
-        } else if (best.kind == WHOLE) {
-            if (new_.bytes)
-                hkb_delta_copy(out, new_.data, new_.bytes);
-        } else if (best.kind != UNCHANGED) {
-            if (best.control_bytes)
-                out = hkb_delta_write(context, new_.data, true, false, out);
-            memcpy(out, context->packed.data + best.packed_from,
-                   best.body_bytes - best.control_bytes);
-        }
+        form_write_body(context, &best, new_, out + best.head_bytes);
     }
     release(context, KEEP_BYTES);
     return status;
@@ -295,7 +325,8 @@ static bool parse(hakuban_slice delta, size_t old_bytes, delta_parts *ret)
     ret->kind = *ret->body++;
     bool same_size = ret->kind & SAME_SIZE;
     ret->kind &= ~SAME_SIZE;
-    if (ret->kind > WHOLE_PACKED || (same_size && (ret->kind < OPS || ret->kind > BOTH_PACKED)))
+    if (ret->kind > OPS_PACKED ||
+        (same_size && (ret->kind == UNCHANGED || ret->kind == WHOLE || ret->kind == WHOLE_PACKED)))
         return false;
     switch (ret->kind) {
     case UNCHANGED:
@@ -375,34 +406,42 @@ static bool run_ops(hkb_delta_reader reader, const uint8_t *old, uint8_t *out,
     return true;
 }
 
-/* Kinds 2 and 3. The literals are decompressed to the end of out, where the ops take them from: no memory of their own. */
+/* The ops of kinds 2, 3 and 6: where they stand, or decompressed to context->raw. parts->body is behind them then. */
+static hakuban_status take_ops(hkb_delta_context *context, hkb_delta_compressor compressor,
+                               delta_parts *parts, const uint8_t **ret_ops, size_t *ret_bytes)
+{
+    uint64_t op_bytes, sent_bytes;
+    /* Whoever makes deltas sends no more ops than that: nothing is allocated by a stranger's say-so. */
+    if (!take_number(parts, &op_bytes) || op_bytes > parts->new_bytes)
+        return HAKUBAN_ERR_CORRUPT;
+    sent_bytes = op_bytes;
+    if (parts->kind != LITERALS_PACKED && !take_number(parts, &sent_bytes))
+        return HAKUBAN_ERR_CORRUPT;
+    const uint8_t *sent = parts->body;
+    if (sent_bytes > (size_t)(parts->end - sent))
+        return HAKUBAN_ERR_CORRUPT;
+    parts->body += sent_bytes;
+    *ret_ops = sent;
+    *ret_bytes = (size_t)op_bytes;
+    if (parts->kind == LITERALS_PACKED)
+        return HAKUBAN_OK;
+    hakuban_status status = need(context, &context->raw, (size_t)op_bytes);
+    *ret_ops = context->raw.data;
+    return status < 0 ? status
+                      : unpack(compressor, context->raw.data, (size_t)op_bytes,
+                               (hakuban_slice){sent, (size_t)sent_bytes}, (hakuban_slice){NULL, 0});
+}
+
+/* Kinds 2, 3 and 6. Literals are decompressed to the end of out, where the ops take them from: no memory of their own. */
 static hakuban_status apply_packed(hkb_delta_context *context, hkb_delta_compressor compressor,
                                    hakuban_slice old, delta_parts *parts, uint8_t *out)
 {
-    uint64_t control_bytes, packed_bytes = 0;
-    if (!take_number(parts, &control_bytes) || control_bytes > parts->new_bytes + 64 ||
-        (parts->kind == BOTH_PACKED && !take_number(parts, &packed_bytes)))
-        return HAKUBAN_ERR_CORRUPT;
-    const uint8_t *control = parts->body;
-    size_t sent_bytes = (size_t)(parts->kind == BOTH_PACKED ? packed_bytes : control_bytes);
-    if (sent_bytes > (size_t)(parts->end - parts->body))
-        return HAKUBAN_ERR_CORRUPT;
-    parts->body += sent_bytes;
-    hakuban_status status = HAKUBAN_OK;
-    if (parts->kind == BOTH_PACKED) {
-        status = need(context, &context->control, (size_t)control_bytes);
-        if (status >= 0)
-            status = unpack(compressor, context->control.data, (size_t)control_bytes,
-                            (hakuban_slice){control, sent_bytes}, (hakuban_slice){NULL, 0});
-        control = context->control.data;
-    }
+    hkb_delta_reader reader = {.old_bytes = old.bytes, .new_bytes = parts->new_bytes};
+    size_t op_bytes;
+    hakuban_status status = take_ops(context, compressor, parts, &reader.data, &op_bytes);
     if (status < 0)
         return status;
-
-    const hkb_delta_reader reader = {.data = control,
-                                     .end = control + control_bytes,
-                                     .old_bytes = old.bytes,
-                                     .new_bytes = parts->new_bytes};
+    reader.end = reader.data + op_bytes;
     hkb_delta_reader first = reader;
     hkb_delta_piece last = {0, 0};
     size_t literal_bytes = 0;
@@ -411,14 +450,20 @@ static hakuban_status apply_packed(hkb_delta_context *context, hkb_delta_compres
         if (!hkb_delta_read(&first, &op, NULL))
             return HAKUBAN_ERR_CORRUPT;
         literal_bytes += op.literals;
-        status = hkb_delta_reference_add(context, old, &op, &last);
+        if (parts->kind != OPS_PACKED)
+            status = hkb_delta_reference_add(context, old, &op, &last);
         if (status < 0)
             return status;
     }
-    uint8_t *literals = out + parts->new_bytes - literal_bytes;
-    status = unpack(compressor, literals, literal_bytes,
-                    (hakuban_slice){parts->body, (size_t)(parts->end - parts->body)},
-                    hkb_delta_reference(context));
+    hakuban_slice sent = {parts->body, (size_t)(parts->end - parts->body)};
+    const uint8_t *literals = parts->body;
+    if (parts->kind == OPS_PACKED) {
+        status = sent.bytes == literal_bytes ? HAKUBAN_OK : HAKUBAN_ERR_CORRUPT;
+    } else {
+        literals = out + parts->new_bytes - literal_bytes;
+        status = unpack(compressor, out + parts->new_bytes - literal_bytes, literal_bytes, sent,
+                        hkb_delta_reference(context));
+    }
     if (status >= 0 && !run_ops(reader, old.data, out, literals))
         status = HAKUBAN_ERR_CORRUPT;
     return status;

@@ -26,7 +26,8 @@ struct hkb_delta_context {
     size_t match_count, match_capacity;
     uint32_t *slots; /* the block index */
     size_t slot_capacity;
-    hkb_delta_scratch control, literals, reference, packed;
+    hkb_delta_scratch raw; /* ops or literals on their way to or from the compressor */
+    hkb_delta_scratch reference, packed;
     size_t reference_bytes, packed_bytes;
     hkb_delta_work work;
 };

@@ -194,8 +194,8 @@ void bench_router_start(const bench_options *options, bench_router *ret)
     if (pipe2(output, O_CLOEXEC) != 0) {
         bench_die("pipe: %s", strerror(errno));
     }
-    ret->pid = fork_child(false);
-    if (ret->pid == 0) {
+    pid_t pid = fork_child(false); /* not into *ret, which the child shares */
+    if (pid == 0) {
         int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
         if (dup2(nothing, 0) < 0 || dup2(output[1], 1) < 0) {
             _exit(1);
@@ -203,6 +203,7 @@ void bench_router_start(const bench_options *options, bench_router *ret)
         execl(path, "hakuban-router", "-b", options->bind, (char *)NULL);
         bench_die("%s: %s", path, strerror(errno));
     }
+    ret->pid = pid;
     close(output[1]);
     FILE *stream = fdopen(output[0], "r");
     ret->url[0] = '\0';

@@ -167,10 +167,9 @@ static void run_jobs(hakuban_exchange *exchange)
         hkb_job *job = HKB_CONTAINER(node, hkb_job, node);
         bool *done = job->done;
         job->run(job);
-        if (done) {
+        if (done)
             *done = true;
-            (void)pthread_cond_broadcast(&exchange->changed);
-        }
+        (void)pthread_cond_broadcast(&exchange->changed);
     }
 }
 
@@ -386,6 +385,7 @@ static void tear_down(hakuban_exchange *exchange)
         hkb_transport_free(HKB_CONTAINER(node, hkb_transport, node));
     while ((node = hkb_list_first(&exchange->queues)))
         hkb_queue_side_free(HKB_CONTAINER(node, hkb_queue_side, node));
+    hkb_exchange_settle(exchange->core);
     (void)pthread_mutex_unlock(&exchange->mutex);
 }
 

@@ -124,6 +124,7 @@ static bool take(hkb_queue_side *side, hakuban_event *ret)
     hkb_queue_side_refresh(side);
     if (!taken)
         return false;
+    hkb_exchange_settle(side->exchange->core); /* what was told to be gone is gone now */
     if (ret->contract) {
         hkb_contract_side *contract = *hkb_contract_host(ret->contract);
         contract->events_out++;
@@ -154,7 +155,7 @@ hakuban_status hakuban_queue_next(hakuban_queue *queue, int timeout_ms, hakuban_
         in_time = hkb_runtime_wait(exchange, &side->filled, until_ns);
     }
     side_release(side);
-    (void)pthread_mutex_unlock(&exchange->mutex);
+    hkb_runtime_leave(exchange);
     return status;
 }
 

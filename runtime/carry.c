@@ -437,10 +437,11 @@ void hkb_carrier_ended(void *ctx, void *carrier, bool orderly, const hakuban_err
 {
     (void)ctx;
     hakuban_link *link = carrier;
-    if (!link || link->gone)
+    /* Last words and the end of the connection often come together: then this is said on the way out. */
+    if (link->connection)
+        hkb_dialer_ended(link->connection, orderly ? NULL : why);
+    if (link->gone)
         return;
     set_deadline(link, HKB_LINGER_NS);
     begin_ending(link);
-    if (link->connection)
-        hkb_dialer_ended(link->connection, orderly ? NULL : why);
 }

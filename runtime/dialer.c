@@ -95,13 +95,6 @@ static void retry_due(hkb_timer *timer)
     try_now(HKB_CONTAINER(timer, hakuban_connection, retry));
 }
 
-static void away_over(hkb_timer *timer)
-{
-    hakuban_connection *connection = HKB_CONTAINER(timer, hakuban_connection, away);
-    if (connection->state == HAKUBAN_CONNECTION_AWAY)
-        set_state(connection, HAKUBAN_CONNECTION_CONNECTING);
-}
-
 static void is_settled(hkb_timer *timer)
 {
     HKB_CONTAINER(timer, hakuban_connection, settled)->backoff_ns = PAUSE_FIRST_NS;
@@ -111,7 +104,6 @@ static void is_settled(hkb_timer *timer)
 
 void hkb_dialer_opened(hakuban_connection *connection, hkb_peer *peer)
 {
-    hkb_timer_cancel(&connection->away);
     connection->tries = 0;
     (void)hkb_escape(connection->peer, sizeof(connection->peer), hkb_peer_name(peer),
                      strlen(hkb_peer_name(peer)));
@@ -137,7 +129,6 @@ void hkb_dialer_ended(hakuban_connection *connection, const hakuban_error *why)
         return;
     note_error(connection, why ? why->status : HAKUBAN_ERR_CLOSED,
                why ? why->text : "the other side ended the connection");
-    hkb_timer_cancel(&connection->away);
     set_state(connection, why && is_refusal(why->status) ? HAKUBAN_CONNECTION_REFUSED
                                                           : HAKUBAN_CONNECTION_CONNECTING);
 }
@@ -150,21 +141,14 @@ void hkb_dialer_lost(hakuban_connection *connection, hakuban_status why, const c
         return;
     if (!connection->told)
         note_error(connection, why, text);
-    if (connection->state == HAKUBAN_CONNECTION_CONNECTED) {
-        /* The other side's grace may be shorter; then the observers notice before this says so. */
-        bool away = connection->settings.grace_ns != 0;
-        if (away)
-            hkb_timer_set(connection->exchange, &connection->away,
-                          connection->exchange->now_ns + connection->settings.grace_ns);
-        set_state(connection, away ? HAKUBAN_CONNECTION_AWAY : HAKUBAN_CONNECTION_CONNECTING);
-    }
+    if (connection->state == HAKUBAN_CONNECTION_CONNECTED)
+        set_state(connection, HAKUBAN_CONNECTION_CONNECTING);
     schedule(connection);
 }
 
 void hkb_dialer_stop(hakuban_connection *connection)
 {
     hkb_timer_cancel(&connection->retry);
-    hkb_timer_cancel(&connection->away);
     hkb_timer_cancel(&connection->settled);
     hkb_list_remove(&connection->job.node);
     set_state(connection, HAKUBAN_CONNECTION_CLOSED);
@@ -227,7 +211,6 @@ hakuban_status hakuban_exchange_connect(hakuban_exchange *exchange, const char *
     connection->entry.user = wanted.user;
     connection->backoff_ns = PAUSE_FIRST_NS;
     connection->retry.fire = retry_due;
-    connection->away.fire = away_over;
     connection->settled.fire = is_settled;
     connection->job.run = start;
     hakuban_status status = hkb_url_parse(exchange->alloc, url, &connection->url, reterr);

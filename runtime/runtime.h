@@ -198,7 +198,7 @@ struct hakuban_connection {
     hakuban_error last_error;
     uint64_t tries;
     hakuban_link *link; /* the present one, or NULL */
-    hkb_timer retry, away, settled;
+    hkb_timer retry, settled;
     uint64_t backoff_ns;
     bool told;     /* why this try ended is known already */
     char peer[64]; /* the other side's name */
@@ -206,7 +206,7 @@ struct hakuban_connection {
 };
 
 void hkb_dialer_opened(hakuban_connection *connection, hkb_peer *peer);
-/* The other side ended the conversation in words. */
+/* The conversation is over, for a reason that may be the other side's; NULL: it said bye. */
 void hkb_dialer_ended(hakuban_connection *connection, const hakuban_error *why);
 /* Its link is gone. */
 void hkb_dialer_lost(hakuban_connection *connection, hakuban_status why, const char *text);

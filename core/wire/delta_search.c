@@ -19,6 +19,11 @@ enum {
     VERY_STRONG = 4096, /* after such a run the index begins small again */
     INDEX_SLOTS_MIN = 256,
     INDEX_REACH_MIN = 2048,
+    FAILURES_FREE =
+        8, /* so often in a row the index may be of no help before it reaches much farther: */
+    FAILURE_REACH = 4096, /* so many bytes for each time */
+    WHOLE_INDEX_BYTES_MAX =
+        32 * 1024,        /* so small a state is indexed whole where the walk has come to its end */
     POPPED_BYTES_MIN = 4, /* a shortened match below this is dropped */
 };
 #define UNSEEN_BITS (64 - 8 * SAME_BYTES)
@@ -35,6 +40,7 @@ typedef struct search {
     size_t strong_end; /* of the last strong run in new_: matches before it stay */
     size_t probe;      /* the next place of new_ to look up */
     size_t misses;     /* lookups in vain since the last jump */
+    size_t failures;   /* times that looking around was in vain since then */
     size_t back_left;  /* budget for comparing backwards */
     int64_t rejected_diagonal;
     size_t rejected_end;
@@ -219,7 +225,10 @@ static void insert(search *s, size_t place)
 static hakuban_status index_cover(search *s, size_t anchor, bool *ret_usable)
 {
     hkb_delta_context *context = s->context;
-    uint64_t reach = INDEX_REACH_MIN + 8 * s->grow;
+    uint64_t reach = INDEX_REACH_MIN + 8 * s->grow +
+                     FAILURE_REACH * (uint64_t)difference(s->failures, FAILURES_FREE);
+    if (s->old_bytes <= WHOLE_INDEX_BYTES_MAX && s->o + STRIDE >= s->old_bytes)
+        reach = WHOLE_INDEX_BYTES_MAX;
     size_t last = s->old_bytes - BLOCK; /* the last place a block can be at */
     size_t o = hkb_min(s->o, last);
     if (!s->slot_log || o + STRIDE * s->before < s->anchor || o > s->anchor + STRIDE * s->after) {
@@ -310,7 +319,7 @@ static hakuban_status try_jump(search *s, size_t q, size_t place, bool *ret_jump
         return status;
     s->n = q + ahead;
     s->o = place + ahead;
-    s->misses = 0;
+    s->misses = s->failures = 0;
     s->grow += 4;
     s->cost = TROUBLE / 2;
     if (back + ahead >= STRONG)
@@ -348,6 +357,7 @@ static hakuban_status look_around(search *s, size_t anchor, bool *ret_more)
         q += hkb_min(1 + 2 * (s->misses / 256), 15);
     }
     s->probe = q;
+    s->failures++;
     return HAKUBAN_OK;
 }
 

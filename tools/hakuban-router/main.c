@@ -58,21 +58,6 @@ static const char *words(const hakuban_error *error, hakuban_status status)
     return error->text[0] ? error->text : hakuban_status_text(status);
 }
 
-/* There is no authentication yet: being reachable from elsewhere should be meant. */
-static void warn_beyond_loopback(const char *url)
-{
-    const char *host = strstr(url, "://");
-    if (!host || strncmp(url, "unix", 4) == 0 || strncmp(url, "inproc", 6) == 0) {
-        return;
-    }
-    host += 3;
-    if (strncmp(host, "127.", 4) != 0 && strncmp(host, "[::1]", 5) != 0 &&
-        strncmp(host, "localhost", 9) != 0) {
-        report("warning: %s can be reached from other machines, and nobody is asked who he is",
-               url);
-    }
-}
-
 static int bind_url(router *r, const char *url)
 {
     hakuban_listener *listener = NULL;
@@ -84,7 +69,6 @@ static int bind_url(router *r, const char *url)
     }
     r->bound = checked(realloc(r->bound, (r->bound_count + 1) * sizeof(*r->bound)));
     r->bound[r->bound_count++] = (bound){checked(strdup(url)), listener};
-    warn_beyond_loopback(hakuban_listener_url(listener));
     printf("listening %s\n", hakuban_listener_url(listener));
     return 0;
 }

@@ -472,6 +472,12 @@ static bool is_known_case(const char *name)
     return known;
 }
 
+static const char usage[] =
+    "hakuban-bench delta [--size SIZE] [--case CASE] [--rounds 1..101] [--json]\n"
+    "sizes: 64 1K 16K 256K 1M 8M\n"
+    "cases: n1 n3 n10 n100 (numbers; with v behind, their lengths too), allnum allnumv, insF insM\n"
+    "       ins3 remF remM (records in and out), move rot1 rotH shuf, same";
+
 int bench_delta(int argc, char **argv)
 {
     const char *size = NULL, *name = NULL;
@@ -481,6 +487,9 @@ int bench_delta(int argc, char **argv)
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (strcmp(argv[i], "--json") == 0) {
             json = true;
+        } else if (strcmp(argv[i], "--help") == 0) {
+            puts(usage);
+            return 0;
         } else if (strcmp(argv[i], "--size") == 0 && value) {
             size = argv[++i];
         } else if (strcmp(argv[i], "--case") == 0 && value) {
@@ -493,9 +502,7 @@ int bench_delta(int argc, char **argv)
         }
     }
     if (rounds < 1 || rounds > ROUNDS_MAX || (name && !is_known_case(name))) {
-        fputs("hakuban-bench delta: --rounds is 1 to 101; cases: n1 n3 n10 n100, with v behind; "
-              "allnum allnumv ins3 insF insM remF remM move rot1 rotH shuf same\n",
-              stderr);
+        fprintf(stderr, "%s\n", usage);
         return 1;
     }
     runner r = {.prefix = new_zstd(3), .whole = new_zstd(1), .decompress = need(ZSTD_createDCtx())};

@@ -70,6 +70,17 @@ static hakuban_status zstd_compress(void *self_pointer, void *dst, size_t dst_by
     return HAKUBAN_OK;
 }
 
+static ZSTD_DCtx *new_decompress_context(void)
+{
+    ZSTD_DCtx *context = ZSTD_createDCtx();
+    if (context &&
+        ZSTD_isError(ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, WINDOW_LOG_MAX))) {
+        ZSTD_freeDCtx(context);
+        return NULL;
+    }
+    return context;
+}
+
 /* The library also reads frames of old versions, skippable ones and several in a row. None of them is ever sent, so none
  * reaches the decoder. */
 static int is_one_standard_frame(hakuban_slice src)
@@ -83,15 +94,8 @@ static hakuban_status zstd_decompress(void *self_pointer, void *dst, size_t dst_
                                       hakuban_slice src, hakuban_slice reference)
 {
     zstd_self *self = self_pointer;
-    if (!self->decompress) {
-        self->decompress = ZSTD_createDCtx();
-        if (!self->decompress ||
-            ZSTD_isError(
-                ZSTD_DCtx_setParameter(self->decompress, ZSTD_d_windowLogMax, WINDOW_LOG_MAX))) {
-            self->decompress = (ZSTD_freeDCtx(self->decompress), NULL);
-            return HAKUBAN_ERR_NO_MEMORY;
-        }
-    }
+    if (!self->decompress && !(self->decompress = new_decompress_context()))
+        return HAKUBAN_ERR_NO_MEMORY;
     if (!is_one_standard_frame(src))
         return HAKUBAN_ERR_CORRUPT;
     /* In one go into dst: no window buffer is made, whatever the frame's header claims. */

@@ -193,6 +193,8 @@ static hakuban_status try_packed(hkb_delta_context *context, hkb_delta_compresso
                                  hakuban_slice old, hakuban_slice new_, size_t op_bytes,
                                  size_t literal_bytes, delta_form *best)
 {
+    if (!compressor.ops)
+        return HAKUBAN_OK;
     size_t from = context->packed_bytes, packed_ops, packed_literals;
     hakuban_status status = pack_ops(context, compressor, new_, op_bytes, &packed_ops);
     if (status >= 0)

@@ -459,6 +459,36 @@ START_TEST(test_a_first_state_is_sent_whole_and_compressed)
 }
 END_TEST
 
+START_TEST(test_every_form_of_a_delta_has_its_use)
+{
+    enum { FORMS = 7, FORM = 7 };
+    static const struct {
+        int content, kind;
+        size_t bytes;
+    } cases[FORMS] = {
+        {RECORDS, NOTHING, 1000},     {RECORDS, NUMBER, 1000}, {RECORDS, SPLICES, 200000},
+        {RECORDS, EVERYWHERE, 10000}, {NOISE, REVERSE, 1000},  {ZEROS, SPLICES, 0},
+        {NOISE, SPRINKLE, 30000},
+    };
+    seed = 18;
+    for (int form = 0; form < FORMS; form++) {
+        int found = -1;
+        for (int attempt = 0; attempt < 50 && found != form; attempt++) {
+            state old = make_state(cases[form].content, cases[form].bytes);
+            state new_ =
+                cases[form].bytes ? edited(old, cases[form].kind) : make_state(RECORDS, 5000);
+            hakuban_bytes *delta = make(zstd, old, new_);
+            found = *(const uint8_t *)hakuban_bytes_slice(delta).data & FORM;
+            hakuban_bytes_unref(delta);
+            check_round_trip(zstd, old, new_);
+            free(old.data);
+            free(new_.data);
+        }
+        ck_assert_int_eq(found, form);
+    }
+}
+END_TEST
+
 START_TEST(test_the_same_states_make_the_same_delta)
 {
     seed = 7;
@@ -806,6 +836,7 @@ int main(void)
     tcase_add_test(tests, test_large_states_come_back);
     tcase_add_test(tests, test_what_little_changes_cost_little);
     tcase_add_test(tests, test_a_first_state_is_sent_whole_and_compressed);
+    tcase_add_test(tests, test_every_form_of_a_delta_has_its_use);
     tcase_add_test(tests, test_the_same_states_make_the_same_delta);
     tcase_add_test(tests, test_states_that_look_like_a_dictionary_are_only_bytes);
     tcase_add_test(tests, test_work_is_bounded_by_the_size_of_the_new_state);

@@ -9,26 +9,33 @@
 /* A connection that was up this long was a good one: the pauses begin anew. A peer that accepts and closes at once isn't. */
 #define SETTLED_NS (5000 * MS)
 
-static void set_state(hakuban_connection *connection, hakuban_connection_state state)
+static void tell(hakuban_connection *connection)
 {
-    if (connection->state == state)
-        return;
-    connection->state = state;
     if (connection->queue)
         hkb_queue_push_connection(connection->queue, &connection->entry);
     (void)pthread_cond_broadcast(&connection->exchange->changed);
 }
 
-/* What repeats itself is logged once. */
+static void set_state(hakuban_connection *connection, hakuban_connection_state state)
+{
+    if (connection->state == state)
+        return;
+    connection->state = state;
+    tell(connection);
+}
+
+/* What repeats itself is told and logged once. */
 static void note_error(hakuban_connection *connection, hakuban_status status, const char *text)
 {
     hakuban_error *last = &connection->last_error;
     bool known = last->status == status && strncmp(last->text, text, sizeof(last->text) - 1) == 0;
     (void)hakuban_error_set(last, status, "%s", text);
-    if (!known)
-        hkb_log(&connection->exchange->log, HAKUBAN_LOG_WARNING, "runtime", "%s://%s%s: %s",
-                connection->url->scheme, connection->url->authority, connection->url->path,
-                last->text);
+    if (known)
+        return;
+    tell(connection);
+    hkb_log(&connection->exchange->log, HAKUBAN_LOG_WARNING, "runtime", "%s://%s%s: %s",
+            connection->url->scheme, connection->url->authority, connection->url->path,
+            last->text);
 }
 
 static void schedule(hakuban_connection *connection)
@@ -214,6 +221,9 @@ hakuban_status hakuban_exchange_connect(hakuban_exchange *exchange, const char *
     connection->settled.fire = is_settled;
     connection->job.run = start;
     hakuban_status status = hkb_url_parse(exchange->alloc, url, &connection->url, reterr);
+    if (status >= 0 && wanted.queue && hkb_queue_exchange(wanted.queue) != exchange->core)
+        status = hakuban_error_set(reterr, HAKUBAN_ERR_ARGUMENT,
+                                   "the queue belongs to another exchange");
     hkb_runtime_enter(exchange);
     if (status >= 0)
         status = check(exchange, connection, reterr);

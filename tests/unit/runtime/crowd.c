@@ -103,12 +103,79 @@ START_TEST(threads_share_exchanges_and_nothing_is_left)
 }
 END_TEST
 
+/* What two linked exchanges say and send, as far as memory allows, with a bound on how often the loops turn. */
+static bool linked_life(const hakuban_alloc *alloc)
+{
+    hakuban_exchange_options options = {
+        .size = sizeof(options), .drive = HAKUBAN_DRIVE_MANUAL, .alloc = alloc};
+    exchange_pair pair = {.drive = HAKUBAN_DRIVE_MANUAL};
+    hakuban_listener *listener = NULL;
+    hakuban_connection *connection = NULL;
+    hakuban_contract *reader = NULL, *writer = NULL;
+    hakuban_sink *sink = NULL;
+    hakuban_descriptor *name = make_name("1", "2");
+    bool arrived = false;
+    bool complete =
+        hakuban_exchange_new(&options, &pair.hub) == HAKUBAN_OK &&
+        hakuban_exchange_new(&options, &pair.leaf) == HAKUBAN_OK &&
+        hakuban_exchange_listen(pair.hub, "inproc://linked-life", &listener, NULL) == HAKUBAN_OK &&
+        hakuban_exchange_connect(pair.leaf, "inproc://linked-life", NULL, &connection, NULL) ==
+            HAKUBAN_OK &&
+        hakuban_observe_object(pair.leaf, name, NULL, &reader) == HAKUBAN_OK &&
+        hakuban_expose_object(pair.hub, name, NULL, &writer) == HAKUBAN_OK;
+    for (int turns = 0; complete && !arrived && turns < 30; turns++) {
+        hakuban_event event;
+        pair_step(&pair, 0);
+        if (hakuban_contract_next(writer, 0, &event) == HAKUBAN_OK) {
+            if (event.kind == HAKUBAN_EVENT_SINK_OPEN && !sink)
+                sink = hakuban_sink_ref(event.sink);
+            hakuban_event_done(&event);
+            if (sink && hakuban_sink_send_json(sink, "[1,2,3]") == HAKUBAN_ERR_NO_MEMORY)
+                complete = false;
+        }
+        if (hakuban_contract_next(reader, 0, &event) == HAKUBAN_OK) {
+            arrived = event.kind == HAKUBAN_EVENT_STATE;
+            hakuban_event_done(&event);
+        }
+    }
+    (void)hakuban_sink_unref(sink);
+    (void)hakuban_contract_free(reader);
+    (void)hakuban_contract_free(writer);
+    (void)hakuban_descriptor_unref(name);
+    (void)hakuban_connection_free(connection);
+    (void)hakuban_listener_free(listener);
+    (void)hakuban_exchange_free(pair.leaf);
+    (void)hakuban_exchange_free(pair.hub);
+    return arrived;
+}
+
+START_TEST(every_allocation_of_a_link_may_fail)
+{
+    fail_alloc memory;
+    fail_alloc_init(&memory);
+    ck_assert(linked_life(&memory.table));
+    ck_assert_uint_eq(memory.blocks, 0);
+    for (int from_then_on = 0; from_then_on < 2; from_then_on++) {
+        size_t n = 0;
+        do {
+            n++;
+            fail_alloc_arm(&memory, n, from_then_on);
+            (void)linked_life(&memory.table);
+            ck_assert_msg(memory.blocks == 0, "allocation %zu: %zu blocks left", n,
+                          (size_t)memory.blocks);
+        } while (fail_alloc_failed(&memory));
+        ck_assert_uint_gt(n, 50);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("crowd");
     TCase *threads = tcase_create("threads");
     tcase_set_timeout(threads, 100);
     tcase_add_loop_test(threads, threads_share_exchanges_and_nothing_is_left, 0, 3);
+    tcase_add_test(threads, every_allocation_of_a_link_may_fail);
     suite_add_tcase(suite, threads);
     return run_suite(suite);
 }

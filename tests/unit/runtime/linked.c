@@ -283,7 +283,69 @@ START_TEST(an_address_that_is_taken_is_an_error)
 }
 END_TEST
 
-static char *const names[] = {"inproc", "unix", "tcp"};
+/* Log lines come with the exchange's mutex held, so counting needs no lock of its own; reading happens after the end. */
+struct lines {
+    int warnings;
+    char last[300];
+};
+
+static void count_line(void *ctx, hakuban_log_level level, const char *room, const char *text)
+{
+    struct lines *lines = ctx;
+    (void)room;
+    if (level > HAKUBAN_LOG_WARNING)
+        return;
+    lines->warnings++;
+    (void)snprintf(lines->last, sizeof(lines->last), "%s", text);
+}
+
+static hakuban_exchange *logging_exchange(struct lines *lines)
+{
+    hakuban_exchange_options options = {.size = sizeof(options),
+                                        .drive = HAKUBAN_DRIVE_MANUAL,
+                                        .log = {lines, count_line, HAKUBAN_LOG_DEBUG}};
+    hakuban_exchange *exchange = NULL;
+    ck_assert_int_eq(hakuban_exchange_new(&options, &exchange), HAKUBAN_OK);
+    return exchange;
+}
+
+START_TEST(listening_to_the_world_gives_one_warning)
+{
+    struct lines lines = {0};
+    hakuban_exchange *exchange = logging_exchange(&lines);
+    hakuban_listener *local = listen_at(exchange, "tcp://127.0.0.1:0");
+    ck_assert_int_eq(lines.warnings, 0);
+    hakuban_listener *first = listen_at(exchange, "tcp://0.0.0.0:0");
+    hakuban_listener *second = listen_at(exchange, "tcp://0.0.0.0:0");
+    ck_assert_int_eq(lines.warnings, 1);
+    ck_assert_ptr_nonnull(strstr(lines.last, "no authentication"));
+    (void)hakuban_listener_free(local);
+    (void)hakuban_listener_free(first);
+    (void)hakuban_listener_free(second);
+    (void)hakuban_exchange_free(exchange);
+}
+END_TEST
+
+START_TEST(the_same_failure_is_logged_once)
+{
+    struct lines lines = {0};
+    exchange_pair pair = {.drive = HAKUBAN_DRIVE_MANUAL, .leaf = logging_exchange(&lines)};
+    hakuban_connection *connection =
+        connect_to(pair.leaf, "unix:///tmp/hakuban-test-nobody-is-here", NULL);
+    hakuban_connection_info info = {0};
+    int64_t until_ms = test_now_ms() + PATIENCE_MS;
+    while (info.tries < 4) {
+        pair_step(&pair, 1000);
+        hakuban_connection_query(connection, &info);
+        ck_assert_int_lt(test_now_ms(), until_ms);
+    }
+    ck_assert_int_eq(lines.warnings, 1);
+    (void)hakuban_connection_free(connection);
+    (void)hakuban_exchange_free(pair.leaf);
+}
+END_TEST
+
+static const char *const names[] = {"inproc", "unix", "tcp"};
 
 int main(void)
 {
@@ -302,6 +364,8 @@ int main(void)
     }
     TCase *nobody = tcase_create("nobody");
     tcase_add_loop_test(nobody, waiting_for_nobody_times_out_with_the_reason, 0, 2);
+    tcase_add_test(nobody, listening_to_the_world_gives_one_warning);
+    tcase_add_test(nobody, the_same_failure_is_logged_once);
     suite_add_tcase(suite, nobody);
     return run_suite(suite);
 }

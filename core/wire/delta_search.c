@@ -185,7 +185,7 @@ static hakuban_status step(search *s, unsigned *skips)
     size_t k = find_same_diagonal(s), q = 0, j = 0;
     bool hit = k <= SAME_WINDOW;
     size_t run = hit ? forward(s, s->n + k, s->o + k) : 0;
-    if (k > NEAR && find_small_shift(s, k, &q, &j)) {
+    if (k > NEAR && run < CLEAR && find_small_shift(s, k, &q, &j)) {
         size_t shifted_run = forward(s, s->n + q, s->o + j);
         if (shifted_run && (!hit || shifted_run + k > run + q + 4)) {
             *skips = 0;

@@ -6,25 +6,24 @@ enum {
     SAME_BYTES = 6,    /* so many equal bytes on the same diagonal are a match */
     SAME_WINDOW = 16,  /* at most so many literals before it */
     SHIFT_WINDOW = 32, /* how far a small shift looks into the old state */
-    NEAR = 3,          /* fewer literals than this, and a shift can't be better */
-    SKIP = 16,         /* literals taken where nothing was found */
-    SKIP_LATER = 64,   /* the same from the SKIP_PATIENCEth time in a row on */
+    NEAR = 3,        /* with no more literals than this before it no match by a shift is better, */
+    CLEAR = 32,      /* and hardly one where the diagonal goes on so long */
+    SKIP = 16,       /* literals taken where nothing was found */
+    SKIP_LATER = 64, /* the same from the SKIP_PATIENCEth time in a row on */
     SKIP_PATIENCE = 7,
-    REST = 8,           /* so little left is not worth a search */
-    TROUBLE = 24,       /* estimated bytes of delta that let the index be asked */
-    BLOCK = 16,         /* bytes that the index knows of each place */
-    STRIDE = 32,        /* one place in so many is in the index */
-    ACCEPT = 32,        /* a jump has to match at least so much */
-    STRONG = 256,       /* such a run is never given up again */
-    VERY_STRONG = 4096, /* after such a run the index begins small again */
-    INDEX_SLOTS_MIN = 256,
-    INDEX_REACH_MIN = 2048,
-    FAILURES_FREE =
-        8, /* so often in a row the index may be of no help before it reaches much farther: */
-    FAILURE_REACH = 4096, /* so many bytes for each time */
-    WHOLE_INDEX_BYTES_MAX =
-        32 * 1024,        /* so small a state is indexed whole where the walk has come to its end */
+    REST = 8,             /* so little left is not worth a search */
+    TROUBLE = 24,         /* estimated bytes of delta that let the index be asked */
+    BLOCK = 16,           /* bytes that the index knows of each place */
+    STRIDE = 32,          /* one place in so many is in the index */
+    ACCEPT = 32,          /* a jump has to match at least so much */
+    STRONG = 256,         /* such a run is never given up again */
+    VERY_STRONG = 4096,   /* after such a run the index begins small again */
     POPPED_BYTES_MIN = 4, /* a shortened match below this is dropped */
+    INDEX_SLOTS_MIN = 256,
+    REACH_MIN = 2048,     /* how far the index looks at first */
+    FAILURES_FREE = 8,    /* looking around may be in vain so often in a row; */
+    FAILURE_REACH = 4096, /* each further time it looks so much farther */
+    SMALL = 32 * 1024,    /* so small a state is indexed whole where the walk has come to its end */
 };
 #define UNSEEN_BITS (64 - 8 * SAME_BYTES)
 #define EMPTY UINT32_MAX
@@ -225,10 +224,10 @@ static void insert(search *s, size_t place)
 static hakuban_status index_cover(search *s, size_t anchor, bool *ret_usable)
 {
     hkb_delta_context *context = s->context;
-    uint64_t reach = INDEX_REACH_MIN + 8 * s->grow +
-                     FAILURE_REACH * (uint64_t)difference(s->failures, FAILURES_FREE);
-    if (s->old_bytes <= WHOLE_INDEX_BYTES_MAX && s->o + STRIDE >= s->old_bytes)
-        reach = WHOLE_INDEX_BYTES_MAX;
+    uint64_t reach =
+        REACH_MIN + 8 * s->grow + FAILURE_REACH * (uint64_t)difference(s->failures, FAILURES_FREE);
+    if (s->old_bytes <= SMALL && s->o + STRIDE >= s->old_bytes)
+        reach = SMALL;
     size_t last = s->old_bytes - BLOCK; /* the last place a block can be at */
     size_t o = hkb_min(s->o, last);
     if (!s->slot_log || o + STRIDE * s->before < s->anchor || o > s->anchor + STRIDE * s->after) {

@@ -126,7 +126,15 @@ void hkb_runtime_enter(hakuban_exchange *exchange)
 {
     (void)pthread_mutex_lock(&exchange->mutex);
     exchange->now_ns = hkb_runtime_clock_ns();
-    hkb_exchange_set_time(exchange->core, exchange->now_ns, wall_clock_ns());
+    hkb_exchange_set_time(exchange->core, exchange->now_ns, exchange->wall_ns);
+}
+
+void hkb_runtime_enter_to_send(hakuban_exchange *exchange)
+{
+    (void)pthread_mutex_lock(&exchange->mutex);
+    exchange->now_ns = hkb_runtime_clock_ns();
+    exchange->wall_ns = wall_clock_ns();
+    hkb_exchange_set_time(exchange->core, exchange->now_ns, exchange->wall_ns);
 }
 
 /* Whether a turn of the loop would have something to do at once. */
@@ -146,9 +154,8 @@ void hkb_runtime_leave(hakuban_exchange *exchange)
     hkb_exchange_settle(exchange->core);
     /* The driving thread carries when it turns the loop, so that many states which are sent one after the other leave in few
      * packets. Others make it turn. */
-    if (!hkb_runtime_is_driver(exchange) &&
-        (has_work(exchange) || has_freight(exchange) ||
-         next_deadline(exchange) < exchange->armed_ns))
+    if (!hkb_runtime_is_driver(exchange) && (has_work(exchange) || has_freight(exchange) ||
+                                             next_deadline(exchange) < exchange->armed_ns))
         hkb_loop_wake(exchange->loop);
     hkb_queue_side_tell(exchange);
     (void)pthread_mutex_unlock(&exchange->mutex);
@@ -196,7 +203,7 @@ void hkb_runtime_drive(hakuban_exchange *exchange, bool wait)
 
     hkb_loop_run(exchange->loop, wait);
 
-    hkb_runtime_enter(exchange);
+    hkb_runtime_enter_to_send(exchange);
     run_jobs(exchange);
     run_timers(exchange);
     carry_and_arm(exchange);
@@ -326,7 +333,9 @@ static hakuban_status build(hakuban_exchange *exchange, double rebalance_thresho
         .rebalance_threshold = rebalance_threshold > 0 ? rebalance_threshold : 0.1,
         .rebalances = rebalance_threshold >= 0,
     };
-    status = hkb_exchange_new(&settings, hkb_runtime_clock_ns(), wall_clock_ns(), &exchange->core);
+    exchange->wall_ns = wall_clock_ns();
+    status =
+        hkb_exchange_new(&settings, hkb_runtime_clock_ns(), exchange->wall_ns, &exchange->core);
     if (status < 0)
         return status;
     if (exchange->drive == HAKUBAN_DRIVE_THREAD)
@@ -336,8 +345,7 @@ static hakuban_status build(hakuban_exchange *exchange, double rebalance_thresho
     return HAKUBAN_OK;
 }
 
-hakuban_status hakuban_exchange_new(const hakuban_exchange_options *options,
-                                    hakuban_exchange **ret)
+hakuban_status hakuban_exchange_new(const hakuban_exchange_options *options, hakuban_exchange **ret)
 {
     hakuban_exchange_options wanted = {.size = sizeof(wanted)};
     if (!ret || (options && options->size < offsetof(hakuban_exchange_options, alloc)))
@@ -432,19 +440,19 @@ hakuban_status hakuban_exchange_close(hakuban_exchange *exchange, int timeout_ms
         hkb_runtime_leave(exchange);
         return HAKUBAN_ERR_WOULD_BLOCK;
     }
-    uint64_t until_ns = hkb_runtime_until(exchange->now_ns,
-                                          timeout_ms < 0 ? CLOSE_TIMEOUT_MS : timeout_ms);
+    uint64_t until_ns =
+        hkb_runtime_until(exchange->now_ns, timeout_ms < 0 ? CLOSE_TIMEOUT_MS : timeout_ms);
     if (!exchange->closing) {
         exchange->closing = true;
         hkb_runtime_job(exchange, &exchange->close_job, false);
         (void)pthread_cond_broadcast(&exchange->changed);
     }
     bool in_time = true;
-    while (in_time && (hkb_node_linked(&exchange->close_job.node) ||
-                       !hkb_list_empty(&exchange->carriers)))
+    while (in_time &&
+           (hkb_node_linked(&exchange->close_job.node) || !hkb_list_empty(&exchange->carriers)))
         in_time = hkb_runtime_wait(exchange, &exchange->changed, until_ns);
     HKB_LIST_EACH(hakuban_link, link, &exchange->carriers, node)
-        hkb_carrier_doom(link);
+    hkb_carrier_doom(link);
     if (hkb_runtime_is_driver(exchange))
         hkb_carry(exchange);
     mark_closed(exchange);

@@ -52,8 +52,7 @@ static hakuban_status begin(hakuban_exchange *exchange, struct wish wish,
         return HAKUBAN_ERR_ARGUMENT;
     if (options)
         memcpy(&wanted, options, hkb_min(options->size, sizeof(wanted)));
-    if (wanted.queue &&
-        (wanted.on_event || hkb_queue_exchange(wanted.queue) != exchange->core))
+    if (wanted.queue && (wanted.on_event || hkb_queue_exchange(wanted.queue) != exchange->core))
         return HAKUBAN_ERR_ARGUMENT;
     wish.capacity = wanted.capacity ? wanted.capacity : 1;
     if (wanted.draining)
@@ -67,8 +66,7 @@ static hakuban_status begin(hakuban_exchange *exchange, struct wish wish,
 
 static hakuban_status begin_object(hakuban_exchange *exchange, hkb_contract_kind kind,
                                    hakuban_descriptor *descriptor,
-                                   const hakuban_contract_options *options,
-                                   hakuban_contract **ret)
+                                   const hakuban_contract_options *options, hakuban_contract **ret)
 {
     if (!exchange || !descriptor || !ret)
         return HAKUBAN_ERR_ARGUMENT;
@@ -249,7 +247,7 @@ hakuban_status hakuban_sink_send(hakuban_sink *sink, hakuban_state *state)
     if (!sink || !state)
         return HAKUBAN_ERR_ARGUMENT;
     hakuban_exchange *exchange = exchange_of_sink(sink);
-    hkb_runtime_enter(exchange);
+    hkb_runtime_enter_to_send(exchange);
     hakuban_status status = hkb_sink_send(sink, state);
     hkb_runtime_leave(exchange);
     return status;

@@ -228,8 +228,8 @@ static hakuban_link *host_accepted(void *host, void *memory, const char *peer, v
         return NULL;
     hakuban_status status = attach(link, &listener->settings);
     if (status < 0) {
-        hkb_log(&exchange->log, HAKUBAN_LOG_WARNING, "runtime", "%s: refused %s: %s",
-                listener->url, peer, hakuban_status_text(status));
+        hkb_log(&exchange->log, HAKUBAN_LOG_WARNING, "runtime", "%s: refused %s: %s", listener->url,
+                peer, hakuban_status_text(status));
         hkb_carrier_free(link);
         return NULL;
     }
@@ -249,8 +249,9 @@ static void host_opened(hakuban_link *link)
     if (status < 0) {
         hakuban_error why = {0};
         (void)hakuban_error_set(&why, status, "%s",
-                                status == HAKUBAN_ERR_EXISTS ? "the connection before is still ending"
-                                                             : hakuban_status_text(status));
+                                status == HAKUBAN_ERR_EXISTS
+                                    ? "the connection before is still ending"
+                                    : hakuban_status_text(status));
         hkb_dialer_ended(link->connection, &why);
         hkb_carrier_doom(link);
     }
@@ -404,7 +405,7 @@ void hkb_carry(hakuban_exchange *exchange)
                 send_packet(link, packet);
         }
         HKB_LIST_EACH(hakuban_link, link, &exchange->ending, ending)
-            end_link(link);
+        end_link(link);
     } while (exchange->unsettled && left);
     exchange->more = left == 0;
 }

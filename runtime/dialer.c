@@ -34,8 +34,7 @@ static void note_error(hakuban_connection *connection, hakuban_status status, co
         return;
     tell(connection);
     hkb_log(&connection->exchange->log, HAKUBAN_LOG_WARNING, "runtime", "%s://%s%s: %s",
-            connection->url->scheme, connection->url->authority, connection->url->path,
-            last->text);
+            connection->url->scheme, connection->url->authority, connection->url->path, last->text);
 }
 
 static void schedule(hakuban_connection *connection)
@@ -137,7 +136,7 @@ void hkb_dialer_ended(hakuban_connection *connection, const hakuban_error *why)
     note_error(connection, why ? why->status : HAKUBAN_ERR_CLOSED,
                why ? why->text : "the other side ended the connection");
     set_state(connection, why && is_refusal(why->status) ? HAKUBAN_CONNECTION_REFUSED
-                                                          : HAKUBAN_CONNECTION_CONNECTING);
+                                                         : HAKUBAN_CONNECTION_CONNECTING);
 }
 
 void hkb_dialer_lost(hakuban_connection *connection, hakuban_status why, const char *text)
@@ -284,8 +283,7 @@ void hakuban_connection_query(hakuban_connection *connection, hakuban_connection
     *ret = (hakuban_connection_info){.state = connection->state,
                                      .last_error = connection->last_error,
                                      .tries = connection->tries};
-    if (hkb_node_linked(&connection->retry.node) &&
-        connection->retry.when_ns > exchange->now_ns)
+    if (hkb_node_linked(&connection->retry.node) && connection->retry.when_ns > exchange->now_ns)
         ret->next_try_ms = (connection->retry.when_ns - exchange->now_ns + MS - 1) / MS;
     if (connection->state == HAKUBAN_CONNECTION_CONNECTED)
         memcpy(ret->peer, connection->peer, sizeof(ret->peer));

@@ -25,7 +25,8 @@ hakuban_status hkb_scheme_check(const hakuban_exchange *exchange, const hakuban_
 static bool beyond_this_machine(const hakuban_url *url)
 {
     size_t bytes = strlen(url->scheme);
-    if (strcmp(url->scheme, "ws") != 0 && (bytes < 3 || strcmp(url->scheme + bytes - 3, "tcp") != 0))
+    if (strcmp(url->scheme, "ws") != 0 &&
+        (bytes < 3 || strcmp(url->scheme + bytes - 3, "tcp") != 0))
         return false;
     return strncmp(url->host, "127.", 4) != 0 && strcmp(url->host, "::1") != 0 &&
            strcmp(url->host, "localhost") != 0;
@@ -82,8 +83,7 @@ static hakuban_status listen_at(hakuban_exchange *exchange, hakuban_listener *li
         status = hkb_link_settings_read(url, &exchange->registry, &listener->settings, reterr);
     if (status < 0)
         return status;
-    struct wish wish = {
-        .job = {.run = start}, .listener = listener, .url = url, .reterr = reterr};
+    struct wish wish = {.job = {.run = start}, .listener = listener, .url = url, .reterr = reterr};
     hkb_runtime_job(exchange, &wish.job, true);
     if (wish.status >= 0 && beyond_this_machine(url) && !exchange->warned) {
         exchange->warned = true;

@@ -153,8 +153,7 @@ static hakuban_status watch_new(hkb_loop *loop, int fd, watch **ret)
     return HAKUBAN_OK;
 }
 
-hakuban_status hkb_loop_watch(hkb_loop *loop, void *transport, void *owner, int fd,
-                              unsigned events)
+hakuban_status hkb_loop_watch(hkb_loop *loop, void *transport, void *owner, int fd, unsigned events)
 {
     if (fd < 0)
         return HAKUBAN_ERR_ARGUMENT;

@@ -43,27 +43,28 @@ struct hakuban_exchange {
     hkb_loop *loop;
     pthread_t thread, driver;
     bool has_thread, has_driver;
-    bool in_callback;       /* of a user, on the driving thread */
-    bool in_slot;           /* of a transport */
-    bool stop;              /* the thread ends */
+    bool in_callback; /* of a user, on the driving thread */
+    bool in_slot;     /* of a transport */
+    bool stop;        /* the thread ends */
     bool closing, closed;
-    bool warned;            /* that a listener can be reached from elsewhere */
-    bool unsettled;         /* the core was called while carrying */
-    bool more;              /* carrying stopped to let others have a turn */
-    uint64_t now_ns;        /* as of the entry */
-    uint64_t armed_ns;      /* the loop's alarm */
+    bool warned;       /* that a listener can be reached from elsewhere */
+    bool unsettled;    /* the core was called while carrying */
+    bool more;         /* carrying stopped to let others have a turn */
+    uint64_t now_ns;   /* as of the last entry */
+    int64_t wall_ns;   /* as of the last entry that may make a version */
+    uint64_t armed_ns; /* the loop's alarm */
     hkb_exchange *core;
     hkb_registry registry;
-    hkb_list timers;        /* hkb_timer */
-    hkb_list jobs;          /* hkb_job */
-    hkb_list queues;        /* hkb_queue_side: all */
-    hkb_list ready_queues;  /* hkb_queue_side: somebody is to be told */
-    hkb_list callbacks;     /* hkb_queue_side: with on_event and something in them */
-    hkb_list transports;    /* hkb_transport */
-    hkb_list carriers;      /* hakuban_link */
-    hkb_list ending;        /* hakuban_link: the conversation is over */
-    hkb_list dead;          /* hakuban_link: closed(), to be freed when the slot returns */
-    hkb_list listeners;     /* hakuban_listener */
+    hkb_list timers;       /* hkb_timer */
+    hkb_list jobs;         /* hkb_job */
+    hkb_list queues;       /* hkb_queue_side: all */
+    hkb_list ready_queues; /* hkb_queue_side: somebody is to be told */
+    hkb_list callbacks;    /* hkb_queue_side: with on_event and something in them */
+    hkb_list transports;   /* hkb_transport */
+    hkb_list carriers;     /* hakuban_link */
+    hkb_list ending;       /* hakuban_link: the conversation is over */
+    hkb_list dead;         /* hakuban_link: closed(), to be freed when the slot returns */
+    hkb_list listeners;    /* hakuban_listener */
     hakuban_connection *connection;
     hkb_job close_job;
     size_t random_used;
@@ -74,6 +75,8 @@ struct hakuban_exchange {
 
 /* Takes the mutex and the time. Every entry is enter, calls, leave. */
 void hkb_runtime_enter(hakuban_exchange *exchange);
+/* The same where versions are made: only they need the wall clock. */
+void hkb_runtime_enter_to_send(hakuban_exchange *exchange);
 /* Settles; wakes the driving thread if it has to carry; tells queues; gives the mutex back. */
 void hkb_runtime_leave(hakuban_exchange *exchange);
 bool hkb_runtime_is_driver(const hakuban_exchange *exchange);
@@ -104,7 +107,8 @@ typedef struct hkb_queue_side {
     hkb_node node, ready, callback;
     hakuban_exchange *exchange;
     hakuban_queue *queue;
-    struct hkb_contract_side *contract; /* the one whose callback this queue is run through; or NULL */
+    struct hkb_contract_side
+        *contract; /* the one whose callback this queue is run through; or NULL */
     pthread_cond_t filled;
     unsigned users; /* threads that are in here */
     bool doomed;    /* freed by its owner; the last user buries it */
@@ -118,8 +122,8 @@ typedef struct hkb_contract_side {
     hakuban_event_fn on_event;
     void (*on_freed)(void *user);
     void *user;
-    hakuban_queue *own;   /* freed with the contract; or NULL */
-    unsigned events_out;  /* taken from a queue and not yet done */
+    hakuban_queue *own;  /* freed with the contract; or NULL */
+    unsigned events_out; /* taken from a queue and not yet done */
     bool ended;
 } hkb_contract_side;
 

@@ -1,7 +1,8 @@
 /* The exchange: the node in a process. Contracts meet in it; connections and listeners link it to others.
  *
  * It is driven by a thread of its own, or by yours: with HAKUBAN_DRIVE_MANUAL poll hakuban_exchange_fd() for at most
- * hakuban_exchange_timeout_ms(), then call hakuban_exchange_turn(). */
+ * hakuban_exchange_timeout_ms(), then call hakuban_exchange_turn(). What you send leaves with the next turn or blocking call, so
+ * that a burst shares packets. docs/threading.md has the whole model. */
 #ifndef HAKUBAN_EXCHANGE_H
 #define HAKUBAN_EXCHANGE_H
 

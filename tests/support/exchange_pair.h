@@ -191,8 +191,7 @@ static inline hakuban_connection *connect_to(hakuban_exchange *exchange, const c
 {
     hakuban_connection *connection = NULL;
     hakuban_error error = {0};
-    hakuban_status status =
-        hakuban_exchange_connect(exchange, url, options, &connection, &error);
+    hakuban_status status = hakuban_exchange_connect(exchange, url, options, &connection, &error);
     ck_assert_msg(status == HAKUBAN_OK, "%s: %s", url, error.text);
     return connection;
 }

@@ -185,8 +185,7 @@ START_TEST(wrong_arguments_are_refused)
     exchange_pair pair = alone(_i);
     hakuban_contract *contract = NULL;
     hakuban_error error = {0};
-    ck_assert_int_eq(hakuban_observe_object(pair.hub, NULL, NULL, &contract),
-                     HAKUBAN_ERR_ARGUMENT);
+    ck_assert_int_eq(hakuban_observe_object(pair.hub, NULL, NULL, &contract), HAKUBAN_ERR_ARGUMENT);
     ck_assert_int_eq(hakuban_observe_tag(pair.hub, "cpu", NULL, &contract, &error),
                      HAKUBAN_ERR_PARSE);
     ck_assert_int_eq(error.status, HAKUBAN_ERR_PARSE);

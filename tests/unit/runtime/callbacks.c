@@ -46,8 +46,7 @@ static void on_event(void *user, hakuban_event *event)
         seen->contract = NULL;
     (void)pthread_mutex_unlock(&seen->mutex);
 
-    int would_block =
-        hakuban_exchange_close(seen->exchange, 10) == HAKUBAN_ERR_WOULD_BLOCK ? 1 : 0;
+    int would_block = hakuban_exchange_close(seen->exchange, 10) == HAKUBAN_ERR_WOULD_BLOCK ? 1 : 0;
     if (free_now)
         (void)hakuban_contract_free(contract);
 

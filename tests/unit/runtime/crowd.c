@@ -54,8 +54,7 @@ static void life(int transport, const hakuban_alloc *alloc)
     pair.leaf = exchange_make(pair.drive, alloc, "leaf");
     char url[200];
     hakuban_listener *listener = listen_at(pair.hub, listen_url(transport, url));
-    hakuban_connection *connection =
-        connect_to(pair.leaf, hakuban_listener_url(listener), NULL);
+    hakuban_connection *connection = connect_to(pair.leaf, hakuban_listener_url(listener), NULL);
     hakuban_contract *writers[2], *readers[2];
     struct sender senders[2];
     struct receiver receivers[2] = {0};

@@ -25,8 +25,7 @@ START_TEST(states_travel_both_ways)
     exchange_pair pair = two(_i);
     char url[200];
     hakuban_listener *listener = listen_at(pair.hub, listen_url(_i / 2, url));
-    hakuban_connection *connection =
-        connect_to(pair.leaf, hakuban_listener_url(listener), NULL);
+    hakuban_connection *connection = connect_to(pair.leaf, hakuban_listener_url(listener), NULL);
     hakuban_contract *down_reader = observe(pair.leaf, "\"down\"", NULL);
     hakuban_contract *down_writer = expose(pair.hub, "\"down\"", NULL);
     hakuban_contract *up_reader = observe(pair.hub, "\"up\"", NULL);
@@ -65,8 +64,7 @@ START_TEST(a_large_state_arrives)
     exchange_pair pair = two(_i);
     char url[200];
     hakuban_listener *listener = listen_at(pair.hub, listen_url(_i / 2, url));
-    hakuban_connection *connection =
-        connect_to(pair.leaf, hakuban_listener_url(listener), NULL);
+    hakuban_connection *connection = connect_to(pair.leaf, hakuban_listener_url(listener), NULL);
     hakuban_contract *reader = observe(pair.leaf, "1", NULL);
     hakuban_contract *writer = expose(pair.hub, "1", NULL);
     hakuban_sink *sink = await_sink(&pair, writer);
@@ -165,8 +163,7 @@ START_TEST(blocking_calls_drive_by_themselves)
     server.hub = exchange_make(HAKUBAN_DRIVE_THREAD, NULL, "hub");
     char url[200];
     hakuban_listener *listener = listen_at(server.hub, listen_url(_i, url));
-    hakuban_connection *connection =
-        connect_to(pair.leaf, hakuban_listener_url(listener), NULL);
+    hakuban_connection *connection = connect_to(pair.leaf, hakuban_listener_url(listener), NULL);
     ck_assert_int_eq(hakuban_connection_wait(connection, PATIENCE_MS, NULL), HAKUBAN_OK);
     hakuban_contract *reader = observe(pair.leaf, "1", NULL);
     hakuban_contract *writer = expose(server.hub, "1", NULL);
@@ -240,8 +237,7 @@ START_TEST(closing_brings_the_last_state_over)
     exchange_pair pair = two(_i);
     char url[200];
     hakuban_listener *listener = listen_at(pair.hub, listen_url(_i / 2, url));
-    hakuban_connection *connection =
-        connect_to(pair.leaf, hakuban_listener_url(listener), NULL);
+    hakuban_connection *connection = connect_to(pair.leaf, hakuban_listener_url(listener), NULL);
     hakuban_contract *reader = observe(pair.hub, "1", NULL);
     hakuban_contract *writer = expose(pair.leaf, "1", NULL);
     hakuban_sink *sink = await_sink(&pair, writer);

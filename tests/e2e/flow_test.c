@@ -269,11 +269,11 @@ START_TEST(get_says_why_there_is_nothing)
     char dead[URL_BYTES];
     snprintf(dead, sizeof(dead), "unix://%s", scratch_path("nobody"));
     get = program_run("hakuban", "get", "-c", dead, "--for", "300ms", "1", NULL);
-    program_find_error(get, "hakuban: not connected to unix://");
+    program_find_error(get, "hakuban: not connected: ");
     ck_assert_int_eq(program_end(get), 1);
     program *list =
         program_run("hakuban", "list", "-c", dead, "--for", "300ms", "--tag", "1", NULL);
-    program_find_error(list, "hakuban: not connected to unix://");
+    program_find_error(list, "hakuban: not connected: ");
     ck_assert_int_eq(program_end(list), 1);
     program *exposer = program_run("hakuban", "expose", "-c", dead, "1", NULL);
     program_write(exposer, "1\n");

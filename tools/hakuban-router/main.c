@@ -14,6 +14,7 @@
 #include "common/report.h"
 #include "common/signals.h"
 #include "common/text.h"
+#include "common/upstream.h"
 #include "config.h"
 
 #define DEFAULT_BIND "tcp://127.0.0.1:3001"
@@ -34,7 +35,7 @@ typedef struct router {
     hakuban_connection *connection;
     bound *bound;
     size_t bound_count;
-    bool trouble_said;
+    upstream above;
 } router;
 
 static void *checked(void *memory)
@@ -92,22 +93,6 @@ static int connect_url(router *r, const char *url)
         return exit_code_of(status);
     }
     return 0;
-}
-
-/* Said once for each trouble: a router without its upstream goes on by itself. */
-static void connection_changed(router *r)
-{
-    hakuban_connection_info info;
-    hakuban_connection_query(r->connection, &info);
-    int bytes = (int)strcspn(r->now.connect, "#");
-    if (info.state == HAKUBAN_CONNECTION_CONNECTED) {
-        report("%.*s: connected", bytes, r->now.connect);
-        r->trouble_said = false;
-    } else if (info.last_error.status != HAKUBAN_OK && !r->trouble_said) {
-        report("%.*s: %s; trying again until it works", bytes, r->now.connect,
-               words(&info.last_error, info.last_error.status));
-        r->trouble_said = true;
-    }
 }
 
 /* The command line and the file together. */
@@ -169,7 +154,7 @@ static void reload(router *r)
     r->now = next;
     if (!same_upstream) {
         r->connection = hakuban_connection_free(r->connection);
-        r->trouble_said = false;
+        r->above = (upstream){false, false};
         if (r->now.connect) {
             (void)connect_url(r, r->now.connect);
         }
@@ -237,7 +222,7 @@ static int run(router *r, int signal_fd)
         while (hakuban_queue_next(r->queue, 0, &event) >= 0) {
             /* A reload may have ended the connection that an event is about. */
             if (event.kind == HAKUBAN_EVENT_CONNECTION && event.connection == r->connection) {
-                connection_changed(r);
+                upstream_changed(&r->above, r->connection, r->now.connect, true);
             }
             hakuban_event_done(&event);
         }

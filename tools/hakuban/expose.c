@@ -120,7 +120,7 @@ static void finish(exposure *e)
     const char *trouble = session_trouble(&e->s, buffer, sizeof(buffer));
     e->exit_code = e->in.failed ? EXIT_RUNTIME : 0;
     if (trouble) {
-        report("%s%s", trouble, e->newest ? "; the last state was not sent" : "");
+        report("not connected: %s%s", trouble, e->newest ? "; the last state was not sent" : "");
         e->exit_code = EXIT_RUNTIME;
     } else if (e->newest && !e->sent) {
         report("nobody wanted the last state; it was not sent");

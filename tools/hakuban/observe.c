@@ -286,7 +286,7 @@ static void out_of_time(observation *o)
     if (o->mode == OBSERVE) {
         o->exit_code = 0;
     } else if (trouble) {
-        report("%s", trouble);
+        report("not connected: %s", trouble);
     } else if (o->mode == LIST) {
         report("the list was not complete after %llu ms", (unsigned long long)o->for_ms);
     } else {
@@ -306,7 +306,7 @@ static void run(observation *o)
         while (o->exit_code < 0 && hakuban_queue_next(o->s.queue, 0, &event) >= 0) {
             on_event(o, &event);
             hakuban_event_done(&event);
-            if (o->mode == LIST && o->contract_count == 0 && o->s.connected) {
+            if (o->mode == LIST && o->contract_count == 0 && o->s.router.connected) {
                 (void)make_contracts(o);
             }
             if (signals_stop && o->exit_code < 0) {

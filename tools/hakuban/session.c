@@ -67,12 +67,6 @@ bool interest_set_object(interest *wanted, const char *json)
     return wanted->object != NULL;
 }
 
-/* A URL without its parameters, which may hold what is nobody's business. */
-static int shown_bytes(const char *url)
-{
-    return (int)strcspn(url, "#");
-}
-
 static int failed(session *s, const char *what, hakuban_status status)
 {
     report("%s: %s", what, hakuban_status_text(status));
@@ -128,47 +122,18 @@ int session_open(session *s)
     return 0;
 }
 
-static const char *error_words(const hakuban_error *error)
-{
-    return error->text[0] ? error->text : hakuban_status_text(error->status);
-}
-
 void session_connection_changed(session *s)
 {
-    hakuban_connection_info info;
-    hakuban_connection_query(s->connection, &info);
-    int bytes = shown_bytes(s->url);
-    s->connected = info.state == HAKUBAN_CONNECTION_CONNECTED;
-    if (s->connected) {
-        if (s->trouble_said || s->verbosity > 0) {
-            report("%.*s: connected", bytes, s->url);
-        }
-        s->trouble_said = false;
-        s->connected_once = true;
-    } else if (info.last_error.status != HAKUBAN_OK && (!s->trouble_said || s->verbosity > 0)) {
-        const char *kind = "";
-        if (info.state == HAKUBAN_CONNECTION_REFUSED) {
-            kind = "refused: ";
-        } else if (s->connected_once) {
-            kind = "connection lost: ";
-        }
-        report("%.*s: %s%s; trying again until it works", bytes, s->url, kind,
-               error_words(&info.last_error));
-        s->trouble_said = true;
-    }
+    upstream_changed(&s->router, s->connection, s->url, s->verbosity > 0);
 }
 
 const char *session_trouble(session *s, char *buffer, size_t bytes)
 {
     hakuban_connection_info info;
     hakuban_connection_query(s->connection, &info);
-    if (info.state == HAKUBAN_CONNECTION_CONNECTED) {
-        return NULL;
-    }
-    snprintf(buffer, bytes, "not connected to %.*s%s%s", shown_bytes(s->url), s->url,
-             info.last_error.status != HAKUBAN_OK ? ": " : "",
-             info.last_error.status != HAKUBAN_OK ? error_words(&info.last_error) : "");
-    return buffer;
+    return info.state == HAKUBAN_CONNECTION_CONNECTED
+               ? NULL
+               : upstream_trouble(s->connection, s->url, buffer, bytes);
 }
 
 hakuban_status session_close(session *s, int timeout_ms)

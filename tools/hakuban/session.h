@@ -8,6 +8,7 @@
 #include "common/report.h"
 #include "common/signals.h"
 #include "common/text.h"
+#include "common/upstream.h"
 
 typedef struct session {
     const char *url; /* NULL: $HAKUBAN_URL or the default */
@@ -17,9 +18,7 @@ typedef struct session {
     hakuban_queue *queue;
     hakuban_connection *connection;
     int queue_fd, signal_fd;
-    bool connected; /* now */
-    bool connected_once;
-    bool trouble_said;
+    upstream router;
 } session;
 
 /* Options that every verb takes; a verb's own ids begin at OPTION_OWN. */
@@ -45,9 +44,9 @@ bool interest_set_object(interest *wanted, const char *json);
 
 /* 0, or the exit code of what was reported. */
 int session_open(session *s);
-/* Tells about the connection, once for each trouble. */
+/* After a CONNECTION event. */
 void session_connection_changed(session *s);
-/* Why there is no connection, for the end of a sentence. */
+/* Why there is no connection; NULL while there is one. */
 const char *session_trouble(session *s, char *buffer, size_t bytes);
 /* Ends in order: what was sent arrives, if it can within the time. */
 hakuban_status session_close(session *s, int timeout_ms);

@@ -138,7 +138,7 @@ static void print_table(const bench_report *report)
     unsigned runs = (unsigned)report->options->runs;
     printf("%s:", report->options->command);
     for (unsigned i = 0; i < report->parameter_count; i++) {
-        printf(" %s %g", report->parameters[i].key, report->parameters[i].value);
+        printf(" %s %.10g", report->parameters[i].key, report->parameters[i].value);
     }
     printf(", CPUs %s; medians\n", report->options->cpus ? report->options->cpus : "all");
     printf("%-44s %14s %14s %14s\n", "", "hakuban", "raw relay", "ratio");
@@ -178,7 +178,7 @@ static void print_json(const bench_report *report)
         printf("null");
     }
     for (unsigned i = 0; i < report->parameter_count; i++) {
-        printf(",\"%s\":%g", report->parameters[i].key, report->parameters[i].value);
+        printf(",\"%s\":%.10g", report->parameters[i].key, report->parameters[i].value);
     }
     printf(",\"hakuban\":{");
     print_medians(report, false);

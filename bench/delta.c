@@ -79,14 +79,14 @@ static bench_text print_table(bench_table table, bool tiny)
     char *out = text.data;
     if (tiny) {
         const record *r = table.records;
-        out += sprintf(out, "{\"id\":%u,\"value\":%u,\"name\":\"unit-%04u\"}", r->id % 100,
-                       r->value, r->name);
+        out += snprintf(out, RECORD_TEXT_MAX, "{\"id\":%u,\"value\":%u,\"name\":\"unit-%04u\"}",
+                        r->id % 100, r->value, r->name);
     } else {
         *out++ = '[';
         for (size_t i = 0; i < table.count; i++) {
             const record *r = &table.records[i];
-            out += sprintf(
-                out,
+            out += snprintf(
+                out, RECORD_TEXT_MAX,
                 "%s{\"id\":%u,\"name\":\"unit-%04u\",\"value\":%u,\"temp\":%u.%02u,\"ok\":%s,"
                 "\"at\":%u}",
                 i ? "," : "", r->id, r->name, r->value, r->temperature / 100, r->temperature % 100,

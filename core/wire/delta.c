@@ -379,27 +379,24 @@ static hakuban_status unpack(hkb_delta_compressor compressor, uint8_t *out, size
 {
     if (!compressor.ops || out_bytes == 0)
         return HAKUBAN_ERR_CORRUPT;
-    return compressor.ops->decompress(compressor.self, out, out_bytes, src, reference);
+    hakuban_status status =
+        compressor.ops->decompress(compressor.self, out, out_bytes, src, reference);
+    return status == HAKUBAN_OK || status == HAKUBAN_ERR_NO_MEMORY ? status : HAKUBAN_ERR_CORRUPT;
 }
 
-/* Runs ops whose literals are inside (literals NULL) or at literals, which may be the end of out: they are then ahead of what is
- * written, because copies must leave room for them. */
+/* Runs ops. literals: where the first ones are if they aren't inside the ops. That may be the end of out: what is written stays
+ * behind what is still to be read, if all ops together fit into out. */
 static bool run_ops(hkb_delta_reader reader, const uint8_t *old, uint8_t *out,
                     const uint8_t *literals)
 {
     while (reader.data < reader.end) {
         hkb_delta_op op;
-        const uint8_t *inside = NULL;
         uint8_t *place = out + reader.produced;
-        if (!hkb_delta_read(&reader, &op, &inside))
+        if (!hkb_delta_read(&reader, &op, &literals))
             return false;
         hkb_delta_copy(place, old + op.o, op.copy);
-        if (inside) {
-            memcpy(place + op.copy, inside, op.literals);
-        } else {
-            memmove(place + op.copy, literals, op.literals);
-            literals += op.literals;
-        }
+        memmove(place + op.copy, literals, op.literals);
+        literals += op.literals;
     }
     size_t tail = reader.new_bytes - reader.produced;
     if (tail > reader.old_bytes)
@@ -498,7 +495,7 @@ hakuban_status hkb_delta_apply(hkb_delta_context *context, hkb_delta_compressor 
                                     .old_bytes = old.bytes,
                                     .new_bytes = out_bytes,
                                     .literals_inside = true};
-        return run_ops(reader, old.data, out, NULL) ? HAKUBAN_OK : HAKUBAN_ERR_CORRUPT;
+        return run_ops(reader, old.data, out, parts.body) ? HAKUBAN_OK : HAKUBAN_ERR_CORRUPT;
     default:
         context->reference_bytes = 0;
         status = apply_packed(context, compressor, old, &parts, out);

@@ -94,11 +94,11 @@ static hakuban_status append(hkb_delta_context *context, size_t n, size_t o, siz
 /* How many bytes to skip on both sides until SAME_BYTES are equal; more than SAME_WINDOW: none are. */
 static size_t find_same_diagonal(const search *s)
 {
-    const uint8_t *old = s->old + s->o, *new_ = s->new_ + s->n;
+    const uint8_t *old = s->old + s->o, *fresh = s->new_ + s->n;
     size_t room = hkb_min(s->old_bytes - s->o, s->new_bytes - s->n);
     size_t k = 0;
     while (k <= SAME_WINDOW && k + 8 <= room) {
-        uint64_t x = (hkb_delta_load8(old + k) ^ hkb_delta_load8(new_ + k)) << UNSEEN_BITS;
+        uint64_t x = (hkb_delta_load8(old + k) ^ hkb_delta_load8(fresh + k)) << UNSEEN_BITS;
         if (!x)
             return k;
         k += hkb_delta_last_byte(x) + 1 - UNSEEN_BITS / 8;
@@ -114,7 +114,7 @@ static size_t hash4(const uint8_t *p)
 /* The first place of new_, at most q_max away, whose next 8 bytes are found up to SHIFT_WINDOW away in old. */
 static bool find_small_shift(const search *s, size_t q_max, size_t *ret_q, size_t *ret_j)
 {
-    const uint8_t *old = s->old + s->o, *new_ = s->new_ + s->n;
+    const uint8_t *old = s->old + s->o, *fresh = s->new_ + s->n;
     size_t old_room = s->old_bytes - s->o, new_room = s->new_bytes - s->n;
     if (old_room < 8 || new_room < 8)
         return false;
@@ -124,8 +124,8 @@ static bool find_small_shift(const search *s, size_t q_max, size_t *ret_q, size_
         places[hash4(old + j)] = (uint8_t)(j + 1);
     q_max = hkb_min(hkb_min(q_max, SAME_WINDOW), new_room - 8);
     for (size_t q = 0; q <= q_max; q++) {
-        size_t j = places[hash4(new_ + q)];
-        if (j-- == 0 || j == q || hkb_delta_load8(old + j) != hkb_delta_load8(new_ + q))
+        size_t j = places[hash4(fresh + q)];
+        if (j-- == 0 || j == q || hkb_delta_load8(old + j) != hkb_delta_load8(fresh + q))
             continue;
         *ret_q = q;
         *ret_j = j;

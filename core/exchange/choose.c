@@ -162,7 +162,7 @@ static bool upstream_serves(const hkb_object *object)
 static bool may_stay(const hkb_object *object)
 {
     if (object->exposer == HKB_LOCAL)
-        return !object->chosen.contract->ended && object->chosen.contract->capacity > 0;
+        return !object->chosen.contract->ended;
     if (object->exposer == HKB_DOWNSTREAM)
         return object->chosen.share->exposing &&
                object->chosen.share->peer->link.phase != HKB_LINK_ENDED;
@@ -178,7 +178,7 @@ void hkb_choose(hkb_object *object)
             assign(object, &to);
         return;
     }
-    if (object->exposer == HKB_LOCAL && may_stay(object))
+    if (object->exposer == HKB_LOCAL && may_stay(object) && object->chosen.contract->capacity)
         return;
     to.contract = local_candidate(object);
     if (to.contract) {
@@ -188,6 +188,8 @@ void hkb_choose(hkb_object *object)
             return;
         to = downstream_candidate(object);
     }
+    if (to.kind == HKB_NOBODY && may_stay(object))
+        return; /* it drains, but there is nobody to take over yet */
     if (to.kind != HKB_NOBODY || object->exposer != HKB_NOBODY)
         assign(object, &to);
 }
@@ -209,7 +211,11 @@ void hkb_choose_again(hkb_object *object)
 
 void hkb_choose_open(hkb_object *object)
 {
-    if (object->exposer != HKB_LOCAL || object->sink || object->leaving)
+    if (object->leaving)
+        return;
+    if (object->exposer == HKB_DOWNSTREAM && object->chosen.share->in_phase != HKB_CHANNEL_OPEN)
+        hkb_share_queue(object->chosen.share);
+    if (object->exposer != HKB_LOCAL || object->sink)
         return;
     if (hkb_sink_new(object, object->chosen.contract, &object->sink) != HAKUBAN_OK)
         object->unconfirmed = 1; /* without memory now: tried again after a while */

@@ -69,6 +69,7 @@ hkb_exchange *hkb_exchange_free(hkb_exchange *exchange)
     hkb_buffer_done(&exchange->packet);
     hkb_native_done(&exchange->shared.native);
     hkb_delta_context_free(exchange->delta);
+    hkb_free(exchange->alloc, exchange->delta_spare, sizeof *exchange->delta_spare);
     hkb_free(exchange->alloc, exchange, sizeof *exchange);
     return NULL;
 }
@@ -258,8 +259,8 @@ static hakuban_status describe_object(const hkb_object *object, hkb_buffer *out)
 {
     static const char *const freshness[] = {"never", "live", "stale"};
     static const char *const exposer[] = {"nobody", "local", "upstream", "downstream"};
-    hakuban_status status = line(out, "  %.200s %s, %s, %zu bytes, exposed by %s", object->descriptor->text,
-                                 object->exists ? "live" : "ending", freshness[object->freshness],
+    hakuban_status status = line(out, "  %.200s %s%s, %zu bytes, exposed by %s", object->descriptor->text,
+                                 object->exists ? "" : "ending, ", freshness[object->freshness],
                                  object->state ? object->state->data_bytes : 0,
                                  exposer[object->exposer]);
     if (status == HAKUBAN_OK && object->exposer == HKB_DOWNSTREAM) {

@@ -15,7 +15,8 @@
 #define HKB_TICK_NS 50000000ull /* time limits are looked at no more often than this */
 #define HKB_BASES_BYTES_MIN (64u * 1024)
 #define HKB_PEER_BYTES_MAX (256u * 1024 * 1024)
-#define HKB_DELTA_AGE_NS 1000000000ull
+#define HKB_DELTA_AGE_NS 200000000ull
+#define HKB_WHOLE_KEPT_BYTES_MIN 1024u
 #define HKB_DELTAS_MAX 65536u
 #define HKB_DELTAS_BYTES_MAX (8u * 1024 * 1024)
 
@@ -64,6 +65,7 @@ struct hkb_exchange {
     hkb_list waiting;      /* objects in a hand-over, by deadline */
     hkb_list balanced;     /* objects that a downstream has or could have */
     hkb_list deltas;       /* by age */
+    hkb_delta *delta_spare; /* one, so that a state that passes through needs no allocation for it */
     size_t delta_count, delta_bytes, balanced_count;
     hkb_peer *upstream;
     size_t peer_count, contract_count;
@@ -100,14 +102,8 @@ typedef enum hkb_channel_phase {
 /* A state that comes in parts. */
 typedef struct hkb_incoming {
     hkb_buffer payload;
-    uint64_t total_bytes;
-    hkb_version version;
-    hakuban_freshness freshness;
-    uint64_t age_ns;
-    uint32_t check;
-    size_t format_count, format_bytes;
+    hkb_message head; /* its format is the one below */
     char format[HAKUBAN_FORMAT_BYTES_MAX + 1];
-    bool has_format;
 } hkb_incoming;
 
 /* A state that goes in parts. */
@@ -132,11 +128,11 @@ struct hkb_share {
     uint8_t in_phase : 2, out_phase : 2, in_source : 2, in_freshness : 2;
     uint8_t close_reason : 2, awaits_whole : 1;
     /* States from the peer. */
-    uint32_t in_id, in_hash;
+    uint32_t in_id;
     hakuban_state *in_base;
     hkb_incoming *incoming;
     /* States to the peer. */
-    uint32_t out_id, out_hash;
+    uint32_t out_id;
     uint32_t out_state, out_condition; /* object's counters when it was last told */
     hakuban_state *out_base;
     hkb_outgoing *outgoing;
@@ -160,6 +156,7 @@ struct hkb_object {
     uint32_t state_count;     /* goes up with each new state */
     uint32_t condition_count; /* goes up with each change of freshness, age or source */
     uint32_t local_observers, local_exposers;
+    uint32_t out_channels; /* shares with states to their peer */
     uint32_t observing, observing_only;   /* downstream shares; those that do not also expose */
     uint32_t observe_shares, expose_shares; /* downstream shares registered on the object itself */
     uint8_t exists : 1, exposer : 2, freshness : 2, source : 2, unconfirmed : 1;

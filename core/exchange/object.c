@@ -190,7 +190,7 @@ void hkb_object_refresh_source(hkb_object *object)
 static void forget_base(hkb_object *object, hakuban_state *state)
 {
     hkb_list_remove(&state->base_node);
-    object->bases_bytes -= hkb_state_bytes(state);
+    object->bases_bytes -= state->data_bytes;
     hakuban_state_unref(state);
 }
 
@@ -231,9 +231,9 @@ static void retire(hkb_object *object, hakuban_state *state)
         return;
     }
     hkb_list_push_front(&object->bases, &state->base_node);
-    object->bases_bytes += hkb_state_bytes(state);
+    object->bases_bytes += state->data_bytes;
     size_t bytes_max = hkb_max(HKB_BASES_BYTES_MIN, object->state->data_bytes);
-    while (object->bases_bytes > bytes_max && object->bases.head.previous != &object->bases.head)
+    while (object->bases_bytes > bytes_max && object->bases.head.previous != &state->base_node)
         evict_base(object,
                    HKB_CONTAINER(object->bases.head.previous, hakuban_state, base_node));
 }
@@ -255,7 +255,7 @@ static void replace_state(hkb_object *object, hakuban_state *state)
 /* The exposer is behind what is held here: nobody is shown an older version; the exposer is told to number on from it. */
 static void hear_older(hkb_object *object)
 {
-    if (object->freshness == HAKUBAN_LIVE)
+    if (object->freshness == HAKUBAN_LIVE && !object->unconfirmed)
         hkb_object_set_condition(object, HAKUBAN_STALE, object->exchange->now_ns);
     if (object->exposer == HKB_DOWNSTREAM) {
         object->chosen.share->floor_due = 1;
@@ -280,10 +280,13 @@ void hkb_object_hear(hkb_object *object, hakuban_state *state, hakuban_freshness
         hear_older(object);
         return;
     }
-    if (!state && freshness == HAKUBAN_NEVER)
-        return; /* the exposer has nothing yet: what is held stays as it is */
-    object->unconfirmed = 0;
     bool replaces = state && (order > 0 || !hkb_state_same_content(state, object->state));
+    /* The exposer has nothing new yet: what is held stays as it is, LIVE only for the time of a hand-over. */
+    if (!replaces && (freshness == HAKUBAN_NEVER || (object->unconfirmed && freshness != HAKUBAN_LIVE))) {
+        hakuban_state_unref(state);
+        return;
+    }
+    object->unconfirmed = 0;
     if (replaces) {
         if (order == 0)
             hkb_log(&object->exchange->log, HAKUBAN_LOG_WARNING, "exchange",
@@ -403,6 +406,8 @@ static void settle_streams(hkb_object *object)
     HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
     {
         hkb_share_settle_stream(share);
+        if (!object->exists)
+            hkb_share_queue(share); /* which releases it once its channels are closed */
     }
 }
 
@@ -439,13 +444,22 @@ static void wait_until(hkb_object *object, uint64_t deadline_ns)
     hkb_list_push(&object->exchange->waiting, &object->timed); /* all wait equally long: it is in order */
 }
 
+/* Whether rebalancing could find somebody else, or somebody at last. */
+static bool has_choice(const hkb_object *object)
+{
+    uint32_t exposers = object->expose_shares;
+    for (size_t i = 0; i < object->tag_count; i++)
+        exposers += object->tags[i].tag->expose_shares;
+    return (object->exposer == HKB_DOWNSTREAM && exposers >= 2) ||
+           (object->exposer == HKB_NOBODY && exposers >= 1);
+}
+
 /* In which of the exchange's lists of objects it belongs: those in a hand-over, those that may be moved, none. */
 static void settle_timed(hkb_object *object, bool needed)
 {
     hkb_exchange *exchange = object->exchange;
     bool waits = object->leaving || object->unconfirmed;
-    bool balanced = !waits && needed &&
-                    (object->exposer == HKB_DOWNSTREAM || object->exposer == HKB_NOBODY);
+    bool balanced = !waits && needed && has_choice(object);
     if (waits) {
         if (!hkb_node_linked(&object->timed) || object->is_balanced)
             wait_until(object, exchange->now_ns + HKB_HANDOVER_NS);

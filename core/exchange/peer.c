@@ -112,9 +112,9 @@ hakuban_status hkb_exchange_attach(hkb_exchange *exchange, const hkb_link_settin
     hkb_list_init(&peer->queue);
     hkb_list_init(&peer->shares);
     hkb_list_init(&peer->tag_shares);
-    hkb_map_init(&peer->in_channels, exchange->alloc, offsetof(hkb_share, in_hash),
+    hkb_map_init(&peer->in_channels, exchange->alloc, offsetof(hkb_share, in_id),
                  in_channel_equal);
-    hkb_map_init(&peer->out_channels, exchange->alloc, offsetof(hkb_share, out_hash),
+    hkb_map_init(&peer->out_channels, exchange->alloc, offsetof(hkb_share, out_id),
                  out_channel_equal);
     hkb_link_init(&peer->link, &exchange->shared, settings, connector, stream, exchange->now_ns);
     hkb_list_push(&exchange->peers, &peer->of_exchange);
@@ -335,6 +335,7 @@ static bool on_produce(hkb_link *link)
     return true;
 }
 
+/* A channel's number is its own hash. */
 static hkb_share *find_channel(const hkb_map *channels, uint32_t channel)
 {
     return channels->count ? hkb_map_find(channels, channel, &channel) : NULL;
@@ -344,7 +345,7 @@ static void on_previous(hkb_link *link, uint32_t channel, hkb_version *ret)
 {
     const hkb_share *share = find_channel(&peer_of(link)->in_channels, channel);
     if (share && share->in_base)
-        *ret = hkb_state_version(share->in_base);
+        hkb_state_get_version(share->in_base, ret);
 }
 
 /* -- What messages mean -- */
@@ -440,7 +441,7 @@ static hakuban_status hear_stream_open(hkb_peer *peer, const hkb_message *messag
         return status;
     if (share->in_phase != HKB_CHANNEL_CLOSED)
         return wrong(reterr, "a second stream of one object");
-    share->in_id = share->in_hash = message->channel;
+    share->in_id = message->channel;
     if (hkb_map_insert(&peer->in_channels, share) != HAKUBAN_OK) {
         share->in_id = 0;
         return no_memory(reterr);
@@ -467,12 +468,14 @@ static hakuban_status hear_sink_open(hkb_peer *peer, const hkb_message *message,
         return wrong(reterr, "a second sink of one object");
     if (share->out_id)
         hkb_map_remove(&peer->out_channels, share); /* the one before was still closing */
-    share->out_id = share->out_hash = message->channel;
+    hkb_object *object = share->object;
+    object->out_channels -= share->out_id != 0;
+    share->out_id = message->channel;
     if (hkb_map_insert(&peer->out_channels, share) != HAKUBAN_OK) {
         share->out_id = 0;
         return no_memory(reterr);
     }
-    hkb_object *object = share->object;
+    object->out_channels++;
     share->out_phase = HKB_CHANNEL_OPEN;
     share->out_state = object->state_count - 1;
     share->out_condition = object->condition_count;

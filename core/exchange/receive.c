@@ -68,8 +68,8 @@ static void pass_on(hkb_share *share, hakuban_state *base, hakuban_slice payload
     }
 }
 
-static hakuban_status apply(hkb_share *share, const hkb_incoming *head, const char *format,
-                            hakuban_slice payload, hakuban_error *reterr)
+static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_slice payload,
+                            hakuban_error *reterr)
 {
     hkb_exchange *exchange = share->object->exchange;
     hkb_link *link = &share->peer->link;
@@ -83,6 +83,7 @@ static hakuban_status apply(hkb_share *share, const hkb_incoming *head, const ch
     if (base)
         old = hakuban_state_data(base);
     size_t bytes, format_count = head->format_count, format_bytes = head->format_bytes;
+    const char *format = head->format;
     if (!format) {
         if (!share->in_base)
             return refuse(reterr, share, "the first state has no format");
@@ -151,16 +152,10 @@ static hakuban_status begin_incoming(hkb_share *share, const hkb_message *messag
     if (!incoming)
         return hakuban_error_set(reterr, HAKUBAN_ERR_NO_MEMORY, "out of memory");
     hkb_buffer_init(&incoming->payload, exchange->alloc, (size_t)message->total_bytes);
-    incoming->total_bytes = message->total_bytes;
-    incoming->version = message->version;
-    incoming->freshness = message->freshness;
-    incoming->age_ns = message->age_ns;
-    incoming->check = message->check;
-    incoming->has_format = message->format != NULL;
+    incoming->head = *message;
     if (message->format) {
         memcpy(incoming->format, message->format, message->format_bytes);
-        incoming->format_count = message->format_count;
-        incoming->format_bytes = message->format_bytes;
+        incoming->head.format = incoming->format;
     }
     share->incoming = incoming;
     return hkb_share_hear_part(share, message->payload, reterr);
@@ -173,15 +168,7 @@ hakuban_status hkb_share_hear_state(hkb_share *share, const hkb_message *message
         return refuse(reterr, share, "a state begins before the one before is complete");
     if (message->total_bytes > message->payload.bytes)
         return begin_incoming(share, message, reterr);
-    hkb_incoming head = {
-        .version = message->version,
-        .freshness = message->freshness,
-        .age_ns = message->age_ns,
-        .check = message->check,
-        .format_count = message->format_count,
-        .format_bytes = message->format_bytes,
-    };
-    return apply(share, &head, message->format, message->payload, reterr);
+    return apply(share, message, message->payload, reterr);
 }
 
 hakuban_status hkb_share_hear_part(hkb_share *share, hakuban_slice payload, hakuban_error *reterr)
@@ -189,15 +176,15 @@ hakuban_status hkb_share_hear_part(hkb_share *share, hakuban_slice payload, haku
     hkb_incoming *incoming = share->incoming;
     if (!incoming)
         return refuse(reterr, share, "a part of no state");
-    if (payload.bytes == 0 || payload.bytes > incoming->total_bytes - incoming->payload.bytes)
+    if (payload.bytes == 0 || payload.bytes > incoming->head.total_bytes - incoming->payload.bytes)
         return refuse(reterr, share, "the parts of a state do not add up");
     hakuban_status status = hkb_buffer_append(&incoming->payload, payload.data, payload.bytes);
     if (status != HAKUBAN_OK)
         return hakuban_error_set(reterr, status, "out of memory");
     if (!hkb_peer_account(share->peer, payload.bytes, 0) ||
-        incoming->payload.bytes < incoming->total_bytes)
+        incoming->payload.bytes < incoming->head.total_bytes)
         return HAKUBAN_OK;
-    status = apply(share, incoming, incoming->has_format ? incoming->format : NULL,
+    status = apply(share, &incoming->head,
                    (hakuban_slice){incoming->payload.data, incoming->payload.bytes}, reterr);
     hkb_incoming_free(share);
     return status;

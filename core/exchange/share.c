@@ -62,7 +62,10 @@ hakuban_status hkb_share_get(hkb_peer *peer, hkb_object *object, hkb_share **ret
         hkb_list_push(&peer->shares, &share->of_peer);
         hkb_list_push(&object->shares, &share->of_object);
         (void)hkb_peer_account(peer, share_bytes(object), 0);
-        hkb_object_mark(object); /* it may turn out that there is no need for it */
+        if (peer->link.connector)
+            hkb_object_mark(object);
+        else
+            hkb_share_refresh(share); /* what the peer registered for the object's tags holds here too */
     }
     *ret = share;
     return HAKUBAN_OK;
@@ -86,8 +89,10 @@ void hkb_share_drop_out(hkb_share *share)
 
 static void close_out(hkb_share *share)
 {
-    if (share->out_id)
+    if (share->out_id) {
         hkb_map_remove(&share->peer->out_channels, share);
+        share->object->out_channels--;
+    }
     share->out_id = 0;
     share->out_phase = HKB_CHANNEL_CLOSED;
     hkb_share_drop_out(share);
@@ -118,11 +123,13 @@ void hkb_share_close(hkb_share *share)
 bool hkb_share_release(hkb_share *share)
 {
     hkb_object *object = share->object;
-    if (share->observes || share->exposes || share->declines || share->observing ||
-        share->stream_wanted || share->in_phase != HKB_CHANNEL_CLOSED ||
+    if (share->observes || share->exposes || share->declines ||
+        (share->observing && object->exists) || share->stream_wanted || share->in_phase != HKB_CHANNEL_CLOSED ||
         share->out_phase != HKB_CHANNEL_CLOSED || object->leaving == share ||
         (object->exposer == HKB_DOWNSTREAM && object->chosen.share == share))
         return false;
+    object->observing -= share->observing; /* by a tag: it comes again with the object */
+    object->observing_only -= (uint32_t)(share->observing && !share->exposing);
     hkb_list_remove(&share->item.node);
     hkb_list_remove(&share->of_peer);
     hkb_list_remove(&share->of_object);
@@ -204,7 +211,10 @@ void hkb_delta_free(hkb_delta *delta)
     exchange->delta_bytes -= hakuban_bytes_slice(delta->payload).bytes;
     hakuban_state_unref(delta->base);
     hakuban_bytes_unref(delta->payload);
-    hkb_free(exchange->alloc, delta, sizeof *delta);
+    if (exchange->delta_spare)
+        hkb_free(exchange->alloc, delta, sizeof *delta);
+    else
+        exchange->delta_spare = delta;
 }
 
 /* Keeps payload (one more reference) for others; forgets old ones instead of growing. Without memory it just isn't kept. */
@@ -212,9 +222,16 @@ void hkb_delta_keep(hkb_object *object, hakuban_state *base, const hkb_compresso
                     hakuban_bytes *payload)
 {
     hkb_exchange *exchange = object->exchange;
-    hkb_delta *delta = hkb_alloc(exchange->alloc, sizeof *delta);
+    if (!base && hakuban_bytes_slice(payload).bytes < HKB_WHOLE_KEPT_BYTES_MIN)
+        return; /* made again as quickly as it is found */
+    hkb_delta *delta = exchange->delta_spare;
+    if (delta)
+        exchange->delta_spare = NULL;
+    else
+        delta = hkb_alloc(exchange->alloc, sizeof *delta);
     if (!delta)
         return;
+    memset(delta, 0, sizeof *delta);
     delta->object = object;
     delta->base = base ? hakuban_state_ref(base) : NULL;
     delta->compressor = compressor;
@@ -250,8 +267,7 @@ static hakuban_status payload_for(hkb_share *share, hakuban_bytes **ret)
     if (status != HAKUBAN_OK)
         return status;
     exchange->stats.deltas_made++;
-    /* Nobody else can want it where there is only one to tell. */
-    if (object->shares.head.next->next != &object->shares.head)
+    if (object->out_channels > 1) /* else nobody else can want it */
         hkb_delta_keep(object, share->out_base, compressor, *ret);
     return HAKUBAN_OK;
 }
@@ -304,19 +320,18 @@ static hakuban_status say_state(hkb_share *share)
         return status;
     hakuban_slice bytes = hakuban_bytes_slice(payload);
     hkb_version previous;
+    hkb_message message;
     previous.count = 0;
     if (base)
-        previous = hkb_state_version(base);
-    hkb_message message = {
-        .kind = HKB_MESSAGE_STATE,
-        .channel = share->out_id,
-        .freshness = (hakuban_freshness)object->freshness,
-        .age_ns = hkb_object_age_ns(object),
-        .check = state_check(state),
-        .total_bytes = bytes.bytes,
-        .payload = {bytes.data, hkb_min(bytes.bytes, HKB_PART_BYTES_MAX)},
-    };
-    message.version = hkb_state_version(state);
+        hkb_state_get_version(base, &previous);
+    hkb_message_init(&message, HKB_MESSAGE_STATE);
+    message.channel = share->out_id;
+    message.freshness = (hakuban_freshness)object->freshness;
+    message.age_ns = hkb_object_age_ns(object);
+    message.check = state_check(state);
+    message.total_bytes = bytes.bytes;
+    message.payload = (hakuban_slice){bytes.data, hkb_min(bytes.bytes, HKB_PART_BYTES_MAX)};
+    hkb_state_get_version(state, &message.version);
     if (!base || !hkb_state_same_format(base, state)) {
         message.format = state->format;
         message.format_count = state->format_count;
@@ -464,12 +479,13 @@ static void open_stream(hkb_share *share)
         .source = (hakuban_source)object->source,
         .age_ns = hkb_object_age_ns(object),
     };
-    share->out_id = share->out_hash = message.channel;
+    share->out_id = message.channel;
     if (hkb_map_insert(&peer->out_channels, share) != HAKUBAN_OK) {
         share->out_id = 0;
         hkb_link_fail(&peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
         return;
     }
+    object->out_channels++;
     share->out_phase = HKB_CHANNEL_OPEN;
     share->out_state = object->state_count - 1; /* not told any */
     share->out_condition = object->condition_count;
@@ -496,7 +512,7 @@ static void open_sink(hkb_share *share)
     if (floor)
         message.version = hkb_state_version(floor);
     hkb_share_close_in(share); /* an older one may still be closing: what comes on it is not listened to */
-    share->in_id = share->in_hash = message.channel;
+    share->in_id = message.channel;
     if (hkb_map_insert(&peer->in_channels, share) != HAKUBAN_OK) {
         share->in_id = 0;
         hkb_link_fail(&peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");

@@ -37,6 +37,13 @@ hakuban_status hkb_state_new(const hakuban_alloc *alloc, const int64_t *version,
 hakuban_status hkb_state_with_version(const hakuban_alloc *alloc, hakuban_state *state,
                                       const hkb_version *version, hakuban_state **ret);
 hkb_version hkb_state_version(const hakuban_state *state);
+/* The same for hot paths: copies only the elements there are. */
+static inline void hkb_state_get_version(const hakuban_state *state, hkb_version *ret)
+{
+    ret->count = state->version_count;
+    for (size_t i = 0; i < ret->count; i++)
+        ret->elements[i] = state->version[i];
+}
 static inline bool hkb_state_same_format(const hakuban_state *a, const hakuban_state *b)
 {
     return a->format_bytes == b->format_bytes && memcmp(a->format, b->format, a->format_bytes) == 0;

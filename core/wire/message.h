@@ -71,4 +71,13 @@ typedef struct hkb_message {
     size_t path_count;
 } hkb_message;
 
+/* Everything zero but kind; the version's elements are left as they are, since most messages have none. */
+static inline void hkb_message_init(hkb_message *message, hkb_message_kind kind)
+{
+    memset(message, 0, offsetof(hkb_message, version));
+    message->kind = kind;
+    message->version.count = 0;
+    memset(&message->format, 0, sizeof *message - offsetof(hkb_message, format));
+}
+
 #endif

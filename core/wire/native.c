@@ -200,9 +200,10 @@ hakuban_status hkb_native_encode(hkb_native *native, const hakuban_serializer_op
 {
     hakuban_writer *writer = &native->writer;
     uint32_t tags = message->descriptor ? message->descriptor->tag_count : 0;
+    size_t tail;
 
-    hakuban_writer_reset(writer);
     writer->ops = serializer;
+    hakuban_writer_reset(writer);
     switch (message->kind) {
     case HKB_MESSAGE_STATE:
         return encode_state(native, message, previous, out);
@@ -247,9 +248,11 @@ hakuban_status hkb_native_encode(hkb_native *native, const hakuban_serializer_op
         hakuban_write_text(writer, message->text.data, message->text.bytes);
         break;
     case HKB_MESSAGE_LOAD_LIMIT:
-        hakuban_write_array(writer, (uint32_t)(1 + 2 * message->load_limit->count));
+        /* The first point is always (0, 0): whoever reads adds it. */
+        tail = message->load_limit->count ? message->load_limit->count - 1 : 0;
+        hakuban_write_array(writer, (uint32_t)(1 + 2 * tail));
         hakuban_write_uint(writer, HKB_MESSAGE_LOAD_LIMIT);
-        for (size_t i = 0; i < message->load_limit->count; i++) {
+        for (size_t i = 1; i <= tail; i++) {
             hakuban_write_uint(writer, message->load_limit->points[i].after_ns);
             hakuban_write_uint(writer, message->load_limit->points[i].limit);
         }
@@ -601,9 +604,7 @@ hakuban_status hkb_native_decode(hkb_native *native, const hakuban_serializer_op
     uint32_t unused;
     uint64_t kind;
 
-    memset(ret, 0, offsetof(hkb_message, version));
-    ret->version.count = 0;
-    memset(&ret->format, 0, sizeof *ret - offsetof(hkb_message, format));
+    hkb_message_init(ret, (hkb_message_kind)0);
     hakuban_reader_init(reader, serializer, native->alloc, header.data, header.bytes,
                         HKB_MESSAGE_ELEMENTS_MAX);
     hakuban_status status = HAKUBAN_OK;
@@ -619,7 +620,7 @@ hakuban_status hkb_native_decode(hkb_native *native, const hakuban_serializer_op
     if (status == HAKUBAN_OK && hakuban_read_end(reader) != HAKUBAN_OK)
         status = bad(reterr, "ending");
     if (status != HAKUBAN_OK && reader->error.status == HAKUBAN_ERR_NO_MEMORY)
-        status = HAKUBAN_ERR_NO_MEMORY;
+        status = hakuban_error_set(reterr, HAKUBAN_ERR_NO_MEMORY, "out of memory");
     if (status != HAKUBAN_OK)
         ret->descriptor = hakuban_descriptor_unref(ret->descriptor);
     hakuban_reader_done(reader);

@@ -103,7 +103,8 @@ static void arm(hakuban_exchange *exchange)
 
 static void run_timers(hakuban_exchange *exchange)
 {
-    if (exchange->now_ns >= exchange->armed_ns)
+    /* The loop is asked, not the clock: the loop's own may run a little ahead of ours. */
+    if (!hkb_loop_has_alarm(exchange->loop))
         exchange->armed_ns = UINT64_MAX;
     hkb_timer *timer;
     while ((timer = first_timer(exchange)) && timer->when_ns <= exchange->now_ns) {

@@ -186,11 +186,16 @@ void hkb_loop_alarm(hkb_loop *loop, uint64_t when_ns)
         (void)uv_timer_stop(&loop->alarm);
         return;
     }
-    /* libuv counts whole milliseconds of the same clock; rounded up, an alarm is never early. */
+    /* libuv counts whole milliseconds of the same clock; rounded up, an alarm is hardly ever early. */
     uint64_t when_ms = when_ns / 1000000 + (when_ns % 1000000 != 0);
     uv_update_time(&loop->uv);
     uint64_t now_ms = uv_now(&loop->uv);
     (void)uv_timer_start(&loop->alarm, on_alarm, when_ms > now_ms ? when_ms - now_ms : 0, 0);
+}
+
+bool hkb_loop_has_alarm(const hkb_loop *loop)
+{
+    return uv_is_active((const uv_handle_t *)&loop->alarm) != 0;
 }
 
 void hkb_loop_run(hkb_loop *loop, bool wait)

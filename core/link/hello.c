@@ -284,7 +284,7 @@ static hakuban_status take_member(hello_reader *reader, const char *key, hkb_hel
 
 static hakuban_status take_members(hello_reader *reader, hkb_hello *hello)
 {
-    char key[64];
+    char key[HKB_HELLO_BYTES_MAX]; /* of a later release perhaps, and then of any length */
     hakuban_status status = next(reader);
     if (status == HAKUBAN_OK && reader->lexeme.kind != HKB_JSON_OBJECT)
         return wrong(reader, "an object was expected");

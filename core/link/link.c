@@ -127,12 +127,13 @@ static hakuban_status put_hello(hkb_link *link, const hkb_hello *hello, hkb_buff
     return status;
 }
 
-/* What the other side said of itself, brought into the range in which this side can work with it. */
+/* What the other side said of itself, brought into the range in which this side can work with it. What it did not say is
+ * taken to be the default. */
 static void adopt(hkb_link *link, const hkb_hello *theirs)
 {
     uint64_t keep_alive_ms = theirs->keep_alive_ms;
-    if (keep_alive_ms < 1)
-        keep_alive_ms = 1;
+    if (keep_alive_ms == 0)
+        keep_alive_ms = HKB_KEEP_ALIVE_NS_DEFAULT / MS;
     if (keep_alive_ms > 86400000)
         keep_alive_ms = 86400000;
     memcpy(link->peer_name, theirs->name, sizeof link->peer_name);
@@ -143,7 +144,8 @@ static void adopt(hkb_link *link, const hkb_hello *theirs)
                              : link->settings.window_bytes;
     if (link->window_bytes < HKB_WINDOW_BYTES_MIN)
         link->window_bytes = HKB_WINDOW_BYTES_MIN;
-    link->peer_state_bytes_max = theirs->state_bytes_max;
+    link->peer_state_bytes_max =
+        theirs->state_bytes_max ? theirs->state_bytes_max : HAKUBAN_STATE_BYTES_MAX;
 }
 
 static bool adopt_codecs(hkb_link *link, const char *serializer, const char *compressor)
@@ -195,7 +197,9 @@ static void hear_connector(hkb_link *link, const hkb_hello *theirs)
     const char *compressor = choose(mine.compressors, mine.compressor_count, theirs->compressors,
                                     theirs->compressor_count);
     hakuban_status status = HAKUBAN_OK;
-    if (!serializer || !compressor)
+    if (theirs->refused[0])
+        status = hakuban_error_set(&error, HAKUBAN_ERR_PROTOCOL, "hello: only an answer refuses");
+    else if (!serializer || !compressor)
         status = hakuban_error_set(&error, HAKUBAN_ERR_UNSUPPORTED,
                                    "no %s in common: %s is spoken here",
                                    serializer ? "compressor" : "serializer",
@@ -273,7 +277,7 @@ static bool is_counted(hkb_message_kind kind)
 static void hear_ack(hkb_link *link, const hkb_message *message)
 {
     if (message->bytes > link->sent_bytes || message->bytes < link->acked_bytes ||
-        message->frames > link->sent_frames) {
+        message->frames > link->sent_frames || message->frames < link->acked_frames) {
         hkb_link_fail(link, HAKUBAN_ERR_PROTOCOL,
                       "more was acknowledged than was sent, or less than before");
         return;
@@ -353,6 +357,21 @@ static size_t frame_bytes_max(const hkb_link *link)
     return link->phase == HKB_LINK_HELLO ? HKB_HELLO_BYTES_MAX : HKB_FRAME_BYTES_MAX;
 }
 
+/* Whether data may be the beginning of a frame with a hello. Who speaks something else is told so at once, and does not wait until
+ * what looks like a frame is complete. */
+static bool may_be_hello(const uint8_t *data, size_t bytes)
+{
+    uint64_t frame, header;
+    int n = hkb_varint_get(data, bytes, &frame);
+    if (n <= 0)
+        return n == 0;
+    int m = hkb_varint_get(data + n, bytes - (size_t)n, &header);
+    if (m <= 0)
+        return m == 0;
+    size_t begin = (size_t)n + (size_t)m;
+    return header > 0 && header < frame && (begin == bytes || data[begin] == '{');
+}
+
 /* As many whole frames as there are. Returns how many bytes they took. */
 static size_t hear_frames(hkb_link *link, const uint8_t *data, size_t bytes)
 {
@@ -364,6 +383,8 @@ static size_t hear_frames(hkb_link *link, const uint8_t *data, size_t bytes)
         hakuban_status status =
             hkb_frame_next((hakuban_slice){data + taken, bytes - taken}, frame_bytes_max(link),
                            &frame, &header, &payload, &error);
+        if (link->phase == HKB_LINK_HELLO && !may_be_hello(data + taken, bytes - taken))
+            status = HAKUBAN_ERR_PROTOCOL;
         if (status != HAKUBAN_OK) {
             if (link->phase == HKB_LINK_HELLO)
                 hear_hello(link, (hakuban_slice){"", 0}); /* refuses: this is no hello */
@@ -418,7 +439,7 @@ static size_t complete_partial(hkb_link *link, const uint8_t *data, size_t bytes
 void hkb_link_receive(hkb_link *link, uint64_t now_ns, const void *data, size_t bytes)
 {
     const uint8_t *from = data;
-    if (link->phase == HKB_LINK_ENDED)
+    if (link->phase == HKB_LINK_ENDED || bytes == 0)
         return;
     link->last_received_ns = now_ns;
     link->shared->wire_bytes_in += bytes;
@@ -540,9 +561,11 @@ static void pull_hello(hkb_link *link)
         offer_serializers(link, &hello);
         offer_compressors(link, &hello);
         link->hello_said = true;
-        if (link->shared->events->offer(link, &hello) != HAKUBAN_OK ||
-            put_hello(link, &hello, link->packet) != HAKUBAN_OK)
-            fail_silently(link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+        hakuban_status status = link->shared->events->offer(link, &hello);
+        if (status == HAKUBAN_OK)
+            status = put_hello(link, &hello, link->packet);
+        if (status != HAKUBAN_OK)
+            fail_silently(link, status, hakuban_status_text(status));
     }
 }
 

@@ -1,6 +1,8 @@
 /* What a user may ask of a link in its URL's fragment. One table; unknown keys are refused, never skipped. */
 #include "link/link.h"
 
+#include "json/json.h"
+
 #define MS 1000000ull
 
 static hakuban_status keyed(hakuban_error *reterr, const char *key, const char *value,
@@ -61,6 +63,8 @@ static hakuban_status read_param(const hakuban_url_param *param, const hkb_regis
         if (bytes > HKB_NAME_BYTES_MAX)
             return hakuban_error_set(reterr, HAKUBAN_ERR_URL, "parameter name: longer than %d bytes",
                                      HKB_NAME_BYTES_MAX);
+        if (!hkb_utf8_valid(value, bytes)) /* the other side could not read the hello */
+            return hakuban_error_set(reterr, HAKUBAN_ERR_URL, "parameter name: not UTF-8");
         memcpy(settings->name, value, bytes + 1);
         return HAKUBAN_OK;
     }

@@ -1,0 +1,437 @@
+/* A whole exchange between three strangers, one upstream and two downstreams, with local contracts: whatever they say, nothing
+ * crashes, nothing is left over and memory stays bounded. The input is lines: who (0 to 2: a stranger, else the program), what,
+ * and with what; see stranger_does() and program_does(). What goes out is checked to be well formed. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "exchange/internal.h"
+#include "fail_alloc.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+enum {
+    PEERS = 3,
+    OBJECTS = 4,
+    CONTRACTS = 8,
+    CHANNELS = 16,
+    STEPS_MAX = 400,
+    MEMORY_BYTES_MAX = 64 << 20,
+    PULLS_MAX = 10000,
+};
+#define MS 1000000ull
+
+typedef struct stranger {
+    hkb_peer *peer;
+    bool answered;         /* the exchange's hello came out */
+    hakuban_bytes *last[CHANNELS]; /* what it said last on each channel */
+} stranger;
+
+typedef struct world {
+    fail_alloc memory;
+    hkb_exchange *exchange;
+    hakuban_queue *queue;
+    hkb_delta_context *delta;
+    hkb_native native;
+    stranger strangers[PEERS];
+    hakuban_descriptor *objects[OBJECTS];
+    hakuban_contract *contracts[CONTRACTS];
+    hakuban_sink *sinks[CONTRACTS];
+    uint64_t now_ns, random;
+} world;
+
+static hkb_registry registry;
+
+static uint64_t next_random(void *ctx)
+{
+    world *w = ctx;
+    return w->random += 0x9e3779b97f4a7c15u;
+}
+
+static void queue_ready(void *ctx, hakuban_queue *queue)
+{
+    (void)ctx;
+    (void)queue;
+}
+
+static void opened(void *ctx, void *carrier, hkb_peer *peer)
+{
+    (void)ctx;
+    HKB_ASSERT(((stranger *)carrier)->peer == peer);
+}
+
+static void ended(void *ctx, void *carrier, bool orderly, const hakuban_error *why)
+{
+    (void)ctx;
+    (void)orderly;
+    HKB_ASSERT(((stranger *)carrier)->peer);
+    HKB_ASSERT(memchr(why->text, 0, sizeof why->text));
+}
+
+/* -- What comes out -- */
+
+static void previous_of(void *ctx, uint32_t channel, hkb_version *ret)
+{
+    (void)ctx;
+    (void)channel;
+    memset(ret, 0, sizeof *ret);
+    ret->count = HAKUBAN_VERSION_ELEMENTS_MAX;
+}
+
+static void check_packet(world *w, stranger *s, hakuban_slice packet)
+{
+    const uint8_t *data = packet.data;
+    size_t taken = 0;
+    while (taken < packet.bytes) {
+        hakuban_slice header, payload;
+        hakuban_error error;
+        hkb_message message;
+        size_t frame;
+        HKB_ASSERT(hkb_frame_next((hakuban_slice){data + taken, packet.bytes - taken},
+                                  HKB_FRAME_BYTES_MAX, &frame, &header, &payload,
+                                  &error) == HAKUBAN_OK);
+        HKB_ASSERT(frame > 0);
+        taken += frame;
+        if (!s->answered) {
+            static hkb_hello hello;
+            HKB_ASSERT(hkb_hello_read(header, &hello, &error) == HAKUBAN_OK);
+            s->answered = true;
+            continue;
+        }
+        HKB_ASSERT(hkb_native_decode(&w->native, registry.serializers[0], header, payload,
+                                     previous_of, NULL, &message, &error) == HAKUBAN_OK);
+        HKB_ASSERT(message.kind);
+        hakuban_descriptor_unref(message.descriptor);
+    }
+}
+
+static void forget(stranger *s)
+{
+    for (size_t i = 0; i < CHANNELS; i++)
+        s->last[i] = hakuban_bytes_unref(s->last[i]);
+    s->answered = false;
+    s->peer = NULL;
+}
+
+static void carry(world *w)
+{
+    hkb_exchange_settle(w->exchange);
+    hkb_peer *peer;
+    unsigned pulls = 0;
+    while ((peer = hkb_exchange_ready_peer(w->exchange))) {
+        stranger *s = hkb_peer_carrier(peer);
+        HKB_ASSERT(s->peer == peer);
+        HKB_ASSERT(pulls++ < PULLS_MAX);
+        check_packet(w, s, hkb_peer_pull(peer));
+        if (hkb_peer_is_over(peer)) {
+            hkb_peer_lost(peer, HAKUBAN_ERR_CLOSED, "over");
+            forget(s);
+        }
+    }
+    hkb_exchange_settle(w->exchange);
+    HKB_ASSERT(w->memory.bytes < MEMORY_BYTES_MAX);
+}
+
+/* -- What goes in -- */
+
+static void hear(stranger *s, const void *data, size_t bytes)
+{
+    if (s->peer)
+        hkb_peer_receive(s->peer, data, bytes);
+}
+
+static void hear_frame(stranger *s, hakuban_slice header, hakuban_slice payload)
+{
+    hkb_buffer out;
+    hkb_buffer_init(&out, hakuban_alloc_default(), SIZE_MAX);
+    HKB_ASSERT(hkb_frame_put(&out, header, payload) == HAKUBAN_OK);
+    hear(s, out.data, out.bytes);
+    hkb_buffer_done(&out);
+}
+
+static void hear_text(stranger *s, const char *header, hakuban_slice payload)
+{
+    hear_frame(s, (hakuban_slice){header, strlen(header)}, payload);
+}
+
+static void come(world *w, stranger *s)
+{
+    static const hkb_link_settings defaults = {
+        .name = "here",
+        .keep_alive_ns = HKB_KEEP_ALIVE_NS_DEFAULT,
+        .grace_ns = HKB_GRACE_NS_DEFAULT,
+        .window_bytes = HKB_WINDOW_BYTES_DEFAULT,
+        .state_bytes_max = 1 << 20,
+        .load_limit = {.count = 2, .points = {{0, 0}, {1000000000, 8}}},
+    };
+    bool connector = s == &w->strangers[0];
+    char hello[300];
+    if (hkb_exchange_attach(w->exchange, &defaults, connector, true, s, &s->peer) != HAKUBAN_OK) {
+        s->peer = NULL;
+        return;
+    }
+    if (connector)
+        carry(w);
+    snprintf(hello, sizeof hello,
+             "{\"hakuban\":1,\"name\":\"s\",\"path\":[\"%032u\"],\"serializers\":[\"json\"],"
+             "\"compressors\":[\"none\"],\"keep_alive_ms\":20000,\"grace_ms\":0,"
+             "\"window\":16384,\"state_max\":100000}",
+             (unsigned)(s - w->strangers) + 1);
+    hear_text(s, hello, (hakuban_slice){NULL, 0});
+    carry(w);
+}
+
+/* Says a state as a true exchange would: whole, as a difference to the last one, or in two parts. */
+static void say_state(world *w, stranger *s, char what, const uint8_t *data, size_t bytes)
+{
+    if (bytes < 2)
+        return;
+    unsigned channel = (unsigned)(data[0] - '0') % CHANNELS, version = data[1];
+    hakuban_slice whole = {data + 2, bytes - 2}, old = {NULL, 0};
+    hkb_delta_compressor none = {NULL, NULL};
+    hakuban_bytes *made = NULL;
+    char header[100];
+    if (what == 'D' && s->last[channel])
+        old = hakuban_bytes_slice(s->last[channel]);
+    HKB_ASSERT(hkb_delta_make(w->delta, hakuban_alloc_default(), none, old, whole, &made) ==
+               HAKUBAN_OK);
+    hakuban_slice payload = hakuban_bytes_slice(made);
+    size_t first = what == 'P' ? payload.bytes / 2 : payload.bytes;
+    uint8_t *checked = malloc(payload.bytes + 4);
+    if (!checked)
+        abort();
+    uint64_t check = hkb_hash64(whole.data, whole.bytes);
+    for (unsigned i = 0; i < 4; i++)
+        checked[i] = (uint8_t)(check >> (8 * i));
+    memcpy(checked + 4, payload.data, payload.bytes);
+    if (what == 'D')
+        snprintf(header, sizeof header, "[72,%u,%u]", channel, version);
+    else if (what == 'P')
+        snprintf(header, sizeof header, "[69,%u,[%u],%zu,[\"JSON\"]]", channel, version,
+                 payload.bytes);
+    else
+        snprintf(header, sizeof header, "[65,%u,[%u],[\"JSON\"]]", channel, version);
+    hear_text(s, header, (hakuban_slice){checked, first + 4});
+    snprintf(header, sizeof header, "[22,%u]", channel);
+    if (what == 'P')
+        hear_text(s, header, (hakuban_slice){checked + 4 + first, payload.bytes - first});
+    free(checked);
+    hakuban_bytes_unref(made);
+    hakuban_bytes_unref(s->last[channel]);
+    HKB_ASSERT(hakuban_bytes_new(hakuban_alloc_default(), whole.data, whole.bytes,
+                                 &s->last[channel]) == HAKUBAN_OK);
+}
+
+static void stranger_does(world *w, stranger *s, char what, const uint8_t *data, size_t bytes)
+{
+    char header[80];
+    const uint8_t *mark = bytes ? memchr(data, 1, bytes) : NULL;
+    if (!s->peer)
+        come(w, s);
+    if (!s->peer)
+        return;
+    switch (what) {
+    case 'r': /* any bytes */
+        hear(s, data, bytes);
+        break;
+    case 'S':
+    case 'D':
+    case 'P':
+        say_state(w, s, what, data, bytes);
+        break;
+    case 'a': /* acknowledges all that was sent */
+        snprintf(header, sizeof header, "[1,%llu,%llu]",
+                 (unsigned long long)s->peer->link.sent_bytes,
+                 (unsigned long long)s->peer->link.sent_frames);
+        hear_text(s, header, (hakuban_slice){NULL, 0});
+        break;
+    case 'w':
+        hkb_peer_set_writable(s->peer, bytes && data[0] == '1');
+        break;
+    case 'x':
+        hkb_peer_lost(s->peer, HAKUBAN_ERR_IO, "gone");
+        forget(s);
+        break;
+    case 'l':
+        hkb_peer_leave(s->peer);
+        break;
+    default: /* a message: header, then payload behind a byte 1 */
+        if (mark)
+            hear_frame(s, (hakuban_slice){data, (size_t)(mark - data)},
+                       (hakuban_slice){mark + 1, (size_t)(data + bytes - mark) - 1});
+        else
+            hear_frame(s, (hakuban_slice){data, bytes}, (hakuban_slice){NULL, 0});
+    }
+}
+
+/* -- The program's side -- */
+
+static void drop_contract(world *w, unsigned index)
+{
+    hakuban_contract *contract = w->contracts[index];
+    if (w->sinks[index])
+        hkb_sink_unref(w->sinks[index]);
+    w->sinks[index] = NULL;
+    w->contracts[index] = NULL;
+    if (contract) {
+        hkb_contract_end(contract);
+        hkb_contract_unref(contract);
+    }
+}
+
+static void add_contract(world *w, char what, unsigned which)
+{
+    static const char tag[] = "\"t\"";
+    hkb_contract_kind kind = what == 'o'   ? HKB_OBSERVE_OBJECT
+                             : what == 'e' ? HKB_EXPOSE_OBJECT
+                             : what == 'O' ? HKB_OBSERVE_TAG
+                                           : HKB_EXPOSE_TAG;
+    for (unsigned i = 0; i < CONTRACTS; i++)
+        if (!w->contracts[i]) {
+            if (hkb_contract_new(w->exchange, kind, w->objects[which % OBJECTS],
+                                 (hakuban_slice){tag, sizeof tag - 1}, 1, w->queue,
+                                 &w->contracts[i], &w->contracts[i]) != HAKUBAN_OK)
+                w->contracts[i] = NULL;
+            return;
+        }
+}
+
+static void send_state(world *w, unsigned index, const uint8_t *data, size_t bytes)
+{
+    hakuban_state_parts parts = {.data = data, .data_bytes = bytes};
+    hakuban_state *state;
+    if (w->sinks[index] && hakuban_state_new(&w->memory.table, &parts, &state) == HAKUBAN_OK) {
+        hakuban_status status = hkb_sink_send(w->sinks[index], state);
+        HKB_ASSERT(status == HAKUBAN_OK || status == HAKUBAN_ERR_REVOKED ||
+                   status == HAKUBAN_ERR_VERSION || status == HAKUBAN_ERR_NO_MEMORY);
+        hakuban_state_unref(state);
+    }
+}
+
+static void read_events(world *w)
+{
+    hakuban_event event;
+    unsigned count = 0;
+    while (hkb_queue_pop(w->queue, &event)) {
+        HKB_ASSERT(count++ < 1000);
+        size_t index = (size_t)((hakuban_contract **)event.user - w->contracts);
+        HKB_ASSERT(index < CONTRACTS);
+        if (event.kind == HAKUBAN_EVENT_SINK_OPEN && !w->sinks[index]) {
+            hkb_sink_ref(event.sink);
+            w->sinks[index] = event.sink;
+        } else if (event.kind == HAKUBAN_EVENT_SINK_CLOSE && w->sinks[index] == event.sink) {
+            hkb_sink_unref(event.sink);
+            w->sinks[index] = NULL;
+        }
+        hkb_event_done(&event);
+    }
+}
+
+static void pass_time(world *w, uint64_t step_ns)
+{
+    w->now_ns += step_ns;
+    hkb_exchange_set_time(w->exchange, w->now_ns, (int64_t)w->now_ns);
+    hkb_exchange_tick(w->exchange);
+}
+
+static void program_does(world *w, char what, const uint8_t *data, size_t bytes)
+{
+    unsigned which = bytes ? data[0] - '0' : 0, index = which % CONTRACTS;
+    switch (what) {
+    case 'o':
+    case 'e':
+    case 'O':
+    case 'E':
+        add_contract(w, what, which);
+        break;
+    case 'f':
+        drop_contract(w, index);
+        break;
+    case 's':
+        if (bytes)
+            send_state(w, index, data + 1, bytes - 1);
+        break;
+    case 'c':
+        if (bytes > 1 && w->contracts[index])
+            (void)hkb_contract_set_capacity(w->contracts[index], data[1] - '0');
+        break;
+    case 't':
+        pass_time(w, which * 100 * MS);
+        break;
+    case 'm':
+        fail_alloc_arm(&w->memory, which, false);
+        break;
+    default:
+        read_events(w);
+    }
+}
+
+/* -- -- */
+
+static bool begin(world *w)
+{
+    static const char *const names[OBJECTS] = {"\"a\"", "\"b\"", "{\"k\":1}", "2"};
+    static const char *const tags[] = {"\"t\"", "\"u\""};
+    hkb_exchange_settings settings = {
+        .alloc = &w->memory.table,
+        .registry = &registry,
+        .host = {w, next_random, queue_ready, opened, NULL, ended},
+        .rebalance_threshold = 0.1,
+        .rebalances = true,
+    };
+    memset(w, 0, sizeof *w);
+    fail_alloc_init(&w->memory);
+    if (!registry.alloc) {
+        hkb_registry_init(&registry, hakuban_alloc_default());
+        HKB_ASSERT(hkb_registry_add_builtin(&registry) == HAKUBAN_OK);
+    }
+    w->now_ns = 1000 * MS;
+    hkb_native_init(&w->native, hakuban_alloc_default());
+    for (size_t i = 0; i < OBJECTS; i++)
+        HKB_ASSERT(hakuban_descriptor_new(NULL, names[i], tags, i < 3 ? i : 0, &w->objects[i],
+                                          NULL) == HAKUBAN_OK);
+    return hkb_delta_context_new(hakuban_alloc_default(), &w->delta) == HAKUBAN_OK &&
+           hkb_exchange_new(&settings, w->now_ns, (int64_t)w->now_ns, &w->exchange) == HAKUBAN_OK &&
+           hkb_queue_new(w->exchange, &w->queue) == HAKUBAN_OK;
+}
+
+static void finish(world *w)
+{
+    fail_alloc_arm(&w->memory, 0, false);
+    for (unsigned i = 0; i < PEERS; i++)
+        if (w->strangers[i].peer) {
+            hkb_peer_lost(w->strangers[i].peer, HAKUBAN_ERR_IO, "gone");
+            forget(&w->strangers[i]);
+        }
+    for (unsigned i = 0; i < CONTRACTS; i++)
+        drop_contract(w, i);
+    hkb_exchange_settle(w->exchange);
+    hkb_queue_free(w->queue);
+    hkb_exchange_free(w->exchange);
+    for (size_t i = 0; i < OBJECTS; i++)
+        hakuban_descriptor_unref(w->objects[i]);
+    hkb_delta_context_free(w->delta);
+    hkb_native_done(&w->native);
+    HKB_ASSERT(w->memory.blocks == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+    static world w;
+    HKB_ASSERT(begin(&w));
+    for (unsigned steps = 0; bytes >= 2 && steps < STEPS_MAX; steps++) {
+        const uint8_t *end = memchr(data, '\n', bytes);
+        size_t line = end ? (size_t)(end - data) : bytes;
+        if (line >= 2) {
+            unsigned who = data[0] - '0';
+            if (who < PEERS)
+                stranger_does(&w, &w.strangers[who], (char)data[1], data + 2, line - 2);
+            else
+                program_does(&w, (char)data[1], data + 2, line - 2);
+            carry(&w);
+        }
+        data += hkb_min(line + 1, bytes);
+        bytes -= hkb_min(line + 1, bytes);
+    }
+    finish(&w);
+    return 0;
+}

@@ -230,9 +230,13 @@ static void settle_registration(hkb_tag *tag)
             return;
         }
     }
-    if (share && (share->observes != observes || share->exposes != exposes ||
-                  share->capacity != (exposes ? clamp(tag->capacity) : 0)))
+    if (!share)
+        return;
+    if (share->observes != observes || share->exposes != exposes ||
+        share->capacity != (exposes ? clamp(tag->capacity) : 0))
         hkb_peer_queue(peer, &share->item);
+    else if (!observes && !exposes)
+        hkb_tag_share_free(share); /* taken back before the upstream heard of it */
 }
 
 void hkb_tag_settle(hkb_tag *tag)

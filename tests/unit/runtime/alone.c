@@ -213,7 +213,7 @@ START_TEST(wrong_urls_are_refused_in_words)
         hakuban_status status;
     } wrong[] = {
         {"nonsense", "", HAKUBAN_ERR_URL},
-        {"zmq+tcp://127.0.0.1:1", "HAKUBAN_TRANSPORT_ZMQ", HAKUBAN_ERR_UNSUPPORTED},
+        {"ws://127.0.0.1:1/x", "HAKUBAN_TRANSPORT_WS", HAKUBAN_ERR_UNSUPPORTED},
         {"gopher://host", "there is no transport for \"gopher\"", HAKUBAN_ERR_UNSUPPORTED},
         {"tcp://127.0.0.1:1#colour=blue", "colour", HAKUBAN_ERR_URL},
     };
@@ -222,6 +222,8 @@ START_TEST(wrong_urls_are_refused_in_words)
         hakuban_error error = {0};
         hakuban_connection *connection = NULL;
         hakuban_listener *listener = NULL;
+        if (strncmp(wrong[i].url, "ws", 2) == 0 && strstr(hakuban_features(), " ws"))
+            continue; /* here it is built in */
         ck_assert_int_eq(
             hakuban_exchange_connect(pair.hub, wrong[i].url, NULL, &connection, &error),
             wrong[i].status);

@@ -268,9 +268,11 @@ static hakuban_status describe_object(const hkb_object *object, hkb_buffer *out)
         char escaped[64];
         status = line(out, " \"%s\"", hkb_escape(escaped, sizeof escaped, name, strlen(name)));
     }
-    return status == HAKUBAN_OK
-               ? line(out, ", %u observing downstreams, tags", (unsigned)object->observing)
-               : status;
+    if (status == HAKUBAN_OK)
+        status = line(out, ", %u observing downstreams, version", (unsigned)object->observing);
+    for (size_t i = 0; status == HAKUBAN_OK && object->state && i < object->state->version_count; i++)
+        status = line(out, "%s%lld", i ? "," : " ", (long long)object->state->version[i]);
+    return status == HAKUBAN_OK ? line(out, ", tags") : status;
 }
 
 hakuban_status hkb_exchange_describe(hkb_exchange *exchange, hkb_buffer *out)

@@ -111,6 +111,16 @@ hakuban_state *hkb_object_floor(const hkb_object *object)
     return object->floor ? object->floor : object->state;
 }
 
+/* Towards whoever sends the states; the sink of a local exposer looks by itself. */
+static void pass_floor(hkb_object *object)
+{
+    hkb_share *share = object->exposer == HKB_DOWNSTREAM ? object->chosen.share : object->upstream;
+    if (object->exposer == HKB_LOCAL || !share || share->in_phase != HKB_CHANNEL_OPEN)
+        return;
+    share->floor_due = 1;
+    hkb_share_queue(share);
+}
+
 hakuban_status hkb_object_raise_floor(hkb_object *object, const hkb_version *version)
 {
     hakuban_state *known = hkb_object_floor(object), *floor;
@@ -126,15 +136,10 @@ hakuban_status hkb_object_raise_floor(hkb_object *object, const hkb_version *ver
         return status;
     hakuban_state_unref(object->floor);
     object->floor = floor;
-    if (object->sink) {
+    if (object->sink)
         hkb_sink_floor(object->sink);
-    } else if (object->exposer == HKB_DOWNSTREAM) {
-        object->chosen.share->floor_due = 1;
-        hkb_share_queue(object->chosen.share);
-    } else if (object->upstream && object->upstream->in_phase == HKB_CHANNEL_OPEN) {
-        object->upstream->floor_due = 1;
-        hkb_share_queue(object->upstream);
-    }
+    else
+        pass_floor(object);
     return HAKUBAN_OK;
 }
 
@@ -257,13 +262,7 @@ static void hear_older(hkb_object *object)
 {
     if (object->freshness == HAKUBAN_LIVE && !object->unconfirmed)
         hkb_object_set_condition(object, HAKUBAN_STALE, object->exchange->now_ns);
-    if (object->exposer == HKB_DOWNSTREAM) {
-        object->chosen.share->floor_due = 1;
-        hkb_share_queue(object->chosen.share);
-    } else if (object->upstream && object->upstream->in_phase == HKB_CHANNEL_OPEN) {
-        object->upstream->floor_due = 1;
-        hkb_share_queue(object->upstream);
-    }
+    pass_floor(object);
 }
 
 void hkb_object_hear(hkb_object *object, hakuban_state *state, hakuban_freshness freshness,
@@ -296,6 +295,8 @@ void hkb_object_hear(hkb_object *object, hakuban_state *state, hakuban_freshness
         object->freshness = (unsigned)freshness & 3u;
         object->stale_since_ns = since_ns;
         hkb_share_touch(object);
+        if (object->floor)
+            pass_floor(object); /* somebody below knows more than its exposer does */
         return;
     }
     hakuban_state_unref(state);

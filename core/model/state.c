@@ -3,11 +3,16 @@
 
 #include "json/json.h"
 
+/* A state that has its data elsewhere has its format there too. */
+static size_t block_bytes_of(size_t version_count, size_t format_bytes, size_t data_bytes)
+{
+    return sizeof(hakuban_state) + version_count * sizeof(int64_t) + format_bytes + data_bytes;
+}
+
 static hakuban_state *allocate(const hakuban_alloc *alloc, size_t version_count,
                                size_t format_bytes, size_t data_bytes)
 {
-    size_t block_bytes =
-        sizeof(hakuban_state) + version_count * sizeof(int64_t) + format_bytes + data_bytes;
+    size_t block_bytes = block_bytes_of(version_count, format_bytes, data_bytes);
     hakuban_state *state = hkb_alloc_unset(alloc, block_bytes);
     if (!state)
         return NULL;
@@ -15,7 +20,6 @@ static hakuban_state *allocate(const hakuban_alloc *alloc, size_t version_count,
     atomic_init(&state->references, 1);
     state->alloc = alloc;
     state->version_count = (uint8_t)version_count;
-    state->block_bytes = block_bytes;
     return state;
 }
 
@@ -171,7 +175,10 @@ hakuban_state *hakuban_state_unref(hakuban_state *state)
     while (state &&
            atomic_fetch_sub_explicit(&state->references, 1, memory_order_acq_rel) == 1) {
         hakuban_state *owner = state->data_owner;
-        hkb_free(state->alloc, state, state->block_bytes);
+        hkb_free(state->alloc, state,
+                 state->data_owner
+                     ? block_bytes_of(state->version_count, 0, 0)
+                     : block_bytes_of(state->version_count, state->format_bytes, state->data_bytes));
         state = owner;
     }
     return NULL;

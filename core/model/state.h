@@ -21,7 +21,6 @@ struct hakuban_state {
     size_t data_bytes;
     uint64_t check;    /* XXH3-64 of data, valid if has_check; written once, before the state is shared, or under the exchange's lock */
     const char *format; /* format_count terminated names one after the other */
-    size_t block_bytes; /* of this allocation */
     /* Of the exchange, under its lock: states that are no longer the newest but that links still stand on (design.md §6). */
     hkb_node base_node;
     uint32_t base_users;

@@ -398,6 +398,17 @@ void net_quiet(net *network)
     }
 }
 
+void net_show(net *network)
+{
+    for (size_t i = 0; i < network->node_count; i++) {
+        hkb_buffer out;
+        hkb_buffer_init(&out, hakuban_alloc_default(), 1u << 20);
+        (void)hkb_exchange_describe(net_enter(&network->nodes[i]), &out);
+        fprintf(stderr, "node %zu: %.*s", i, (int)out.bytes, (const char *)out.data);
+        hkb_buffer_done(&out);
+    }
+}
+
 /* -- Users -- */
 
 hakuban_descriptor *net_descriptor(const char *object, const char *tag)

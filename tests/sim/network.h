@@ -75,6 +75,8 @@ void net_restart(net_node *node);
 void net_run(net *network, uint64_t duration_ns);
 /* Delivers until nothing is in flight, at most 60 s of virtual time. */
 void net_quiet(net *network);
+/* What every node knows, on stderr. */
+void net_show(net *network);
 /* Before each direct call into a node's exchange. */
 hkb_exchange *net_enter(net_node *node);
 

@@ -224,6 +224,8 @@ static void check_object(int object, unsigned long long seed)
                       is_open ? "still sees" : "does not see", name);
         if (!chosen)
             continue;
+        if (strcmp(shown->text, chosen->sent) != 0 || shown->freshness != HAKUBAN_LIVE)
+            net_show(the.network);
         ck_assert_msg(strcmp(shown->text, chosen->sent) == 0,
                       "seed %llu: watcher %zu on node %zu sees %s of %s, the exposer sent %s", seed,
                       i, (size_t)(the.watcher_slots[i].node - the.network->nodes), shown->text, name,

@@ -468,7 +468,7 @@ uint64_t hkb_link_deadline(const hkb_link *link)
         return link->opened_ns + HKB_HELLO_TIMEOUT_NS;
     case HKB_LINK_OPEN:
         silent = link->last_received_ns + timeout_ns(link);
-        speak = link->ping_due ? UINT64_MAX : link->last_sent_ns + link->settings.keep_alive_ns;
+        speak = link->last_sent_ns + link->settings.keep_alive_ns;
         return silent < speak ? silent : speak;
     case HKB_LINK_LEAVING:
         return link->leaving_ns + HKB_LINGER_NS;
@@ -495,6 +495,7 @@ void hkb_link_tick(hkb_link *link, uint64_t now_ns)
                           (unsigned long long)(timeout_ns(link) / MS));
         } else {
             link->ping_due = true;
+            link->last_sent_ns = now_ns; /* as good as sent: the time for the next one counts from here */
             link->shared->events->wake(link);
         }
         break;

@@ -549,6 +549,18 @@ START_TEST(a_silent_connection_is_cut_in_time)
 }
 END_TEST
 
+START_TEST(an_idle_connection_stays)
+{
+    net *network = net_new(19);
+    net_node *hub = net_add(network), *leaf = net_add(network), *other = net_add(network);
+    net_connect(leaf, hub, "keep-alive=1s");
+    net_connect(other, hub, "keep-alive=700ms")->delay_ns = 300 * NET_MS;
+    net_run(network, 1000 * NET_S);
+    ck_assert_uint_eq(hub->ended.count + leaf->ended.count + other->ended.count, 0);
+    net_free(network);
+}
+END_TEST
+
 START_TEST(load_spreads_and_a_lost_workers_objects_move)
 {
     net *network = net_new(15);
@@ -736,6 +748,7 @@ int main(void)
     tcase_add_test(cases, a_cut_at_any_byte_heals);
     tcase_add_test(cases, a_loop_of_hubs_is_refused);
     tcase_add_test(cases, a_silent_connection_is_cut_in_time);
+    tcase_add_test(cases, an_idle_connection_stays);
     tcase_add_test(cases, load_spreads_and_a_lost_workers_objects_move);
     tcase_add_test(cases, load_limits_hold);
     tcase_add_test(cases, running_out_of_memory_breaks_nothing);

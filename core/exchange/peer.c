@@ -68,6 +68,7 @@ bool hkb_peer_is_over(const hkb_peer *peer)
 void hkb_peer_leave(hkb_peer *peer)
 {
     hkb_link_leave(&peer->link, peer->exchange->now_ns);
+    peer->exchange->tick_ns = peer->exchange->now_ns;
 }
 
 void hkb_peer_receive(hkb_peer *peer, const void *data, size_t bytes)
@@ -272,6 +273,7 @@ static void on_opened(hkb_link *link)
 {
     hkb_peer *peer = peer_of(link);
     hkb_exchange *exchange = peer->exchange;
+    exchange->tick_ns = exchange->now_ns; /* other time limits hold from here on */
     exchange->host.opened(exchange->host.ctx, peer->carrier, peer);
     if (!link->connector)
         return;

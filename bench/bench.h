@@ -21,7 +21,7 @@
 
 typedef struct bench_options {
     const char *command;
-    uint64_t runs, bytes, count, objects, observers, window, burst;
+    uint64_t runs, bytes, count, objects, observers, stuck, window, burst;
     double seconds;
     const char *bind;   /* where the router listens */
     const char *router; /* path of the program; NULL: beside this one */
@@ -50,6 +50,9 @@ void bench_unshare(void *memory, size_t bytes);
 pid_t bench_spawn(bench_actor actor, void *shared, unsigned index);
 /* Waits until every spawned process has ended well; else ends the others and dies. */
 void bench_join(uint64_t patience_ns);
+/* A process that nobody waits for, until it is killed. */
+pid_t bench_spawn_stuck(bench_actor actor, void *shared, unsigned index);
+void bench_kill(pid_t pid);
 /* Stops everything spawned and started; also called at exit. */
 void bench_stop_all(void);
 

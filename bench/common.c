@@ -109,15 +109,25 @@ static pid_t fork_child(bool joined)
     return pid;
 }
 
-pid_t bench_spawn(bench_actor actor, void *shared, unsigned index)
+static pid_t spawn(bench_actor actor, void *shared, unsigned index, bool joined)
 {
-    pid_t pid = fork_child(true);
+    pid_t pid = fork_child(joined);
     if (pid == 0) {
         actor(shared, index);
         /* The end of the process is the clean-up of what actor opened. */
         _exit(0);
     }
     return pid;
+}
+
+pid_t bench_spawn(bench_actor actor, void *shared, unsigned index)
+{
+    return spawn(actor, shared, index, true);
+}
+
+pid_t bench_spawn_stuck(bench_actor actor, void *shared, unsigned index)
+{
+    return spawn(actor, shared, index, false);
 }
 
 static void forget(pid_t pid)
@@ -130,15 +140,20 @@ static void forget(pid_t pid)
     }
 }
 
+void bench_kill(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    forget(pid);
+}
+
 void bench_stop_all(void)
 {
     for (unsigned i = 0; i < processes.count; i++) {
         kill(processes.list[i].pid, SIGKILL);
     }
     while (processes.count > 0) {
-        pid_t pid = processes.list[0].pid;
-        waitpid(pid, NULL, 0);
-        forget(pid);
+        bench_kill(processes.list[0].pid);
     }
 }
 

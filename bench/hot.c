@@ -1,7 +1,9 @@
 /* hot: one object, its exposer sends as fast as it can and never waits. Each state carries the time of its making, so
  * observers know how old what they take is; the router's memory must not follow the rate. The raw side is a relay that
- * keeps only the newest message for whom cannot take it. */
+ * keeps only the newest message for whom cannot take it. With --stuck, more observers are there that are stopped after their
+ * first state, and the others must not notice. */
 #define _GNU_SOURCE
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +21,7 @@ typedef struct hot_shared {
     raw_relay relay;
     _Atomic uint32_t measuring, stopping;
     uint64_t sends;
-    hot_seat seats[];
+    hot_seat seats[]; /* of those that read, then of those that are stuck */
 } hot_shared;
 
 /* What an observer does with each state, raw or not. */
@@ -34,6 +36,9 @@ static void take(hot_shared *shared, hot_seat *seat, bench_state *scratch, uint6
     }
     *last = made_ns;
     atomic_store(&seat->ready, 1);
+    if ((uint64_t)(seat - shared->seats) >= shared->options->observers) {
+        raise(SIGSTOP); /* until it is killed */
+    }
     if (atomic_load_explicit(&shared->measuring, memory_order_relaxed)) {
         bench_histogram_add(&seat->ages, now_ns - made_ns);
     }
@@ -151,18 +156,31 @@ static void raw_observer(void *memory, unsigned index)
 
 /* ---- figures ---- */
 
+static void spawn_all(hot_shared *shared, bench_actor exposer, bench_actor observer,
+                      pid_t *ret_stuck)
+{
+    const bench_options *options = shared->options;
+    for (unsigned i = 0; i < options->observers; i++) {
+        bench_spawn(observer, shared, i);
+    }
+    for (unsigned i = 0; i < options->stuck; i++) {
+        ret_stuck[i] = bench_spawn_stuck(observer, shared, (unsigned)options->observers + i);
+    }
+    bench_spawn(exposer, shared, 0);
+}
+
 typedef struct hot_figures {
     double p50_us, p99_us, max_us, states_per_s, sends_per_s;
     double rss_mib[3];
 } hot_figures;
 
 /* Lets it run for the time given and looks at the router's memory meanwhile. */
-static hot_figures watch(hot_shared *shared, pid_t relay_pid)
+static hot_figures watch(hot_shared *shared, pid_t relay_pid, const pid_t *stuck)
 {
     const bench_options *options = shared->options;
     hot_figures figures = {0};
     uint64_t until = bench_now_ns() + BENCH_PATIENCE_NS;
-    for (uint64_t i = 0; i < options->observers; i++) {
+    for (uint64_t i = 0; i < options->observers + options->stuck; i++) {
         while (!atomic_load(&shared->seats[i].ready)) {
             if (bench_now_ns() > until) {
                 bench_die("hot: an observer got nothing");
@@ -182,6 +200,9 @@ static hot_figures watch(hot_shared *shared, pid_t relay_pid)
     atomic_store(&shared->measuring, 0);
     double seconds = (double)(bench_now_ns() - start_ns) / 1e9;
     atomic_store(&shared->stopping, 1);
+    for (uint64_t i = 0; i < options->stuck; i++) {
+        bench_kill(stuck[i]);
+    }
     bench_join(BENCH_PATIENCE_NS);
 
     bench_histogram *all = calloc(1, sizeof(*all));
@@ -217,27 +238,23 @@ static void tell(bench_report *report, const hot_figures *figures, hot_report ad
 
 static void run_raw(bench_report *report, hot_shared *shared)
 {
+    pid_t stuck[BENCH_OBSERVERS_MAX];
     raw_relay_init(&shared->relay);
-    shared->relay.observers = (unsigned)shared->options->observers;
+    shared->relay.observers = (unsigned)(shared->options->observers + shared->options->stuck);
     shared->relay.message_bytes = shared->options->bytes;
     pid_t relay_pid = bench_spawn(raw_latest_relay, &shared->relay, 0);
-    for (unsigned i = 0; i < shared->options->observers; i++) {
-        bench_spawn(raw_observer, shared, i);
-    }
-    bench_spawn(raw_exposer, shared, 0);
+    spawn_all(shared, raw_exposer, raw_observer, stuck);
     raw_relay_done(&shared->relay);
-    hot_figures figures = watch(shared, relay_pid);
+    hot_figures figures = watch(shared, relay_pid, stuck);
     tell(report, &figures, bench_report_raw);
 }
 
 static void run_hakuban(bench_report *report, hot_shared *shared)
 {
+    pid_t stuck[BENCH_OBSERVERS_MAX];
     bench_router_start(shared->options, &shared->router);
-    for (unsigned i = 0; i < shared->options->observers; i++) {
-        bench_spawn(hot_observer, shared, i);
-    }
-    bench_spawn(hot_exposer, shared, 0);
-    hot_figures figures = watch(shared, shared->router.pid);
+    spawn_all(shared, hot_exposer, hot_observer, stuck);
+    hot_figures figures = watch(shared, shared->router.pid, stuck);
     bench_router_stop(&shared->router);
     tell(report, &figures, bench_report_hakuban);
 }
@@ -245,9 +262,11 @@ static void run_hakuban(bench_report *report, hot_shared *shared)
 void bench_hot(const bench_options *options)
 {
     bench_report report;
-    size_t shared_bytes = sizeof(hot_shared) + options->observers * sizeof(hot_seat);
+    size_t shared_bytes =
+        sizeof(hot_shared) + (options->observers + options->stuck) * sizeof(hot_seat);
     bench_report_init(&report, options, "age_p99_us");
     bench_report_parameter(&report, "observers", (double)options->observers);
+    bench_report_parameter(&report, "stuck", (double)options->stuck);
     bench_report_parameter(&report, "bytes", (double)options->bytes);
     bench_report_parameter(&report, "burst", (double)options->burst);
     bench_report_parameter(&report, "seconds", options->seconds);

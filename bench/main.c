@@ -27,6 +27,7 @@ static const char usage[] =
     "  --count N     round trips        20000\n"
     "  --objects N                               1000              100000\n"
     "  --observers N                             8        1\n"
+    "  --stuck N     observers that never read                   0\n"
     "  --seconds T                               2        4\n"
     "  --window N    states in flight            objects\n"
     "  --burst N     states per turn             200      16\n"
@@ -61,7 +62,7 @@ static const bench_command commands[] = {
      {COMMON_DEFAULTS, .bytes = 1024, .objects = 1000, .observers = 8, .seconds = 2, .burst = 200}},
     {"hot",
      bench_hot,
-     "--bytes --observers --seconds --burst ",
+     "--bytes --observers --stuck --seconds --burst ",
      {COMMON_DEFAULTS, .bytes = 64, .observers = 1, .seconds = 4, .burst = 16}},
     {"objects",
      bench_objects,
@@ -80,6 +81,7 @@ static const number_option number_options[] = {
     {"--count", offsetof(bench_options, count), 1, 10000000},
     {"--objects", offsetof(bench_options, objects), 1, 8000000},
     {"--observers", offsetof(bench_options, observers), 1, BENCH_OBSERVERS_MAX},
+    {"--stuck", offsetof(bench_options, stuck), 0, BENCH_OBSERVERS_MAX / 2},
     {"--window", offsetof(bench_options, window), 1, 8000000},
     {"--burst", offsetof(bench_options, burst), 1, 1000000},
     {"--runs", offsetof(bench_options, runs), 1, BENCH_RUNS_MAX},
@@ -214,6 +216,9 @@ static void read_options(const bench_command *command, int argc, char **argv,
     }
     if (options->window == 0) {
         options->window = options->objects;
+    }
+    if (options->observers + options->stuck > BENCH_OBSERVERS_MAX) {
+        wrong_usage("--observers and --stuck: too many together", "");
     }
     if (options->window > options->objects && command->run == bench_flood) {
         wrong_usage("--window", " above --objects would let states be replaced on their way");

@@ -79,6 +79,40 @@ START_TEST(embed_poll_observes_from_a_loop_of_its_own)
 }
 END_TEST
 
+/* The whole of a file of the source tree. */
+static char *read_source(const char *name)
+{
+    char path[512];
+    const char *folder = getenv("HAKUBAN_SOURCE");
+    snprintf(path, sizeof(path), "%s/%s", folder ? folder : ".", name);
+    FILE *file = fopen(path, "re");
+    ck_assert_ptr_nonnull(file);
+    static char buffers[2][65536];
+    static unsigned next;
+    char *buffer = buffers[next++ % 2];
+    size_t bytes = fread(buffer, 1, sizeof(buffers[0]) - 1, file);
+    buffer[bytes] = '\0';
+    fclose(file);
+    return buffer;
+}
+
+START_TEST(readme_shows_the_code_of_hello)
+{
+    char *readme = read_source("README.md"), *hello = read_source("examples/hello.c");
+    char *block = strstr(readme, "```c\n");
+    ck_assert_ptr_nonnull(block);
+    *strstr(block + 5, "\n```") = '\0';
+    unsigned lines = 0;
+    for (char *line = strtok(block + 5, "\n"); line; line = strtok(NULL, "\n")) {
+        line += strspn(line, " ");
+        hello = strstr(hello, line);
+        ck_assert_msg(hello != NULL, "examples/hello.c lacks: %s", line);
+        lines++;
+    }
+    ck_assert_uint_gt(lines, 10);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("examples");
@@ -88,6 +122,7 @@ int main(void)
     tcase_add_test(tcase, all_top_shows_everybody);
     tcase_add_test(tcase, worker_pool_shares_the_work_and_survives_a_loss);
     tcase_add_test(tcase, embed_poll_observes_from_a_loop_of_its_own);
+    tcase_add_test(tcase, readme_shows_the_code_of_hello);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

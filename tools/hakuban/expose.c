@@ -118,8 +118,10 @@ static void finish(exposure *e)
 {
     char buffer[512];
     const char *trouble = session_trouble(&e->s, buffer, sizeof(buffer));
-    e->exit_code = e->in.failed ? EXIT_RUNTIME : 0;
-    if (trouble) {
+    e->exit_code = 0;
+    if (e->in.failed) {
+        e->exit_code = EXIT_RUNTIME; /* what is wrong was said */
+    } else if (trouble) {
         report("not connected: %s%s", trouble, e->newest ? "; the last state was not sent" : "");
         e->exit_code = EXIT_RUNTIME;
     } else if (e->newest && !e->sent) {

@@ -61,8 +61,8 @@ END_TEST
 START_TEST(hot_shows_states_to_every_observer)
 {
     char line[2048];
-    ck_assert_int_eq(bench("hot --observers 2 --stuck 1 --seconds 0.2 --runs 1 --json", line, sizeof(line)),
-                     0);
+    ck_assert_int_eq(
+        bench("hot --observers 2 --stuck 1 --seconds 0.2 --runs 1 --json", line, sizeof(line)), 0);
     ck_assert_double_gt(figure(line, "states_per_s"), 0);
     ck_assert_double_gt(figure(line, "sends_per_s"), 0);
 }

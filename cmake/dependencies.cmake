@@ -23,6 +23,19 @@ target_link_libraries(hakuban_externals INTERFACE hakuban_uv)
 hakuban_dependency(hakuban_xxhash libxxhash libxxhash-dev "The check value of states")
 target_link_libraries(hakuban_externals INTERFACE hakuban_xxhash)
 
+if(HAKUBAN_SERIALIZER_MSGPACK)
+    # Since 6.0 msgpack-c is msgpack-c, in Debian 12 it is msgpack still. Its headers are all that is used, so nothing is linked.
+    pkg_search_module(msgpack QUIET msgpack-c msgpack)
+    if(NOT msgpack_FOUND)
+        message(FATAL_ERROR "HAKUBAN_SERIALIZER_MSGPACK=ON needs msgpack-c or msgpack, which "
+            "pkg-config does not find. On Ubuntu from 24.04 on: apt-get install libmsgpack-c-dev; "
+            "on Debian 12: apt-get install libmsgpack-dev")
+    endif()
+    message(STATUS "${msgpack_MODULE_NAME} ${msgpack_VERSION}")
+    add_library(hakuban_msgpack INTERFACE)
+    target_include_directories(hakuban_msgpack SYSTEM INTERFACE ${msgpack_INCLUDE_DIRS})
+endif()
+
 if(HAKUBAN_COMPRESSOR_ZSTD)
     hakuban_dependency(hakuban_zstd libzstd libzstd-dev "HAKUBAN_COMPRESSOR_ZSTD=ON")
     target_link_libraries(hakuban_externals INTERFACE hakuban_zstd)

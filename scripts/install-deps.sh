@@ -55,6 +55,17 @@ install() {
 
 [ ${#packages[@]} = 0 ] || install "${packages[@]}"
 
+# msgpack-c has another package, and another name for pkg-config, since Ubuntu 24.04 and Debian 13.
+if ! pkg-config --exists msgpack-c && ! pkg-config --exists msgpack; then
+    command -v apt-get >/dev/null && update
+    for package in libmsgpack-c-dev libmsgpack-dev; do
+        if [ $package = libmsgpack-dev ] || apt-cache show $package >/dev/null 2>&1; then
+            install $package
+            break
+        fi
+    done
+fi
+
 # libFuzzer and clang's sanitizers are a package of their own in some releases and part of another one in others.
 if [ $full = 1 ]; then
     library=libclang_rt.fuzzer-$(uname -m).a

@@ -294,6 +294,8 @@ static hakuban_status read_begun(hakuban_reader *reader, size_t offset, const ha
         if (items > reader->elements_left || (map && items > reader->elements_left / 2))
             return fail_at(reader, offset, HAKUBAN_ERR_LIMIT, "more values than allowed");
         items = map ? items * 2 : items;
+        /* All open containers share one budget: nested ones cannot each declare all of it. */
+        reader->elements_left -= items;
     }
     uint32_t depth = ++reader->depth;
     reader->left[depth] = items;
@@ -319,9 +321,12 @@ static inline hakuban_status read_token(hakuban_reader *reader, hakuban_token *r
         reader->depth--;
         return check_root(reader);
     }
-    if (HKB_UNLIKELY(!reader->elements_left))
-        return fail_at(reader, offset, HAKUBAN_ERR_LIMIT, "more values than allowed");
-    reader->elements_left--;
+    /* What a container declared was paid for when it began. */
+    if (!depth || reader->left[depth] == HAKUBAN_COUNT_UNKNOWN) {
+        if (HKB_UNLIKELY(!reader->elements_left))
+            return fail_at(reader, offset, HAKUBAN_ERR_LIMIT, "more values than allowed");
+        reader->elements_left--;
+    }
     if (reader->left[depth] != HAKUBAN_COUNT_UNKNOWN)
         reader->left[depth]--;
     if (reader->map[depth])
@@ -510,4 +515,123 @@ hakuban_status hakuban_read_skip(hakuban_reader *reader)
             return fail_at(reader, offset, HAKUBAN_ERR_PARSE, "an end where a value should be");
     } while (reader->depth > depth);
     return HAKUBAN_OK;
+}
+
+/* -- Conversion -- */
+
+/* How many items the containers have that don't say it, in the order in which they begin. */
+typedef struct ahead_counts {
+    uint32_t *counts;
+    size_t count, capacity, next;
+} ahead_counts;
+
+static hakuban_status begin_count(hakuban_reader *reader, ahead_counts *ahead, size_t *ret_index)
+{
+    hakuban_status status = hkb_grow(reader->alloc, &ahead->counts, sizeof(*ahead->counts),
+                                     &ahead->capacity, ahead->count + 1);
+    if (status != HAKUBAN_OK)
+        return read_failed(reader, status);
+    ahead->counts[ahead->count] = 0;
+    *ret_index = ahead->count++;
+    return HAKUBAN_OK;
+}
+
+/* Reads to the end of the container that reader has just begun, counting in it and in all within it. */
+static hakuban_status count_to_end(hakuban_reader *reader, ahead_counts *ahead)
+{
+    size_t index[HAKUBAN_SERIALIZER_DEPTH_MAX + 1];
+    uint32_t outermost = reader->depth;
+    ahead->count = ahead->next = 0;
+    hakuban_status status = begin_count(reader, ahead, &index[outermost]);
+    while (status == HAKUBAN_OK && reader->depth >= outermost) {
+        uint32_t depth = reader->depth;
+        hakuban_token token;
+        status = read_token(reader, &token);
+        if (status != HAKUBAN_OK || token.kind == HAKUBAN_TOKEN_END)
+            continue;
+        /* In a map a pair counts with its value. */
+        if (reader->left[depth] == HAKUBAN_COUNT_UNKNOWN && reader->map[depth] != 2)
+            ahead->counts[index[depth]]++;
+        if (reader->depth > depth && reader->left[reader->depth] == HAKUBAN_COUNT_UNKNOWN)
+            status = begin_count(reader, ahead, &index[reader->depth]);
+    }
+    return status;
+}
+
+/* The counts are made by reading ahead with a copy of the reader, which has a scratch of its own. */
+static hakuban_status count_ahead(hakuban_reader *reader, ahead_counts *ahead)
+{
+    hakuban_reader copy = *reader;
+    copy.scratch = NULL;
+    copy.scratch_bytes = 0;
+    hakuban_status status = count_to_end(&copy, ahead);
+    hkb_free(copy.alloc, copy.scratch, copy.scratch_bytes);
+    reader->state = copy.state;
+    if (status != HAKUBAN_OK) {
+        reader->offset = copy.offset;
+        reader->error = copy.error;
+    }
+    return status;
+}
+
+static hakuban_status not_written(hakuban_reader *from, size_t offset, const hakuban_writer *to,
+                                  hakuban_token_kind kind, bool key)
+{
+    static const char *const names[] = {
+        [HAKUBAN_TOKEN_NULL] = "null",          [HAKUBAN_TOKEN_BOOL] = "true or false",
+        [HAKUBAN_TOKEN_INT] = "this integer",   [HAKUBAN_TOKEN_UINT] = "this integer",
+        [HAKUBAN_TOKEN_DOUBLE] = "this double", [HAKUBAN_TOKEN_STRING] = "this string",
+        [HAKUBAN_TOKEN_BYTES] = "bytes",        [HAKUBAN_TOKEN_ARRAY] = "an array",
+        [HAKUBAN_TOKEN_MAP] = "a map",          [HAKUBAN_TOKEN_END] = "an end",
+    };
+    from->offset = offset;
+    if (to->status == HAKUBAN_ERR_UNSUPPORTED)
+        return hakuban_reader_fail(from, to->status, "%s cannot be %s in %s", names[kind],
+                                   key ? "a key" : "a value", to->ops->format);
+    return hakuban_reader_fail(from, to->status, "%s cannot be written as %s: %s", names[kind],
+                               to->ops->format, hakuban_status_text(to->status));
+}
+
+static hakuban_status convert_token(hakuban_reader *from, hakuban_writer *to, uint32_t depth,
+                                    ahead_counts *ahead)
+{
+    size_t offset = from->offset;
+    hakuban_token token;
+    hakuban_status status = read_token(from, &token);
+    if (status != HAKUBAN_OK)
+        return status;
+    if (from->depth < depth)
+        return fail_at(from, offset, HAKUBAN_ERR_PARSE, "an end where a value should be");
+    if ((token.kind == HAKUBAN_TOKEN_ARRAY || token.kind == HAKUBAN_TOKEN_MAP) &&
+        token.count == HAKUBAN_COUNT_UNKNOWN) {
+        if (ahead->next == ahead->count)
+            status = count_ahead(from, ahead);
+        if (status != HAKUBAN_OK)
+            return status;
+        token.count = ahead->counts[ahead->next++];
+    }
+    bool key = to->map[to->depth] == 1;
+    if (hakuban_write(to, &token) != HAKUBAN_OK)
+        return not_written(from, offset, to, token.kind, key);
+    return HAKUBAN_OK;
+}
+
+/* Writers want counts first. Where the format read from does not give them, the outermost such container is read to its end
+ * once for the counts of all within it; then it is copied. So each byte is read twice at most, however deep it lies. */
+hakuban_status hakuban_convert(hakuban_reader *from, hakuban_writer *to)
+{
+    if (!from || !to)
+        return HAKUBAN_ERR_ARGUMENT;
+    if (to->status != HAKUBAN_OK)
+        return hakuban_reader_fail(from, to->status, "the writer had failed before");
+    uint32_t depth = from->depth;
+    ahead_counts ahead = {0};
+    hakuban_status status;
+    do
+        status = convert_token(from, to, depth, &ahead);
+    while (status == HAKUBAN_OK && from->depth > depth);
+    hkb_free(from->alloc, ahead.counts, ahead.capacity * sizeof(*ahead.counts));
+    if (status != HAKUBAN_OK && to->status == HAKUBAN_OK)
+        to->status = status; /* nobody shall take a part for the whole */
+    return status;
 }

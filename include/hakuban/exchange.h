@@ -128,7 +128,7 @@ hakuban_exchange_snapshot(hakuban_exchange *exchange,
 /**
  * What was built in.
  *
- * @return static text, e.g. "transports: tcp unix inproc; serializers: json; compressors: zstd none"
+ * @return static text, e.g. "transports: tcp unix inproc; serializers: msgpack json; compressors: zstd none"
  * @thread any
  * @since 0.1
  */

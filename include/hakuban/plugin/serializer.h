@@ -64,7 +64,7 @@ typedef struct hakuban_reader {
     const hakuban_serializer_ops *ops;
     const uint8_t *data;
     size_t bytes, offset;
-    uint32_t elements_left; /* budget: tokens that may still be read */
+    uint32_t elements_left; /* budget: tokens that may still come; what open containers have declared is taken off already */
     uint32_t depth;
     uint32_t left[HAKUBAN_SERIALIZER_DEPTH_MAX + 1]; /* HAKUBAN_COUNT_UNKNOWN: the format says where it ends */
     uint8_t map[HAKUBAN_SERIALIZER_DEPTH_MAX + 1];   /* 0 array; 1 map, a key is next; 2 map, a value is next */
@@ -86,7 +86,8 @@ struct hakuban_serializer_ops {
     hakuban_status (*write)(hakuban_writer *writer, const hakuban_token *token);
     /* Reads one token at reader->offset and advances. For containers with a known count END is made by the caller and read() is
      * not called at their end; with HAKUBAN_COUNT_UNKNOWN read() returns END itself. Anything malformed:
-     * hakuban_reader_fail(). May be called twice at one offset: hakuban_read_at_end() gives a token back. */
+     * hakuban_reader_fail(). May be called again where it was before: hakuban_read_at_end() gives a token back, and
+     * hakuban_convert() reads ahead with a copy of the reader that shares its state. */
     hakuban_status (*read)(hakuban_reader *reader, hakuban_token *ret);
     void (*reader_done)(hakuban_reader *reader); /* frees state; optional */
 };
@@ -230,6 +231,20 @@ HAKUBAN_API int hakuban_read_at_end(hakuban_reader *reader);
  * @since 0.1
  */
 HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_read_skip(hakuban_reader *reader);
+
+/**
+ * Copies one whole value, whatever it is, from one format to another (or the same). Both may be inside of containers. Takes
+ * time and memory in proportion to the value.
+ *
+ * After a failure both stay failed, and from->error says in words what was wrong, also where to was the reason.
+ *
+ * @return OK, ERR_PARSE, ERR_LIMIT, ERR_NO_MEMORY;
+ *         ERR_UNSUPPORTED (to's format has no such value: bytes, a key that is no string, a double that is not finite in JSON);
+ *         ERR_ARGUMENT (also: to has no place for another value)
+ * @since 0.1
+ */
+HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_convert(hakuban_reader *from,
+                                                             hakuban_writer *to);
 
 #ifdef __cplusplus
 }

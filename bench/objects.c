@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bench.h"
 #include "raw.h"
@@ -15,7 +16,8 @@ typedef struct objects_shared {
     _Atomic uint32_t held;   /* the router has everything */
     _Atomic uint32_t joined; /* the late joiner has everything */
     uint64_t begin_ns, held_ns;
-    uint64_t join_ns, first_ns;
+    uint64_t join_ns, first_ns, router_cpu_ns, joiner_cpu_ns;
+    pid_t relay_pid; /* the router or the raw relay */
 } objects_shared;
 
 static void wait_for(const _Atomic uint32_t *flag, bench_node *node)
@@ -123,11 +125,14 @@ static void objects_joiner(void *memory, unsigned index)
     objects_shared *shared = memory;
     bench_node node;
     (void)index;
+    uint64_t cpu_ns = bench_process_cpu_ns(shared->relay_pid);
     uint64_t begin_ns = bench_now_ns(), first_ns;
     bench_node_open(&node, shared->router.url);
     observe_all(shared, &node, &first_ns);
     shared->join_ns = bench_now_ns() - begin_ns;
     shared->first_ns = first_ns - begin_ns;
+    shared->router_cpu_ns = bench_process_cpu_ns(shared->relay_pid) - cpu_ns;
+    shared->joiner_cpu_ns = bench_process_cpu_ns(getpid());
     atomic_store(&shared->joined, 1);
 }
 
@@ -161,6 +166,7 @@ static void raw_joiner(void *memory, unsigned index)
     bench_state scratch;
     (void)index;
     bench_state_init(&scratch, bytes);
+    uint64_t cpu_ns = bench_process_cpu_ns(shared->relay_pid);
     uint64_t begin_ns = bench_now_ns();
     int fd = raw_connect(shared->relay.observer_port);
     if (!array || !raw_read_all(fd, array, all)) {
@@ -170,6 +176,8 @@ static void raw_joiner(void *memory, unsigned index)
         bench_state_verify(&scratch, array + i * bytes, i, 1);
     }
     shared->join_ns = bench_now_ns() - begin_ns;
+    shared->router_cpu_ns = bench_process_cpu_ns(shared->relay_pid) - cpu_ns;
+    shared->joiner_cpu_ns = bench_process_cpu_ns(getpid());
     atomic_store(&shared->joined, 1);
     free(array);
 }
@@ -179,19 +187,23 @@ static void raw_joiner(void *memory, unsigned index)
 typedef void (*objects_report)(bench_report *report, const char *key, const char *title,
                                int decimals, double value);
 
-/* From the first exposing to the late joiner's last state; relay_pid is whose memory counts. */
-static void watch(bench_report *report, objects_shared *shared, pid_t relay_pid, bench_actor joiner,
+/* From the first exposing to the late joiner's last state. */
+static void watch(bench_report *report, objects_shared *shared, bench_actor joiner,
                   uint64_t rss_before, objects_report add)
 {
     wait_for(&shared->held, NULL);
     bench_sleep_ns(300000000); /* what is freed late is freed now */
-    double rss = (double)bench_process_rss_bytes(relay_pid) - (double)rss_before;
+    double rss = (double)bench_process_rss_bytes(shared->relay_pid) - (double)rss_before;
     bench_spawn(joiner, shared, 0);
     bench_join(2 * BENCH_PATIENCE_NS);
     add(report, "router_bytes_per_object", "router memory per object, bytes", 0,
         rss / (double)shared->options->objects);
     add(report, "join_ms", "a late joiner has all states after, ms", 1,
         (double)shared->join_ns / 1e6);
+    add(report, "join_router_cpu_ms", "router CPU meanwhile, ms", 1,
+        (double)shared->router_cpu_ns / 1e6);
+    add(report, "join_own_cpu_ms", "the joiner's own CPU, ms", 1,
+        (double)shared->joiner_cpu_ns / 1e6);
     add(report, "fill_ms", "from exposing to the first observer's last, ms", 1,
         (double)(shared->held_ns - shared->begin_ns) / 1e6);
 }
@@ -202,23 +214,24 @@ static void run_raw(bench_report *report, objects_shared *shared)
     shared->relay.observers = 1;
     shared->relay.message_bytes = shared->options->bytes;
     shared->relay.message_count = shared->options->objects;
-    pid_t relay_pid = bench_spawn(raw_array_relay, &shared->relay, 0);
+    shared->relay_pid = bench_spawn(raw_array_relay, &shared->relay, 0);
     bench_sleep_ns(50000000);
-    uint64_t before = bench_process_rss_bytes(relay_pid);
+    uint64_t before = bench_process_rss_bytes(shared->relay_pid);
     shared->begin_ns = bench_now_ns();
     bench_spawn(raw_exposer, shared, 0);
-    watch(report, shared, relay_pid, raw_joiner, before, bench_report_raw);
+    watch(report, shared, raw_joiner, before, bench_report_raw);
     raw_relay_done(&shared->relay);
 }
 
 static void run_hakuban(bench_report *report, objects_shared *shared)
 {
     bench_router_start(shared->options, &shared->router);
+    shared->relay_pid = shared->router.pid;
     uint64_t before = bench_process_rss_bytes(shared->router.pid);
     shared->begin_ns = bench_now_ns();
     bench_spawn(objects_holder, shared, 0);
     bench_spawn(objects_exposer, shared, 0);
-    watch(report, shared, shared->router.pid, objects_joiner, before, bench_report_hakuban);
+    watch(report, shared, objects_joiner, before, bench_report_hakuban);
     bench_report_hakuban(report, "join_first_ms", "the joiner's first state after, ms", 1,
                          (double)shared->first_ns / 1e6);
     bench_router_stop(&shared->router);

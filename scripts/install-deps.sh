@@ -19,8 +19,10 @@ command_from python3 python3
 module_from libuv libuv1-dev
 module_from libzstd libzstd-dev
 module_from libxxhash libxxhash-dev
+module_from libzmq libzmq3-dev
 module_from check check
 module_from jansson libjansson-dev
+module_from liblz4 liblz4-dev
 if [ $full = 1 ]; then
     command_from g++ g++
     command_from clang clang

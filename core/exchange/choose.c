@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+#define LOAD_ROUNDING 1e-9 /* three times a third is one, whatever the sum of doubles says */
+
 typedef struct candidate {
     hkb_exposer_kind kind;
     hakuban_contract *contract;
@@ -63,7 +65,7 @@ static void consider(const hkb_object *object, hkb_peer *peer, hkb_share *share,
     if (capacity == 0 || peer->link.connector || (share && share->declines))
         return;
     double cost = 1.0 / (double)capacity, load = peer->load + cost;
-    if (load > hkb_peer_load_limit(peer) || (best->peer && load >= best->load))
+    if (load > hkb_peer_load_limit(peer) + LOAD_ROUNDING || (best->peer && load >= best->load))
         return;
     *best = (candidate){.kind = HKB_DOWNSTREAM, .peer = peer, .cost = cost, .load = load};
 }
@@ -115,12 +117,26 @@ static void let_go(hkb_object *object)
         hkb_share_settle_stream(share);
 }
 
+static bool may_stay(const hkb_object *object)
+{
+    if (object->exposer == HKB_LOCAL)
+        return !object->chosen.contract->ended;
+    if (object->exposer == HKB_DOWNSTREAM)
+        return object->chosen.share->exposing &&
+               object->chosen.share->peer->link.phase != HKB_LINK_ENDED;
+    return false;
+}
+
+static const candidate nobody = {.kind = HKB_NOBODY};
+
 static void assign(hkb_object *object, const candidate *to)
 {
     hkb_share *share = NULL;
     if (to->kind == HKB_DOWNSTREAM && hkb_share_get(to->peer, object, &share) != HAKUBAN_OK) {
         hkb_link_fail(&to->peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
-        return;
+        if (may_stay(object))
+            return;
+        to = &nobody; /* another is chosen once that link is taken out */
     }
     bool had_exposer = object->exposer != HKB_NOBODY;
     let_go(object);
@@ -145,11 +161,21 @@ static void assign(hkb_object *object, const candidate *to)
         object->unconfirmed = 1;
 }
 
+/* The upstream's stream may have brought its state before it became what serves the object. */
+static void hear_upstream(hkb_object *object)
+{
+    hkb_share *upstream = object->upstream;
+    if (upstream && upstream->in_phase == HKB_CHANNEL_OPEN &&
+        (object->exposer == HKB_UPSTREAM || object->exposer == HKB_NOBODY))
+        hkb_share_become_source(upstream);
+}
+
 void hkb_choose_nobody(hkb_object *object)
 {
-    static const candidate nobody = {.kind = HKB_NOBODY};
-    if (object->exposer != HKB_NOBODY)
-        assign(object, &nobody);
+    if (object->exposer == HKB_NOBODY)
+        return;
+    assign(object, &nobody);
+    hear_upstream(object);
 }
 
 static bool upstream_serves(const hkb_object *object)
@@ -159,23 +185,15 @@ static bool upstream_serves(const hkb_object *object)
            upstream->in_source != HAKUBAN_SOURCE_NONE;
 }
 
-static bool may_stay(const hkb_object *object)
-{
-    if (object->exposer == HKB_LOCAL)
-        return !object->chosen.contract->ended;
-    if (object->exposer == HKB_DOWNSTREAM)
-        return object->chosen.share->exposing &&
-               object->chosen.share->peer->link.phase != HKB_LINK_ENDED;
-    return false;
-}
-
 void hkb_choose(hkb_object *object)
 {
     candidate to = {.kind = HKB_NOBODY};
     if (upstream_serves(object)) {
         to.kind = HKB_UPSTREAM;
-        if (object->exposer != HKB_UPSTREAM)
+        if (object->exposer != HKB_UPSTREAM) {
             assign(object, &to);
+            hear_upstream(object);
+        }
         return;
     }
     if (object->exposer == HKB_LOCAL && may_stay(object) && object->chosen.contract->capacity)
@@ -190,7 +208,9 @@ void hkb_choose(hkb_object *object)
     }
     if (to.kind == HKB_NOBODY && may_stay(object))
         return; /* it drains, but there is nobody to take over yet */
-    if (to.kind != HKB_NOBODY || object->exposer != HKB_NOBODY)
+    if (to.kind == HKB_NOBODY)
+        hkb_choose_nobody(object);
+    else
         assign(object, &to);
 }
 

@@ -134,6 +134,7 @@ struct hkb_share {
     /* States to the peer. */
     uint32_t out_id;
     uint32_t out_state, out_condition; /* object's counters when it was last told */
+    uint32_t in_stale_ms;              /* exchange's clock in milliseconds when what it sent was current last */
     hakuban_state *out_base;
     hkb_outgoing *outgoing;
 };
@@ -352,6 +353,8 @@ hakuban_status hkb_share_hear_part(hkb_share *share, hakuban_slice payload, haku
 void hkb_share_hear_condition(hkb_share *share, hakuban_freshness freshness, hakuban_source source,
                               uint64_t age_ns);
 void hkb_incoming_free(hkb_share *share);
+/* What came before the share became the object's source counts from now on. */
+void hkb_share_become_source(hkb_share *share);
 
 /* peer.c */
 extern const hkb_link_events hkb_peer_events;

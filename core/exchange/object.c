@@ -127,8 +127,11 @@ hakuban_status hkb_object_raise_floor(hkb_object *object, const hkb_version *ver
     if (version->count == 0)
         return HAKUBAN_OK;
     if (known && hakuban_version_compare(version->elements, version->count, known->version,
-                                         known->version_count) <= 0)
+                                         known->version_count) <= 0) {
+        if (object->floor)
+            pass_floor(object); /* it was passed on before, but perhaps on a channel that closed then */
         return HAKUBAN_OK;
+    }
     uint8_t *unused;
     hakuban_status status = hkb_state_new(object->exchange->alloc, version->elements, version->count,
                                           "", 0, 0, 0, &floor, &unused);
@@ -246,6 +249,8 @@ static void retire(hkb_object *object, hakuban_state *state)
 static void replace_state(hkb_object *object, hakuban_state *state)
 {
     hakuban_state *before = object->state;
+    if (hkb_node_linked(&state->base_node))
+        forget_base(object, state); /* one that was here before comes back */
     object->state = state;
     object->state_count++;
     while (object->deltas)
@@ -274,6 +279,8 @@ void hkb_object_hear(hkb_object *object, hakuban_state *state, hakuban_freshness
     if (state && object->state)
         order = hakuban_version_compare(state->version, state->version_count,
                                         object->state->version, object->state->version_count);
+    if (state && freshness == HAKUBAN_NEVER)
+        freshness = HAKUBAN_STALE; /* contradicts itself */
     if (state && order < 0) {
         hakuban_state_unref(state);
         hear_older(object);
@@ -295,10 +302,11 @@ void hkb_object_hear(hkb_object *object, hakuban_state *state, hakuban_freshness
         object->freshness = (unsigned)freshness & 3u;
         object->stale_since_ns = since_ns;
         hkb_share_touch(object);
-        if (object->floor)
-            pass_floor(object); /* somebody below knows more than its exposer does */
-        return;
     }
+    if (state && object->floor)
+        pass_floor(object); /* somebody below knows more than its exposer does */
+    if (replaces)
+        return;
     hakuban_state_unref(state);
     /* A stale state that is told to be stale for another while: only a real difference is news. */
     if (freshness == HAKUBAN_STALE && object->freshness == HAKUBAN_STALE) {
@@ -501,8 +509,10 @@ void hkb_object_settle(hkb_object *object)
         if (!exists)
             close_tag_deliveries(object);
         else if (begin_to_exist(object) != HAKUBAN_OK) {
-            object->exists = 0; /* without memory now: tried again after a while */
+            object->exists = 0; /* without memory now: tried again after a while, not at once */
             object->unconfirmed = 1;
+            close_tag_deliveries(object);
+            hkb_list_remove(&object->dirty);
         }
         settle_streams(object);
     }

@@ -122,10 +122,29 @@ hakuban_status hkb_exchange_attach(hkb_exchange *exchange, const hkb_link_settin
     exchange->peer_count++;
     if (connector)
         exchange->upstream = peer;
+    if (connector && settings->load_limit.count) {
+        peer->limit_due = true;
+        hkb_peer_queue(peer, &peer->item); /* before any contract is told */
+    }
     exchange->tick_ns = exchange->now_ns;
     hkb_peer_wake(peer);
     *ret = peer;
     return HAKUBAN_OK;
+}
+
+/* The way from here to the root changed: everybody below is told. */
+static void set_path(hkb_exchange *exchange, const uint64_t (*upwards)[2], size_t count)
+{
+    if (count)
+        memcpy(exchange->path[1], upwards, count * sizeof upwards[0]);
+    exchange->path_count = count + 1;
+    HKB_LIST_EACH(hkb_peer, peer, &exchange->peers, of_exchange)
+    {
+        if (!peer->link.connector && peer->link.phase == HKB_LINK_OPEN) {
+            peer->path_due = true;
+            hkb_peer_queue(peer, &peer->item);
+        }
+    }
 }
 
 /* Everything it asked for and everything it gave ends, without a word to it. */
@@ -170,7 +189,7 @@ void hkb_peer_take_out(hkb_peer *peer)
     }
     if (exchange->upstream == peer) {
         exchange->upstream = NULL;
-        exchange->path_count = 1;
+        set_path(exchange, NULL, 0);
         hkb_exchange_mark_all(exchange); /* what waited for LISTED need not wait any more */
     }
     if (!peer->told_ended) {
@@ -235,20 +254,6 @@ static hakuban_status check_path(const hkb_exchange *exchange, const uint64_t (*
     return HAKUBAN_OK;
 }
 
-/* The way from here to the root changed: everybody below is told. */
-static void set_path(hkb_exchange *exchange, const uint64_t (*upwards)[2], size_t count)
-{
-    memcpy(exchange->path[1], upwards, count * sizeof upwards[0]);
-    exchange->path_count = count + 1;
-    HKB_LIST_EACH(hkb_peer, peer, &exchange->peers, of_exchange)
-    {
-        if (!peer->link.connector && peer->link.phase == HKB_LINK_OPEN) {
-            peer->path_due = true;
-            hkb_peer_queue(peer, &peer->item);
-        }
-    }
-}
-
 static hakuban_status on_hello(hkb_link *link, const hkb_hello *theirs, hkb_hello *answer,
                                hakuban_error *reterr)
 {
@@ -278,10 +283,6 @@ static void on_opened(hkb_link *link)
     if (!link->connector)
         return;
     exchange->upstream_was_there = true;
-    if (link->settings.load_limit.count) {
-        peer->limit_due = true;
-        hkb_peer_queue(peer, &peer->item);
-    }
     hkb_exchange_mark_all(exchange); /* announces every contract */
 }
 
@@ -451,6 +452,8 @@ static hakuban_status hear_stream_open(hkb_peer *peer, const hkb_message *messag
     share->in_phase = HKB_CHANNEL_OPEN;
     share->in_source = (unsigned)message->source & 3u;
     share->in_freshness = (unsigned)message->freshness & 3u;
+    if (message->source != HAKUBAN_SOURCE_NONE)
+        hkb_choose(share->object); /* now: the state may follow in the same packet */
     /* Otherwise the state that follows tells whether the floor is news to the other side. */
     share->floor_due =
         message->freshness == HAKUBAN_NEVER && hkb_object_floor(share->object) != NULL;

@@ -2,6 +2,8 @@
  * object's source now. A late frame of a closed channel ends before it gets here. */
 #include "exchange/internal.h"
 
+#define NS_PER_MS 1000000u
+
 static hakuban_status refuse(hakuban_error *reterr, const hkb_share *share, const char *what)
 {
     char name[96];
@@ -30,6 +32,23 @@ static bool is_source(const hkb_share *share)
     if (share->peer->link.connector)
         return object->exposer == HKB_UPSTREAM || object->exposer == HKB_NOBODY;
     return object->exposer == HKB_DOWNSTREAM && object->chosen.share == share;
+}
+
+static void note_condition(hkb_share *share, hakuban_freshness freshness, uint64_t age_ns)
+{
+    share->in_freshness = (unsigned)freshness & 3u;
+    share->in_stale_ms = (uint32_t)((share->object->exchange->now_ns - age_ns) / NS_PER_MS);
+}
+
+void hkb_share_become_source(hkb_share *share)
+{
+    if (!share->in_base)
+        return;
+    uint32_t now_ms = (uint32_t)(share->object->exchange->now_ns / NS_PER_MS);
+    uint64_t age_ns = (uint64_t)(now_ms - share->in_stale_ms) * NS_PER_MS; /* up to 49 days */
+    hkb_object_hear(share->object, hakuban_state_ref(share->in_base),
+                    (hakuban_freshness)share->in_freshness,
+                    share->in_freshness == HAKUBAN_STALE ? age_ns : 0);
 }
 
 static void set_in_base(hkb_share *share, hakuban_state *state)
@@ -135,7 +154,7 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
         hakuban_state_unref(kept);
         hakuban_state_unref(state);
     }
-    share->in_freshness = (unsigned)head->freshness & 3u;
+    note_condition(share, head->freshness, head->age_ns);
     set_in_base(share, state);
     hakuban_state_unref(state);
     return HAKUBAN_OK;
@@ -196,17 +215,13 @@ void hkb_share_hear_condition(hkb_share *share, hakuban_freshness freshness, hak
     hkb_object *object = share->object;
     bool source_changed = share->in_source != source;
     share->in_source = (unsigned)source & 3u;
-    share->in_freshness = (unsigned)freshness & 3u;
+    note_condition(share, freshness, age_ns);
     if (source_changed)
         hkb_object_mark(object);
     if (!is_source(share))
         return;
-    /* What it says is about the last state it sent; if that isn't what is held here, it confirms nothing. */
-    bool same = object->state && share->in_base &&
-                hakuban_version_compare(object->state->version, object->state->version_count,
-                                        share->in_base->version,
-                                        share->in_base->version_count) == 0;
-    if (same)
-        hkb_object_hear(object, NULL, freshness, age_ns);
+    /* What it says is about the last state it sent, which may be older than what is held, or newer. */
+    if (share->in_base)
+        hkb_object_hear(object, hakuban_state_ref(share->in_base), freshness, age_ns);
     hkb_object_refresh_source(object);
 }

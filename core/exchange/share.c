@@ -24,7 +24,8 @@ static uint32_t share_hash(const hkb_exchange *exchange, const hkb_peer *peer,
 
 static size_t share_bytes(const hkb_object *object)
 {
-    return sizeof(hkb_share) + sizeof(hkb_object) + object->descriptor->text_bytes;
+    return sizeof(hkb_share) + sizeof(hkb_object) + object->descriptor->text_bytes +
+           object->tag_count * (sizeof(hkb_object_tag) + sizeof(hkb_tag));
 }
 
 hkb_share *hkb_share_find(const hkb_exchange *exchange, const hkb_peer *peer,
@@ -351,6 +352,12 @@ static hakuban_status say_state(hkb_share *share)
     return HAKUBAN_OK;
 }
 
+static bool is_too_large(const hkb_share *share)
+{
+    const hkb_object *object = share->object;
+    return object->state && object->state->data_bytes > share->peer->link.peer_state_bytes_max;
+}
+
 static void say_condition(hkb_share *share)
 {
     hkb_object *object = share->object;
@@ -361,21 +368,21 @@ static void say_condition(hkb_share *share)
         .source = (hakuban_source)object->source,
         .age_ns = hkb_object_age_ns(object),
     };
+    if (message.freshness == HAKUBAN_LIVE && is_too_large(share))
+        message.freshness = HAKUBAN_STALE; /* what the peer has is not the newest */
     share->out_condition = object->condition_count;
     hkb_link_say(&share->peer->link, &message, NULL);
 }
 
 /* Over the peer's limit: said once in the log, and not sent; never a loop of broken connections. */
-static bool is_too_large(hkb_share *share)
+static void withhold_state(hkb_share *share)
 {
     hkb_object *object = share->object;
-    if (object->state->data_bytes <= share->peer->link.peer_state_bytes_max)
-        return false;
     hkb_log(&object->exchange->log, HAKUBAN_LOG_WARNING, "exchange",
             "%.200s: a state of %zu bytes is over the limit of the other side and was not sent",
             object->descriptor->text, object->state->data_bytes);
     share->out_state = object->state_count;
-    return true;
+    say_condition(share);
 }
 
 /* State and condition on an open channel. */
@@ -387,7 +394,11 @@ static void emit_states(hkb_share *share)
         return;
     }
     bool condition_differs = share->out_condition != object->condition_count;
-    if (object->state && share->out_state != object->state_count && !is_too_large(share)) {
+    if (object->state && share->out_state != object->state_count) {
+        if (is_too_large(share)) {
+            withhold_state(share);
+            return;
+        }
         /* A STATE implies the freshness, but not the source. */
         if (condition_differs)
             say_condition(share);

@@ -162,7 +162,8 @@ hakuban_status hkb_tag_register(hkb_tag *tag, hkb_peer *peer, uint32_t flags, ui
         status = refresh_objects(tag, peer, observes);
     if (observes && !observed_before) {
         share->listed_wanted = 1;
-        hkb_list_push(&tag->exchange->listings, &share->listing);
+        if (!hkb_node_linked(&share->listing)) /* it may still wait from before it was taken back */
+            hkb_list_push(&tag->exchange->listings, &share->listing);
     }
     if (!observes && !exposes)
         hkb_tag_share_free(share);

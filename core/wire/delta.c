@@ -26,6 +26,7 @@ enum {
 
 enum {
     PACK_BYTES_MIN = 64,    /* nothing smaller is given to a compressor */
+    PACK_WHOLE_MIN = 256,   /* a whole state below is not worth the time: every late joiner would pay it */
     PACK_OPS_MIN = 128,     /* fewer bytes of ops are not worth a second frame */
     KEEP_BYTES = 64 * 1024, /* of each kind of scratch memory: what is larger goes after use */
     HEAD_BYTES_MAX = 1 + 3 * HKB_VARINT_BYTES_MAX,
@@ -242,7 +243,8 @@ static hakuban_status choose(hkb_delta_context *context, hkb_delta_compressor co
     best->body_bytes = new_.bytes;
     if (!old.bytes || !new_.bytes || old.bytes > HKB_DELTA_STATE_BYTES_MAX ||
         new_.bytes > HKB_DELTA_STATE_BYTES_MAX)
-        return try_whole_packed(context, compressor, new_, best);
+        return new_.bytes < PACK_WHOLE_MIN ? HAKUBAN_OK
+                                           : try_whole_packed(context, compressor, new_, best);
     hakuban_status status = hkb_delta_search(context, old, new_);
     if (status < 0)
         return status;

@@ -285,7 +285,8 @@ static void play_history(uint64_t seed)
             if (the.exposer_slots[k].used)
                 expose_turn(&the.exposers[k]);
     }
-    for (size_t i = 0; i < EXPOSERS; i++)
+    /* In half of all histories nobody says anything new: what was said before must have arrived. */
+    for (size_t i = 0; seed % 2 && i < EXPOSERS; i++)
         if (the.exposer_slots[i].used) {
             next_text(&the.exposers[i]);
             expose(&the.exposers[i], the.exposers[i].text);

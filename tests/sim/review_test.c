@@ -1,0 +1,511 @@
+/* What a sceptical reader of the exchange feared, as a user would meet it: each case once was, or could easily become, a bug. */
+#include "exchange/internal.h"
+#include "users.h"
+
+#include <check.h>
+#include <stdio.h>
+
+#define OBJECT "\"object\""
+#define TAG "\"tag\""
+
+/* Lets up to three exposers answer and everything arrive. */
+static void play(net *network, exposer *one, exposer *two, exposer *three)
+{
+    exposer *all[] = {one, two, three};
+    for (int i = 0; i < 4; i++) {
+        net_quiet(network);
+        for (int k = 0; k < 3; k++)
+            if (all[k])
+                expose_turn(all[k]);
+    }
+    net_quiet(network);
+}
+
+static void assert_shows(watcher *user, const char *object, const char *text,
+                         hakuban_freshness freshness)
+{
+    const seen_object *shown = watched(user, object);
+    ck_assert_ptr_nonnull(shown);
+    ck_assert(shown->open);
+    ck_assert_str_eq(shown->text, text);
+    ck_assert_int_eq(shown->freshness, freshness);
+}
+
+/* -- Somebody who says whatever it likes, in frames of JSON -- */
+
+static hkb_peer *stranger_new(net_node *node)
+{
+    hkb_link_settings settings = {
+        .keep_alive_ns = HKB_KEEP_ALIVE_NS_DEFAULT,
+        .window_bytes = HKB_WINDOW_BYTES_DEFAULT,
+        .state_bytes_max = 1 << 20,
+    };
+    hkb_peer *peer;
+    ck_assert_int_eq(hkb_exchange_attach(net_enter(node), &settings, false, true, NULL, &peer),
+                     HAKUBAN_OK);
+    return peer;
+}
+
+static void put_frame(hkb_buffer *out, const char *header)
+{
+    ck_assert_int_eq(hkb_frame_put(out, (hakuban_slice){header, strlen(header)},
+                                   (hakuban_slice){NULL, 0}),
+                     HAKUBAN_OK);
+}
+
+/* All in one piece, as they may come out of a socket. */
+static void stranger_says(net_node *node, hkb_peer *peer, const char *const *headers, size_t count)
+{
+    hkb_buffer out;
+    hkb_buffer_init(&out, hakuban_alloc_default(), SIZE_MAX);
+    for (size_t i = 0; i < count; i++)
+        put_frame(&out, headers[i]);
+    net_enter(node);
+    hkb_peer_receive(peer, out.data, out.bytes);
+    hkb_exchange_settle(node->exchange);
+    hkb_buffer_done(&out);
+}
+
+static void stranger_hears(net_node *node)
+{
+    hkb_peer *peer;
+    while ((peer = hkb_exchange_ready_peer(node->exchange)))
+        (void)hkb_peer_pull(peer);
+}
+
+#define STRANGERS_HELLO                                                                            \
+    "{\"hakuban\":1,\"name\":\"s\",\"path\":[\"00000000000000000000000000000001\"],"               \
+    "\"serializers\":[\"json\"],\"compressors\":[\"none\"],\"keep_alive_ms\":20000,"               \
+    "\"grace_ms\":0,\"window\":262144,\"state_max\":100000}"
+
+START_TEST(a_tag_may_be_observed_again_before_all_is_settled)
+{
+    static const char *const flags[] = {
+        STRANGERS_HELLO,           "[9,3,1,\"\\\"tag\\\"\"]", "[9,2,1,\"\\\"tag\\\"\"]",
+        "[9,3,1,\"\\\"tag\\\"\"]", "[9,0,0,\"\\\"tag\\\"\"]", "[9,1,0,\"\\\"tag\\\"\"]",
+    };
+    net *network = net_new(1);
+    net_node *hub = net_add(network);
+    hkb_peer *peer = stranger_new(hub);
+    stranger_says(hub, peer, flags, HKB_COUNT(flags));
+    stranger_hears(hub);
+    ck_assert_int_eq(peer->link.phase, HKB_LINK_OPEN);
+    hkb_peer_lost(peer, HAKUBAN_ERR_CLOSED, "gone");
+    net_free(network);
+}
+END_TEST
+
+/* Each object with 64 tags of its own: what that costs is counted. */
+START_TEST(what_a_peer_makes_us_keep_is_counted)
+{
+    net *network = net_new(2);
+    net_node *hub = net_add(network);
+    hkb_peer *peer = stranger_new(hub);
+    const char *hello = STRANGERS_HELLO;
+    stranger_says(hub, peer, &hello, 1);
+    stranger_hears(hub);
+    size_t before = hub->memory.bytes, accounted = peer->accounted_bytes;
+    for (int i = 0; i < 1000; i++) {
+        char text[2048];
+        int at = snprintf(text, sizeof text, "[8,1,0,\"%d\"", i);
+        for (int k = 0; k < 64; k++)
+            at += snprintf(text + at, sizeof text - (size_t)at, ",\"%d\"", 64 * i + k);
+        snprintf(text + at, sizeof text - (size_t)at, "]");
+        const char *header = text;
+        stranger_says(hub, peer, &header, 1);
+        stranger_hears(hub);
+    }
+    size_t kept = hub->memory.bytes - before;
+    ck_assert_int_eq(peer->link.phase, HKB_LINK_OPEN);
+    ck_assert_uint_le(kept, 2 * (peer->accounted_bytes - accounted));
+    hkb_peer_lost(peer, HAKUBAN_ERR_CLOSED, "gone");
+    net_free(network);
+}
+END_TEST
+
+/* -- Two who each served themselves meet -- */
+
+static void meet(int64_t late_offset_ns, int64_t early_offset_ns)
+{
+    net *network = net_new(3);
+    net_node *hub = net_add(network), *early = net_add(network), *late = net_add(network);
+    net_node *other = net_add(network);
+    watcher early_observer, late_observer, third;
+    exposer early_exposer, late_exposer;
+    early->wall_offset_ns = early_offset_ns;
+    late->wall_offset_ns = late_offset_ns;
+    watch_object(&early_observer, early, OBJECT, TAG);
+    expose_object(&early_exposer, early, OBJECT, TAG, 1);
+    expose(&early_exposer, "early");
+    watch_object(&late_observer, late, OBJECT, TAG);
+    expose_object(&late_exposer, late, OBJECT, TAG, 1);
+    expose(&late_exposer, "late");
+    watch_object(&third, other, OBJECT, TAG);
+    net_connect(early, hub, NULL);
+    net_connect(other, hub, NULL);
+    play(network, &early_exposer, &late_exposer, NULL);
+    assert_shows(&third, OBJECT, "early", HAKUBAN_LIVE);
+    assert_shows(&late_observer, OBJECT, "late", HAKUBAN_LIVE);
+    net_connect(late, hub, NULL);
+    play(network, &early_exposer, &late_exposer, NULL);
+    net_run(network, 3 * NET_S);
+    ck_assert_uint_eq(early_exposer.open_count, 1);
+    expose_turn(&late_exposer);
+    ck_assert_uint_eq(late_exposer.open_count, 0);
+    assert_shows(&third, OBJECT, "early", HAKUBAN_LIVE);
+    assert_shows(&early_observer, OBJECT, "early", HAKUBAN_LIVE);
+    assert_shows(&late_observer, OBJECT, "early", HAKUBAN_LIVE);
+    watch_end(&early_observer);
+    watch_end(&late_observer);
+    watch_end(&third);
+    expose_end(&early_exposer);
+    expose_end(&late_exposer);
+    net_free(network);
+}
+
+START_TEST(who_comes_late_with_older_data_takes_over_what_is_there)
+{
+    meet(-3600 * (int64_t)NET_S, 0);
+}
+END_TEST
+
+START_TEST(who_comes_late_with_newer_data_is_served_all_the_same)
+{
+    meet(3600 * (int64_t)NET_S, 0);
+}
+END_TEST
+
+/* Two that observe and expose: when one comes back, the one who served itself meanwhile follows or leads, whatever its clock says. */
+START_TEST(leaders_come_and_go_and_all_agree)
+{
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        net *network = net_new(seed);
+        net_node *hub = net_add(network), *nodes[3];
+        net_pipe *pipes[3];
+        watcher observers[3];
+        exposer exposers[3];
+        for (int i = 0; i < 3; i++) {
+            char text[16];
+            snprintf(text, sizeof text, "%d", i);
+            nodes[i] = net_add(network);
+            nodes[i]->wall_offset_ns =
+                (int64_t)net_below(network, 7200 * NET_S) - 3600 * (int64_t)NET_S;
+            pipes[i] = net_connect(nodes[i], hub, NULL);
+            watch_object(&observers[i], nodes[i], OBJECT, TAG);
+            expose_object(&exposers[i], nodes[i], OBJECT, TAG, 1);
+            expose(&exposers[i], text);
+        }
+        for (int t = 0; t < 12; t++) {
+            int i = (int)net_below(network, 3);
+            if (pipes[i]->broken)
+                pipes[i] = net_connect(nodes[i], hub, NULL);
+            else
+                net_cut(pipes[i]);
+            play(network, &exposers[0], &exposers[1], &exposers[2]);
+        }
+        for (int i = 0; i < 3; i++)
+            if (pipes[i]->broken)
+                pipes[i] = net_connect(nodes[i], hub, NULL);
+        play(network, &exposers[0], &exposers[1], &exposers[2]);
+        net_run(network, 3 * NET_S);
+        play(network, &exposers[0], &exposers[1], &exposers[2]);
+        exposed_object *leader = NULL;
+        for (int i = 0; i < 3; i++) {
+            exposed_object *own = exposed(&exposers[i], OBJECT);
+            if (own && own->sink) {
+                ck_assert_ptr_null(leader);
+                leader = own;
+            }
+        }
+        ck_assert_ptr_nonnull(leader);
+        for (int i = 0; i < 3; i++)
+            assert_shows(&observers[i], OBJECT, leader->sent, HAKUBAN_LIVE);
+        for (int i = 0; i < 3; i++) {
+            watch_end(&observers[i]);
+            expose_end(&exposers[i]);
+        }
+        net_free(network);
+    }
+}
+END_TEST
+
+/* -- Load -- */
+
+/* The limit is heard before the first contract, however the bytes arrive. */
+START_TEST(a_load_limit_holds_from_the_first_contract_on)
+{
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        net *network = net_new(seed);
+        net_node *hub = net_add(network), *worker_node = net_add(network);
+        net_node *observer_node = net_add(network);
+        static watcher observers[8];
+        exposer worker;
+        network->chunk_bytes_max = 1 + (size_t)net_below(network, 8);
+        net_connect(observer_node, hub, NULL);
+        for (int i = 0; i < 8; i++) {
+            char name[16];
+            snprintf(name, sizeof name, "%d", i);
+            watch_object(&observers[i], observer_node, name, TAG);
+        }
+        expose_tag(&worker, worker_node, TAG, 1);
+        net_quiet(network);
+        net_connect(worker_node, hub, "load-limit=3");
+        net_run(network, 3 * NET_S);
+        expose_turn(&worker);
+        ck_assert_uint_eq(worker.open_count, 3);
+        for (int i = 0; i < 8; i++)
+            watch_end(&observers[i]);
+        expose_end(&worker);
+        net_free(network);
+    }
+}
+END_TEST
+
+START_TEST(a_load_limit_of_whole_objects_is_not_lost_to_rounding)
+{
+    net *network = net_new(5);
+    net_node *hub = net_add(network), *worker_node = net_add(network);
+    static watcher observers[40];
+    exposer worker;
+    net_connect(worker_node, hub, "load-limit=3");
+    expose_tag(&worker, worker_node, TAG, 10);
+    for (int i = 0; i < 40; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "%d", i);
+        watch_object(&observers[i], hub, name, TAG);
+    }
+    net_run(network, 3 * NET_S);
+    expose_turn(&worker);
+    ck_assert_uint_eq(worker.open_count, 30);
+    for (int i = 0; i < 40; i++)
+        watch_end(&observers[i]);
+    expose_end(&worker);
+    net_free(network);
+}
+END_TEST
+
+/* -- Memory that runs out -- */
+
+/* The exposer is lost, or ends, while there is no memory to give the object to the next one. */
+START_TEST(an_exposer_is_lost_without_memory_for_the_next)
+{
+    for (int how = 0; how < 2; how++) {
+        for (size_t fail_at = 1;; fail_at++) {
+            net *network = net_new(6);
+            net_node *hub = net_add(network), *nodes[2];
+            net_pipe *pipes[2];
+            watcher observer;
+            exposer workers[2], own;
+            watch_object(&observer, hub, OBJECT, TAG);
+            for (int i = 0; i < 2; i++) {
+                nodes[i] = net_add(network);
+                pipes[i] = net_connect(nodes[i], hub, NULL);
+                expose_tag(&workers[i], nodes[i], TAG, 1);
+                expose(&workers[i], "worker");
+            }
+            play(network, &workers[0], &workers[1], NULL);
+            if (how == 1) {
+                expose_object(&own, hub, OBJECT, TAG, 1);
+                expose(&own, "own");
+                play(network, &workers[0], &workers[1], &own);
+            }
+            int holder = workers[0].open_count ? 0 : 1;
+            fail_alloc_arm(&hub->memory, fail_at, false);
+            if (how == 0)
+                net_cut(pipes[holder]);
+            else
+                expose_end(&own);
+            bool failed = fail_alloc_failed(&hub->memory);
+            fail_alloc_arm(&hub->memory, 0, false);
+            for (int i = 0; i < 2; i++) {
+                net_run(network, 100 * NET_MS);
+                if (!nodes[i]->up)
+                    net_connect(nodes[i], hub, NULL);
+            }
+            play(network, &workers[0], &workers[1], NULL);
+            net_run(network, 3 * NET_S);
+            play(network, &workers[0], &workers[1], NULL);
+            ck_assert_uint_eq(workers[0].open_count + workers[1].open_count, 1);
+            assert_shows(&observer, OBJECT, "worker", HAKUBAN_LIVE);
+            watch_end(&observer);
+            for (int i = 0; i < 2; i++)
+                expose_end(&workers[i]);
+            net_free(network);
+            if (!failed)
+                break;
+            ck_assert_uint_lt(fail_at, 1000);
+        }
+    }
+}
+END_TEST
+
+/* Memory that stays away for a while: nothing turns in circles, and afterwards all is well. */
+START_TEST(memory_that_stays_away_stops_nothing_for_ever)
+{
+    for (size_t fail_at = 1;; fail_at++) {
+        net *network = net_new(7);
+        net_node *hub = net_add(network), *a = net_add(network), *b = net_add(network);
+        watcher own, other;
+        exposer producer;
+        net_connect(a, hub, NULL);
+        net_connect(b, hub, NULL);
+        watch_tag(&own, hub, TAG);
+        watch_tag(&other, b, TAG);
+        net_quiet(network);
+        fail_alloc_arm(&hub->memory, fail_at, true);
+        expose_object(&producer, a, OBJECT, TAG, 1);
+        expose(&producer, "1");
+        play(network, &producer, NULL, NULL);
+        bool failed = fail_alloc_failed(&hub->memory);
+        fail_alloc_arm(&hub->memory, 0, false);
+        for (int i = 0; i < 3; i++) {
+            net_run(network, 2 * NET_S);
+            if (!a->up)
+                net_connect(a, hub, NULL);
+            if (!b->up)
+                net_connect(b, hub, NULL);
+        }
+        expose(&producer, "2");
+        play(network, &producer, NULL, NULL);
+        assert_shows(&own, OBJECT, "2", HAKUBAN_LIVE);
+        assert_shows(&other, OBJECT, "2", HAKUBAN_LIVE);
+        expose_end(&producer);
+        net_run(network, 2 * NET_S);
+        watch(&own);
+        watch(&other);
+        ck_assert(!own.objects[0].open);
+        ck_assert(!other.objects[0].open);
+        watch_end(&own);
+        watch_end(&other);
+        net_free(network);
+        if (!failed)
+            break;
+        ck_assert_uint_lt(fail_at, 1000);
+    }
+}
+END_TEST
+
+/* The object's first observers by tag cannot be told for lack of memory, and it ends before they are. */
+START_TEST(an_object_that_ends_before_there_was_memory_for_it_leaves_nothing)
+{
+    for (size_t fail_at = 1; fail_at < 30; fail_at++) {
+        net *network = net_new(8);
+        net_node *hub = net_add(network), *a = net_add(network);
+        watcher first, second;
+        exposer producer;
+        net_connect(a, hub, NULL);
+        watch_tag(&first, hub, TAG);
+        watch_tag(&second, hub, TAG);
+        net_quiet(network);
+        fail_alloc_arm(&hub->memory, fail_at, false);
+        expose_object(&producer, a, OBJECT, TAG, 1);
+        play(network, &producer, NULL, NULL);
+        fail_alloc_arm(&hub->memory, 0, false);
+        watch(&first);
+        watch(&second);
+        expose_end(&producer);
+        net_run(network, 3 * NET_S);
+        watch(&first);
+        watch(&second);
+        if (first.count)
+            ck_assert(!first.objects[0].open);
+        if (second.count)
+            ck_assert(!second.objects[0].open);
+        hakuban_exchange_stats stats;
+        hkb_exchange_count(net_enter(hub), &stats);
+        ck_assert_uint_eq(stats.objects, 0);
+        watch_end(&first);
+        watch_end(&second);
+        net_free(network);
+    }
+}
+END_TEST
+
+/* -- Links -- */
+
+START_TEST(a_patient_listener_does_not_keep_silent_itself)
+{
+    net *network = net_new(9);
+    net_node *hub = net_add(network), *leaf = net_add(network);
+    net_pipe *pipe = net_connect(leaf, hub, "keep-alive=1s,timeout=120s");
+    net_quiet(network);
+    /* the other side waits for no longer than is usual */
+    pipe->peer[1]->link.settings.timeout_ns = 0;
+    pipe->peer[0]->link.settings.keep_alive_ns = NET_S;
+    net_run(network, 60 * NET_S);
+    ck_assert_uint_eq(hub->ended.count, 0);
+    ck_assert_uint_eq(leaf->ended.count, 0);
+    net_free(network);
+}
+END_TEST
+
+START_TEST(a_way_to_a_root_that_is_gone_is_forgotten_below)
+{
+    net *network = net_new(10);
+    net_node *root = net_add(network), *middle = net_add(network), *leaf = net_add(network);
+    net_pipe *pipe = net_connect(middle, root, NULL);
+    net_connect(leaf, middle, NULL);
+    net_quiet(network);
+    net_cut(pipe);
+    net_quiet(network);
+    net_pipe *below = net_connect(root, leaf, NULL); /* no loop any more */
+    net_quiet(network);
+    ck_assert(!below->broken);
+    net_free(network);
+}
+END_TEST
+
+/* A state over the other side's limit is not sent: what it shows then is no longer the newest. */
+START_TEST(what_is_too_large_to_be_sent_leaves_the_old_one_stale)
+{
+    net *network = net_new(11);
+    net_node *hub = net_add(network), *leaf = net_add(network);
+    net_pipe *pipe = net_connect(leaf, hub, NULL);
+    static char large[2000];
+    watcher observer;
+    exposer producer;
+    watch_object(&observer, leaf, OBJECT, TAG);
+    expose_object(&producer, hub, OBJECT, TAG, 1);
+    expose(&producer, "small");
+    play(network, &producer, NULL, NULL);
+    pipe->peer[1]->link.peer_state_bytes_max = 1000;
+    assert_shows(&observer, OBJECT, "small", HAKUBAN_LIVE);
+    hakuban_sink *sink = exposed(&producer, OBJECT)->sink;
+    memset(large, '1', sizeof large);
+    ck_assert_int_eq(net_send_bytes(hub, sink, large, sizeof large), HAKUBAN_OK);
+    net_quiet(network);
+    assert_shows(&observer, OBJECT, "small", HAKUBAN_STALE);
+    expose(&producer, "small again");
+    net_quiet(network);
+    assert_shows(&observer, OBJECT, "small again", HAKUBAN_LIVE);
+    watch_end(&observer);
+    expose_end(&producer);
+    net_free(network);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("review");
+    TCase *cases = tcase_create("review");
+    tcase_set_timeout(cases, 60);
+    tcase_add_test(cases, a_tag_may_be_observed_again_before_all_is_settled);
+    tcase_add_test(cases, what_a_peer_makes_us_keep_is_counted);
+    tcase_add_test(cases, who_comes_late_with_older_data_takes_over_what_is_there);
+    tcase_add_test(cases, who_comes_late_with_newer_data_is_served_all_the_same);
+    tcase_add_test(cases, leaders_come_and_go_and_all_agree);
+    tcase_add_test(cases, a_load_limit_holds_from_the_first_contract_on);
+    tcase_add_test(cases, a_load_limit_of_whole_objects_is_not_lost_to_rounding);
+    tcase_add_test(cases, an_exposer_is_lost_without_memory_for_the_next);
+    tcase_add_test(cases, memory_that_stays_away_stops_nothing_for_ever);
+    tcase_add_test(cases, an_object_that_ends_before_there_was_memory_for_it_leaves_nothing);
+    tcase_add_test(cases, a_patient_listener_does_not_keep_silent_itself);
+    tcase_add_test(cases, a_way_to_a_root_that_is_gone_is_forgotten_below);
+    tcase_add_test(cases, what_is_too_large_to_be_sent_leaves_the_old_one_stale);
+    suite_add_tcase(suite, cases);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}

@@ -36,6 +36,11 @@ if(HAKUBAN_SERIALIZER_MSGPACK)
     target_include_directories(hakuban_msgpack SYSTEM INTERFACE ${msgpack_INCLUDE_DIRS})
 endif()
 
+if(HAKUBAN_TRANSPORT_ZMQ)
+    hakuban_dependency(hakuban_zmq libzmq libzmq3-dev "HAKUBAN_TRANSPORT_ZMQ=ON")
+    target_link_libraries(hakuban_externals INTERFACE hakuban_zmq)
+endif()
+
 if(HAKUBAN_COMPRESSOR_ZSTD)
     hakuban_dependency(hakuban_zstd libzstd libzstd-dev "HAKUBAN_COMPRESSOR_ZSTD=ON")
     target_link_libraries(hakuban_externals INTERFACE hakuban_zstd)

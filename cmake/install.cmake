@@ -1,0 +1,140 @@
+# What `cmake --install` puts where, as components that are packages later: runtime, development, router, tools.
+
+include(CMakePackageConfigHelpers)
+
+# Only under /usr is /etc the place of configuration; elsewhere all of it stays below the prefix.
+if(CMAKE_INSTALL_PREFIX STREQUAL "/usr")
+    set(hakuban_etc /etc/hakuban)
+else()
+    set(hakuban_etc ${CMAKE_INSTALL_SYSCONFDIR}/hakuban)
+endif()
+set(hakuban_cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/hakuban)
+
+# ---- library ---------------------------------------------------------------------------------------------------------
+
+# What a static library needs when it is linked at last: modules of pkg-config, which the package looks for again.
+set(hakuban_module_names hakuban_uv hakuban_xxhash)
+set(hakuban_module_hakuban_uv libuv)
+set(hakuban_module_hakuban_xxhash libxxhash)
+set(hakuban_dev_packages libuv1-dev libxxhash-dev)
+if(HAKUBAN_TRANSPORT_ZMQ)
+    list(APPEND hakuban_module_names hakuban_zmq)
+    set(hakuban_module_hakuban_zmq libzmq)
+    list(APPEND hakuban_dev_packages libzmq3-dev)
+endif()
+if(HAKUBAN_COMPRESSOR_ZSTD)
+    list(APPEND hakuban_module_names hakuban_zstd)
+    set(hakuban_module_hakuban_zstd libzstd)
+    list(APPEND hakuban_dev_packages libzstd-dev)
+endif()
+set(hakuban_modules "")
+set(hakuban_private_libs "")
+set(hakuban_find_modules "")
+set(hakuban_static_links Threads::Threads)
+foreach(name IN LISTS hakuban_module_names)
+    if(name STREQUAL "hakuban_zmq")
+        # By its name only: what Debian's libzmq.pc asks for in turn includes a file that no package has.
+        string(APPEND hakuban_private_libs "-lzmq ")
+    else()
+        list(APPEND hakuban_modules ${hakuban_module_${name}})
+    endif()
+    list(APPEND hakuban_static_links PkgConfig::${name})
+    string(APPEND hakuban_find_modules
+        "        pkg_check_modules(${name} QUIET IMPORTED_TARGET ${hakuban_module_${name}})\n"
+        "        if(NOT ${name}_FOUND)\n"
+        "            set(_hakuban_missing \"\${_hakuban_missing} ${hakuban_module_${name}}\")\n"
+        "        endif()\n")
+endforeach()
+string(REPLACE ";" ", " hakuban_requires "${hakuban_modules}")
+
+set(hakuban_static_targets hakuban)
+if(BUILD_SHARED_LIBS)
+    # The same objects once more, for who links everything into one program.
+    add_library(hakuban_static STATIC ${hakuban_objects})
+    add_library(hakuban::static ALIAS hakuban_static)
+    set_target_properties(hakuban_static PROPERTIES
+        OUTPUT_NAME hakuban EXPORT_NAME static LINKER_LANGUAGE C)
+    target_include_directories(hakuban_static PUBLIC
+        $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include>)
+    target_link_libraries(hakuban_static PRIVATE $<BUILD_INTERFACE:hakuban_externals>)
+    set(hakuban_static_targets hakuban_static)
+    install(TARGETS hakuban EXPORT hakubanTargets
+        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+            COMPONENT runtime NAMELINK_COMPONENT development
+        INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+    install(EXPORT hakubanTargets NAMESPACE hakuban:: DESTINATION ${hakuban_cmake_dir}
+        COMPONENT development)
+endif()
+foreach(name IN LISTS hakuban_static_links)
+    target_link_libraries(${hakuban_static_targets} INTERFACE
+        $<INSTALL_INTERFACE:$<LINK_ONLY:${name}>>)
+endforeach()
+install(TARGETS ${hakuban_static_targets} EXPORT hakubanStaticTargets
+    ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development
+    INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(EXPORT hakubanStaticTargets NAMESPACE hakuban:: DESTINATION ${hakuban_cmake_dir}
+    COMPONENT development)
+install(DIRECTORY include/hakuban DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development
+    FILES_MATCHING PATTERN "*.h")
+
+# ---- CMake package, pkg-config ---------------------------------------------------------------------------------------
+
+set(hakuban_components "")
+foreach(pair TRANSPORT_TCP=tcp TRANSPORT_TCP=unix TRANSPORT_INPROC=inproc TRANSPORT_ZMQ=zmq
+        SERIALIZER_JSON=json SERIALIZER_MSGPACK=msgpack COMPRESSOR_ZSTD=zstd)
+    string(REPLACE "=" ";" pair ${pair})
+    list(GET pair 0 option)
+    list(GET pair 1 component)
+    if(HAKUBAN_${option})
+        list(APPEND hakuban_components ${component})
+    endif()
+endforeach()
+configure_package_config_file(cmake/hakubanConfig.cmake.in
+    ${PROJECT_BINARY_DIR}/generated/hakubanConfig.cmake
+    INSTALL_DESTINATION ${hakuban_cmake_dir})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/generated/hakubanConfigVersion.cmake
+    COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/generated/hakubanConfig.cmake
+    ${PROJECT_BINARY_DIR}/generated/hakubanConfigVersion.cmake
+    DESTINATION ${hakuban_cmake_dir} COMPONENT development)
+
+# From where the file is to the prefix, so that what was installed may be moved.
+if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}" OR IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDEDIR}")
+    set(hakuban_pc_prefix ${CMAKE_INSTALL_PREFIX})
+    set(hakuban_pc_libdir ${CMAKE_INSTALL_FULL_LIBDIR})
+    set(hakuban_pc_includedir ${CMAKE_INSTALL_FULL_INCLUDEDIR})
+else()
+    file(RELATIVE_PATH hakuban_pc_prefix
+        /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
+    string(REGEX REPLACE "/$" "" hakuban_pc_prefix "\${pcfiledir}/${hakuban_pc_prefix}")
+    set(hakuban_pc_libdir "\${prefix}/${CMAKE_INSTALL_LIBDIR}")
+    set(hakuban_pc_includedir "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
+endif()
+# A shared library brings along what it needs; a static one asks for it at once.
+set(hakuban_pc_private ".private")
+set(hakuban_pc_libs "")
+if(NOT BUILD_SHARED_LIBS)
+    set(hakuban_pc_private "")
+    set(hakuban_pc_libs " ${hakuban_private_libs}-pthread")
+endif()
+configure_file(cmake/hakuban.pc.in ${PROJECT_BINARY_DIR}/generated/hakuban.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/generated/hakuban.pc
+    DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT development)
+
+# ---- programs --------------------------------------------------------------------------------------------------------
+
+if(HAKUBAN_BUILD_TOOLS)
+    install(TARGETS tool-hakuban-router RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR}
+        COMPONENT router)
+    install(FILES man/hakuban-router.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT router)
+    install(TARGETS tool-hakuban RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tools)
+    install(FILES man/hakuban.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT tools)
+
+    get_filename_component(hakuban_full_etc ${hakuban_etc} ABSOLUTE
+        BASE_DIR ${CMAKE_INSTALL_PREFIX})
+    configure_file(packaging/hakuban-router.service.in
+        ${PROJECT_BINARY_DIR}/generated/hakuban-router.service @ONLY)
+    install(FILES ${PROJECT_BINARY_DIR}/generated/hakuban-router.service
+        DESTINATION lib/systemd/system COMPONENT router)
+    install(FILES packaging/router.conf DESTINATION ${hakuban_etc} COMPONENT router)
+endif()

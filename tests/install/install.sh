@@ -1,0 +1,148 @@
+#!/usr/bin/env bash
+# install.sh <build> <source> <cc> <option=value>...: what `cmake --install` gives is complete, exports what it should, and
+# serves a project outside in each of the three ways, shared and static. 77: tools are missing.
+set -uo pipefail
+build=$1 source=$2 cc=$3
+shift 3
+options=("$@")
+for tool in cmake pkg-config readelf ar; do
+    command -v $tool >/dev/null || exit 77
+done
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+prefix=$work/prefix
+failed=0
+fail() {
+    echo "FAILED: $*"
+    failed=1
+}
+# quiet <what> <command...>: its output matters where it fails.
+quiet() {
+    local what=$1
+    shift
+    "$@" >"$work/log" 2>&1 && return
+    fail "$what"
+    tail -n 30 "$work/log"
+    return 1
+}
+# on <option>: was it ON in this build?
+on() { [[ " ${options[*]} " == *" $1=ON "* ]]; }
+
+quiet "cmake --install" cmake --install "$build" --prefix "$prefix" || exit 1
+
+# ---- files ----
+archive=$(find "$prefix" -name libhakuban.a)
+libdir=${archive%/*}
+has() { [ -s "$prefix/$1" ] || fail "$1 is not there"; }
+for header in "$source"/include/hakuban/*.h "$source"/include/hakuban/plugin/*.h; do
+    has "${header#"$source"/}"
+done
+lib=${libdir#"$prefix"/}
+for file in libhakuban.a pkgconfig/hakuban.pc cmake/hakuban/hakubanConfig.cmake; do
+    has "$lib/$file"
+done
+if on HAKUBAN_BUILD_TOOLS; then
+    for file in bin/hakuban bin/hakuban-router share/man/man1/hakuban.1 etc/hakuban/router.conf \
+        share/man/man1/hakuban-router.1 lib/systemd/system/hakuban-router.service; do
+        has $file
+    done
+    if command -v man >/dev/null; then
+        for page in "$prefix"/share/man/man1/*; do
+            said=$(LC_ALL=C.UTF-8 MANROFFSEQ='' man --warnings -E UTF-8 -l "$page" 2>&1 >/dev/null)
+            [ -z "$said" ] || fail "$page: $said"
+        done
+    fi
+fi
+grep -rlF -e "$build" -e "$source" "$libdir/pkgconfig" "$libdir/cmake" &&
+    fail "these name the folder they were built in"
+
+# ---- what the library exports and needs ----
+if on BUILD_SHARED_LIBS; then
+    so=$libdir/libhakuban.so
+    readelf -dW "$so" | grep -q 'SONAME.*\[libhakuban\.so\.0\]' || fail "SONAME is not libhakuban.so.0"
+    [ -L "$so" ] && [ -e "$libdir/libhakuban.so.0" ] || fail "the links to the library are missing"
+    other=$(readelf --dyn-syms -W "$so" |
+        awk '$5 != "LOCAL" && $7 != "UND" && $8 != "" && $1 ~ /^[0-9]+:$/ && $8 !~ /^hakuban_/ {print $8}')
+    [ -z "$other" ] || fail "exported, but not hakuban_: $other"
+    for pair in zmq=HAKUBAN_TRANSPORT_ZMQ zstd=HAKUBAN_COMPRESSOR_ZSTD; do
+        if readelf -dW "$so" | grep -q "NEEDED.*lib${pair%=*}\."; then
+            on "${pair#*=}" || fail "lib${pair%=*} is linked though ${pair#*=} is OFF"
+        else
+            ! on "${pair#*=}" || fail "lib${pair%=*} is not linked though ${pair#*=} is ON"
+        fi
+    done
+fi
+
+# ---- a project outside ----
+export PKG_CONFIG_PATH=$libdir/pkgconfig LD_LIBRARY_PATH=$libdir
+outside=$source/tests/install/outside
+quiet "run with pkg-config" bash -c "$cc -std=c11 -Wall -Werror '$outside/outside.c' -o '$work/shared' \
+    \$(pkg-config --cflags --libs hakuban) && '$work/shared'" && cat "$work/log"
+quiet "run static with pkg-config" bash -c "$cc -std=c11 '$outside/outside.c' -o '$work/static' \
+    \$(pkg-config --cflags hakuban) '$libdir/libhakuban.a' \
+    \$(pkg-config --static --libs hakuban | sed 's/-lhakuban//') && env -u LD_LIBRARY_PATH '$work/static'"
+
+# cmake_outside <name> <argument...>
+cmake_outside() {
+    local name=$1
+    shift
+    quiet "$name" bash -c 'set -e; work=$1 source=$2 cc=$3; shift 3
+        cmake -S "$source" -B "$work" -DCMAKE_C_COMPILER="$cc" "$@"
+        cmake --build "$work" -j 2
+        "$work"/outside' - "$work/$name" "$outside" "$cc" "$@"
+}
+built=()
+for pair in tcp=TRANSPORT_TCP unix=TRANSPORT_TCP inproc=TRANSPORT_INPROC zmq=TRANSPORT_ZMQ \
+    json=SERIALIZER_JSON msgpack=SERIALIZER_MSGPACK zstd=COMPRESSOR_ZSTD; do
+    component=${pair%=*} option=HAKUBAN_${pair#*=}
+    if on "$option"; then
+        built+=("$component")
+    elif cmake -S "$outside" -B "$work/none" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$cc" \
+        "-DCOMPONENTS=$component" >"$work/log" 2>&1; then
+        fail "find_package finds the component $component, which was not built"
+    else
+        tr -s ' \n' ' ' <"$work/log" | grep -q "$option=ON" ||
+            fail "find_package does not name $option for $component"
+    fi
+done
+components=$(IFS=';' && echo "${built[*]}")
+cmake_outside find_package "-DCMAKE_PREFIX_PATH=$prefix" "-DCOMPONENTS=$components"
+cmake_outside find_package_static "-DCMAKE_PREFIX_PATH=$prefix" "-DCOMPONENTS=$components;static"
+if cmake -S "$outside" -B "$work/none" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$cc" \
+    -DCOMPONENTS=telepathy >"$work/log" 2>&1; then
+    fail "find_package finds a component that does not exist"
+fi
+choices=()
+for option in "${options[@]}"; do
+    [[ $option == HAKUBAN_BUILD_* ]] || choices+=("-D$option")
+done
+cmake_outside add_subdirectory "-DHAKUBAN_SOURCE=$source" "${choices[@]}"
+
+# ---- the programs say what they have, and what would build what they have not ----
+if on HAKUBAN_BUILD_TOOLS; then
+    said=$("$prefix/bin/hakuban" --version)
+    for pair in tcp=TRANSPORT_TCP unix=TRANSPORT_TCP inproc=TRANSPORT_INPROC \
+        'zmq+tcp=TRANSPORT_ZMQ' json=SERIALIZER_JSON msgpack=SERIALIZER_MSGPACK \
+        zstd=COMPRESSOR_ZSTD; do
+        name=${pair%=*} option=HAKUBAN_${pair#*=}
+        if tr ':; ' '\n\n\n' <<<"$said" | grep -qxF "$name"; then
+            on "$option" || fail "--version lists $name though $option is OFF"
+        elif on "$option"; then
+            fail "--version does not list $name though $option is ON"
+        fi
+        on "$option" && continue
+        case $name in
+        json | msgpack) url="x://y#serializer=$name" ;;
+        zstd) url="x://y#compressor=$name" ;;
+        unix) url=unix:///nowhere ;;
+        *) url=$name://127.0.0.1:1 ;;
+        esac
+        for scheme in tcp inproc zmq+tcp; do
+            [[ " ${said//[:;]/ } " == *" $scheme "* ]] && url=${url/x:/$scheme:}
+        done
+        "$prefix/bin/hakuban" get -c "${url/y#/127.0.0.1:1#}" '"x"' >"$work/log" 2>&1
+        grep -q "$option" "$work/log" || fail "$url: $(cat "$work/log") does not name $option"
+    done
+fi
+exit $failed

@@ -46,12 +46,24 @@ static hakuban_status read_window(const hakuban_url_param *param, uint64_t *ret_
 static hakuban_status read_codec(const hakuban_url_param *param, bool known, char *out,
                                  hakuban_error *reterr)
 {
-    if (!known)
-        return hakuban_error_set(reterr, HAKUBAN_ERR_UNSUPPORTED,
-                                 "parameter %s=%s: there is no %s of that name; it was not built in",
-                                 param->key, param->value, param->key);
-    memcpy(out, param->value, strlen(param->value) + 1);
-    return HAKUBAN_OK;
+    static const struct {
+        const char *key, *value, *option;
+    } options[] = {{"serializer", "json", "HAKUBAN_SERIALIZER_JSON"},
+                   {"serializer", "msgpack", "HAKUBAN_SERIALIZER_MSGPACK"},
+                   {"compressor", "zstd", "HAKUBAN_COMPRESSOR_ZSTD"}};
+    if (known) {
+        memcpy(out, param->value, strlen(param->value) + 1);
+        return HAKUBAN_OK;
+    }
+    for (size_t i = 0; i < HKB_COUNT(options); i++) {
+        if (strcmp(param->key, options[i].key) == 0 && strcmp(param->value, options[i].value) == 0)
+            return hakuban_error_set(reterr, HAKUBAN_ERR_UNSUPPORTED,
+                                     "parameter %s=%s: it was not built in (%s)", param->key,
+                                     param->value, options[i].option);
+    }
+    return hakuban_error_set(reterr, HAKUBAN_ERR_UNSUPPORTED,
+                             "parameter %s=%s: there is no %s of that name; it was not built in",
+                             param->key, param->value, param->key);
 }
 
 static hakuban_status read_param(const hakuban_url_param *param, const hkb_registry *registry,

@@ -205,6 +205,10 @@ static inline const char *listen_url(int index, char out[200])
         (void)snprintf(out, 200, "inproc://runtime-%ld-%u", (long)getpid(), count);
     else if (index == 1)
         (void)snprintf(out, 200, "unix:///tmp/hakuban-test-%ld-%u", (long)getpid(), count);
+    else if (index == 3)
+        (void)snprintf(out, 200, "zmq+tcp://127.0.0.1:0");
+    else if (index == 4)
+        (void)snprintf(out, 200, "zmq+ipc:///tmp/hakuban-test-%ld-%u.zmq", (long)getpid(), count);
     else
         (void)snprintf(out, 200, "tcp://127.0.0.1:0");
     return out;

@@ -3,7 +3,11 @@
 
 #include "exchange_pair.h"
 
+#ifdef HAKUBAN_TEST_ZMQ
+#define TRANSPORTS 5
+#else
 #define TRANSPORTS 3
+#endif
 #define COMBINATIONS (TRANSPORTS * 2)
 
 static exchange_pair two(int index)
@@ -341,7 +345,7 @@ START_TEST(the_same_failure_is_logged_once)
 }
 END_TEST
 
-static const char *const names[] = {"inproc", "unix", "tcp"};
+static const char *const names[] = {"inproc", "unix", "tcp", "zmq+tcp", "zmq+ipc"};
 
 int main(void)
 {

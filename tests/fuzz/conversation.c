@@ -79,6 +79,7 @@ static void previous_of(void *ctx, uint32_t channel, hkb_version *ret)
 
 static void check_packet(world *w, stranger *s, hakuban_slice packet)
 {
+    const hakuban_serializer_ops *json = hkb_registry_serializer(&registry, "json", 4);
     const uint8_t *data = packet.data;
     size_t taken = 0;
     while (taken < packet.bytes) {
@@ -97,7 +98,7 @@ static void check_packet(world *w, stranger *s, hakuban_slice packet)
             s->answered = true;
             continue;
         }
-        HKB_ASSERT(hkb_native_decode(&w->native, registry.serializers[0], header, payload,
+        HKB_ASSERT(hkb_native_decode(&w->native, json, header, payload,
                                      previous_of, NULL, &message, &error) == HAKUBAN_OK);
         HKB_ASSERT(message.kind);
         hakuban_descriptor_unref(message.descriptor);
@@ -180,7 +181,7 @@ static void come(world *w, stranger *s)
     carry(w);
 }
 
-/* Says a state as a true exchange would: whole, as a difference to the last one, or in two parts. */
+/* Says a state as a true exchange would: whole, as a difference to the last one, in two parts; or with a wrong check. */
 static void say_state(world *w, stranger *s, char what, const uint8_t *data, size_t bytes)
 {
     if (bytes < 2)
@@ -190,7 +191,7 @@ static void say_state(world *w, stranger *s, char what, const uint8_t *data, siz
     hkb_delta_compressor none = {NULL, NULL};
     hakuban_bytes *made = NULL;
     char header[100];
-    if (what == 'D' && s->last[channel])
+    if ((what == 'D' || what == 'B') && s->last[channel])
         old = hakuban_bytes_slice(s->last[channel]);
     HKB_ASSERT(hkb_delta_make(w->delta, hakuban_alloc_default(), none, old, whole, &made) ==
                HAKUBAN_OK);
@@ -199,11 +200,11 @@ static void say_state(world *w, stranger *s, char what, const uint8_t *data, siz
     uint8_t *checked = malloc(payload.bytes + 4);
     if (!checked)
         abort();
-    uint64_t check = hkb_hash64(whole.data, whole.bytes);
+    uint64_t check = hkb_hash64(whole.data, whole.bytes) + (what == 'B');
     for (unsigned i = 0; i < 4; i++)
         checked[i] = (uint8_t)(check >> (8 * i));
     memcpy(checked + 4, payload.data, payload.bytes);
-    if (what == 'D')
+    if (what == 'D' || what == 'B')
         snprintf(header, sizeof header, "[72,%u,%u]", channel, version);
     else if (what == 'P')
         snprintf(header, sizeof header, "[69,%u,[%u],%zu,[\"JSON\"]]", channel, version,
@@ -236,6 +237,7 @@ static void stranger_does(world *w, stranger *s, char what, const uint8_t *data,
     case 'S':
     case 'D':
     case 'P':
+    case 'B':
         say_state(w, s, what, data, bytes);
         break;
     case 'a': /* acknowledges all that was sent */
@@ -254,7 +256,9 @@ static void stranger_does(world *w, stranger *s, char what, const uint8_t *data,
     case 'l':
         hkb_peer_leave(s->peer);
         break;
-    default: /* a message: header, then payload behind a byte 1 */
+    default: /* a message: its header begins here, its payload is behind a byte 1 */
+        data--;
+        bytes++;
         if (mark)
             hear_frame(s, (hakuban_slice){data, (size_t)(mark - data)},
                        (hakuban_slice){mark + 1, (size_t)(data + bytes - mark) - 1});
@@ -307,6 +311,31 @@ static void send_state(world *w, unsigned index, const uint8_t *data, size_t byt
     }
 }
 
+/* Too large for one frame. */
+static void send_large(world *w, unsigned index, uint8_t seed)
+{
+    static uint8_t large[70000];
+    for (size_t i = 0; i < sizeof large; i++)
+        large[i] = (uint8_t)(i * i >> 8 ^ (i % 1000 ? 0 : seed));
+    send_state(w, index, large, sizeof large - seed);
+}
+
+static void look(world *w)
+{
+    hkb_buffer out;
+    hakuban_exchange_stats stats;
+    hkb_buffer_init(&out, hakuban_alloc_default(), 1 << 20);
+    (void)hkb_exchange_describe(w->exchange, &out);
+    hkb_buffer_done(&out);
+    hkb_exchange_count(w->exchange, &stats);
+    for (unsigned i = 0; i < CONTRACTS; i++) {
+        hakuban_event event;
+        if (w->contracts[i] && hkb_contract_peek(w->contracts[i], w->objects[i % OBJECTS],
+                                                 &event) == HAKUBAN_OK)
+            hkb_event_done(&event);
+    }
+}
+
 static void read_events(world *w)
 {
     hakuban_event event;
@@ -350,12 +379,20 @@ static void program_does(world *w, char what, const uint8_t *data, size_t bytes)
         if (bytes)
             send_state(w, index, data + 1, bytes - 1);
         break;
+    case 'S':
+        if (bytes > 1)
+            send_large(w, index, data[1]);
+        break;
+    case 'd':
+        look(w);
+        break;
     case 'c':
         if (bytes > 1 && w->contracts[index])
             (void)hkb_contract_set_capacity(w->contracts[index], data[1] - '0');
         break;
     case 't':
         pass_time(w, which * 100 * MS);
+        HKB_ASSERT(hkb_exchange_deadline(w->exchange) > 0);
         break;
     case 'm':
         fail_alloc_arm(&w->memory, which, false);

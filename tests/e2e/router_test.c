@@ -89,6 +89,31 @@ START_TEST(router_under_router_serves_both_ways)
 }
 END_TEST
 
+START_TEST(edge_that_served_itself_takes_the_state_of_its_upstream)
+{
+    char top_url[URL_BYTES], edge_url[URL_BYTES], unused[URL_BYTES];
+    snprintf(top_url, sizeof(top_url), "unix://%s", scratch_path("top"));
+    program *edge = router_run(edge_url, NULL, "-c", top_url, NULL);
+    program *own = expose(edge_url, "1", "\"edge\"\n");
+    program *observer = observe(edge_url, "1");
+    ck_assert_str_eq(program_line(observer), "\"edge\"");
+    /* The edge is away while the top chooses its exposer, so that its own is not chosen. */
+    program_signal(edge, SIGSTOP);
+    program *top = router_run(unused, top_url, NULL);
+    program *exposer = expose(top_url, "1", "\"top\"\n");
+    program *at_top = observe(top_url, "1");
+    ck_assert_str_eq(program_line(at_top), "\"top\"");
+    program_signal(edge, SIGCONT);
+    ck_assert_str_eq(program_line(observer), "\"top\"");
+    ck_assert_int_eq(program_stop(at_top, SIGTERM), 0);
+    ck_assert_int_eq(program_stop(observer, SIGTERM), 0);
+    ck_assert_int_eq(program_stop(own, SIGTERM), 0);
+    ck_assert_int_eq(program_stop(exposer, SIGTERM), 0);
+    ck_assert_int_eq(program_stop(edge, SIGTERM), 0);
+    ck_assert_int_eq(program_stop(top, SIGTERM), 0);
+}
+END_TEST
+
 START_TEST(loop_of_routers_is_refused_in_words)
 {
     char first_url[URL_BYTES], second_url[URL_BYTES];
@@ -268,6 +293,7 @@ int main(void)
     tcase_add_test(tcase, port_in_use_is_said_and_exits_with_1);
     tcase_add_test(tcase, unix_socket_in_use_is_not_taken_and_a_dead_one_is);
     tcase_add_test(tcase, router_under_router_serves_both_ways);
+    tcase_add_test(tcase, edge_that_served_itself_takes_the_state_of_its_upstream);
     tcase_add_test(tcase, loop_of_routers_is_refused_in_words);
     tcase_add_test(tcase, snapshot_comes_with_a_line_and_with_a_signal);
     tcase_add_test(tcase, hangup_reads_the_file_again);

@@ -153,12 +153,16 @@ static void assign(hkb_object *object, const candidate *to)
         hkb_share_queue(share);
     }
     /* Observers stay LIVE through a hand-over, but not for ever, and not where nobody follows. */
-    if (object->freshness != HAKUBAN_LIVE)
-        return;
-    if (to->kind == HKB_NOBODY)
+    if (object->freshness == HAKUBAN_LIVE && to->kind == HKB_NOBODY)
         hkb_object_set_condition(object, HAKUBAN_STALE, object->exchange->now_ns);
-    else if (had_exposer)
+    else if (object->freshness == HAKUBAN_LIVE && had_exposer)
         object->unconfirmed = 1;
+    if (share && share->in_phase == HKB_CHANNEL_OPEN) {
+        /* It was taken away and given back before it heard of either: nothing has happened. */
+        if (object->leaving == share)
+            object->leaving = NULL;
+        hkb_share_become_source(share);
+    }
 }
 
 /* The upstream's stream may have brought its state before it became what serves the object. */

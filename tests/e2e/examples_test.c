@@ -103,7 +103,8 @@ START_TEST(readme_shows_the_code_of_hello)
     ck_assert_ptr_nonnull(block);
     *strstr(block + 5, "\n```") = '\0';
     unsigned lines = 0;
-    for (char *line = strtok(block + 5, "\n"); line; line = strtok(NULL, "\n")) {
+    char *rest = NULL;
+    for (char *line = strtok_r(block + 5, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
         line += strspn(line, " ");
         hello = strstr(hello, line);
         ck_assert_msg(hello != NULL, "examples/hello.c lacks: %s", line);

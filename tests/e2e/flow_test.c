@@ -363,9 +363,9 @@ START_TEST(command_runs_only_while_somebody_observes)
     ck_assert_int_eq(program_end(observer), 0);
     ck_assert_int_ne(access(counter, F_OK), 0); /* nobody has asked for object 1 */
     observer = program_run("hakuban", "observe", "--raw", "--count", "3", "1", NULL);
-    ck_assert_int_eq(atoi(program_line(observer)), 1);
-    ck_assert_int_ge(atoi(program_line(observer)), 2);
-    ck_assert_int_ge(atoi(program_line(observer)), 3);
+    ck_assert_int_eq(strtol(program_line(observer), NULL, 10), 1);
+    ck_assert_int_ge(strtol(program_line(observer), NULL, 10), 2);
+    ck_assert_int_ge(strtol(program_line(observer), NULL, 10), 3);
     ck_assert_int_eq(program_end(observer), 0);
     ck_assert_int_eq(program_stop(exposer, SIGTERM), 0);
     ck_assert_int_eq(program_stop(other, SIGTERM), 0);

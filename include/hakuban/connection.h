@@ -1,5 +1,6 @@
-/* Connections to an upstream and listeners for downstreams. URLs: tcp://host:port, unix:///path, inproc://name, and
- * whatever else was built in or registered; parameters follow in the fragment, separated by commas:
+/* Connections to an upstream and listeners for downstreams. URLs: tcp://host:port, unix:///path, inproc://name,
+ * zmq+tcp://host:port, zmq+ipc:///path, as far as they were built in, and whatever else was registered; parameters follow in the
+ * fragment, separated by commas:
  * #name=edge-1,timeout=120s,keep-alive=20s,nodelay=true,load-limit=…,serializer=json,compressor=zstd,grace=2s,window=256k */
 #ifndef HAKUBAN_CONNECTION_H
 #define HAKUBAN_CONNECTION_H
@@ -18,7 +19,7 @@ typedef struct hakuban_listener hakuban_listener;
 typedef enum hakuban_connection_state {
     HAKUBAN_CONNECTION_CONNECTING = 1, /* trying, or waiting for the next try */
     HAKUBAN_CONNECTION_CONNECTED = 2,
-    HAKUBAN_CONNECTION_AWAY = 3,    /* lost, within the grace time: observers have not noticed */
+    HAKUBAN_CONNECTION_AWAY = 3,    /* lost, within the grace time: observers have not noticed. Not yet in 0.1 */
     HAKUBAN_CONNECTION_REFUSED = 4, /* the other side said why; tried again later all the same */
     HAKUBAN_CONNECTION_CLOSED = 5,  /* ended by us */
 } hakuban_connection_state;
@@ -48,7 +49,9 @@ typedef struct hakuban_connection_options {
  * @param options   borrowed for the call; may be NULL
  * @param ret       owned; end with hakuban_connection_free()
  * @param reterr    what is wrong with the URL, and where; may be NULL
- * @return OK, ERR_ARGUMENT, ERR_URL, ERR_UNSUPPORTED, ERR_EXISTS, ERR_NO_MEMORY, ERR_CLOSED
+ * @return OK; ERR_ARGUMENT (also: the queue is another exchange's); ERR_URL; ERR_UNSUPPORTED (no such transport, serializer or
+ *         compressor here); ERR_EXISTS (there is a connection); ERR_NO_MEMORY; ERR_CLOSED. What goes wrong with connecting itself
+ *         is told by events and hakuban_connection_query()
  * @thread any
  * @since 0.1
  */
@@ -58,7 +61,8 @@ hakuban_exchange_connect(hakuban_exchange *exchange, const char *url,
                          hakuban_error *reterr);
 
 /**
- * Ends a connection at once. What was not yet sent is lost; hakuban_exchange_close() flushes.
+ * Ends a connection. Never blocks: what is still to be sent and the goodbye go on in the background, 2 s at most, and only as
+ * long as somebody drives the exchange; hakuban_exchange_close() waits for them. Until then another connection does not open.
  *
  * @param connection  owned, or NULL
  * @return NULL
@@ -81,8 +85,9 @@ HAKUBAN_API void hakuban_connection_query(hakuban_connection *connection,
  * Waits until the connection is CONNECTED.
  *
  * @param timeout_ms  negative: for ever
- * @param reterr      the last error, where it did not come to it; may be NULL
- * @return OK, ERR_TIMEOUT, ERR_CLOSED, ERR_WOULD_BLOCK
+ * @param reterr      the connection's last error, or why this call failed; may be NULL. Its status may be another than what is
+ *                    returned
+ * @return OK, ERR_TIMEOUT, ERR_CLOSED, ERR_WOULD_BLOCK (inside a callback), ERR_ARGUMENT
  * @thread any
  * @since 0.1
  */
@@ -90,13 +95,14 @@ HAKUBAN_API HAKUBAN_NODISCARD hakuban_status
 hakuban_connection_wait(hakuban_connection *connection, int timeout_ms, hakuban_error *reterr);
 
 /**
- * Accepts downstreams.
+ * Accepts downstreams. Returns when it does: on a thread that does not drive the exchange it waits for the one that does.
  *
  * @param exchange  borrowed until hakuban_listener_free()
  * @param url       copied; terminated; port 0: any free one
  * @param ret       owned; end with hakuban_listener_free()
  * @param reterr    what is wrong, and where; may be NULL
- * @return OK, ERR_ARGUMENT, ERR_URL, ERR_UNSUPPORTED, ERR_IO (e.g. the port is in use), ERR_NO_MEMORY, ERR_CLOSED
+ * @return OK, ERR_ARGUMENT, ERR_URL, ERR_UNSUPPORTED, ERR_EXISTS (the address is in use), ERR_NOT_FOUND (no such host or directory),
+ *         ERR_IO, ERR_NO_MEMORY, ERR_CLOSED; a transport of your own may have others
  * @thread any
  * @since 0.1
  */

@@ -22,7 +22,7 @@ typedef struct hakuban_contract_options {
     uint32_t size;            /* sizeof(hakuban_contract_options) */
     uint32_t capacity;        /* expose: the weight of this exposer; an object costs 1/capacity of load */
     int draining;             /* expose: 1: capacity 0. Never chosen, and what it has moves to any other */
-    hakuban_queue *queue;     /* events go here; NULL and no on_event: the contract makes a queue of its own */
+    hakuban_queue *queue;     /* of the same exchange; events go here; NULL and no on_event: a queue of its own; both: ERR_ARGUMENT */
     hakuban_event_fn on_event; /* events go here instead, on the loop's thread */
     void (*on_freed)(void *user); /* the last thing that is called for this contract; may be NULL */
     void *user;               /* given back with each event */
@@ -37,7 +37,7 @@ typedef struct hakuban_contract_options {
  * @param descriptor  borrowed for the call (one more reference is taken)
  * @param options     borrowed for the call; NULL: a queue of its own
  * @param ret         owned; end with hakuban_contract_free()
- * @return OK, ERR_ARGUMENT, ERR_NO_MEMORY, ERR_CLOSED, ERR_IO
+ * @return OK, ERR_ARGUMENT, ERR_NO_MEMORY, ERR_CLOSED (hakuban_exchange_close() was called)
  * @thread any
  * @since 0.1
  */
@@ -48,13 +48,14 @@ hakuban_observe_object(hakuban_exchange *exchange, hakuban_descriptor *descripto
 /**
  * Offers to produce the states of one object.
  *
- * SINK_OPEN comes when this contract is chosen, SINK_CLOSE when it is not any more. Capacity 0 in options means the default of 1.
+ * SINK_OPEN comes when somebody needs the object and this contract is chosen, SINK_CLOSE when it is not any more. Capacity 0 in
+ * options means the default of 1; for a capacity of 0 there is draining.
  *
  * @param exchange    borrowed until hakuban_contract_free()
  * @param descriptor  borrowed for the call (one more reference is taken)
  * @param options     borrowed for the call; NULL: capacity 1 and a queue of its own
  * @param ret         owned; end with hakuban_contract_free()
- * @return OK, ERR_ARGUMENT, ERR_NO_MEMORY, ERR_CLOSED, ERR_IO
+ * @return OK, ERR_ARGUMENT, ERR_NO_MEMORY, ERR_CLOSED (hakuban_exchange_close() was called)
  * @thread any
  * @since 0.1
  */
@@ -72,7 +73,7 @@ hakuban_expose_object(hakuban_exchange *exchange, hakuban_descriptor *descriptor
  * @param options   borrowed for the call; NULL: a queue of its own
  * @param ret       owned; end with hakuban_contract_free()
  * @param reterr    where the text is wrong; may be NULL
- * @return OK, ERR_ARGUMENT, ERR_PARSE, ERR_LIMIT, ERR_NO_MEMORY, ERR_CLOSED, ERR_IO
+ * @return OK, ERR_ARGUMENT, ERR_PARSE, ERR_LIMIT, ERR_NO_MEMORY, ERR_CLOSED (hakuban_exchange_close() was called)
  * @thread any
  * @since 0.1
  */
@@ -89,7 +90,7 @@ hakuban_observe_tag(hakuban_exchange *exchange, const char *tag_json,
  * @param options   borrowed for the call; NULL: capacity 1 and a queue of its own
  * @param ret       owned; end with hakuban_contract_free()
  * @param reterr    where the text is wrong; may be NULL
- * @return OK, ERR_ARGUMENT, ERR_PARSE, ERR_LIMIT, ERR_NO_MEMORY, ERR_CLOSED, ERR_IO
+ * @return OK, ERR_ARGUMENT, ERR_PARSE, ERR_LIMIT, ERR_NO_MEMORY, ERR_CLOSED (hakuban_exchange_close() was called)
  * @thread any
  * @since 0.1
  */
@@ -112,7 +113,8 @@ hakuban_expose_tag(hakuban_exchange *exchange, const char *tag_json,
 HAKUBAN_API hakuban_contract *hakuban_contract_free(hakuban_contract *contract);
 
 /**
- * Changes the weight of an expose contract.
+ * Changes the weight of an expose contract. It keeps the objects it has, unless there is somebody else when it is 0, or an upstream
+ * finds somebody better.
  *
  * @param capacity  0: drain. Never chosen, and what it has moves to any other candidate
  * @return OK, ERR_ARGUMENT (not an expose contract)
@@ -148,7 +150,8 @@ HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_contract_next(hakuban_contr
  * @param contract   an observe contract
  * @param object     borrowed for the call; NULL: the object of an object contract
  * @param ret_event  filled in as a STATE event (state NULL if there is none yet); end with hakuban_event_done()
- * @return OK, ERR_NOT_FOUND (the contract has no such object now), ERR_ARGUMENT
+ * @return OK, ERR_NOT_FOUND (the contract has no such object now), ERR_ARGUMENT (also: not an observe contract; a tag's contract and
+ *         no object)
  * @thread any
  * @since 0.1
  */
@@ -159,9 +162,13 @@ hakuban_contract_peek(hakuban_contract *contract, const hakuban_descriptor *obje
 /**
  * Publishes a state. Never blocks: the newest state is kept and travels as peers can take it.
  *
- * @param state  borrowed for the call (a reference is taken). Without a version it gets the next one. With one, it must be
- *               above the sink's floor and not below what this sink sent
- * @return OK; ERR_REVOKED after SINK_CLOSE; ERR_VERSION; ERR_LIMIT (larger than a link to the root can take); ERR_NO_MEMORY
+ * @param state  borrowed for the call (a reference is taken). Without a version it gets the next one above all that are known here.
+ *               With one, it must not be below the sink's floor, nor below what this sink or another sent of the object as far as is
+ *               known here. The same version once more is accepted: with other data it replaces what observers have (and is a
+ *               warning in the log), with the same data it only confirms that they are current
+ * @return OK; ERR_REVOKED (the sink was taken away, even if SINK_CLOSE is still in the queue, or its contract was freed);
+ *         ERR_VERSION (nothing changes; what observers hold stays); ERR_LIMIT (larger than the upstream takes that asked for this
+ *         object; peers below that take less get no such state and are told STALE); ERR_NO_MEMORY; ERR_ARGUMENT
  * @thread any
  * @since 0.1
  */
@@ -172,7 +179,7 @@ HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_sink_send(hakuban_sink *sin
  * Publishes data of format ["JSON"] with an automatic version: the two-line way.
  *
  * @param json  copied; terminated text, checked to be one JSON value
- * @return as hakuban_sink_send(); ERR_PARSE
+ * @return as hakuban_sink_send(); ERR_PARSE; ERR_LIMIT also for nesting deeper than HAKUBAN_JSON_DEPTH_MAX
  * @thread any
  * @since 0.1
  */

@@ -29,7 +29,7 @@ typedef struct hakuban_descriptor hakuban_descriptor;
  * @param tag_count    at most HAKUBAN_DESCRIPTOR_TAGS_MAX
  * @param ret          owned; end with hakuban_descriptor_unref()
  * @param reterr       says which text is wrong, with line and column; may be NULL
- * @return OK, ERR_ARGUMENT, ERR_PARSE, ERR_LIMIT, ERR_NO_MEMORY
+ * @return OK, ERR_ARGUMENT, ERR_PARSE, ERR_LIMIT (too long, too many tags, nested deeper than HAKUBAN_JSON_DEPTH_MAX), ERR_NO_MEMORY
  * @thread any
  * @since 0.1
  */

@@ -33,7 +33,7 @@ typedef struct hakuban_exchange_options {
 
 /* What went through an exchange since it began. */
 typedef struct hakuban_exchange_stats {
-    uint64_t objects, tags, contracts, links; /* now */
+    uint64_t objects, tags, contracts, links; /* now; links also while they begin or end */
     uint64_t states_in, states_out;           /* over links */
     uint64_t state_bytes_in, state_bytes_out; /* the whole states' sizes */
     uint64_t wire_bytes_in, wire_bytes_out;   /* what really travelled, everything included */
@@ -58,7 +58,7 @@ hakuban_exchange_new(const hakuban_exchange_options *options, hakuban_exchange *
  * Afterwards only the free functions, hakuban_queue_next() and hakuban_event_done() are of use.
  *
  * @param timeout_ms  give up after this time; negative: 2000
- * @return OK, ERR_TIMEOUT, ERR_WOULD_BLOCK
+ * @return OK, ERR_TIMEOUT (what was left is cut), ERR_WOULD_BLOCK (inside a callback: nothing was begun), ERR_ARGUMENT
  * @thread any
  * @since 0.1
  */
@@ -89,7 +89,7 @@ HAKUBAN_API int hakuban_exchange_fd(hakuban_exchange *exchange);
 /**
  * How long a poll on hakuban_exchange_fd() may wait.
  *
- * @return milliseconds; 0: turn at once; -1: without limit
+ * @return milliseconds; 0: turn at once; -1: without limit, also where the library's thread drives
  * @thread the driving one
  * @since 0.1
  */
@@ -99,7 +99,7 @@ HAKUBAN_API int hakuban_exchange_timeout_ms(hakuban_exchange *exchange);
  * Does what there is to do, without waiting: I/O, timers, callbacks.
  *
  * @return OK, ERR_ARGUMENT (the library's thread drives), ERR_WOULD_BLOCK (inside a callback)
- * @thread the driving one
+ * @thread the driving one; who calls it is the driving one from now on
  * @since 0.1
  */
 HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_exchange_turn(hakuban_exchange *exchange);
@@ -117,7 +117,7 @@ HAKUBAN_API void hakuban_exchange_query(hakuban_exchange *exchange, hakuban_exch
  * A readable picture of objects, tags and links, for people; its form may change.
  *
  * @param write  called with pieces of text, no lock held
- * @return OK, ERR_NO_MEMORY
+ * @return OK, ERR_NO_MEMORY, ERR_LIMIT (more than 256 MiB of text), ERR_ARGUMENT
  * @thread any
  * @since 0.1
  */

@@ -1,7 +1,8 @@
 /* Events: what contracts and connections have to say, read from a queue by blocking, polling one descriptor, or a callback.
  *
  * A queue holds at most one entry per contract and object (and one per sink), however fast states change: a slow reader
- * sees the newest state, never a backlog. CLOSE comes last for what it closes. */
+ * sees the newest state, never a backlog. CLOSE comes last for what it closes. What comes and goes before its first event was
+ * taken leaves none at all. */
 #ifndef HAKUBAN_QUEUE_H
 #define HAKUBAN_QUEUE_H
 
@@ -28,12 +29,12 @@ typedef enum hakuban_event_kind {
     HAKUBAN_EVENT_OPEN = 1,       /* observe: an object is there; its state follows once there is one */
     HAKUBAN_EVENT_STATE = 2,      /* observe: a newer state */
     HAKUBAN_EVENT_CONDITION = 3,  /* observe: the same state, but freshness or source changed */
-    HAKUBAN_EVENT_CLOSE = 4,      /* observe: the object is gone, or the contract ends */
-    HAKUBAN_EVENT_LISTED = 5,     /* observe: every object that existed when the contract began has been told */
+    HAKUBAN_EVENT_CLOSE = 4,      /* observe a tag: an object is gone; not said when the contract is freed */
+    HAKUBAN_EVENT_LISTED = 5,     /* observe a tag: every object that existed when the contract began has been told; once */
     HAKUBAN_EVENT_SINK_OPEN = 6,  /* expose: this contract was chosen; send states to event.sink */
-    HAKUBAN_EVENT_FLOOR = 7,      /* expose: versions must be greater than event.version from now on */
+    HAKUBAN_EVENT_FLOOR = 7,      /* expose: versions must not be below event.version from now on; automatic ones see to that */
     HAKUBAN_EVENT_SINK_CLOSE = 8, /* expose: another was chosen, or nobody needs the object */
-    HAKUBAN_EVENT_CONNECTION = 9, /* a connection changed its state: hakuban_connection_info() tells */
+    HAKUBAN_EVENT_CONNECTION = 9, /* a connection has another state or a new error: hakuban_connection_query() tells */
 } hakuban_event_kind;
 
 /* Filled in by hakuban_queue_next(), given back by hakuban_event_done(); what it points to is borrowed until then. */
@@ -48,7 +49,7 @@ typedef struct hakuban_event {
     hakuban_source source;            /* OPEN, STATE, CONDITION */
     uint64_t age_ns;                  /* of a STALE state: how long ago it was last known to be current */
     hakuban_sink *sink;               /* SINK_OPEN, FLOOR, SINK_CLOSE */
-    const int64_t *version;           /* SINK_OPEN, FLOOR: the floor; a sink's own versions must be above it */
+    const int64_t *version;           /* SINK_OPEN, FLOOR: the floor, which the sink's own versions must not be below */
     size_t version_count;             /* 0: no floor */
     void *reserved[2];
 } hakuban_event;
@@ -58,7 +59,7 @@ typedef struct hakuban_event {
  *
  * @param exchange  borrowed until hakuban_queue_free()
  * @param ret       owned; end with hakuban_queue_free()
- * @return OK, ERR_ARGUMENT, ERR_NO_MEMORY, ERR_IO
+ * @return OK, ERR_ARGUMENT, ERR_NO_MEMORY
  * @thread any
  * @since 0.1
  */
@@ -85,8 +86,8 @@ HAKUBAN_API hakuban_queue *hakuban_queue_free(hakuban_queue *queue);
  *
  * @param timeout_ms  0: do not wait; negative: for ever
  * @param ret_event   filled in; end with hakuban_event_done()
- * @return OK, ERR_TIMEOUT (nothing came), ERR_CLOSED (the exchange is closed and the queue empty), ERR_WOULD_BLOCK (called with a
- *         timeout inside a callback), ERR_ARGUMENT
+ * @return OK, ERR_TIMEOUT (nothing came), ERR_CLOSED (the exchange is closed, or the contract whose own queue it is was freed, and
+ *         the queue is empty), ERR_WOULD_BLOCK (called with a timeout inside a callback), ERR_ARGUMENT
  * @thread any
  * @since 0.1
  */
@@ -96,14 +97,14 @@ HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_queue_next(hakuban_queue *q
 /**
  * Lets go of what an event points to.
  *
- * @param event  filled in by hakuban_queue_next(); emptied
+ * @param event  filled in by hakuban_queue_next(), or NULL; emptied
  * @thread any
  * @since 0.1
  */
 HAKUBAN_API void hakuban_event_done(hakuban_event *event);
 
 /**
- * A descriptor that polls readable while the queue is not empty. Never read from it.
+ * A descriptor that polls readable while the queue is not empty, and once the exchange is closed. Never read from it.
  *
  * The first call makes it; an exchange that nobody asks for descriptors pays nothing for them.
  *

@@ -31,7 +31,7 @@ typedef enum hakuban_freshness {
 typedef enum hakuban_source {
     HAKUBAN_SOURCE_NONE = 0,     /* no exposer is assigned */
     HAKUBAN_SOURCE_ASSIGNED = 1, /* one is */
-    HAKUBAN_SOURCE_AWAY = 2,     /* one is, and its link is in its grace time */
+    HAKUBAN_SOURCE_AWAY = 2,     /* one is, and its link is in its grace time. Not yet in 0.1, which only passes it on */
 } hakuban_source;
 
 /* The parts of a state. Zero it, then set what is known. */
@@ -50,7 +50,8 @@ typedef struct hakuban_state_parts {
  * @param alloc  borrowed until the last unref; NULL: the default
  * @param parts  borrowed for the call
  * @param ret    owned; end with hakuban_state_unref()
- * @return OK, ERR_ARGUMENT, ERR_LIMIT (data over HAKUBAN_STATE_BYTES_MAX, too many elements or names), ERR_NO_MEMORY
+ * @return OK, ERR_ARGUMENT (also: a name that is not UTF-8, a count without its array or the other way round), ERR_LIMIT (data over
+ *         HAKUBAN_STATE_BYTES_MAX, too many elements or names, names too long), ERR_NO_MEMORY
  * @thread any
  * @since 0.1
  */
@@ -66,7 +67,7 @@ HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_state_new(const hakuban_all
  * @param json    copied; terminated
  * @param ret     owned; end with hakuban_state_unref()
  * @param reterr  where the text is wrong; may be NULL
- * @return OK, ERR_ARGUMENT, ERR_PARSE, ERR_LIMIT, ERR_NO_MEMORY
+ * @return OK, ERR_ARGUMENT, ERR_PARSE, ERR_LIMIT (also: nested deeper than HAKUBAN_JSON_DEPTH_MAX), ERR_NO_MEMORY
  * @thread any
  * @since 0.1
  */

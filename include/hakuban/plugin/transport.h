@@ -65,16 +65,17 @@ HAKUBAN_API hakuban_status hakuban_error_set(hakuban_error *reterr, hakuban_stat
                                              const char *format, ...) HAKUBAN_PRINTF(3, 4);
 
 /* Filled in by the host. accepted, opened, received, writable and closed are made only from inside ready(), listen(),
- * dial(), send() or close(); fd_set and wake_at may be called from any slot. */
+ * dial(), send() or close(); fd_set and wake_at may be called from any slot. No slot is called before the one that runs has
+ * returned: an upcall never leads to send() or close() at once. */
 typedef struct hakuban_transport_host {
     uint32_t size; /* sizeof this struct when the host was compiled */
     void *host;    /* first argument of fd_set, wake_at and accepted */
     void *param;   /* as given at registration */
     const hakuban_alloc *alloc;
-    /* Waits for fd; events 0 forgets it. ready() is called back with owner, level-triggered. */
+    /* Waits for fd; events 0 forgets it. ready() is called back with owner, level-triggered. Forget it before closing it. */
     hakuban_status (*fd_set)(void *host, void *owner, int fd, unsigned events);
     /* Calls ready(self, owner, 0, now) once when the monotonic clock reaches when_ns; a later call replaces it, UINT64_MAX
-     * cancels it. */
+     * cancels it; so does the end of owner. */
     hakuban_status (*wake_at)(void *host, void *owner, uint64_t when_ns);
     /* A new inbound peer. peer is its address in words, borrowed for the call. Allocates *ret_conn (conn_bytes, zeroed). NULL:
      * refused; drop the peer. */
@@ -93,8 +94,9 @@ typedef struct hakuban_transport_ops {
     const char *scheme; /* "tcp" for tcp://; static storage */
     uint32_t flags;     /* HAKUBAN_TRANSPORT_STREAM */
     uint32_t self_bytes, listener_bytes, conn_bytes; /* allocated and zeroed by the host */
-    hakuban_status (*init)(void *self, const hakuban_transport_host *host); /* host borrowed until done(); optional */
-    void (*done)(void *self); /* after every conn and listener is closed; optional */
+    /* When a URL first needs the transport. host borrowed until done(). Optional. */
+    hakuban_status (*init)(void *self, const hakuban_transport_host *host);
+    void (*done)(void *self); /* after every conn and listener is closed; not after a failed init(); optional */
     /* Starts accepting. *ret_url: where it can be reached, terminated, at most url_bytes; without parameters. Mandatory. */
     hakuban_status (*listen)(void *self, void *listener, const hakuban_url *url, char *ret_url,
                              size_t url_bytes, hakuban_error *reterr);

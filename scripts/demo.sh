@@ -36,7 +36,7 @@ trap 'finish; exit 143' TERM
 
 scripts/install-deps.sh
 if ! { cmake --preset release -DHAKUBAN_BUILD_TESTS=OFF -DHAKUBAN_BUILD_BENCH=OFF -B "$PWD/build/demo" &&
-    cmake --build build/demo -j "$(nproc)"; } >"$scratch/build" 2>&1; then
+    cmake --build build/demo -j "$(nproc)" --target tool-hakuban tool-hakuban-router example-all-top; } >"$scratch/build" 2>&1; then
     tail -n 40 "$scratch/build" >&2
     echo "demo: the build failed" >&2
     exit 1

@@ -139,9 +139,9 @@ static void adopt(hkb_link *link, const hkb_hello *theirs)
     memcpy(link->peer_name, theirs->name, sizeof link->peer_name);
     link->peer_keep_alive_ns = keep_alive_ms * MS;
     link->peer_grace_ns = theirs->grace_ms > 3600000 ? 3600000 * MS : theirs->grace_ms * MS;
-    link->window_bytes = theirs->window_bytes < link->settings.window_bytes
-                             ? theirs->window_bytes
-                             : link->settings.window_bytes;
+    uint64_t window_bytes = theirs->window_bytes ? theirs->window_bytes : HKB_WINDOW_BYTES_DEFAULT;
+    link->window_bytes = window_bytes < link->settings.window_bytes ? window_bytes
+                                                                    : link->settings.window_bytes;
     if (link->window_bytes < HKB_WINDOW_BYTES_MIN)
         link->window_bytes = HKB_WINDOW_BYTES_MIN;
     link->peer_state_bytes_max =

@@ -154,8 +154,8 @@ START_TEST(routed_object_data_format_change_gets_propagated)
         char text[16];
         hakuban_state *state;
         snprintf(text, sizeof text, "[%d]", i / 3); /* twice only the format changes */
-        hakuban_state_parts parts = {.data = text, .data_bytes = strlen(text),
-                                     .format = &formats[i], .format_count = 1};
+        hakuban_state_parts parts = {
+            .data = text, .data_bytes = strlen(text), .format = &formats[i], .format_count = 1};
         ck_assert_int_eq(hakuban_state_new(NULL, &parts, &state), HAKUBAN_OK);
         net_enter(at.user[1]);
         ck_assert_int_eq(hkb_sink_send(sink, state), HAKUBAN_OK);
@@ -776,7 +776,8 @@ START_TEST(names_get_propagated)
     connect_user(&at, 0, "name=somebody");
     net_quiet(at.network);
     ck_assert_str_eq(hkb_peer_name(at.pipe[0]->peer[1]), "somebody");
-    ck_assert_str_eq(hkb_peer_name(at.pipe[0]->peer[0]), "somebody"); /* both ends have the same settings */
+    ck_assert_str_eq(hkb_peer_name(at.pipe[0]->peer[0]),
+                     "somebody"); /* both ends have the same settings */
     net_free(at.network);
 }
 END_TEST

@@ -48,9 +48,9 @@ static hkb_peer *stranger_new(net_node *node)
 
 static void put_frame(hkb_buffer *out, const char *header)
 {
-    ck_assert_int_eq(hkb_frame_put(out, (hakuban_slice){header, strlen(header)},
-                                   (hakuban_slice){NULL, 0}),
-                     HAKUBAN_OK);
+    ck_assert_int_eq(
+        hkb_frame_put(out, (hakuban_slice){header, strlen(header)}, (hakuban_slice){NULL, 0}),
+        HAKUBAN_OK);
 }
 
 /* All in one piece, as they may come out of a socket. */
@@ -484,6 +484,197 @@ START_TEST(what_is_too_large_to_be_sent_leaves_the_old_one_stale)
 }
 END_TEST
 
+/* -- More than one level -- */
+
+/* A hand-over between workers of two hubs, with slow links: the next one opens only when the last one has closed. */
+START_TEST(a_hand_over_across_hubs_never_shows_two_exposers_nor_a_gap)
+{
+    net *network = net_new(20);
+    net_node *root = net_add(network), *middle[2], *leaf[2];
+    watcher observer;
+    exposer workers[2];
+    watch_object(&observer, root, OBJECT, TAG);
+    for (int i = 0; i < 2; i++) {
+        middle[i] = net_add(network);
+        leaf[i] = net_add(network);
+        net_connect(middle[i], root, NULL)->delay_ns = 40 * NET_MS;
+        net_connect(leaf[i], middle[i], NULL)->delay_ns = 60 * NET_MS;
+        expose_tag(&workers[i], leaf[i], TAG, 1);
+        expose(&workers[i], i ? "one" : "nought");
+    }
+    net_run(network, NET_S);
+    expose_turn(&workers[0]);
+    expose_turn(&workers[1]);
+    net_run(network, NET_S);
+    for (int round = 0; round < 6; round++) {
+        int holder = workers[1].open_count ? 1 : 0;
+        ck_assert_uint_eq(workers[0].open_count + workers[1].open_count, 1);
+        watch(&observer);
+        for (int i = 0; i < 2; i++) {
+            net_enter(leaf[i]);
+            ck_assert_int_eq(hkb_contract_set_capacity(workers[i].contract.contract, i != holder),
+                             HAKUBAN_OK);
+            hkb_exchange_settle(leaf[i]->exchange);
+        }
+        for (int t = 0; t < 300; t++) {
+            net_run(network, 10 * NET_MS);
+            expose_turn(&workers[holder]); /* first the one that loses it */
+            expose_turn(&workers[1 - holder]);
+            ck_assert_uint_le(workers[0].open_count + workers[1].open_count, 1);
+            watch(&observer);
+            ck_assert_int_eq(observer.objects[0].freshness, HAKUBAN_LIVE);
+        }
+        ck_assert_uint_eq(workers[1 - holder].open_count, 1);
+        assert_shows(&observer, OBJECT, holder ? "nought" : "one", HAKUBAN_LIVE);
+    }
+    watch_end(&observer);
+    expose_end(&workers[0]);
+    expose_end(&workers[1]);
+    net_free(network);
+}
+END_TEST
+
+/* Two workers behind one hub and one behind another share as three, and then it rests. */
+START_TEST(load_spreads_over_hubs_and_comes_to_rest)
+{
+    net *network = net_new(21);
+    net_node *root = net_add(network), *observer_node = net_add(network), *middle[2];
+    static watcher observers[60];
+    static exposer workers[3];
+    net_connect(observer_node, root, NULL);
+    for (int i = 0; i < 2; i++) {
+        middle[i] = net_add(network);
+        net_connect(middle[i], root, NULL);
+    }
+    for (int i = 0; i < 3; i++) {
+        net_node *leaf = net_add(network);
+        net_connect(leaf, middle[i / 2], NULL);
+        expose_tag(&workers[i], leaf, TAG, 1);
+        expose(&workers[i], "x");
+        net_run(network, 300 * NET_MS);
+    }
+    for (int i = 0; i < 60; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "%d", i);
+        watch_object(&observers[i], observer_node, name, TAG);
+    }
+    unsigned opens[2] = {0, 0};
+    for (int phase = 0; phase < 2; phase++) {
+        for (int t = 0; t < 150; t++) {
+            net_run(network, 100 * NET_MS);
+            for (int i = 0; i < 3; i++)
+                expose_turn(&workers[i]);
+        }
+        for (int i = 0; i < 3; i++)
+            for (size_t k = 0; k < workers[i].count; k++)
+                opens[phase] += workers[i].objects[k].opens;
+    }
+    ck_assert_uint_eq(opens[0], opens[1]);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_uint_ge(workers[i].open_count, 18);
+        ck_assert_uint_le(workers[i].open_count, 22);
+    }
+    for (int i = 0; i < 60; i++)
+        watch_end(&observers[i]);
+    for (int i = 0; i < 3; i++)
+        expose_end(&workers[i]);
+    net_free(network);
+}
+END_TEST
+
+START_TEST(an_object_asked_for_twice_on_one_link_stays_until_both_are_gone)
+{
+    for (int order = 0; order < 2; order++) {
+        net *network = net_new(22);
+        net_node *hub = net_add(network), *a = net_add(network), *b = net_add(network);
+        watcher by_object, by_tag;
+        exposer producer;
+        net_connect(a, hub, NULL);
+        net_connect(b, hub, NULL);
+        watch_object(&by_object, b, OBJECT, TAG);
+        watch_tag(&by_tag, b, TAG);
+        expose_object(&producer, a, OBJECT, TAG, 1);
+        expose(&producer, "1");
+        play(network, &producer, NULL, NULL);
+        watcher *first = order ? &by_tag : &by_object, *second = order ? &by_object : &by_tag;
+        watch_end(first);
+        expose(&producer, "2");
+        play(network, &producer, NULL, NULL);
+        assert_shows(second, OBJECT, "2", HAKUBAN_LIVE);
+        ck_assert_uint_eq(second->objects[0].closes, 0);
+        ck_assert_uint_eq(exposed(&producer, OBJECT)->closes, 0);
+        watch_end(second);
+        play(network, &producer, NULL, NULL);
+        ck_assert_uint_eq(producer.open_count, 0);
+        expose_end(&producer);
+        net_free(network);
+    }
+}
+END_TEST
+
+/* A version is used again for other data while a slow reader stands on the first, and then the first comes back. */
+START_TEST(a_state_that_comes_back_under_the_same_version_breaks_nothing)
+{
+    net *network = net_new(23);
+    net_node *hub = net_add(network), *middle = net_add(network), *slow = net_add(network);
+    net_node *other = net_add(network);
+    watcher observer, keeper;
+    exposer first, second;
+    net_connect(middle, hub, NULL);
+    net_connect(other, hub, NULL);
+    net_pipe *pipe = net_connect(slow, middle, NULL);
+    watch_object(&observer, slow, OBJECT, TAG);
+    watch_object(&keeper, hub, OBJECT, TAG);
+    expose_object(&first, other, OBJECT, TAG, 1);
+    play(network, &first, NULL, NULL);
+    ck_assert_int_eq(net_send_version(other, exposed(&first, OBJECT)->sink, "first", 5),
+                     HAKUBAN_OK);
+    play(network, &first, NULL, NULL);
+    assert_shows(&observer, OBJECT, "first", HAKUBAN_LIVE);
+    pipe->stalled[0] = true;
+    expose_end(&first);
+    net_quiet(network);
+    net_cut(middle->up); /* so that its own exposer serves it */
+    expose_object(&second, middle, OBJECT, TAG, 1);
+    net_run(network, 2 * NET_S);
+    hkb_peer_set_writable(pipe->peer[1], false);
+    ck_assert_int_eq(net_send_version(middle, exposed(&second, OBJECT)->sink, "second", 5),
+                     HAKUBAN_OK);
+    net_connect(middle, hub, NULL);
+    expose_end(&second);
+    net_run(network, 2 * NET_S);
+    pipe->stalled[0] = false;
+    net_enter(middle);
+    hkb_peer_set_writable(pipe->peer[1], true);
+    expose_object(&first, other, OBJECT, TAG, 1);
+    play(network, &first, NULL, NULL);
+    ck_assert_int_eq(net_send_version(other, exposed(&first, OBJECT)->sink, "sixth", 6),
+                     HAKUBAN_OK);
+    play(network, &first, NULL, NULL);
+    watch_end(&observer); /* equal versions are not checked for order here */
+    watch_end(&keeper);
+    expose_end(&first);
+    net_free(network);
+}
+END_TEST
+
+START_TEST(a_hello_that_names_no_window_means_the_usual_one)
+{
+    static const char hello[] =
+        "{\"hakuban\":1,\"name\":\"s\",\"path\":[\"00000000000000000000000000000001\"],"
+        "\"serializers\":[\"json\"],\"compressors\":[\"none\"]}";
+    const char *header = hello;
+    net *network = net_new(24);
+    net_node *hub = net_add(network);
+    hkb_peer *peer = stranger_new(hub);
+    stranger_says(hub, peer, &header, 1);
+    ck_assert_int_eq(peer->link.phase, HKB_LINK_OPEN);
+    ck_assert_uint_eq(peer->link.window_bytes, HKB_WINDOW_BYTES_DEFAULT);
+    hkb_peer_lost(peer, HAKUBAN_ERR_CLOSED, "gone");
+    net_free(network);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("review");
@@ -502,6 +693,11 @@ int main(void)
     tcase_add_test(cases, a_patient_listener_does_not_keep_silent_itself);
     tcase_add_test(cases, a_way_to_a_root_that_is_gone_is_forgotten_below);
     tcase_add_test(cases, what_is_too_large_to_be_sent_leaves_the_old_one_stale);
+    tcase_add_test(cases, a_hand_over_across_hubs_never_shows_two_exposers_nor_a_gap);
+    tcase_add_test(cases, load_spreads_over_hubs_and_comes_to_rest);
+    tcase_add_test(cases, an_object_asked_for_twice_on_one_link_stays_until_both_are_gone);
+    tcase_add_test(cases, a_state_that_comes_back_under_the_same_version_breaks_nothing);
+    tcase_add_test(cases, a_hello_that_names_no_window_means_the_usual_one);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

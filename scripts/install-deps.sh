@@ -26,6 +26,7 @@ module_from liblz4 liblz4-dev
 if [ $full = 1 ]; then
     command_from g++ g++
     command_from clang clang
+    module_from glib-2.0 libglib2.0-dev
 fi
 
 as_root() {

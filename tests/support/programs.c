@@ -54,7 +54,10 @@ program *program_run_list(const char *const *words)
         name += 9;
     }
     ck_assert_msg(folder != NULL, "$HAKUBAN_BIN and $HAKUBAN_EXAMPLES must be set");
-    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    if (name[0] == '/')
+        snprintf(path, sizeof(path), "%s", name);
+    else
+        snprintf(path, sizeof(path), "%s/%s", folder, name);
 
     int in[2], out[2], error[2];
     make_pipe(in);

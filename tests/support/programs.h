@@ -8,7 +8,8 @@
 
 typedef struct program program;
 
-/* A program of $HAKUBAN_BIN or, with a / in its name, "examples/hello" of $HAKUBAN_EXAMPLES; NULL ends the arguments. It dies
+/* A program of $HAKUBAN_BIN or, with a / in its name, "examples/hello" of $HAKUBAN_EXAMPLES, or one by its whole
+ * path; NULL ends the arguments. It dies
  * with the test. */
 program *program_run(const char *name, ...) __attribute__((sentinel));
 program *program_run_list(const char *const *words);

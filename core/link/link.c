@@ -509,6 +509,10 @@ void hkb_link_tick(hkb_link *link, uint64_t now_ns)
 
 /* -- Sending -- */
 
+_Static_assert(HKB_PACKET_BYTES + HKB_FRAME_BYTES_MAX + HKB_HELLO_BYTES_MAX <=
+                   HAKUBAN_MESSAGE_BYTES_MAX,
+               "no packet is larger than a transport's message");
+
 bool hkb_link_has_room(const hkb_link *link)
 {
     return link->sent_bytes - link->acked_bytes < link->window_bytes &&

@@ -13,7 +13,9 @@
 #define HKB_WINDOW_BYTES_DEFAULT (256u * 1024)
 #define HKB_WINDOW_BYTES_MIN (16u * 1024)
 #define HKB_WINDOW_BYTES_MAX (64u * 1024 * 1024)
-#define HKB_PACKET_BYTES (64u * 1024) /* a packet is closed when it has grown past this */
+/* A packet is closed when it has grown past this. With the frame that takes it there, and last words, it is one message of a
+ * transport. */
+#define HKB_PACKET_BYTES (40u * 1024)
 #define HKB_KEEP_ALIVE_NS_DEFAULT (20ull * 1000000000)
 #define HKB_GRACE_NS_DEFAULT (2ull * 1000000000)
 #define HKB_HELLO_TIMEOUT_NS (5ull * 1000000000)

@@ -98,6 +98,58 @@ START_TEST(a_large_state_arrives)
 }
 END_TEST
 
+/* Sizes around what makes a packet full: with the next piece it must still be no more than a transport takes. */
+START_TEST(states_that_share_a_packet_arrive)
+{
+    enum { PIECE = 64 * 1024 };
+    exchange_pair pair = two(_i);
+    char url[200], plain[240];
+    hakuban_listener *listener = listen_at(pair.hub, listen_url(_i / 2, url));
+    (void)snprintf(plain, sizeof(plain), "%s#compressor=none", hakuban_listener_url(listener));
+    hakuban_connection *connection = connect_to(pair.leaf, plain, NULL);
+    hakuban_contract *readers[2], *writers[2];
+    hakuban_sink *sinks[2];
+    static const char *const objects[] = {"1", "2"};
+    for (int i = 0; i < 2; i++) {
+        readers[i] = observe(pair.leaf, objects[i], NULL);
+        writers[i] = expose(pair.hub, objects[i], NULL);
+        sinks[i] = await_sink(&pair, writers[i]);
+    }
+    static char data[2][PIECE + 1];
+    uint64_t noise = 88172645463325252u;
+    for (size_t bytes = PIECE - 160; bytes <= PIECE; bytes += 8) {
+        size_t sizes[] = {bytes, PIECE};
+        for (int i = 0; i < 2; i++) {
+            for (size_t at = 0; at < sizes[i]; at++) {
+                noise ^= noise << 13;
+                noise ^= noise >> 7;
+                noise ^= noise << 17;
+                data[i][at] = (char)('a' + noise % 26);
+            }
+            data[i][sizes[i]] = '\0';
+            hakuban_state_parts parts = {.data = data[i], .data_bytes = sizes[i]};
+            hakuban_state *state = NULL;
+            ck_assert_int_eq(hakuban_state_new(NULL, &parts, &state), HAKUBAN_OK);
+            ck_assert_int_eq(hakuban_sink_send(sinks[i], state), HAKUBAN_OK);
+            (void)hakuban_state_unref(state);
+        }
+        for (int i = 0; i < 2; i++)
+            pair_await_text(&pair, hakuban_contract_queue(readers[i]), data[i]);
+        hakuban_connection_info info;
+        hakuban_connection_query(connection, &info);
+        ck_assert_int_eq(info.last_error.status, HAKUBAN_OK);
+    }
+    for (int i = 0; i < 2; i++) {
+        (void)hakuban_sink_unref(sinks[i]);
+        (void)hakuban_contract_free(readers[i]);
+        (void)hakuban_contract_free(writers[i]);
+    }
+    (void)hakuban_connection_free(connection);
+    (void)hakuban_listener_free(listener);
+    end(&pair);
+}
+END_TEST
+
 static void unlisten_and_forget(exchange_pair *pair, hakuban_listener *listener)
 {
     (void)hakuban_listener_free(listener);
@@ -355,6 +407,7 @@ int main(void)
         tcase_set_timeout(linked, 60);
         tcase_add_loop_test(linked, states_travel_both_ways, 2 * i, 2 * i + 2);
         tcase_add_loop_test(linked, a_large_state_arrives, 2 * i, 2 * i + 2);
+        tcase_add_loop_test(linked, states_that_share_a_packet_arrive, 2 * i, 2 * i + 2);
         tcase_add_loop_test(linked, the_server_may_come_later_and_come_back, 2 * i, 2 * i + 2);
         tcase_add_loop_test(linked, blocking_calls_drive_by_themselves, i, i + 1);
         tcase_add_loop_test(linked, a_refusal_is_told, 2 * i, 2 * i + 2);

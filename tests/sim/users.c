@@ -39,13 +39,21 @@ static seen_object *seen(watcher *user, const char *name)
     return NULL;
 }
 
+static long long element(const hkb_version *version, size_t i)
+{
+    return i < version->count ? (long long)version->elements[i] : -1;
+}
+
 static void see_state(watcher *user, seen_object *object, const hakuban_event *event)
 {
     hakuban_slice data = hakuban_state_data(event->state);
     hkb_version version = hkb_state_version(event->state);
     int order = hkb_version_compare(&version, &object->version);
     ck_assert_msg(event->kind == HAKUBAN_EVENT_CONDITION ? order == 0 : order > 0,
-                  "%s: an observer saw a version go back or stand still (seed %llu)", object->name,
+                  "%s: an observer saw %lld,%lld,%lld after %lld,%lld,%lld, \"%.40s\" after \"%s\" (seed %llu)",
+                  object->name, element(&version, 1), element(&version, 2), element(&version, 3),
+                  element(&object->version, 1), element(&object->version, 2),
+                  element(&object->version, 3), (const char *)data.data, object->text,
                   seed_of(&user->contract));
     object->version = version;
     object->bytes = data.bytes;

@@ -25,6 +25,9 @@ module_from jansson libjansson-dev
 module_from liblz4 liblz4-dev
 if [ $full = 1 ]; then
     command_from g++ g++
+    command_from man man-db
+    command_from file file
+    command_from dpkg-shlibdeps dpkg-dev
     command_from clang clang
     module_from glib-2.0 libglib2.0-dev
 fi

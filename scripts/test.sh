@@ -3,8 +3,8 @@
 # "N passed, N failed", then ", N skipped" if there were any.
 #
 #   scripts/test.sh          release build, all tests
-#   scripts/test.sh --full   also a build with clang, all tests under ASan and UBSan, the threaded ones under TSan, and a
-#                            short run of the fuzzers; so it is with CI=true
+#   scripts/test.sh --full   also four subsets of what can be chosen, a build with clang, all tests under ASan and UBSan, the
+#                            threaded ones under TSan, and a short run of the fuzzers; so it is with CI=true
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 export LC_ALL=C.UTF-8
@@ -19,7 +19,7 @@ case "${1:-}" in
     ;;
 esac
 
-passed=0 failed=0 skipped=0 failures=()
+passed=0 failed=0 skipped=0 failures=() sizes=()
 jobs=$(nproc)
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -41,29 +41,58 @@ fail() {
     failures+=("$1")
 }
 
+# build <name> [choice...]: a preset, or with choices the release with them, in build/<name>.
 build() {
-    local preset=$1
-    echo "== $preset: build"
-    { cmake --preset "$preset" && cmake --build --preset "$preset" -j "$jobs"; } >"$log" 2>&1 && return
+    local name=$1 preset=$1
+    shift
+    [ $# = 0 ] || preset=release
+    echo "== $name: build"
+    { cmake --preset "$preset" -B "build/$name" "$@" && cmake --build "build/$name" -j "$jobs"; } \
+        >"$log" 2>&1 && return
     tail -n 60 "$log"
-    fail "$preset: build"
+    fail "$name: build"
     return 1
 }
 
-# run <preset> [ctest argument...]: counts every test by its line of the report.
+# run <name> [ctest argument...]: counts every test by its line of the report.
 run() {
-    local preset=$1 status name
+    local build=$1 status name
     shift
-    echo "== $preset: tests"
-    ctest --preset "$preset" -j "$jobs" --no-tests=ignore "$@" 2>&1 | tee "$log" |
-        grep -vE '^ *Start +[0-9]+:|^Test project|^Label Time|sec\*proc|^$'
+    echo "== $build: tests"
+    ctest --test-dir "build/$build" --output-on-failure -j "$jobs" --no-tests=ignore "$@" 2>&1 |
+        tee "$log" | grep -vE '^ *Start +[0-9]+:|^Test project|^Internal ctest|^Label Time|sec\*proc|^$'
     while read -r name status; do
         case $status in
         Passed) passed=$((passed + 1)) ;;
         Skipped) skipped=$((skipped + 1)) ;;
-        *) fail "$preset: $name ($status)" ;;
+        *) fail "$build: $name ($status)" ;;
         esac
     done < <(sed -nE 's/^ *[0-9]+\/[0-9]+ Test +#[0-9]+: ([^ ]+) \.+ *(\*\*\*)?([A-Za-z]+).*/\1 \3/p' "$log")
+}
+
+# size <name>: of what users get, without debug information.
+size() {
+    local library=build/$1/lib/libhakuban.so stripped
+    [ -e "$library" ] || return
+    stripped=$(mktemp)
+    strip -o "$stripped" "$library" && sizes+=("$(printf '| %-28s | %11s |' "$1" "$(stat -c %s "$stripped")")")
+    rm -f "$stripped"
+}
+
+# subset <name> <choice that is ON>...: the library with nothing else, and the tests of what it has.
+subset() {
+    local name=$1 option choices=()
+    shift
+    for option in TRANSPORT_TCP TRANSPORT_ZMQ TRANSPORT_INPROC SERIALIZER_JSON SERIALIZER_MSGPACK \
+        COMPRESSOR_ZSTD BUILD_TOOLS BUILD_EXAMPLES; do
+        case " $* " in
+        *" $option "*) choices+=("-DHAKUBAN_$option=ON") ;;
+        *) choices+=("-DHAKUBAN_$option=OFF") ;;
+        esac
+    done
+    build "$name" "${choices[@]}" -DHAKUBAN_BUILD_BENCH=OFF &&
+        run "$name" -L 'link|plugin|runtime|transports|codecs|e2e|install' -E 'install.packages|e2e.chaos'
+    size "$name"
 }
 
 if [ $full = 1 ]; then
@@ -74,9 +103,17 @@ fi
 
 build release && run release
 if [ $full = 1 ]; then
+    size release
+    subset tcp+json TRANSPORT_TCP SERIALIZER_JSON BUILD_TOOLS BUILD_EXAMPLES
+    subset zmq+msgpack TRANSPORT_ZMQ SERIALIZER_MSGPACK BUILD_TOOLS BUILD_EXAMPLES
+    subset inproc+json+zstd TRANSPORT_INPROC SERIALIZER_JSON COMPRESSOR_ZSTD
+    subset tcp+inproc+json+msgpack+zstd TRANSPORT_TCP TRANSPORT_INPROC SERIALIZER_JSON \
+        SERIALIZER_MSGPACK COMPRESSOR_ZSTD BUILD_TOOLS
     build clang
     build asan && run asan
     build tsan && run tsan -L 'e2e|runtime|transports'
     build fuzz && run fuzz -L fuzz
+    printf '\n| %-28s | %11s |\n| --- | ---: |\n' libhakuban.so 'bytes'
+    printf '%s\n' "${sizes[@]}" ''
 fi
 finish

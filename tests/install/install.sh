@@ -119,6 +119,23 @@ for option in "${options[@]}"; do
 done
 cmake_outside add_subdirectory "-DHAKUBAN_SOURCE=$source" "${choices[@]}"
 
+# ---- the programs meet over what they have ----
+if on HAKUBAN_BUILD_TOOLS && { on HAKUBAN_TRANSPORT_TCP || on HAKUBAN_TRANSPORT_ZMQ; }; then
+    url=unix://$work/socket
+    on HAKUBAN_TRANSPORT_TCP || url=zmq+ipc://$work/socket
+    mkfifo "$work/listening"
+    "$prefix/bin/hakuban-router" -b "$url" >"$work/listening" 2>"$work/router" </dev/null &
+    router=$!
+    read -r -t 20 line <"$work/listening" || fail "the router does not listen: $(cat "$work/router")"
+    echo '{"n":1}' | "$prefix/bin/hakuban" expose -c "$url" --keep '"there"' &
+    exposer=$!
+    got=$("$prefix/bin/hakuban" get -c "$url" --for 20s --raw '"there"')
+    [ "$got" = '{"n":1}' ] || fail "over $url hakuban get says: $got"
+    kill $exposer $router
+    wait $exposer || fail "hakuban expose ended with $?"
+    wait $router || fail "the router ended with $?"
+fi
+
 # ---- the programs say what they have, and what would build what they have not ----
 if on HAKUBAN_BUILD_TOOLS; then
     said=$("$prefix/bin/hakuban" --version)

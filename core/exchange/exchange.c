@@ -29,7 +29,6 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
         exchange->path[0][i] = exchange->node[i] = exchange->host.random(ctx);
     }
     exchange->path_count = 1;
-    exchange->tie = (uint32_t)exchange->host.random(ctx);
     exchange->shared = (hkb_link_shared){
         .alloc = alloc,
         .registry = settings->registry,

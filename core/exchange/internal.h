@@ -13,7 +13,6 @@
 #define HKB_REBALANCE_NS 100000000ull /* a tenth of all objects each time */
 #define HKB_REBALANCE_PARTS 10
 #define HKB_TICK_NS 50000000ull /* time limits are looked at no more often than this */
-#define HKB_CLOCK_COARSE_NS 20000000 /* a wall clock that stood still or stepped back by less is numbered on */
 #define HKB_BASES_BYTES_MIN (64u * 1024)
 #define HKB_PEER_BYTES_MAX (256u * 1024 * 1024)
 #define HKB_DELTA_AGE_NS 200000000ull
@@ -54,10 +53,8 @@ struct hkb_exchange {
     hkb_link_shared shared;
     hkb_delta_context *delta;
     uint64_t map_key[2], node[2];
-    uint32_t tie;
     uint64_t now_ns;
     int64_t wall_ns;
-    int64_t version_ns; /* the clock of the last automatic version */
     hkb_map objects, tags, shares, tag_shares;
     hkb_list contracts, peers, ready;
     hkb_list dirty;        /* objects whose choice or existence is to be looked at again */
@@ -236,6 +233,7 @@ struct hkb_delivery {
 struct hakuban_sink {
     hkb_entry entry;
     uint32_t references;
+    uint32_t tie; /* of its automatic versions: a sink that numbers on from the same floor as an earlier one still differs */
     bool open, open_told, close_told, floor_due, automatic;
     hkb_exchange *exchange;
     hakuban_contract *contract;

@@ -162,6 +162,7 @@ hakuban_status hkb_sink_new(hkb_object *object, hakuban_contract *contract, haku
     sink->references = 1;
     sink->open = true;
     sink->exchange = object->exchange;
+    sink->tie = (uint32_t)object->exchange->host.random(object->exchange->host.ctx);
     sink->contract = contract;
     sink->object = object;
     sink->descriptor = hakuban_descriptor_ref(object->descriptor);
@@ -211,7 +212,6 @@ hkb_exchange *hkb_sink_exchange(const hakuban_sink *sink)
 /* The next automatic version over everything known here. */
 static hakuban_status next_version(const hakuban_sink *sink, hkb_version *ret)
 {
-    hkb_exchange *exchange = sink->exchange;
     const hakuban_state *known = hkb_object_floor(sink->object);
     hkb_version last = sink->last;
     if (known) {
@@ -219,12 +219,7 @@ static hakuban_status next_version(const hakuban_sink *sink, hkb_version *ret)
         if (hkb_version_compare(&floor, &last) > 0)
             last = floor;
     }
-    /* Not the same twice, even where the object was forgotten in between and the clock is coarse. */
-    int64_t wall_ns = exchange->wall_ns;
-    if (wall_ns <= exchange->version_ns && exchange->version_ns - wall_ns < HKB_CLOCK_COARSE_NS)
-        wall_ns = exchange->version_ns + 1;
-    exchange->version_ns = wall_ns;
-    return hkb_version_next(&last, wall_ns, exchange->tie, ret);
+    return hkb_version_next(&last, sink->exchange->wall_ns, sink->tie, ret);
 }
 
 static hakuban_status check_version(const hakuban_sink *sink, const hkb_version *version)

@@ -1,8 +1,6 @@
 /* What every compressor promises. Knows no particular one. */
 #include "check.h"
 
-#include <stdlib.h>
-
 enum { SRC, REFERENCE, DST, OUT }; /* rooms */
 
 /* An instance, which the host allocates and zeroes. */
@@ -134,7 +132,8 @@ static hakuban_status decompress(hkb_checks *checks, const instance *it, size_t 
 
 static bool is_out(hkb_checks *checks, hakuban_slice src)
 {
-    return src.bytes == 0 || memcmp(hkb_check_room(checks, OUT, src.bytes), src.data, src.bytes) == 0;
+    return src.bytes == 0 ||
+           memcmp(hkb_check_room(checks, OUT, src.bytes), src.data, src.bytes) == 0;
 }
 
 /* Some bytes that do get smaller, for the checks of bad input; false: there are none, see data_that_repeats_gets_smaller. */
@@ -191,7 +190,8 @@ static void data_that_repeats_gets_smaller(hkb_checks *checks)
     hakuban_slice packed;
     for (unsigned kind = ZEROS; kind <= WORDS; kind++) {
         hakuban_slice src = source(checks, 4096, kind);
-        HKB_CHECK(checks, compress(checks, &it, src, (hakuban_slice){NULL, 0}, &packed) == HAKUBAN_OK,
+        HKB_CHECK(checks,
+                  compress(checks, &it, src, (hakuban_slice){NULL, 0}, &packed) == HAKUBAN_OK,
                   "4096 bytes of %s did not", kind_names[kind]);
         HKB_CHECK(checks, packed.bytes < 1024, "4096 bytes of %s became %zu", kind_names[kind],
                   packed.bytes);
@@ -386,7 +386,7 @@ static void lack_of_memory_is_said_and_leaves_nothing(hkb_checks *checks)
 
 #define CHECK(name)                                                                                \
     {                                                                                              \
-        #name, name                                                                                \
+#name, name                                                                                \
     }
 
 unsigned hakuban_conformance_compressor(const hakuban_compressor_ops *ops,

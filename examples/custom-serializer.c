@@ -7,24 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum {
-    CBOR_UINT,
-    CBOR_NEGATIVE,
-    CBOR_BYTES,
-    CBOR_TEXT,
-    CBOR_ARRAY,
-    CBOR_MAP,
-    CBOR_TAG,
-    CBOR_SIMPLE
-};
-enum {
-    CBOR_FALSE = 20,
-    CBOR_TRUE = 21,
-    CBOR_NULL = 22,
-    CBOR_HALF = 25,
-    CBOR_SINGLE = 26,
-    CBOR_DOUBLE = 27
-};
+enum { CBOR_UINT, CBOR_NEGATIVE, CBOR_BYTES, CBOR_TEXT }; /* major types */
+enum { CBOR_ARRAY = 4, CBOR_MAP, CBOR_TAG, CBOR_SIMPLE }; /* the others */
+enum { CBOR_FALSE = 20, CBOR_TRUE, CBOR_NULL };           /* simple values */
+enum { CBOR_HALF = 25, CBOR_SINGLE, CBOR_DOUBLE };
 
 /* -- Writing -- */
 
@@ -105,18 +91,39 @@ static hakuban_status read_double(hakuban_reader *reader, unsigned info, uint64_
             value = mantissa ? (double)NAN : (double)INFINITY;
         ret->value.real = bits >> 15 ? -value : value;
     } else {
-        return hakuban_reader_fail(reader, HAKUBAN_ERR_PARSE, "CBOR simple value %u is not known",
-                                   info);
+        return hakuban_reader_fail(reader, HAKUBAN_ERR_PARSE, "an unknown simple value, %u", info);
     }
     return HAKUBAN_OK;
+}
+
+/* What is said to be text must be: well-formed UTF-8, in the shortest form, no surrogates. */
+static int is_utf8(const uint8_t *in, size_t bytes)
+{
+    static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
+    for (size_t i = 0; i < bytes;) {
+        uint8_t first = in[i++];
+        unsigned follow = first < 0x80 ? 0 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
+        uint32_t code = follow ? first & (0x3fu >> follow) : first;
+        if ((first >= 0x80 && first < 0xc0) || first > 0xf7 || bytes - i < follow)
+            return 0;
+        for (unsigned n = 0; n < follow; n++, i++) {
+            if (in[i] >> 6 != 2)
+                return 0;
+            code = code << 6 | (in[i] & 0x3fu);
+        }
+        if (code < least[follow] || code > 0x10ffff || code >> 11 == 0xd800 >> 11)
+            return 0;
+    }
+    return 1;
 }
 
 static hakuban_status read_text(hakuban_reader *reader, unsigned major, uint64_t bytes,
                                 hakuban_token *ret)
 {
     if (bytes > reader->bytes - reader->offset)
-        return hakuban_reader_fail(reader, HAKUBAN_ERR_PARSE,
-                                   "a text is longer than what is there");
+        return hakuban_reader_fail(reader, HAKUBAN_ERR_PARSE, "a text is cut off");
+    if (major == CBOR_TEXT && !is_utf8(reader->data + reader->offset, (size_t)bytes))
+        return hakuban_reader_fail(reader, HAKUBAN_ERR_PARSE, "a text is not UTF-8");
     ret->kind = major == CBOR_TEXT ? HAKUBAN_TOKEN_STRING : HAKUBAN_TOKEN_BYTES;
     ret->value.text.data = reader->data + reader->offset;
     ret->value.text.bytes = (size_t)bytes;
@@ -129,8 +136,7 @@ static hakuban_status read_argument(hakuban_reader *reader, unsigned info, uint6
 {
     unsigned follow = info < 24 ? 0 : 1u << (info - 24);
     if (info > 27)
-        return hakuban_reader_fail(reader, HAKUBAN_ERR_UNSUPPORTED,
-                                   "lengths that are not given first");
+        return hakuban_reader_fail(reader, HAKUBAN_ERR_UNSUPPORTED, "lengths that come later");
     if (reader->bytes - reader->offset < follow)
         return hakuban_reader_fail(reader, HAKUBAN_ERR_PARSE, "the end came too early");
     uint64_t value = follow ? 0 : info;
@@ -142,7 +148,7 @@ static hakuban_status read_argument(hakuban_reader *reader, unsigned info, uint6
 
 static hakuban_status cbor_read(hakuban_reader *reader, hakuban_token *ret)
 {
-    uint64_t value;
+    uint64_t value = 0;
     if (reader->offset == reader->bytes)
         return hakuban_reader_fail(reader, HAKUBAN_ERR_PARSE, "the end came too early");
     unsigned major = reader->data[reader->offset] >> 5, info = reader->data[reader->offset] & 31u;
@@ -167,8 +173,7 @@ static hakuban_status cbor_read(hakuban_reader *reader, hakuban_token *ret)
     case CBOR_ARRAY:
     case CBOR_MAP: /* each item takes a byte at least: a count beyond that is a lie */
         if (value > (reader->bytes - reader->offset) / (major == CBOR_MAP ? 2 : 1))
-            return hakuban_reader_fail(reader, HAKUBAN_ERR_PARSE,
-                                       "more items are announced than there can be");
+            return hakuban_reader_fail(reader, HAKUBAN_ERR_PARSE, "more items than there can be");
         ret->kind = major == CBOR_ARRAY ? HAKUBAN_TOKEN_ARRAY : HAKUBAN_TOKEN_MAP;
         ret->count = (uint32_t)value;
         return HAKUBAN_OK;

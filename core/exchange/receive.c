@@ -94,8 +94,10 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
     hkb_link *link = &share->peer->link;
     bool whole = hkb_delta_is_whole(payload);
     hakuban_state *base = whole ? NULL : share->in_base, *state;
-    if (!whole && share->awaits_whole)
-        return HAKUBAN_OK; /* sent before the other side heard that its base is lost */
+    /* Sent before the other side heard that its base is lost: even if the data need no base, the version does. The answer names its
+     * format. */
+    if (share->awaits_whole && !(whole && head->format))
+        return HAKUBAN_OK;
     if (!whole && !base)
         return refuse(reterr, share, "a difference came before any state");
     hakuban_slice old = {NULL, 0};

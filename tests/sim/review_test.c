@@ -675,6 +675,58 @@ START_TEST(a_hello_that_names_no_window_means_the_usual_one)
 }
 END_TEST
 
+/* What one side holds was damaged: the next difference does not fit, the state comes whole, and versions are what they were. */
+START_TEST(a_difference_that_does_not_fit_is_answered_by_the_whole_state)
+{
+    for (int delayed = 0; delayed < 2; delayed++) {
+        net *network = net_new(25);
+        net_node *hub = net_add(network), *leaf = net_add(network);
+        net_pipe *pipe = net_connect(leaf, hub, NULL);
+        watcher observer, own;
+        exposer producer;
+        char text[600];
+        memset(text, 'x', sizeof text);
+        text[sizeof text - 1] = 0;
+        watch_object(&observer, leaf, OBJECT, TAG);
+        watch_object(&own, hub, OBJECT, TAG);
+        expose_object(&producer, hub, OBJECT, TAG, 1);
+        play(network, &producer, NULL, NULL);
+        hakuban_sink *sink = exposed(&producer, OBJECT)->sink;
+        ck_assert_int_eq(net_send_version(hub, sink, text, 1), HAKUBAN_OK);
+        net_quiet(network);
+        hakuban_descriptor *descriptor = net_descriptor(OBJECT, TAG);
+        hkb_share *share = hkb_object_find(leaf->exchange, descriptor)->upstream;
+        hakuban_descriptor_unref(descriptor);
+        ((uint8_t *)(uintptr_t)share->in_base->data)[300] ^= 1;
+        pipe->delay_ns = delayed ? 100 * NET_MS : 0;
+        for (int i = 0; i < 10; i++) {
+            if (i == 5)
+                for (size_t k = 0; k < sizeof text - 1; k++)
+                    text[k] = (char)('a' + net_below(network, 26)); /* no likeness: sent whole */
+            text[0] = (char)('0' + i);
+            ck_assert_int_eq(net_send_version(hub, sink, text, i + 2), HAKUBAN_OK);
+            net_run(network, 10 * NET_MS);
+        }
+        for (int t = 0; t < 100; t++) {
+            net_run(network, 10 * NET_MS);
+            watch(&observer);
+            const seen_object *shown = &observer.objects[0];
+            if (shown->version.elements[0] > 1) /* no version of any other state's */
+                ck_assert_int_eq(shown->version.elements[0], shown->text[0] - '0' + 2);
+        }
+        const seen_object *there = watched(&own, OBJECT), *here = watched(&observer, OBJECT);
+        ck_assert_str_eq(here->text, there->text);
+        ck_assert_int_eq(hkb_version_compare(&here->version, &there->version), 0);
+        ck_assert_int_eq(here->freshness, HAKUBAN_LIVE);
+        ck_assert_uint_eq(leaf->ended.count, 0);
+        watch_end(&observer);
+        watch_end(&own);
+        expose_end(&producer);
+        net_free(network);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("review");
@@ -698,6 +750,7 @@ int main(void)
     tcase_add_test(cases, an_object_asked_for_twice_on_one_link_stays_until_both_are_gone);
     tcase_add_test(cases, a_state_that_comes_back_under_the_same_version_breaks_nothing);
     tcase_add_test(cases, a_hello_that_names_no_window_means_the_usual_one);
+    tcase_add_test(cases, a_difference_that_does_not_fit_is_answered_by_the_whole_state);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -213,12 +213,13 @@ END_TEST
 /* An object with one member whose value is head, count times item with commas, tail. */
 static char *repeated(const char *head, const char *item, size_t count, const char *tail)
 {
-    char *made = malloc(100 + strlen(head) + (strlen(item) + 1) * count + strlen(tail));
+    size_t bytes = strlen(item), begin = 100 + strlen(head), room = begin + bytes * count;
+    char *made = malloc(room + strlen(tail) + 2);
     ck_assert_ptr_nonnull(made);
-    char *to = made + sprintf(made, "{\"hakuban\":1,%s", head);
+    begin = (size_t)snprintf(made, begin, "{\"hakuban\":1,%s", head);
     for (size_t i = 0; i < count; i++)
-        to += sprintf(to, "%s", item);
-    sprintf(to, "%s}", tail);
+        memcpy(made + begin + i * bytes, item, bytes);
+    snprintf(made + begin + count * bytes, strlen(tail) + 2, "%s}", tail);
     return made;
 }
 

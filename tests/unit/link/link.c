@@ -536,7 +536,7 @@ START_TEST(what_a_hello_does_not_say_is_the_default)
     ck_assert_uint_eq(b.opened, 1);
     ck_assert_uint_eq(b.link.peer_keep_alive_ns, HKB_KEEP_ALIVE_NS_DEFAULT);
     ck_assert_uint_eq(b.link.peer_state_bytes_max, HAKUBAN_STATE_BYTES_MAX);
-    ck_assert_uint_eq(b.link.window_bytes, HKB_WINDOW_BYTES_MIN);
+    ck_assert_uint_eq(b.link.window_bytes, HKB_WINDOW_BYTES_DEFAULT);
     ck_assert_str_eq(b.link.peer_name, "");
 }
 END_TEST

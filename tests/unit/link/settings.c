@@ -169,7 +169,7 @@ START_TEST(as_many_load_points_as_there_may_be)
         snprintf(text + strlen(text), 10, "-%zu:%zu", i, i);
     accepted(text);
     ck_assert_uint_eq(settings.load_limit.count, HKB_LOAD_POINTS_MAX);
-    strcat(text, "-99:9");
+    snprintf(text + strlen(text), 10, "-99:9");
     hakuban_error error = {0};
     ck_assert_int_eq(read_settings(text, &error), HAKUBAN_ERR_URL);
     ck_assert(error.text[0] != 0);

@@ -502,12 +502,13 @@ END_TEST
 /* head, then item count times, then tail. */
 static char *repeated(const char *head, const char *item, size_t count, const char *tail)
 {
-    char *made = malloc(strlen(head) + strlen(item) * count + strlen(tail) + 1);
+    size_t before = strlen(head), bytes = strlen(item), behind = strlen(tail);
+    char *made = malloc(before + bytes * count + behind + 1);
     ck_assert_ptr_nonnull(made);
-    char *to = made + sprintf(made, "%s", head);
+    memcpy(made, head, before);
     for (size_t i = 0; i < count; i++)
-        to += sprintf(to, "%s", item);
-    sprintf(to, "%s", tail);
+        memcpy(made + before + i * bytes, item, bytes);
+    memcpy(made + before + bytes * count, tail, behind + 1);
     return made;
 }
 

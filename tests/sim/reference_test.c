@@ -497,7 +497,7 @@ START_TEST(routed_periodic_load_balancing)
     ck_assert_uint_eq(first.open_count, 5);
     for (size_t i = 0; i < first.count; i++)
         if (first.objects[i].sink)
-            watch_end(&ten.observers[atoi(first.objects[i].name)]);
+            watch_end(&ten.observers[strtoul(first.objects[i].name, NULL, 10)]);
     play_seconds(at.network, 5, &first, &second);
     ck_assert_uint_ge(first.open_count, 2);
     ck_assert_uint_eq(first.open_count + second.open_count, 5);

@@ -65,15 +65,15 @@ static size_t put_random(char *out, unsigned depth)
     unsigned kind = random_below(depth < 5 ? 5 : 3);
     size_t used = 0;
     if (kind < 3)
-        return (size_t)sprintf(out, " %s", scalars[random_below(HKB_COUNT(scalars))]);
+        return (size_t)snprintf(out, 32, " %s", scalars[random_below(HKB_COUNT(scalars))]);
     unsigned items = random_below(5);
     out[used++] = kind == 3 ? '[' : '{';
     for (unsigned i = 0; i < items; i++) {
         if (i)
             out[used++] = ',';
         if (kind == 4)
-            used += (size_t)sprintf(out + used, "\"%s%u\" :", random_below(2) ? "\\u0061" : "a",
-                                    random_below(6));
+            used += (size_t)snprintf(out + used, 16, "\"%s%u\" :",
+                                     random_below(2) ? "\\u0061" : "a", random_below(6));
         used += put_random(out + used, depth + 1);
     }
     out[used++] = kind == 3 ? ']' : '}';

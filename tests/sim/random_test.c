@@ -1,6 +1,6 @@
-/* Random histories of whole networks: users come and go, connections are cut, hubs are restarted empty, clocks jump. Then the faults
- * stop, and every observer must hold what the one chosen exposer sent last. A failing seed is printed: SIM_SEED=n repeats it,
- * SIM_SEEDS=n plays more, NET_TRACE=1 tells what happens. */
+/* Random histories of whole networks: users come and go, connections are cut or left, hubs are restarted empty, memory runs out,
+ * clocks jump. Then the faults stop, and every observer must hold what the one chosen exposer sent last. A failing seed is
+ * printed: SIM_SEED=n repeats it, SIM_SEEDS=n plays more, NET_TRACE=1 tells what happens. */
 #include "users.h"
 
 #include <check.h>
@@ -127,19 +127,58 @@ static void send_something(void)
 static void connect_child(size_t i)
 {
     static const char *const params[] = {NULL, "window=16k", "compressor=none", "keep-alive=1s"};
-    net_pipe *pipe = net_connect(&the.network->nodes[i], &the.network->nodes[the.parent[i]],
-                                 params[below(4)]);
+    net_pipe *pipe =
+        net_connect(&the.network->nodes[i], &the.network->nodes[the.parent[i]], params[below(4)]);
     pipe->delay_ns = below(3) ? below(20) * NET_MS : 0;
+}
+
+static void change_capacities(uint32_t capacity_min)
+{
+    for (size_t i = 0; i < EXPOSERS; i++) {
+        const slot *at = &the.exposer_slots[i];
+        if (!at->used || (capacity_min == 0 && below(3)))
+            continue;
+        net_enter(at->node);
+        ck_assert_int_eq(hkb_contract_set_capacity(the.exposers[i].contract.contract,
+                                                   capacity_min + (uint32_t)below(3)),
+                         HAKUBAN_OK);
+        hkb_exchange_settle(at->node->exchange);
+    }
+}
+
+static void leave(const net_pipe *pipe, int end)
+{
+    if (!pipe->peer[end])
+        return;
+    net_enter(pipe->node[end]);
+    hkb_peer_leave(pipe->peer[end]);
+    hkb_exchange_settle(pipe->node[end]->exchange);
+}
+
+/* One allocation fails, or all for a while. */
+static void run_out_of_memory(net_node *node)
+{
+    fail_alloc_arm(&node->memory, 1 + (size_t)below(60), below(4) == 0);
+    net_run(the.network, below(100) * NET_MS);
+    fail_alloc_arm(&node->memory, 0, false);
 }
 
 static void break_something(void)
 {
     size_t i = 1 + (size_t)below(the.nodes - 1);
     net_node *node = &the.network->nodes[i];
-    switch (below(5)) {
+    switch (below(8)) {
     case 0:
         if (node->up)
             net_cut(node->up);
+        break;
+    case 4:
+        if (node->up)
+            leave(node->up, (int)below(2));
+        break;
+    case 5:
+    case 6:
+        run_out_of_memory(&the.network->nodes[below(the.nodes)]);
         break;
     case 1:
         if (node->up)
@@ -219,8 +258,8 @@ static void check_object(int object, unsigned long long seed)
             continue;
         const seen_object *shown = watched(&the.watchers[i], name);
         bool is_open = shown && shown->open;
-        ck_assert_msg(is_open == (mentions > 0), "seed %llu: watcher %zu on node %zu %s %s", seed, i,
-                      (size_t)(the.watcher_slots[i].node - the.network->nodes),
+        ck_assert_msg(is_open == (mentions > 0), "seed %llu: watcher %zu on node %zu %s %s", seed,
+                      i, (size_t)(the.watcher_slots[i].node - the.network->nodes),
                       is_open ? "still sees" : "does not see", name);
         if (!chosen)
             continue;
@@ -228,8 +267,8 @@ static void check_object(int object, unsigned long long seed)
             net_show(the.network);
         ck_assert_msg(strcmp(shown->text, chosen->sent) == 0,
                       "seed %llu: watcher %zu on node %zu sees %s of %s, the exposer sent %s", seed,
-                      i, (size_t)(the.watcher_slots[i].node - the.network->nodes), shown->text, name,
-                      chosen->sent);
+                      i, (size_t)(the.watcher_slots[i].node - the.network->nodes), shown->text,
+                      name, chosen->sent);
         ck_assert_msg(shown->freshness == HAKUBAN_LIVE && shown->source == HAKUBAN_SOURCE_ASSIGNED,
                       "seed %llu: watcher %zu on node %zu sees %s of %s as %d from %d", seed, i,
                       (size_t)(the.watcher_slots[i].node - the.network->nodes), shown->text, name,
@@ -264,6 +303,7 @@ static void play_history(uint64_t seed)
             send_something();
             break;
         case 5:
+            change_capacities(0);
             break;
         case 6:
             break_something();
@@ -278,6 +318,7 @@ static void play_history(uint64_t seed)
             net_run(the.network, below(below(10) ? 50 : 3000) * NET_MS);
     }
     reconnect(true);
+    change_capacities(1);
     for (int i = 0; i < 60; i++) {
         net_run(the.network, 100 * NET_MS);
         reconnect(true); /* what was cut while healing */
@@ -302,8 +343,9 @@ static void play_history(uint64_t seed)
     for (size_t i = 0; i < the.nodes; i++) {
         hakuban_exchange_stats stats;
         hkb_exchange_count(the.network->nodes[i].exchange, &stats);
-        ck_assert_msg(stats.objects == 0 && stats.tags == 0, "seed %llu: node %zu keeps %u objects, %u tags",
-                      (unsigned long long)seed, i, (unsigned)stats.objects, (unsigned)stats.tags);
+        ck_assert_msg(stats.objects == 0 && stats.tags == 0,
+                      "seed %llu: node %zu keeps %u objects, %u tags", (unsigned long long)seed, i,
+                      (unsigned)stats.objects, (unsigned)stats.tags);
     }
     net_free(the.network);
 }

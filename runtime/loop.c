@@ -34,9 +34,10 @@ static void on_wake(uv_async_t *handle)
     (void)handle; /* that the run returns is all that is wanted */
 }
 
+/* libuv looks at timers before it waits, too, and without an alarm it would then wait for ever. */
 static void on_alarm(uv_timer_t *handle)
 {
-    (void)handle;
+    uv_stop(handle->loop); /* only this run: it does not wait any more */
 }
 
 hakuban_status hkb_loop_new(const hakuban_alloc *alloc, hkb_loop_ready_fn ready, void *ctx,

@@ -149,16 +149,16 @@ if on HAKUBAN_BUILD_TOOLS; then
             fail "--version does not list $name though $option is ON"
         fi
         on "$option" && continue
-        case $name in
-        json | msgpack) url="x://y#serializer=$name" ;;
-        zstd) url="x://y#compressor=$name" ;;
-        unix) url=unix:///nowhere ;;
-        *) url=$name://127.0.0.1:1 ;;
-        esac
+        url=$name://127.0.0.1:1
+        # A codec is asked for over whatever can be reached from here.
         for scheme in tcp inproc zmq+tcp; do
-            [[ " ${said//[:;]/ } " == *" $scheme "* ]] && url=${url/x:/$scheme:}
+            [[ " ${said//[:;]/ } " == *" $scheme "* ]] || continue
+            case $name in
+            json | msgpack) url="$scheme://127.0.0.1:1#serializer=$name" ;;
+            zstd) url="$scheme://127.0.0.1:1#compressor=$name" ;;
+            esac
         done
-        "$prefix/bin/hakuban" get -c "${url/y#/127.0.0.1:1#}" '"x"' >"$work/log" 2>&1
+        "$prefix/bin/hakuban" get -c "$url" '"x"' >"$work/log" 2>&1
         grep -q "$option" "$work/log" || fail "$url: $(cat "$work/log") does not name $option"
     done
 fi

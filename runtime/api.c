@@ -9,6 +9,8 @@
 
 #include "runtime/runtime.h"
 
+#include <unistd.h>
+
 #define CLOSE_TIMEOUT_MS 2000
 #define SNAPSHOT_BYTES_MAX (256u * 1024 * 1024)
 
@@ -311,6 +313,13 @@ static void init_lists(hakuban_exchange *exchange)
     hkb_list_init(&exchange->listeners);
 }
 
+/* Three quarters of this machine's memory: beyond that the peers that bring more are cut, not the process. */
+static size_t state_bytes_max(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
+    return pages > 0 && page_bytes > 0 ? (size_t)pages / 4 * 3 * (size_t)page_bytes : 0;
+}
+
 static hakuban_status build(hakuban_exchange *exchange, double rebalance_threshold)
 {
     if (!refill(exchange))
@@ -331,6 +340,7 @@ static hakuban_status build(hakuban_exchange *exchange, double rebalance_thresho
                  .opened = hkb_carrier_opened,
                  .moved = hkb_carrier_moved,
                  .ended = hkb_carrier_ended},
+        .state_bytes_max = state_bytes_max(),
         .rebalance_threshold = rebalance_threshold > 0 ? rebalance_threshold : 0.1,
         .rebalances = rebalance_threshold >= 0,
     };

@@ -2,8 +2,12 @@
  * Knows no URL parameter and nothing of what is said. */
 #include "runtime/runtime.h"
 
+#include <stdio.h>
+
 /* Then what has arrived gets its turn, and threads that wait for the mutex get theirs. */
 #define PACKETS_PER_TURN 64u
+#define PEER_LINES_MAX 20u
+#define NS_PER_S 1000000000ull
 
 typedef struct waker {
     hkb_node node; /* in hkb_transport.wakers */
@@ -234,6 +238,7 @@ static hakuban_link *host_accepted(void *host, void *memory, const char *peer, v
         return NULL;
     }
     hkb_log(&exchange->log, HAKUBAN_LOG_DEBUG, "runtime", "%s: accepted %s", listener->url, peer);
+    (void)snprintf(link->address, sizeof(link->address), "%s", peer);
     link->opened = true;
     *ret_conn = link->conn;
     return link;
@@ -434,10 +439,43 @@ void hkb_carrier_moved(void *ctx, void *carrier, hkb_peer *peer)
     link->peer = peer;
 }
 
+/* At most PEER_LINES_MAX lines a second; what is left out is counted. */
+static bool may_tell(hakuban_exchange *exchange)
+{
+    uint64_t now_ns = exchange->now_ns;
+    if (now_ns - exchange->lines_since_ns >= NS_PER_S) {
+        if (exchange->lines_left_out)
+            hkb_log(&exchange->log, HAKUBAN_LOG_WARNING, "runtime", "%u more connections ended",
+                    exchange->lines_left_out);
+        exchange->lines_since_ns = now_ns;
+        exchange->lines = exchange->lines_left_out = 0;
+    }
+    if (exchange->lines < PEER_LINES_MAX) {
+        exchange->lines++;
+        return true;
+    }
+    exchange->lines_left_out++;
+    return false;
+}
+
+/* A downstream that broke the rules is worth a warning; one that left or was lost is not. */
+static void tell_of_end(hakuban_link *link, bool orderly, const hakuban_error *why)
+{
+    bool usual = orderly || why->status == HAKUBAN_ERR_CLOSED || why->status == HAKUBAN_ERR_IO;
+    hakuban_log_level level = orderly ? HAKUBAN_LOG_DEBUG
+                              : usual ? HAKUBAN_LOG_INFO
+                                      : HAKUBAN_LOG_WARNING;
+    if (level <= link->exchange->log.level && may_tell(link->exchange))
+        hkb_log(&link->exchange->log, level, "runtime", "%s://%s: %s",
+                link->transport->entry->ops.scheme, link->address, why->text);
+}
+
 void hkb_carrier_ended(void *ctx, void *carrier, bool orderly, const hakuban_error *why)
 {
     (void)ctx;
     hakuban_link *link = carrier;
+    if (!link->connection && !link->exchange->closing)
+        tell_of_end(link, orderly, why);
     /* Last words and the end of the connection often come together: then this is said on the way out. */
     if (link->connection)
         hkb_dialer_ended(link->connection, orderly ? NULL : why);

@@ -47,6 +47,8 @@ struct hakuban_exchange {
     bool in_slot;     /* of a transport */
     bool stop;        /* the thread ends */
     bool closing, closed;
+    uint64_t lines_since_ns; /* lines about peers are limited: any stranger can cause them */
+    unsigned lines, lines_left_out;
     bool warned;       /* that a listener can be reached from elsewhere */
     bool unsettled;    /* the core was called while carrying */
     bool more;         /* carrying stopped to let others have a turn */
@@ -161,6 +163,7 @@ struct hakuban_link {
     hkb_peer *peer;                 /* NULL: before the core knows it, and after it has let go */
     hakuban_connection *connection; /* the one that dialled; NULL: accepted, or let go by it */
     hkb_timer deadline;             /* to connect, to linger */
+    char address[64]; /* of an accepted peer, in words */
     bool opened, shut, gone;
     bool doomed; /* to be closed whatever the core says */
 };

@@ -60,6 +60,8 @@ hakuban_status hkb_error_set_v(hakuban_error *reterr, hakuban_status status, con
 /* A line of log, formatted only if log's level is on; at most 512 bytes. */
 void hkb_log(const hakuban_log *log, hakuban_log_level level, const char *room, const char *format,
              ...) HAKUBAN_PRINTF(4, 5);
+/* Control characters become spaces: what goes into logs and errors may have a peer's words in it. */
+void hkb_one_line(char *text);
 /* Copies at most out_bytes - 1 of text with everything outside printable ASCII, and backslashes, as \xNN; terminated. */
 const char *hkb_escape(char *out, size_t out_bytes, const void *text, size_t bytes);
 

@@ -13,8 +13,17 @@ void hkb_log(const hakuban_log *log, hakuban_log_level level, const char *room, 
     va_start(arguments, format);
     int bytes = vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    if (bytes >= 0)
-        log->write(log->ctx, level, room, text);
+    if (bytes < 0)
+        return;
+    hkb_one_line(text);
+    log->write(log->ctx, level, room, text);
+}
+
+void hkb_one_line(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            *text = ' ';
 }
 
 const char *hkb_escape(char *out, size_t out_bytes, const void *text, size_t bytes)

@@ -33,10 +33,7 @@ static void fill(hakuban_error *reterr, hakuban_status status, size_t offset, un
     hakuban_error error = {.status = status, .offset = offset, .line = line, .column = column};
     if (vsnprintf(error.text, sizeof(error.text), format, arguments) < 0)
         error.text[0] = '\0';
-    for (char *c = error.text; *c; c++) {
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = ' ';
-    }
+    hkb_one_line(error.text);
     *reterr = error;
 }
 

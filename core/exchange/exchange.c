@@ -20,6 +20,7 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
     exchange->alloc = alloc;
     exchange->log = settings->log;
     exchange->host = settings->host;
+    exchange->state_bytes_max = settings->state_bytes_max;
     exchange->rebalance_threshold = settings->rebalance_threshold;
     exchange->rebalances = settings->rebalances;
     exchange->now_ns = exchange->tick_ns = exchange->rebalance_ns = now_ns;

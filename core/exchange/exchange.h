@@ -34,6 +34,7 @@ typedef struct hkb_exchange_settings {
     hakuban_log log;
     const hkb_registry *registry;
     hkb_host host;
+    size_t state_bytes_max; /* of all objects' states together; a peer that brings more is cut. 0: no limit */
     double rebalance_threshold;
     bool rebalances; /* moves objects from loaded exposers to others by itself */
 } hkb_exchange_settings;

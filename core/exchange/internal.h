@@ -65,6 +65,7 @@ struct hkb_exchange {
     hkb_list balanced;     /* objects that a downstream has or could have */
     hkb_list deltas;       /* by age */
     hkb_delta *delta_spare; /* one, so that a state that passes through needs no allocation for it */
+    size_t state_bytes, state_bytes_max; /* data of all objects' states, older ones that are kept included */
     size_t delta_count, delta_bytes, balanced_count;
     hkb_peer *upstream;
     size_t peer_count, contract_count;

@@ -30,6 +30,14 @@ static void leave_timed(hkb_object *object)
     object->is_balanced = 0;
 }
 
+static void drop_state(hkb_object *object, hakuban_state *state)
+{
+    if (!state)
+        return;
+    object->exchange->state_bytes -= state->data_bytes;
+    hakuban_state_unref(state);
+}
+
 static void free_record(hkb_object *object)
 {
     hkb_exchange *exchange = object->exchange;
@@ -44,7 +52,7 @@ static void free_record(hkb_object *object)
     leave_timed(object);
     while (object->deltas)
         hkb_delta_free(object->deltas);
-    hakuban_state_unref(object->state);
+    drop_state(object, object->state);
     hakuban_state_unref(object->floor);
     hakuban_descriptor_unref(object->descriptor);
     hkb_free(exchange->alloc, object, object_bytes(object->tag_count));
@@ -199,7 +207,7 @@ static void forget_base(hkb_object *object, hakuban_state *state)
 {
     hkb_list_remove(&state->base_node);
     object->bases_bytes -= state->data_bytes;
-    hakuban_state_unref(state);
+    drop_state(object, state);
 }
 
 void hkb_object_set_base(hkb_share *share, hakuban_state *state)
@@ -235,7 +243,7 @@ static void evict_base(hkb_object *object, hakuban_state *state)
 static void retire(hkb_object *object, hakuban_state *state)
 {
     if (state->base_users == 0) {
-        hakuban_state_unref(state);
+        drop_state(object, state);
         return;
     }
     hkb_list_push_front(&object->bases, &state->base_node);
@@ -253,6 +261,7 @@ static void replace_state(hkb_object *object, hakuban_state *state)
         forget_base(object, state); /* one that was here before comes back */
     object->state = state;
     object->state_count++;
+    object->exchange->state_bytes += state->data_bytes;
     while (object->deltas)
         hkb_delta_free(object->deltas);
     if (before)

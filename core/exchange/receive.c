@@ -118,6 +118,10 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
         return refuse(reterr, share, "a state is larger than the limit");
     if (status != HAKUBAN_OK)
         return refuse(reterr, share, "a malformed difference");
+    if (exchange->state_bytes_max && exchange->state_bytes + bytes > exchange->state_bytes_max)
+        return hakuban_error_set(reterr, HAKUBAN_ERR_LIMIT,
+                                 "this hub has no room for more states: they take %zu bytes",
+                                 exchange->state_bytes);
     uint8_t *data;
     status = hkb_state_new(exchange->alloc, head->version.elements, head->version.count, format,
                            format_count, format_bytes, bytes, &state, &data);

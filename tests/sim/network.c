@@ -95,6 +95,7 @@ static void start(net_node *node)
         .log = {node, log_line, HAKUBAN_LOG_WARNING},
         .registry = &node->registry,
         .host = {node, host_random, host_queue_ready, host_opened, host_moved, host_ended},
+        .state_bytes_max = node->state_bytes_max,
         .rebalance_threshold = 0.1,
         .rebalances = true,
     };

@@ -41,6 +41,7 @@ struct net_node {
     hkb_exchange *exchange;
     hkb_registry registry;
     fail_alloc memory;
+    size_t state_bytes_max; /* for the next restart; 0: no limit */
     int64_t wall_offset_ns; /* this node's wall clock is off by so much */
     net_pipe *up;
     net_ended ended; /* the last link that ended here */

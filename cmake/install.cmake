@@ -74,6 +74,13 @@ install(TARGETS ${hakuban_static_targets} EXPORT hakubanStaticTargets
     INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT hakubanStaticTargets NAMESPACE hakuban:: DESTINATION ${hakuban_cmake_dir}
     COMPONENT development)
+if(TARGET hakuban-conformance)
+    install(TARGETS hakuban-conformance EXPORT hakubanConformanceTargets
+        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development
+        INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+    install(EXPORT hakubanConformanceTargets NAMESPACE hakuban:: DESTINATION ${hakuban_cmake_dir}
+        COMPONENT development)
+endif()
 install(DIRECTORY include/hakuban DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development
     FILES_MATCHING PATTERN "*.h")
 

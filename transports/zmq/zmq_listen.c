@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -223,6 +224,14 @@ static void sweep_until(hkb_zmq_router *router, uint64_t now_ns)
     }
 }
 
+/* Descriptors are given out lowest first. Over ipc libzmq aborts when it gets none, so that it must not come to that. */
+static bool is_crowded(int fd)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+           (rlim_t)fd + HKB_ZMQ_SPARE_FDS >= limit.rlim_cur;
+}
+
 static void accepted(hkb_zmq_self *self, hkb_zmq_router *router, int fd, uint64_t now_ns)
 {
     if (fd < 0) {
@@ -237,7 +246,7 @@ static void accepted(hkb_zmq_self *self, hkb_zmq_router *router, int fd, uint64_
         (struct slot){.open = true, .inode = inode(fd), .deadline_ns = now_ns + BEGIN_NS};
     router->open_count++;
     sweep_until(router, now_ns);
-    if (!router->listener || router->shed_ns) {
+    if (!router->listener || router->shed_ns || is_crowded(fd)) {
         cut(router, fd);
     }
 }

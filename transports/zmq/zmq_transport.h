@@ -15,7 +15,7 @@
 #define HKB_ZMQ_ENDPOINT_BYTES 160
 #define HKB_ZMQ_WHERE_BYTES 160
 #define HKB_ZMQ_ADDRESSES_MAX 8
-#define HKB_ZMQ_SPARE_FDS 64 /* descriptors that dialing and listening leave to others */
+#define HKB_ZMQ_SPARE_FDS 64 /* descriptors that are left to others */
 #define HKB_ZMQ_SECOND_NS UINT64_C(1000000000)
 #define HKB_ZMQ_END_NS (2 * HKB_ZMQ_SECOND_NS)   /* what was sent last has this long to leave */
 #define HKB_ZMQ_CLOSE_MS 100                     /* the same when nobody wants to wait */

@@ -150,35 +150,41 @@ START_TEST(a_listener_that_comes_again_has_new_links_only)
 }
 END_TEST
 
-/* In a process of its own: connects, says so, and waits to be killed. */
-static pid_t start_peer(int subject)
+/* This program, started as a peer: connects, says so, and waits to be killed. */
+static int be_peer(const char *place)
 {
-    pid_t child = fork();
-    ck_assert_int_ge(child, 0);
-    if (child > 0) {
-        return child;
-    }
-    thost *host = &client;
     hakuban_status status;
-    if (thost_init(host, subject_ops(subject), NULL)) {
-        _exit(1);
+    const bool is_tcp = strncmp(place, "zmq+tcp", 7) == 0;
+    if (thost_init(&client, subject_ops(is_tcp ? TCP : IPC), NULL)) {
+        return 1;
     }
-    hakuban_link *link = thost_dial(host, url, &status, NULL);
-    bool sent = false;
-    for (;;) {
-        if (link && link->opened && !sent) {
+    hakuban_link *link = thost_dial(&client, place, &status, NULL);
+    for (bool sent = false; link && !link->closed;) {
+        if (link->opened && !sent) {
             (void)thost_send(link, "alive", 5);
             sent = true;
         }
-        (void)thost_turn(host, 10);
+        (void)thost_turn(&client, 10);
     }
+    return 1;
+}
+
+static pid_t start_peer(void)
+{
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        (void)execl("/proc/self/exe", "peer", url, (char *)NULL);
+        _exit(1);
+    }
+    return child;
 }
 
 START_TEST(a_killed_process_is_noticed)
 {
     ck_assert_int_eq(thost_init(&server, subject_ops(_i), NULL), 0);
     listen_at(_i);
-    pid_t child = start_peer(_i);
+    pid_t child = start_peer();
     THOST_UNTIL(&server, NULL, server.links && server.links->bytes == 5);
     hakuban_link *there = server.links;
     ck_assert_uint_eq(there->closed, 0);
@@ -598,6 +604,26 @@ START_TEST(out_of_descriptors_for_good_it_listens_again_later)
 }
 END_TEST
 
+START_TEST(near_the_limit_new_peers_are_cut_and_old_ones_stay)
+{
+    begin(_i);
+    hakuban_link *here, *there;
+    here = connect_pair(&there);
+    hakuban_link *late = dial(&client);
+    struct rlimit before, few;
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = before;
+    few.rlim_cur = 70;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    THOST_UNTIL(&server, &client, late->closed);
+    send_text(here, "still here");
+    THOST_UNTIL(&server, &client, there->bytes == 10);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    ck_assert_uint_eq(server.accepted_count, 1);
+    end();
+}
+END_TEST
+
 START_TEST(nothing_is_left_open)
 {
     int before = fcntl(0, F_DUPFD_CLOEXEC, 0);
@@ -617,8 +643,17 @@ START_TEST(nothing_is_left_open)
 }
 END_TEST
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc == 2) {
+        return be_peer(argv[1]);
+    }
+    /* A hundred peers in one process, and four descriptors each. */
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 4096) {
+        limit.rlim_cur = limit.rlim_max < 4096 ? limit.rlim_max : 4096;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
     Suite *suite = suite_create("zmq");
     TCase *peers = tcase_create("peers");
     tcase_set_timeout(peers, 60);
@@ -646,6 +681,8 @@ int main(void)
     suite_add_tcase(suite, strangers);
     TCase *descriptors = tcase_create("descriptors");
     tcase_set_timeout(descriptors, 60);
+    tcase_add_loop_test(descriptors, near_the_limit_new_peers_are_cut_and_old_ones_stay, 0,
+                        SUBJECTS);
     tcase_add_test(descriptors, out_of_descriptors_it_does_not_spin_and_recovers);
     tcase_add_test(descriptors, out_of_descriptors_for_good_it_listens_again_later);
     suite_add_tcase(suite, descriptors);

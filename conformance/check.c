@@ -145,6 +145,9 @@ static bool run_one(hkb_checks *checks, const hkb_check *check)
     checks->fail_at = 0;
     checks->misused = false;
     bool passed = attempt(checks, check);
+    if (!passed && checks->fixture)
+        checks->abandon(checks->fixture);
+    checks->fixture = NULL;
     free_blocks(checks);
     if (checks->report)
         checks->report(checks->report_ctx, check->name, passed, checks->text);

@@ -31,6 +31,8 @@ typedef struct hkb_checks {
     bool failed;  /* it did */
     bool misused; /* a wrong size was given back */
     uint8_t *rooms[HKB_CHECK_ROOMS];
+    void *fixture; /* what a check that fails leaves behind, for abandon */
+    void (*abandon)(void *fixture);
 } hkb_checks;
 
 typedef struct hkb_check {
@@ -38,7 +40,7 @@ typedef struct hkb_check {
     void (*run)(hkb_checks *checks);
 } hkb_check;
 
-/* Runs all; with NULL as first promise to hold, so that later ones may trust the table. The number of failures. */
+/* Runs the first, and where it passes, so that the others may trust the table, the others. The number of failures. */
 unsigned hkb_checks_run(hkb_checks *checks, const hkb_check *list, size_t count);
 
 /* Ends the running check as failed. Not from inside of a plugin. */

@@ -1,4 +1,5 @@
 /* What every compressor promises. Knows no particular one. */
+#define _GNU_SOURCE
 #include "check.h"
 
 enum { SRC, REFERENCE, DST, OUT }; /* rooms */

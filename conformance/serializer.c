@@ -1,5 +1,6 @@
 /* What every serializer promises. Knows no format: what may be refused is refused with ERR_UNSUPPORTED, all else comes back as it
  * was. */
+#define _GNU_SOURCE
 #include "check.h"
 
 #include <float.h>

@@ -71,7 +71,12 @@ static hakuban_status pipe_listen(void *self, void *listener, const hakuban_url 
     hakuban_link *link = this->host->accepted(this->host->host, listener, "the child", &conn);
     if (!link)
         return hakuban_error_set(reterr, HAKUBAN_ERR_REFUSED, "the child was not accepted");
-    return start(this, conn, link);
+    hakuban_status status = start(this, conn, link);
+    if (status < 0) {
+        end(this, conn, status, "the pipe cannot be waited for");
+        return hakuban_error_set(reterr, status, "the pipe cannot be waited for");
+    }
+    return HAKUBAN_OK;
 }
 
 static void pipe_unlisten(void *self, void *listener)
@@ -120,7 +125,11 @@ static hakuban_status pipe_send(void *self, void *conn_, const hakuban_slice *pa
     /* A broken pipe shows itself when it is waited for. */
     hakuban_status status =
         this->host->fd_set(this->host->host, &conn->out, conn->out.fd, HAKUBAN_WRITE);
-    return status < 0 ? status : HAKUBAN_OK_FULL;
+    if (status < 0) {
+        end(this, conn, status, "the pipe cannot be waited for");
+        return status;
+    }
+    return HAKUBAN_OK_FULL;
 }
 
 static void pipe_close(void *self, void *conn)
@@ -152,7 +161,8 @@ static void pipe_ready(void *self, void *owner, unsigned events, uint64_t now_ns
     }
 }
 
-static const hakuban_transport_ops pipe_transport = {
+extern const hakuban_transport_ops pipe_transport;
+const hakuban_transport_ops pipe_transport = {
     .size = sizeof pipe_transport,
     .abi = HAKUBAN_TRANSPORT_ABI,
     .scheme = "pipe",
@@ -170,6 +180,8 @@ static const hakuban_transport_ops pipe_transport = {
 };
 
 /* -- Using it -- */
+
+#ifndef CUSTOM_TRANSPORT_TABLE_ONLY
 
 static int wait_for(hakuban_contract *contract, hakuban_event_kind kind, hakuban_event *ret)
 {
@@ -246,3 +258,5 @@ int main(void)
     waitpid(pid, &how, 0);
     return well && how == 0 ? 0 : 1;
 }
+
+#endif

@@ -1,98 +1,35 @@
-/* A host for transports under test: waits with poll(2), records every upcall, and checks what a host may rely on. It is as strict as
- * the contract lets it be: a connection's memory is freed the moment it may be. Knows no particular transport. */
+/* The host of the conformance suite for tests with check: what a transport does not keep fails the test. */
 #ifndef HKB_TEST_TRANSPORT_HOST_H
 #define HKB_TEST_TRANSPORT_HOST_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include <check.h>
 
-#include <hakuban/plugin/transport.h>
+#include "base/url.h"
+#include "conformance/transport_host.h"
 
-typedef struct thost thost;
-typedef struct thost_watch {
-    void *owner;
-    int fd;
-    unsigned events;
-} thost_watch;
-typedef struct thost_timer {
-    void *owner;
-    uint64_t when_ns;
-} thost_timer;
+static inline void thost_fail_test(void *ctx, const char *text)
+{
+    (void)ctx;
+    ck_abort_msg("%s", text);
+}
 
-/* One connection as a test sees it; lives until thost_done(), also when conn is gone. */
-struct hakuban_link {
-    thost *host;
-    hakuban_link *next;
-    void *conn;
-    bool dialed, full;
-    unsigned opened, writable, closed;
-    hakuban_status why;
-    char text[256], peer[96];
-    unsigned char *data; /* all that was received */
-    size_t bytes, capacity;
-    size_t *lengths; /* of each piece as it arrived */
-    size_t count, lengths_capacity;
-    void (*on_received)(hakuban_link *link); /* what the test does inside an upcall */
-    void (*on_opened)(hakuban_link *link);
-    void (*on_writable)(hakuban_link *link);
-};
+static inline hakuban_status thost_url_parse(const char *text, hakuban_url **ret,
+                                             hakuban_error *reterr)
+{
+    return hkb_url_parse(hakuban_alloc_default(), text, ret, reterr);
+}
 
-struct thost {
-    hakuban_transport_host table;
-    hakuban_alloc alloc;
-    const hakuban_transport_ops *ops;
-    void *self;
-    thost_watch watches[1024];
-    size_t watch_count;
-    thost_timer timers[1024];
-    size_t timer_count;
-    void *listeners[16];
-    size_t listener_count;
-    hakuban_link *links; /* newest first */
-    size_t accepted_count, closed_count;
-    unsigned slots; /* the plugin's functions that are running, of those that may make upcalls */
-    unsigned long ready_calls;
-    bool refuse;       /* accepted() answers NULL */
-    uint64_t skew_ns;  /* how far this host's clock is ahead */
-    uint64_t fixed_ns; /* not 0: the clock stands still here */
-    long fail_at; /* the how-manieth allocation, fd_set or wake_at fails from now on; 0: none */
-    bool failed;
-    size_t allocated_bytes;
-    void (*on_accepted)(hakuban_link *link);
-};
+static inline void thost_url_free(hakuban_url *url)
+{
+    (void)hkb_url_free(hakuban_alloc_default(), url);
+}
 
-hakuban_status thost_init(thost *host, const hakuban_transport_ops *ops, void *param);
-/* Closes what is open and checks that nothing is left: no memory, no descriptor, no timer. */
-void thost_done(thost *host);
-
-hakuban_status thost_listen(thost *host, const char *url, char ret_url[256], hakuban_error *reterr);
-void thost_unlisten(thost *host, size_t index);
-/* NULL: dial() failed with *ret_status. */
-hakuban_link *thost_dial(thost *host, const char *url, hakuban_status *ret_status,
-                         hakuban_error *reterr);
-/* Sent as three parts. */
-hakuban_status thost_send(hakuban_link *link, const void *data, size_t bytes);
-void thost_shutdown(hakuban_link *link);
-void thost_close(hakuban_link *link);
-
-uint64_t thost_now_ns(const thost *host);
-/* Waits at most timeout_ms for something to do and does it; the number of ready() calls. */
-unsigned thost_turn(thost *host, int timeout_ms);
-
-/* Turns both hosts (b may be NULL) until condition holds, for ten seconds at most. */
-#define THOST_UNTIL(a, b, condition)                                                               \
-    do {                                                                                           \
-        uint64_t until_ns = thost_deadline_ns();                                                   \
-        while (!(condition)) {                                                                     \
-            ck_assert_msg(!thost_is_past(until_ns), "waited in vain for: %s", #condition);         \
-            thost_turn_both((a), (b));                                                             \
-        }                                                                                          \
-    } while (0)
-/* Until nothing is to be done any more, on both. */
-void thost_settle(thost *a, thost *b);
-uint64_t thost_deadline_ns(void);
-bool thost_is_past(uint64_t deadline_ns);
-void thost_turn_both(thost *a, thost *b);
+static inline hakuban_status thost_init(thost *host, const hakuban_transport_ops *ops, void *param)
+{
+    hakuban_status status = thost_begin(host, ops, param, thost_fail_test, NULL);
+    host->url_parse = thost_url_parse;
+    host->url_free = thost_url_free;
+    return status;
+}
 
 #endif

@@ -11,7 +11,8 @@ import sys
 import tempfile
 
 ROOMS = ["base", "json", "model", "plugin", "wire", "link", "exchange"]
-C_FOLDERS = ["include", "core", "runtime", "transports", "codecs", "tools", "examples", "bench", "tests"]
+C_FOLDERS = ["include", "core", "runtime", "transports", "codecs", "tools", "examples", "bench", "conformance",
+             "tests"]
 # What core/ may take from the C library: nothing that waits, asks the system or keeps state of its own.
 CORE_SYSTEM = {"float.h", "inttypes.h", "limits.h", "math.h", "stdarg.h", "stdatomic.h", "stdbool.h",
                "stddef.h", "stdint.h", "stdio.h", "stdlib.h", "string.h"}

@@ -1,16 +1,16 @@
-/* See transport_host.h. Aborts through check's assertions, so that a broken promise names itself. */
+/* See transport_host.h. */
 #define _GNU_SOURCE
 #include "transport_host.h"
 
-#include <check.h>
 #include <errno.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "base/url.h"
+#include "url.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 
@@ -36,10 +36,38 @@ bool thost_is_past(uint64_t deadline_ns)
     return clock_ns() > deadline_ns;
 }
 
+/* A check that goes on without memory would tell nothing true. */
 static void *checked(void *memory)
 {
-    ck_assert_ptr_nonnull(memory);
+    if (!memory)
+        abort();
     return memory;
+}
+
+static void tell(thost *host)
+{
+    if (host->broken[0] && host->slots == 0 && !host->over) {
+        host->over = true;
+        host->fail(host->fail_ctx, host->broken);
+    }
+}
+
+void thost_break(thost *host, const char *format, ...)
+{
+    if (!host->broken[0]) {
+        va_list arguments;
+        va_start(arguments, format);
+        (void)vsnprintf(host->broken, sizeof host->broken, format, arguments);
+        va_end(arguments);
+    }
+    tell(host);
+}
+
+static bool promised(thost *host, bool kept, const char *text)
+{
+    if (!kept)
+        thost_break(host, "%s", text);
+    return kept;
 }
 
 static bool fails_now(thost *host)
@@ -54,7 +82,7 @@ static bool fails_now(thost *host)
 static void *host_alloc(void *ctx, size_t bytes)
 {
     thost *host = ctx;
-    ck_assert_uint_gt(bytes, 0);
+    (void)promised(host, bytes > 0, "memory of 0 bytes was asked for");
     if (fails_now(host)) {
         return NULL;
     }
@@ -75,7 +103,8 @@ static void *host_realloc(void *ctx, void *memory, size_t old_bytes, size_t new_
 static void host_free(void *ctx, void *memory, size_t bytes)
 {
     thost *host = ctx;
-    ck_assert_ptr_nonnull(memory);
+    if (!promised(host, memory, "NULL was given back as memory"))
+        return;
     host->allocated_bytes -= bytes;
     free(memory);
 }
@@ -83,7 +112,8 @@ static void host_free(void *ctx, void *memory, size_t bytes)
 static hakuban_status fd_set_(void *host_memory, void *owner, int fd, unsigned events)
 {
     thost *host = host_memory;
-    ck_assert_int_ge(fd, 0);
+    if (!promised(host, fd >= 0, "fd_set() of no descriptor"))
+        return HAKUBAN_ERR_ARGUMENT;
     size_t i = 0;
     while (i < host->watch_count &&
            (host->watches[i].owner != owner || host->watches[i].fd != fd)) {
@@ -99,7 +129,9 @@ static hakuban_status fd_set_(void *host_memory, void *owner, int fd, unsigned e
         return HAKUBAN_ERR_NO_MEMORY;
     }
     if (i == host->watch_count) {
-        ck_assert_uint_lt(i, sizeof host->watches / sizeof host->watches[0]);
+        if (!promised(host, i < sizeof host->watches / sizeof host->watches[0],
+                      "it waits for more than 1024 descriptors"))
+            return HAKUBAN_ERR_LIMIT;
         host->watch_count++;
     }
     host->watches[i] = (thost_watch){owner, fd, events};
@@ -123,7 +155,9 @@ static hakuban_status wake_at(void *host_memory, void *owner, uint64_t when_ns)
         return HAKUBAN_ERR_NO_MEMORY;
     }
     if (i == host->timer_count) {
-        ck_assert_uint_lt(i, sizeof host->timers / sizeof host->timers[0]);
+        if (!promised(host, i < sizeof host->timers / sizeof host->timers[0],
+                      "it has more than 1024 timers"))
+            return HAKUBAN_ERR_LIMIT;
         host->timer_count++;
     }
     host->timers[i] = (thost_timer){owner, when_ns};
@@ -154,13 +188,13 @@ static void forget_link(hakuban_link *link)
 static hakuban_link *accepted(void *host_memory, void *listener, const char *peer, void **ret_conn)
 {
     thost *host = host_memory;
-    ck_assert_uint_gt(host->slots, 0);
+    (void)promised(host, host->slots > 0, "accepted() outside of the slots that may call it");
     size_t i = 0;
     while (i < host->listener_count && host->listeners[i] != listener) {
         i++;
     }
-    ck_assert_uint_lt(i, host->listener_count);
-    if (host->refuse) {
+    bool known = i < host->listener_count || listener == host->listening;
+    if (!promised(host, known, "accepted() for a listener that is none") || host->refuse) {
         return NULL;
     }
     hakuban_link *link = link_new(host);
@@ -173,18 +207,22 @@ static hakuban_link *accepted(void *host_memory, void *listener, const char *pee
     return link;
 }
 
-static void check_upcall(const hakuban_link *link)
+static bool check_upcall(hakuban_link *link, const char *name)
 {
-    ck_assert_uint_gt(link->host->slots, 0);
-    ck_assert_uint_eq(link->closed, 0);
-    ck_assert_ptr_nonnull(link->conn);
+    const char *wrong = link->host->slots == 0        ? "outside of the slots that may call it"
+                        : link->closed || !link->conn ? "after closed()"
+                                                      : NULL;
+    if (wrong)
+        thost_break(link->host, "%s() %s", name, wrong);
+    return !wrong;
 }
 
 static void opened(hakuban_link *link)
 {
-    check_upcall(link);
-    ck_assert(link->dialed);
-    ck_assert_uint_eq(link->opened++, 0);
+    if (!check_upcall(link, "opened") ||
+        !promised(link->host, link->dialed, "opened() for a peer that was accepted") ||
+        !promised(link->host, link->opened++ == 0, "opened() twice"))
+        return;
     if (link->on_opened) {
         link->on_opened(link);
     }
@@ -192,8 +230,9 @@ static void opened(hakuban_link *link)
 
 static void received(hakuban_link *link, const void *data, size_t bytes)
 {
-    check_upcall(link);
-    ck_assert(!link->dialed || link->opened);
+    if (!check_upcall(link, "received") ||
+        !promised(link->host, !link->dialed || link->opened, "received() before opened()"))
+        return;
     if (link->bytes + bytes > link->capacity) {
         link->capacity = 2 * (link->bytes + bytes);
         link->data = checked(realloc(link->data, link->capacity));
@@ -215,8 +254,9 @@ static void received(hakuban_link *link, const void *data, size_t bytes)
 
 static void writable(hakuban_link *link)
 {
-    check_upcall(link);
-    ck_assert_msg(link->full, "writable() without OK_FULL before it");
+    if (!check_upcall(link, "writable") ||
+        !promised(link->host, link->full, "writable() without OK_FULL before it"))
+        return;
     link->full = false;
     link->writable++;
     if (link->on_writable) {
@@ -226,14 +266,16 @@ static void writable(hakuban_link *link)
 
 static void closed(hakuban_link *link, hakuban_status why, const char *text)
 {
-    check_upcall(link);
-    ck_assert_int_lt(why, 0);
-    ck_assert_uint_gt(strlen(text), 0);
+    if (!check_upcall(link, "closed"))
+        return;
+    (void)promised(link->host, why < 0 && text && text[0], "closed() without a reason in words");
     for (size_t i = 0; i < link->host->watch_count; i++) {
-        ck_assert_msg(link->host->watches[i].owner != link->conn, "closed, but still waits");
+        (void)promised(link->host, link->host->watches[i].owner != link->conn,
+                       "closed, but it still waits for a descriptor");
     }
     for (size_t i = 0; i < link->host->timer_count; i++) {
-        ck_assert_msg(link->host->timers[i].owner != link->conn, "closed, but has a timer");
+        (void)promised(link->host, link->host->timers[i].owner != link->conn,
+                       "closed, but it still has a timer");
     }
     link->closed++;
     link->host->closed_count++;
@@ -250,9 +292,14 @@ static void free_conn_if_closed(hakuban_link *link)
     }
 }
 
-hakuban_status thost_init(thost *host, const hakuban_transport_ops *ops, void *param)
+hakuban_status thost_begin(thost *host, const hakuban_transport_ops *ops, void *param,
+                           void (*fail)(void *ctx, const char *text), void *fail_ctx)
 {
     memset(host, 0, sizeof *host);
+    host->fail = fail;
+    host->fail_ctx = fail_ctx;
+    host->url_parse = hkb_check_url_parse;
+    host->url_free = hkb_check_url_free;
     host->ops = ops;
     host->alloc = (hakuban_alloc){host, host_alloc, host_realloc, host_free};
     host->table = (hakuban_transport_host){.size = sizeof host->table,
@@ -266,7 +313,7 @@ hakuban_status thost_init(thost *host, const hakuban_transport_ops *ops, void *p
                                            .received = received,
                                            .writable = writable,
                                            .closed = closed};
-    host->self = checked(calloc(1, ops->self_bytes));
+    host->self = checked(calloc(1, ops->self_bytes ? ops->self_bytes : 1));
     return ops->init ? ops->init(host->self, &host->table) : HAKUBAN_OK;
 }
 
@@ -289,30 +336,33 @@ void thost_done(thost *host)
         hakuban_link *link = host->links;
         host->links = link->next;
         free_conn_if_closed(link);
-        ck_assert_ptr_null(link->conn);
+        (void)promised(host, !link->conn, "close() without closed()");
         free(link->data);
         free(link->lengths);
         free(link);
     }
     free(host->self);
-    ck_assert_uint_eq(host->watch_count, 0);
-    ck_assert_uint_eq(host->timer_count, 0);
-    ck_assert_uint_eq(host->allocated_bytes, 0);
+    (void)promised(host, host->watch_count == 0, "it ended and still waits for a descriptor");
+    (void)promised(host, host->timer_count == 0, "it ended and still has a timer");
+    (void)promised(host, host->allocated_bytes == 0, "it ended and has not freed all memory");
 }
 
 hakuban_status thost_listen(thost *host, const char *text, char ret_url[256], hakuban_error *reterr)
 {
     hakuban_url *url = NULL;
-    hakuban_status status = hkb_url_parse(hakuban_alloc_default(), text, &url, reterr);
+    hakuban_status status = host->url_parse(text, &url, reterr);
     if (status) {
         return status;
     }
-    void *listener = checked(calloc(1, host->ops->listener_bytes));
+    void *listener = checked(calloc(1, host->ops->listener_bytes ? host->ops->listener_bytes : 1));
     char reached[256];
     host->slots++;
+    host->listening = listener;
     status = host->ops->listen(host->self, listener, url, reached, sizeof reached, reterr);
+    host->listening = NULL;
     host->slots--;
-    (void)hkb_url_free(hakuban_alloc_default(), url);
+    host->url_free(url);
+    tell(host);
     if (status) {
         free(listener);
         return status;
@@ -320,7 +370,6 @@ hakuban_status thost_listen(thost *host, const char *text, char ret_url[256], ha
     if (ret_url) {
         memcpy(ret_url, reached, sizeof reached);
     }
-    ck_assert_uint_lt(host->listener_count, 16);
     host->listeners[host->listener_count++] = listener;
     return status;
 }
@@ -337,7 +386,7 @@ hakuban_link *thost_dial(thost *host, const char *text, hakuban_status *ret_stat
                          hakuban_error *reterr)
 {
     hakuban_url *url = NULL;
-    hakuban_status status = hkb_url_parse(hakuban_alloc_default(), text, &url, reterr);
+    hakuban_status status = host->url_parse(text, &url, reterr);
     if (status) {
         *ret_status = status;
         return NULL;
@@ -347,10 +396,11 @@ hakuban_link *thost_dial(thost *host, const char *text, hakuban_status *ret_stat
     host->slots++;
     status = host->ops->dial(host->self, link->conn, link, url, reterr);
     host->slots--;
-    (void)hkb_url_free(hakuban_alloc_default(), url);
+    host->url_free(url);
+    tell(host);
     *ret_status = status;
     if (status) {
-        ck_assert_uint_eq(link->closed, 0);
+        (void)promised(host, !link->closed, "dial() fails and calls closed() too");
         forget_link(link);
         return NULL;
     }
@@ -364,8 +414,6 @@ hakuban_status thost_send(hakuban_link *link, const void *data, size_t bytes)
     size_t first = bytes / 7, second = bytes / 3;
     hakuban_slice parts[] = {
         {from, first}, {from + first, second}, {from + first + second, bytes - first - second}};
-    ck_assert_msg(!link->full, "the test itself sends before writable()");
-    ck_assert_ptr_nonnull(link->conn);
     link->host->slots++;
     hakuban_status status = link->host->ops->send(link->host->self, link->conn, parts, 3);
     link->host->slots--;
@@ -373,12 +421,14 @@ hakuban_status thost_send(hakuban_link *link, const void *data, size_t bytes)
         link->full = true;
     }
     free_conn_if_closed(link);
+    tell(link->host);
     return status;
 }
 
 void thost_shutdown(hakuban_link *link)
 {
     link->host->ops->shutdown(link->host->self, link->conn);
+    tell(link->host);
 }
 
 void thost_close(hakuban_link *link)
@@ -386,7 +436,7 @@ void thost_close(hakuban_link *link)
     link->host->slots++;
     link->host->ops->close(link->host->self, link->conn);
     link->host->slots--;
-    ck_assert_uint_eq(link->closed, 1);
+    (void)promised(link->host, link->closed == 1, "close() without closed()");
     free_conn_if_closed(link);
 }
 
@@ -402,6 +452,7 @@ static void call_ready(thost *host, void *owner, unsigned events)
             free_conn_if_closed(link);
         }
     }
+    tell(host);
 }
 
 static unsigned run_timers(thost *host)
@@ -449,12 +500,12 @@ unsigned thost_turn(thost *host, int timeout_ms)
         polled[i] = (struct pollfd){watches[i].fd, events, 0};
     }
     int found = poll(polled, count, calls ? 0 : timeout_ms);
-    ck_assert(found >= 0 || errno == EINTR);
+    (void)promised(host, found >= 0 || errno == EINTR, "poll() failed");
     for (size_t i = 0; i < count && found > 0; i++) {
         if (polled[i].revents == 0) {
             continue;
         }
-        ck_assert_int_eq(polled[i].revents & POLLNVAL, 0);
+        (void)promised(host, !(polled[i].revents & POLLNVAL), "it waits for a closed descriptor");
         for (size_t j = 0; j < host->watch_count; j++) {
             if (host->watches[j].owner == watches[i].owner &&
                 host->watches[j].fd == watches[i].fd) {
@@ -483,7 +534,7 @@ void thost_settle(thost *a, thost *b)
     uint64_t until_ns = thost_deadline_ns();
     unsigned idle = 0;
     while (idle < 3) {
-        ck_assert_msg(!thost_is_past(until_ns), "there is always something to do: it spins");
+        (void)promised(a, !thost_is_past(until_ns), "there is always something to do: it spins");
         unsigned calls = thost_turn(a, 1) + (b ? thost_turn(b, 1) : 0);
         idle = calls ? 0 : idle + 1;
     }

@@ -247,6 +247,7 @@ static void accepted(hkb_zmq_self *self, hkb_zmq_router *router, int fd, uint64_
     router->open_count++;
     sweep_until(router, now_ns);
     if (!router->listener || router->shed_ns || is_crowded(fd)) {
+        router->slots[fd].used = true;
         cut(router, fd);
     }
 }

@@ -81,11 +81,6 @@ if(TARGET hakuban-conformance)
     install(EXPORT hakubanConformanceTargets NAMESPACE hakuban:: DESTINATION ${hakuban_cmake_dir}
         COMPONENT development)
 endif()
-install(TARGETS hakuban-conformance EXPORT hakubanConformanceTargets
-    ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development
-    INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-install(EXPORT hakubanConformanceTargets NAMESPACE hakuban:: DESTINATION ${hakuban_cmake_dir}
-    COMPONENT development)
 install(DIRECTORY include/hakuban DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development
     FILES_MATCHING PATTERN "*.h")
 

@@ -23,11 +23,28 @@ typedef struct bench_options {
     const char *command;
     uint64_t runs, bytes, count, objects, observers, stuck, window, burst;
     double seconds;
-    const char *bind;   /* where the router listens */
+    /* Names of what was built in; never NULL once the options are read, but for matrix, which takes NULL for all. */
+    const char *transport, *serializer, *compressor;
+    const char *bind;   /* where the router listens; NULL: where the transport usually does */
     const char *router; /* path of the program; NULL: beside this one */
     const char *cpus;   /* as given; NULL: anywhere */
     bool json, with_hakuban, with_raw;
 } bench_options;
+
+/* ---- what was built in ---- */
+
+#define BENCH_FEATURES_MAX 8
+
+typedef struct bench_features {
+    size_t count;
+    char names[BENCH_FEATURES_MAX][16];
+} bench_features;
+
+/* kind: transports (inproc is none between processes), serializers, compressors; the first is the default. */
+void bench_features_of(const char *kind, bench_features *ret);
+bool bench_features_have(const bench_features *features, const char *name, size_t name_bytes);
+/* unix sockets, with or without ZeroMQ */
+bool bench_transport_is_local(const char *transport);
 
 /* ---- processes ---- */
 
@@ -35,7 +52,7 @@ typedef void (*bench_actor)(void *shared, unsigned index);
 
 typedef struct bench_router {
     pid_t pid;
-    char url[160];
+    char url[256]; /* with the parameters that the options ask for */
 } bench_router;
 
 /* Ends this process with status 1; whoever started it notices and ends the rest. */
@@ -143,6 +160,8 @@ void bench_report_hakuban(bench_report *report, const char *key, const char *tit
                           double value);
 void bench_report_raw(bench_report *report, const char *key, const char *title, int decimals,
                       double value);
+/* The median of one side; NAN where it was not measured. */
+double bench_report_median(const bench_report *report, const char *key, bool raw);
 void bench_report_print(bench_report *report);
 void bench_progress(const bench_report *report, const char *what);
 
@@ -152,5 +171,13 @@ void bench_ping(const bench_options *options);
 void bench_flood(const bench_options *options);
 void bench_hot(const bench_options *options);
 void bench_objects(const bench_options *options);
+void bench_matrix(const bench_options *options);
+
+/* Without the printing. */
+void bench_ping_measure(bench_report *report, const bench_options *options);
+void bench_flood_measure(bench_report *report, const bench_options *options);
+
+/* With options of their own; argv[0] is the sub-command. What main() returns, after words on stderr where it is not 0. */
+int bench_codec(int argc, char **argv);
 
 #endif

@@ -29,6 +29,9 @@ static struct {
 
 static bool is_child;
 
+/* Of the router's socket; "" where there is none. */
+static char socket_path[64];
+
 void bench_die(const char *format, ...)
 {
     va_list arguments;
@@ -76,6 +79,39 @@ void *bench_share(size_t bytes)
 void bench_unshare(void *memory, size_t bytes)
 {
     munmap(memory, bytes);
+}
+
+/* ---- what was built in ---- */
+
+/* hakuban_features(): "transports: tcp unix …; serializers: …; compressors: …" */
+void bench_features_of(const char *kind, bench_features *ret)
+{
+    const char *at = strstr(hakuban_features(), kind);
+    ret->count = 0;
+    at = at ? at + strlen(kind) + 1 : "";
+    while (*at == ' ' && ret->count < BENCH_FEATURES_MAX) {
+        size_t bytes = strcspn(++at, " ;");
+        if (bytes < sizeof(ret->names[0]) && strncmp(at, "inproc", bytes) != 0 && *at != '-') {
+            snprintf(ret->names[ret->count++], sizeof(ret->names[0]), "%.*s", (int)bytes, at);
+        }
+        at += bytes;
+    }
+}
+
+bool bench_features_have(const bench_features *features, const char *name, size_t name_bytes)
+{
+    for (size_t i = 0; i < features->count; i++) {
+        if (strlen(features->names[i]) == name_bytes &&
+            memcmp(features->names[i], name, name_bytes) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool bench_transport_is_local(const char *transport)
+{
+    return strcmp(transport, "unix") == 0 || strcmp(transport, "zmq+ipc") == 0;
 }
 
 /* ---- processes ---- */
@@ -155,6 +191,9 @@ void bench_stop_all(void)
     while (processes.count > 0) {
         bench_kill(processes.list[0].pid);
     }
+    if (socket_path[0]) {
+        unlink(socket_path); /* a router that was killed leaves it */
+    }
 }
 
 static bool anybody_to_join(void)
@@ -201,11 +240,29 @@ static void router_path(const bench_options *options, char *ret, size_t size)
     snprintf(ret, size, "%.*shakuban-router", slash ? (int)(slash - own) + 1 : 0, own);
 }
 
+/* Where to listen, with parameters. */
+static void bind_url(const bench_options *options, char *ret, size_t size)
+{
+    char usual[96];
+    const char *url = options->bind;
+    if (!url && bench_transport_is_local(options->transport)) {
+        snprintf(socket_path, sizeof(socket_path), "/tmp/hakuban-bench-%ld.sock", (long)getpid());
+        snprintf(usual, sizeof(usual), "%s://%s", options->transport, socket_path);
+        url = usual;
+    } else if (!url) {
+        snprintf(usual, sizeof(usual), "%s://127.0.0.1:0", options->transport);
+        url = usual;
+    }
+    snprintf(ret, size, "%s%cserializer=%s,compressor=%s", url, strchr(url, '#') ? ',' : '#',
+             options->serializer, options->compressor);
+}
+
 void bench_router_start(const bench_options *options, bench_router *ret)
 {
-    char path[PATH_MAX + 32], line[256];
+    char path[PATH_MAX + 32], line[256], url[512];
     int output[2];
     router_path(options, path, sizeof(path));
+    bind_url(options, url, sizeof(url));
     if (pipe2(output, O_CLOEXEC) != 0) {
         bench_die("pipe: %s", strerror(errno));
     }
@@ -215,7 +272,7 @@ void bench_router_start(const bench_options *options, bench_router *ret)
         if (dup2(nothing, 0) < 0 || dup2(output[1], 1) < 0) {
             _exit(1);
         }
-        execl(path, "hakuban-router", "-b", options->bind, (char *)NULL);
+        execl(path, "hakuban-router", "-b", url, (char *)NULL);
         bench_die("%s: %s", path, strerror(errno));
     }
     ret->pid = pid;
@@ -223,12 +280,15 @@ void bench_router_start(const bench_options *options, bench_router *ret)
     FILE *stream = fdopen(output[0], "r");
     ret->url[0] = '\0';
     while (stream && fgets(line, sizeof(line), stream)) {
-        if (sscanf(line, "listening %159s", ret->url) == 1) {
+        if (sscanf(line, "listening %199s", ret->url) == 1) {
+            size_t bytes = strlen(ret->url);
+            snprintf(ret->url + bytes, sizeof(ret->url) - bytes, "#serializer=%s,compressor=%s",
+                     options->serializer, options->compressor);
             break;
         }
     }
     if (ret->url[0] == '\0') {
-        bench_die("%s -b %s did not begin to listen", path, options->bind);
+        bench_die("%s -b %s did not begin to listen", path, url);
     }
     /* Closing is no harm: the router prints nothing more on stdout. */
     fclose(stream);

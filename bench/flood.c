@@ -155,9 +155,10 @@ typedef struct flood_sender {
     void (*flush)(struct flood_sender *sender);
     bench_state state;
     hakuban_sink **sinks;
-    int fd;
+    int fd; /* raw sockets */
     char *buffer;
     size_t buffered;
+    raw_zmq_peer peer; /* raw libzmq */
 } flood_sender;
 
 static void send_all(flood_sender *sender, pid_t relay_pid)
@@ -319,7 +320,7 @@ static void raw_exposer(void *memory, unsigned index)
     flood_sender sender = {.shared = shared,
                            .send = raw_send,
                            .flush = raw_flush,
-                           .fd = raw_connect(shared->relay.source_port),
+                           .fd = raw_connect(&shared->relay.source),
                            .buffer = malloc(RAW_WRITE_BYTES + shared->options->bytes)};
     (void)index;
     if (!sender.buffer) {
@@ -337,7 +338,7 @@ static void raw_observer(void *memory, unsigned index)
     size_t bytes = shared->options->bytes, held = 0, room = RAW_WRITE_BYTES + bytes, n;
     char *buffer = malloc(room);
     flood_watch watch;
-    int fd = raw_connect(shared->relay.observer_port);
+    int fd = raw_connect(&shared->relay.observer);
     watch_init(&watch, shared, index);
     while (buffer && (n = raw_read_some(fd, buffer + held, room - held)) > 0) {
         size_t at = 0;
@@ -354,6 +355,49 @@ static void raw_observer(void *memory, unsigned index)
         bench_die("flood: the raw stream ended early");
     }
     free(buffer);
+}
+
+static void zmq_send_state(flood_sender *sender, uint64_t number)
+{
+    bench_state_set(&sender->state, number % sender->shared->options->objects, number);
+    raw_zmq_send(&sender->peer, sender->state.text, sender->state.bytes);
+}
+
+static void zmq_flush(flood_sender *sender)
+{
+    (void)sender; /* libzmq batches on its own */
+}
+
+static void zmq_exposer(void *memory, unsigned index)
+{
+    flood_shared *shared = memory;
+    flood_sender sender = {.shared = shared, .send = zmq_send_state, .flush = zmq_flush};
+    (void)index;
+    raw_zmq_open(&sender.peer, &shared->relay.zmq, true);
+    bench_state_init(&sender.state, shared->options->bytes);
+    send_all(&sender, shared->relay_pid);
+    raw_zmq_close(&sender.peer, true);
+    bench_state_done(&sender.state);
+}
+
+static void zmq_observer(void *memory, unsigned index)
+{
+    flood_shared *shared = memory;
+    size_t bytes = shared->options->bytes;
+    char *message = malloc(bytes);
+    flood_watch watch;
+    raw_zmq_peer peer;
+    watch_init(&watch, shared, index);
+    raw_zmq_open(&peer, &shared->relay.zmq, false);
+    while (message && raw_zmq_receive(&peer, message, bytes)) {
+        (void)watch_take(&watch, message, bytes);
+        (void)watch_begins(&watch);
+    }
+    if (!watch_is_done(&watch)) {
+        bench_die("flood: the raw stream ended early");
+    }
+    raw_zmq_close(&peer, false);
+    free(message);
 }
 
 /* ---- figures ---- */
@@ -404,11 +448,17 @@ static uint64_t patience_of(const bench_options *options)
 static void run_raw(bench_report *report, flood_shared *shared)
 {
     const bench_options *options = shared->options;
-    raw_relay_init(&shared->relay);
-    shared->relay.observers = (unsigned)options->observers;
-    shared->relay_pid = bench_spawn(raw_fan_out_relay, &shared->relay, 0);
-    spawn_all(shared, raw_exposer, raw_observer);
-    raw_relay_done(&shared->relay);
+    raw_relay *relay = &shared->relay;
+    raw_relay_init(relay, options);
+    relay->observers = relay->zmq.observers = (unsigned)options->observers;
+    if (relay->zmq.wanted) {
+        shared->relay_pid = bench_spawn(raw_zmq_relay_run, &relay->zmq, 0);
+        spawn_all(shared, zmq_exposer, zmq_observer);
+    } else {
+        shared->relay_pid = bench_spawn(raw_fan_out_relay, relay, 0);
+        spawn_all(shared, raw_exposer, raw_observer);
+    }
+    raw_relay_done(relay);
     bench_join(patience_of(options));
     flood_figures figures = figures_of(shared);
     bench_report_raw(report, "states_per_s", "states/s delivered to each observer", 0,
@@ -435,30 +485,35 @@ static void run_hakuban(bench_report *report, flood_shared *shared)
     bench_report_hakuban(report, "skipped", "states skipped per observer", 0, figures.skipped);
 }
 
+void bench_flood_measure(bench_report *report, const bench_options *options)
+{
+    size_t shared_bytes = sizeof(flood_shared) + options->observers * sizeof(flood_seat);
+    flood_shared *shared = bench_share(shared_bytes);
+    bench_report_init(report, options, "states_per_s");
+    bench_report_parameter(report, "objects", (double)options->objects);
+    bench_report_parameter(report, "observers", (double)options->observers);
+    bench_report_parameter(report, "bytes", (double)options->bytes);
+    bench_report_parameter(report, "window", (double)options->window);
+    bench_report_parameter(report, "burst", (double)options->burst);
+    bench_report_parameter(report, "seconds", options->seconds);
+    for (report->run = 0; report->run < options->runs; report->run++) {
+        if (options->with_raw) {
+            bench_progress(report, "raw relay");
+            run_begins(shared, shared_bytes, options);
+            run_raw(report, shared);
+        }
+        if (options->with_hakuban) {
+            bench_progress(report, "hakuban");
+            run_begins(shared, shared_bytes, options);
+            run_hakuban(report, shared);
+        }
+    }
+    bench_unshare(shared, shared_bytes);
+}
+
 void bench_flood(const bench_options *options)
 {
     bench_report report;
-    size_t shared_bytes = sizeof(flood_shared) + options->observers * sizeof(flood_seat);
-    flood_shared *shared = bench_share(shared_bytes);
-    bench_report_init(&report, options, "states_per_s");
-    bench_report_parameter(&report, "objects", (double)options->objects);
-    bench_report_parameter(&report, "observers", (double)options->observers);
-    bench_report_parameter(&report, "bytes", (double)options->bytes);
-    bench_report_parameter(&report, "window", (double)options->window);
-    bench_report_parameter(&report, "burst", (double)options->burst);
-    bench_report_parameter(&report, "seconds", options->seconds);
-    for (report.run = 0; report.run < options->runs; report.run++) {
-        if (options->with_raw) {
-            bench_progress(&report, "raw relay");
-            run_begins(shared, shared_bytes, options);
-            run_raw(&report, shared);
-        }
-        if (options->with_hakuban) {
-            bench_progress(&report, "hakuban");
-            run_begins(shared, shared_bytes, options);
-            run_hakuban(&report, shared);
-        }
-    }
+    bench_flood_measure(&report, options);
     bench_report_print(&report);
-    bench_unshare(shared, shared_bytes);
 }

@@ -114,7 +114,7 @@ static void raw_exposer(void *memory, unsigned index)
 {
     hot_shared *shared = memory;
     bench_state state;
-    int fd = raw_connect(shared->relay.source_port);
+    int fd = raw_connect(&shared->relay.source);
     uint64_t sends = 0, last = 0;
     size_t done = shared->options->bytes;
     (void)index;
@@ -145,7 +145,7 @@ static void raw_observer(void *memory, unsigned index)
     char *message = malloc(bytes);
     bench_state scratch;
     uint64_t last = 0;
-    int fd = raw_connect(shared->relay.observer_port);
+    int fd = raw_connect(&shared->relay.observer);
     bench_state_init(&scratch, bytes);
     while (message && !atomic_load_explicit(&shared->stopping, memory_order_relaxed) &&
            raw_read_all(fd, message, bytes)) {
@@ -239,7 +239,7 @@ static void tell(bench_report *report, const hot_figures *figures, hot_report ad
 static void run_raw(bench_report *report, hot_shared *shared)
 {
     pid_t stuck[BENCH_OBSERVERS_MAX];
-    raw_relay_init(&shared->relay);
+    raw_relay_init(&shared->relay, shared->options);
     shared->relay.observers = (unsigned)(shared->options->observers + shared->options->stuck);
     shared->relay.message_bytes = shared->options->bytes;
     pid_t relay_pid = bench_spawn(raw_latest_relay, &shared->relay, 0);

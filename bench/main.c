@@ -20,22 +20,26 @@ static const char usage[] =
     "  flood    one exposer over many objects in turn, every observer gets every state\n"
     "  hot      one object as fast as possible: age of what observers take, memory\n"
     "  objects  many objects: memory for each, and how long a late joiner waits\n"
+    "  matrix   ping and flood, short, over every transport, serializer and compressor\n"
+    "  codec    writing and reading of serializers (hakuban-bench codec --help)\n"
     "  delta    differences of states (hakuban-bench delta --help)\n"
     "\n"
-    "options:                           ping     flood    hot      objects\n"
-    "  --bytes N     size of a state    64       1024     64       64\n"
-    "  --count N     round trips        20000\n"
-    "  --objects N                               1000              100000\n"
-    "  --observers N                             8        1\n"
+    "options:                           ping     flood    hot      objects  matrix\n"
+    "  --bytes N     size of a state    64       1024     64       64       1024\n"
+    "  --count N     round trips        20000                               2000\n"
+    "  --objects N                               1000              100000   200\n"
+    "  --observers N                             8        1                 2\n"
     "  --stuck N     observers that never read                   0\n"
-    "  --seconds T                               2        4\n"
-    "  --window N    states in flight            objects\n"
-    "  --burst N     states per turn             200      16\n"
+    "  --seconds T                               2        4                 0.3\n"
+    "  --window N    states in flight            objects                    objects\n"
+    "  --burst N     states per turn             200      16                50\n"
     "  --runs N      medians of N runs (3)\n"
+    "  --transport, --serializer, --compressor NAME\n"
+    "                one of those built in (default: the first; matrix: all)\n"
     "  --cpus LIST   run all processes on these CPUs, e.g. 0 or 0,2-3\n"
     "  --json        end with one line of JSON\n"
     "  --only WHAT   hakuban or raw\n"
-    "  --bind URL    where the router listens (tcp://127.0.0.1:0)\n"
+    "  --bind URL    where the router listens, instead of --transport\n"
     "  --router PATH hakuban-router (default: beside this program)\n";
 
 static _Noreturn void wrong_usage(const char *what, const char *detail)
@@ -51,23 +55,32 @@ typedef struct bench_command {
     bench_options defaults;
 } bench_command;
 
-#define COMMON_DEFAULTS                                                                            \
-    .runs = 3, .bind = "tcp://127.0.0.1:0", .with_hakuban = true, .with_raw = true
+#define COMMON_DEFAULTS .runs = 3, .with_hakuban = true, .with_raw = true
 
 static const bench_command commands[] = {
-    {"ping", bench_ping, "--bytes --count ", {COMMON_DEFAULTS, .bytes = 64, .count = 20000}},
+    {"ping", bench_ping, "--bytes --count --bind ", {COMMON_DEFAULTS, .bytes = 64, .count = 20000}},
     {"flood",
      bench_flood,
-     "--bytes --objects --observers --seconds --window --burst ",
+     "--bytes --objects --observers --seconds --window --burst --bind ",
      {COMMON_DEFAULTS, .bytes = 1024, .objects = 1000, .observers = 8, .seconds = 2, .burst = 200}},
     {"hot",
      bench_hot,
-     "--bytes --observers --stuck --seconds --burst ",
+     "--bytes --observers --stuck --seconds --burst --bind ",
      {COMMON_DEFAULTS, .bytes = 64, .observers = 1, .seconds = 4, .burst = 16}},
     {"objects",
      bench_objects,
-     "--bytes --objects ",
+     "--bytes --objects --bind ",
      {COMMON_DEFAULTS, .bytes = 64, .objects = 100000}},
+    {"matrix",
+     bench_matrix,
+     "--bytes --count --objects --observers --seconds --window --burst ",
+     {COMMON_DEFAULTS,
+      .bytes = 1024,
+      .count = 2000,
+      .objects = 200,
+      .observers = 2,
+      .seconds = 0.3,
+      .burst = 50}},
 };
 
 typedef struct number_option {
@@ -153,6 +166,18 @@ static void pin(const char *list)
     }
 }
 
+/* A built-in table's name, or words. */
+static const char *built_in(const char *kind, const char *option, const char *name)
+{
+    bench_features features;
+    bench_features_of(kind, &features);
+    if (!bench_features_have(&features, name, strlen(name))) {
+        fprintf(stderr, "hakuban-bench: built in: %s\n", hakuban_features());
+        wrong_usage(option, " takes a name of those, and not inproc");
+    }
+    return name;
+}
+
 static void only(bench_options *options, const char *what)
 {
     options->with_hakuban = strcmp(what, "hakuban") == 0;
@@ -164,7 +189,8 @@ static void only(bench_options *options, const char *what)
 
 static bool command_takes(const bench_command *command, const char *option)
 {
-    static const char *const everywhere = "--runs --cpus --json --only --bind --router ";
+    static const char *const everywhere = "--runs --cpus --json --only --router "
+                                          "--transport --serializer --compressor ";
     char word[32];
     snprintf(word, sizeof(word), "%s ", option);
     return strstr(command->takes, word) || strstr(everywhere, word);
@@ -186,10 +212,50 @@ static void read_option(bench_options *options, const char *name, const char *va
         pin(value);
     } else if (strcmp(name, "--only") == 0) {
         only(options, value);
+    } else if (strcmp(name, "--transport") == 0) {
+        options->transport = built_in("transports", name, value);
+    } else if (strcmp(name, "--serializer") == 0) {
+        options->serializer = built_in("serializers", name, value);
+    } else if (strcmp(name, "--compressor") == 0) {
+        options->compressor = built_in("compressors", name, value);
     } else if (strcmp(name, "--bind") == 0) {
         options->bind = value;
     } else {
         options->router = value; /* the last one that command_takes() knows */
+    }
+}
+
+/* What was not chosen. The names live as long as the program. */
+static void complete(const bench_command *command, bench_options *options)
+{
+    static bench_features transports, serializers, compressors;
+    static char scheme[16];
+    bench_features_of("transports", &transports);
+    bench_features_of("serializers", &serializers);
+    bench_features_of("compressors", &compressors);
+    if (transports.count == 0) {
+        bench_die("no transport between processes was built in: %s", hakuban_features());
+    }
+    if (options->bind) {
+        size_t bytes = strcspn(options->bind, ":");
+        if (options->transport || !bench_features_have(&transports, options->bind, bytes)) {
+            wrong_usage("--bind", " takes a URL of a transport built in; --transport does not go "
+                                  "with it");
+        }
+        snprintf(scheme, sizeof(scheme), "%.*s", (int)bytes, options->bind);
+        options->transport = scheme;
+    }
+    if (command->run == bench_matrix) {
+        return;
+    }
+    if (!options->transport) {
+        options->transport = transports.names[0];
+    }
+    if (!options->serializer) {
+        options->serializer = serializers.names[0];
+    }
+    if (!options->compressor) {
+        options->compressor = compressors.names[0];
     }
 }
 
@@ -220,9 +286,10 @@ static void read_options(const bench_command *command, int argc, char **argv,
     if (options->observers + options->stuck > BENCH_OBSERVERS_MAX) {
         wrong_usage("--observers and --stuck: too many together", "");
     }
-    if (options->window > options->objects && command->run == bench_flood) {
+    if (options->window > options->objects && options->objects > 0) {
         wrong_usage("--window", " above --objects would let states be replaced on their way");
     }
+    complete(command, options);
 }
 
 int main(int argc, char **argv)
@@ -241,6 +308,9 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "delta") == 0) {
         return bench_delta(argc - 1, argv + 1);
+    }
+    if (strcmp(argv[1], "codec") == 0) {
+        return bench_codec(argc - 1, argv + 1);
     }
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         if (strcmp(argv[1], commands[i].name) == 0) {

@@ -143,7 +143,7 @@ static void raw_exposer(void *memory, unsigned index)
     objects_shared *shared = memory;
     bench_state state;
     char byte;
-    int fd = raw_connect(shared->relay.source_port);
+    int fd = raw_connect(&shared->relay.source);
     (void)index;
     bench_state_init(&state, shared->options->bytes);
     for (uint64_t i = 0; i < shared->options->objects; i++) {
@@ -168,7 +168,7 @@ static void raw_joiner(void *memory, unsigned index)
     bench_state_init(&scratch, bytes);
     uint64_t cpu_ns = bench_process_cpu_ns(shared->relay_pid);
     uint64_t begin_ns = bench_now_ns();
-    int fd = raw_connect(shared->relay.observer_port);
+    int fd = raw_connect(&shared->relay.observer);
     if (!array || !raw_read_all(fd, array, all)) {
         bench_die("objects: the raw relay ended early");
     }
@@ -210,7 +210,7 @@ static void watch(bench_report *report, objects_shared *shared, bench_actor join
 
 static void run_raw(bench_report *report, objects_shared *shared)
 {
-    raw_relay_init(&shared->relay);
+    raw_relay_init(&shared->relay, shared->options);
     shared->relay.observers = 1;
     shared->relay.message_bytes = shared->options->bytes;
     shared->relay.message_count = shared->options->objects;

@@ -2,6 +2,7 @@
  * The raw side does the same with bare messages of equal size. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bench.h"
 #include "raw.h"
@@ -126,15 +127,59 @@ static void ping_a(void *memory, unsigned index)
     atomic_store(&shared->finished, 1);
 }
 
+/* One end of the raw relay, whichever it is. */
+typedef struct raw_end {
+    bool is_zmq, is_source;
+    int fd;
+    raw_zmq_peer peer;
+} raw_end;
+
+static void end_open(raw_end *end, raw_relay *relay, bool is_source)
+{
+    end->is_zmq = relay->zmq.wanted;
+    end->is_source = is_source;
+    if (end->is_zmq) {
+        raw_zmq_open(&end->peer, &relay->zmq, is_source);
+    } else {
+        end->fd = raw_connect(is_source ? &relay->source : &relay->observer);
+    }
+}
+
+static void end_send(raw_end *end, const void *data, size_t bytes)
+{
+    if (end->is_zmq) {
+        raw_zmq_send(&end->peer, data, bytes);
+    } else {
+        raw_write_all(end->fd, data, bytes);
+    }
+}
+
+static bool end_receive(raw_end *end, void *data, size_t bytes)
+{
+    return end->is_zmq ? raw_zmq_receive(&end->peer, data, bytes)
+                       : raw_read_all(end->fd, data, bytes);
+}
+
+static void end_close(raw_end *end)
+{
+    if (end->is_zmq) {
+        raw_zmq_close(&end->peer, end->is_source);
+    } else {
+        close(end->fd);
+    }
+}
+
 static void raw_b(void *memory, unsigned index)
 {
     ping_shared *shared = memory;
     char *message = malloc(shared->options->bytes);
-    int fd = raw_connect(shared->relay.observer_port);
+    raw_end end;
     (void)index;
-    while (raw_read_all(fd, message, shared->options->bytes)) {
-        raw_write_all(fd, message, shared->options->bytes);
+    end_open(&end, &shared->relay, false);
+    while (end_receive(&end, message, shared->options->bytes)) {
+        end_send(&end, message, shared->options->bytes);
     }
+    end_close(&end);
     free(message);
 }
 
@@ -142,16 +187,17 @@ static void raw_a(void *memory, unsigned index)
 {
     ping_shared *shared = memory;
     char *answer = malloc(shared->options->bytes);
-    int fd = raw_connect(shared->relay.source_port);
+    raw_end end;
     bench_state state, scratch;
     (void)index;
+    end_open(&end, &shared->relay, true);
     bench_state_init(&state, shared->options->bytes);
     bench_state_init(&scratch, shared->options->bytes);
     for (uint64_t n = 1; n <= shared->warm_up + shared->options->count; n++) {
         uint64_t start_ns = bench_now_ns();
         bench_state_set(&state, 0, n);
-        raw_write_all(fd, state.text, state.bytes);
-        if (!raw_read_all(fd, answer, state.bytes)) {
+        end_send(&end, state.text, state.bytes);
+        if (!end_receive(&end, answer, state.bytes)) {
             bench_die("ping: no raw answer");
         }
         bench_state_verify(&scratch, answer, 0, n);
@@ -162,6 +208,7 @@ static void raw_a(void *memory, unsigned index)
             shared->round_us[n - shared->warm_up - 1] = (double)(shared->end_ns - start_ns) / 1000;
         }
     }
+    end_close(&end);
     bench_state_done(&state);
     bench_state_done(&scratch);
     free(answer);
@@ -181,8 +228,14 @@ static void tell(bench_report *report, ping_shared *shared, ping_report add)
 
 static void run_raw(bench_report *report, ping_shared *shared)
 {
-    raw_relay_init(&shared->relay);
-    bench_spawn(raw_ping_relay, &shared->relay, 0);
+    raw_relay *relay = &shared->relay;
+    raw_relay_init(relay, shared->options);
+    if (relay->zmq.wanted) {
+        relay->zmq.observers = 1;
+        bench_spawn(raw_zmq_relay_run, &relay->zmq, 0);
+    } else {
+        bench_spawn(raw_ping_relay, relay, 0);
+    }
     bench_spawn(raw_b, shared, 0);
     bench_spawn(raw_a, shared, 0);
     raw_relay_done(&shared->relay);
@@ -207,26 +260,31 @@ static void run_hakuban(bench_report *report, ping_shared *shared)
                              (double)(shared->options->count + shared->warm_up));
 }
 
-void bench_ping(const bench_options *options)
+void bench_ping_measure(bench_report *report, const bench_options *options)
 {
-    bench_report report;
     size_t shared_bytes = sizeof(ping_shared) + options->count * sizeof(double);
     ping_shared *shared = bench_share(shared_bytes);
     shared->options = options;
     shared->warm_up = 500;
-    bench_report_init(&report, options, "round_trips_per_s");
-    bench_report_parameter(&report, "count", (double)options->count);
-    bench_report_parameter(&report, "bytes", (double)options->bytes);
-    for (report.run = 0; report.run < options->runs; report.run++) {
+    bench_report_init(report, options, "round_trips_per_s");
+    bench_report_parameter(report, "count", (double)options->count);
+    bench_report_parameter(report, "bytes", (double)options->bytes);
+    for (report->run = 0; report->run < options->runs; report->run++) {
         if (options->with_raw) {
-            bench_progress(&report, "raw relay");
-            run_raw(&report, shared);
+            bench_progress(report, "raw relay");
+            run_raw(report, shared);
         }
         if (options->with_hakuban) {
-            bench_progress(&report, "hakuban");
-            run_hakuban(&report, shared);
+            bench_progress(report, "hakuban");
+            run_hakuban(report, shared);
         }
     }
-    bench_report_print(&report);
     bench_unshare(shared, shared_bytes);
+}
+
+void bench_ping(const bench_options *options)
+{
+    bench_report report;
+    bench_ping_measure(&report, options);
+    bench_report_print(&report);
 }

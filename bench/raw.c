@@ -12,30 +12,35 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "bench.h"
 
 enum { RAW_BUFFER_BYTES = 64 * 1024 };
 
-static int listen_anywhere(uint16_t *ret_port)
+/* A free port, or with no name given an abstract one that the kernel chooses. */
+static int listen_anywhere(bool local, raw_address *ret)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0 ||
+    struct sockaddr_in tcp = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_un unix_ = {.sun_family = AF_UNIX};
+    struct sockaddr *address = local ? (struct sockaddr *)&unix_ : (struct sockaddr *)&tcp;
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ret->bytes = sizeof(ret->storage);
+    if (fd < 0 || bind(fd, address, local ? sizeof(sa_family_t) : sizeof(tcp)) != 0 ||
         listen(fd, BENCH_OBSERVERS_MAX) != 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &length) != 0) {
+        getsockname(fd, (struct sockaddr *)&ret->storage, &ret->bytes) != 0) {
         bench_die("raw relay: %s", strerror(errno));
     }
-    *ret_port = ntohs(address.sin_port);
     return fd;
 }
 
-void raw_relay_init(raw_relay *relay)
+void raw_relay_init(raw_relay *relay, const bench_options *options)
 {
-    relay->source_fd = listen_anywhere(&relay->source_port);
-    relay->observer_fd = listen_anywhere(&relay->observer_port);
+    bool local = bench_transport_is_local(options->transport);
+    relay->source_fd = listen_anywhere(local, &relay->source);
+    relay->observer_fd = listen_anywhere(local, &relay->observer);
+    raw_zmq_relay_init(&relay->zmq, options);
 }
 
 void raw_relay_done(raw_relay *relay)
@@ -51,31 +56,45 @@ static void set_option(int fd, int level, int name, int value)
     }
 }
 
+static bool is_tcp(int fd)
+{
+    int domain = AF_INET;
+    socklen_t bytes = sizeof(domain);
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &bytes) != 0 || domain == AF_INET;
+}
+
+static void keep_no_delay(int fd)
+{
+    if (is_tcp(fd)) {
+        set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    }
+}
+
 static int accept_one(int listener)
 {
     int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0) {
         bench_die("accept: %s", strerror(errno));
     }
-    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    keep_no_delay(fd);
     return fd;
 }
 
-int raw_connect(uint16_t port)
+int raw_connect(const raw_address *address)
 {
-    struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
+    int fd = socket(address->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, (const struct sockaddr *)&address->storage, address->bytes) != 0) {
         bench_die("connect: %s", strerror(errno));
     }
-    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    keep_no_delay(fd);
     return fd;
 }
 
 void raw_keep_little_unsent(int fd)
 {
-    set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, 16 * 1024);
+    if (is_tcp(fd)) {
+        set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, 16 * 1024);
+    }
 }
 
 void raw_write_all(int fd, const void *data, size_t bytes)

@@ -1,25 +1,35 @@
-/* Bare TCP relays with the hop patterns of the sub-commands: what the machine could do at most. They know nothing of
- * states but their length. */
+/* Bare relays on sockets with the hop patterns of the sub-commands: what the machine could do at most. They know nothing of
+ * states but their length. Those on libzmq are in raw_zmq.h. */
 #ifndef BENCH_RAW_H
 #define BENCH_RAW_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
+
+#include "bench.h"
+#include "raw_zmq.h"
+
+typedef struct raw_address {
+    struct sockaddr_storage storage;
+    socklen_t bytes;
+} raw_address;
 
 /* The listeners of a relay: one for the side that sends, one for those that receive. */
 typedef struct raw_relay {
     int source_fd, observer_fd;
-    uint16_t source_port, observer_port;
+    raw_address source, observer;
     unsigned observers;
     size_t message_bytes, message_count;
+    raw_zmq_relay zmq; /* instead of the sockets, where a sub-command can do it */
 } raw_relay;
 
-/* Listens, so that processes forked afterwards know where. */
-void raw_relay_init(raw_relay *relay);
+/* Listens, so that processes forked afterwards know where: on loopback TCP, or unix sockets where the transport is local. */
+void raw_relay_init(raw_relay *relay, const bench_options *options);
 void raw_relay_done(raw_relay *relay);
 
-int raw_connect(uint16_t port);
+int raw_connect(const raw_address *address);
 void raw_write_all(int fd, const void *data, size_t bytes);
 /* False at the end of the stream; dies where it ends within the message. */
 bool raw_read_all(int fd, void *data, size_t bytes);

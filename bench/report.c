@@ -110,6 +110,17 @@ void bench_report_raw(bench_report *report, const char *key, const char *title, 
     metric->raw[report->run] = value;
 }
 
+double bench_report_median(const bench_report *report, const char *key, bool raw)
+{
+    for (unsigned i = 0; i < report->metric_count; i++) {
+        const bench_metric *metric = &report->metrics[i];
+        if (strcmp(metric->key, key) == 0 && (raw ? metric->has_raw : metric->has_hakuban)) {
+            return median(raw ? metric->raw : metric->hakuban, (unsigned)report->options->runs);
+        }
+    }
+    return NAN;
+}
+
 /* False where one side is missing or the divisor is 0. */
 static bool ratio_of(const bench_metric *metric, unsigned runs, double *ret)
 {
@@ -136,7 +147,9 @@ static void print_cell(bool there, double value, int decimals)
 static void print_table(const bench_report *report)
 {
     unsigned runs = (unsigned)report->options->runs;
-    printf("%s:", report->options->command);
+    const bench_options *options = report->options;
+    printf("%s: %s %s %s", options->command, options->transport, options->serializer,
+           options->compressor);
     for (unsigned i = 0; i < report->parameter_count; i++) {
         printf(" %s %.10g", report->parameters[i].key, report->parameters[i].value);
     }
@@ -177,6 +190,8 @@ static void print_json(const bench_report *report)
     } else {
         printf("null");
     }
+    printf(",\"transport\":\"%s\",\"serializer\":\"%s\",\"compressor\":\"%s\"",
+           report->options->transport, report->options->serializer, report->options->compressor);
     for (unsigned i = 0; i < report->parameter_count; i++) {
         printf(",\"%s\":%.10g", report->parameters[i].key, report->parameters[i].value);
     }

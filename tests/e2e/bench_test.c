@@ -1,6 +1,7 @@
 /* hakuban-bench in a user's hands: each sub-command runs small, ends well, and its last line of --json can be believed as far
  * as it can be checked without a stopwatch. How fast anything is, is not tested here. */
 #define _GNU_SOURCE
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,10 +9,13 @@
 
 #include <check.h>
 
+#include <hakuban/hakuban.h>
+
 /* Runs it; the last line goes to ret_line. */
 static int bench(const char *arguments, char *ret_line, size_t size)
 {
-    char command[512], line[2048];
+    char command[512];
+    static char line[16384];
     const char *bin = getenv("HAKUBAN_BIN");
     snprintf(command, sizeof(command), "%s/hakuban-bench %s 2>/dev/null", bin ? bin : "bin",
              arguments);
@@ -37,7 +41,7 @@ static double figure(const char *line, const char *key)
 
 START_TEST(ping_tells_round_trips_beside_the_raw_relay)
 {
-    char line[2048];
+    static char line[16384];
     ck_assert_int_eq(bench("ping --count 100 --runs 1 --json", line, sizeof(line)), 0);
     ck_assert_ptr_nonnull(strstr(line, "\"command\":\"ping\""));
     ck_assert_double_eq(figure(line, "count"), 100);
@@ -48,7 +52,7 @@ END_TEST
 
 START_TEST(flood_skips_nothing)
 {
-    char line[2048];
+    static char line[16384];
     ck_assert_int_eq(
         bench("flood --objects 20 --observers 2 --bytes 100 --seconds 0.2 --runs 1 --json", line,
               sizeof(line)),
@@ -60,7 +64,7 @@ END_TEST
 
 START_TEST(hot_shows_states_to_every_observer)
 {
-    char line[2048];
+    static char line[16384];
     ck_assert_int_eq(
         bench("hot --observers 2 --stuck 1 --seconds 0.2 --runs 1 --json", line, sizeof(line)), 0);
     ck_assert_double_gt(figure(line, "states_per_s"), 0);
@@ -70,15 +74,89 @@ END_TEST
 
 START_TEST(objects_all_reach_a_late_joiner)
 {
-    char line[2048];
+    static char line[16384];
     ck_assert_int_eq(bench("objects --objects 300 --runs 1 --json", line, sizeof(line)), 0);
     ck_assert_double_gt(figure(line, "join_ms"), 0);
 }
 END_TEST
 
+static bool has_feature(const char *name)
+{
+    return strstr(hakuban_features(), name) != NULL;
+}
+
+static unsigned occurrences(const char *line, const char *text)
+{
+    unsigned count = 0;
+    for (const char *at = line; (at = strstr(at, text)) != NULL; at += strlen(text)) {
+        count++;
+    }
+    return count;
+}
+
+START_TEST(a_transport_serializer_and_compressor_can_be_chosen)
+{
+    static char line[16384];
+    ck_assert_int_eq(bench("ping --count 50 --runs 1 --transport unix --compressor none --json",
+                           line, sizeof(line)),
+                     0);
+    ck_assert_ptr_nonnull(strstr(line, "\"transport\":\"unix\""));
+    ck_assert_ptr_nonnull(strstr(line, "\"compressor\":\"none\""));
+    ck_assert_double_gt(figure(line, "ratio"), 0);
+}
+END_TEST
+
+START_TEST(zmq_stands_beside_bare_libzmq)
+{
+    static char line[16384];
+    if (!has_feature("zmq+tcp")) {
+        return;
+    }
+    ck_assert_int_eq(
+        bench("ping --count 50 --runs 1 --transport zmq+ipc --json", line, sizeof(line)), 0);
+    ck_assert_double_gt(figure(line, "ratio"), 0);
+    ck_assert_int_eq(bench("flood --objects 20 --observers 2 --seconds 0.1 --runs 1 --transport "
+                           "zmq+tcp --json",
+                           line, sizeof(line)),
+                     0);
+    ck_assert_double_eq(figure(line, "skipped"), 0);
+    ck_assert_double_gt(figure(line, "ratio"), 0);
+}
+END_TEST
+
+START_TEST(the_matrix_has_a_row_for_each_combination)
+{
+    static char line[16384];
+    ck_assert_int_eq(bench("matrix --transport unix --runs 1 --count 20 --objects 10 --observers "
+                           "1 --bytes 64 --seconds 0.1 --json",
+                           line, sizeof(line)),
+                     0);
+    ck_assert_ptr_nonnull(strstr(line, "\"command\":\"matrix\""));
+    unsigned serializers = (unsigned)has_feature("json") + (unsigned)has_feature("msgpack");
+    unsigned compressors = 1 + (unsigned)has_feature("zstd");
+    ck_assert_uint_eq(occurrences(line, "\"transport\":\"unix\""), serializers * compressors);
+    ck_assert_uint_eq(occurrences(line, "\"skipped\":0}"), serializers * compressors);
+    ck_assert_double_gt(figure(line, "ping_ratio"), 0);
+    ck_assert_double_gt(figure(line, "flood_ratio"), 0);
+}
+END_TEST
+
+START_TEST(codec_has_three_documents_for_each_serializer)
+{
+    static char line[16384];
+    ck_assert_int_eq(bench("codec --rounds 1 --json", line, sizeof(line)), 0);
+    ck_assert_uint_eq(occurrences(line, "\"serializer\":\"json\""),
+                      has_feature("json") ? 3U : 0U);
+    ck_assert_uint_eq(occurrences(line, "\"serializer\":\"msgpack\""),
+                      has_feature("msgpack") ? 3U : 0U);
+    ck_assert_double_gt(figure(line, "write_mb_s"), 0);
+    ck_assert_double_gt(figure(line, "read_mb_s"), 0);
+}
+END_TEST
+
 START_TEST(wrong_usage_is_status_2)
 {
-    char line[2048];
+    static char line[16384];
     static const char *const wrong[] = {"",
                                         "pong",
                                         "ping --observers 3",
@@ -87,7 +165,22 @@ START_TEST(wrong_usage_is_status_2)
                                         "ping --cpus x",
                                         "hot --only me",
                                         "flood --objects 10 --window 11",
-                                        "ping 1"};
+                                        "ping 1",
+                                        "ping --transport inproc",
+                                        "ping --serializer xml",
+                                        "ping --compressor",
+                                        "flood --bind gopher://x",
+                                        "flood --transport unix --bind unix:///tmp/x",
+                                        "hot --objects 1",
+                                        "objects --count 3",
+                                        "matrix --bind tcp://127.0.0.1:0",
+                                        "matrix --window 1000",
+                                        "codec 1",
+                                        "codec --rounds 0",
+                                        "codec --serializer xml",
+                                        "delta --size 5",
+                                        "delta --rounds",
+                                        "delta x"};
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         ck_assert_msg(bench(wrong[i], line, sizeof(line)) == 2, "hakuban-bench %s", wrong[i]);
     }
@@ -103,6 +196,10 @@ int main(void)
     tcase_add_test(tcase, flood_skips_nothing);
     tcase_add_test(tcase, hot_shows_states_to_every_observer);
     tcase_add_test(tcase, objects_all_reach_a_late_joiner);
+    tcase_add_test(tcase, a_transport_serializer_and_compressor_can_be_chosen);
+    tcase_add_test(tcase, zmq_stands_beside_bare_libzmq);
+    tcase_add_test(tcase, the_matrix_has_a_row_for_each_combination);
+    tcase_add_test(tcase, codec_has_three_documents_for_each_serializer);
     tcase_add_test(tcase, wrong_usage_is_status_2);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -9,6 +9,9 @@ for tool in cmake pkg-config readelf ar; do
     command -v $tool >/dev/null || exit 77
 done
 
+# Whatever builds there is: CMake by itself knows make only.
+command -v make >/dev/null || export CMAKE_GENERATOR=Ninja
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 prefix=$work/prefix

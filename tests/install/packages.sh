@@ -8,6 +8,9 @@ for tool in cmake dpkg dpkg-deb dpkg-shlibdeps readelf gzip; do
     command -v $tool >/dev/null || exit 77
 done
 
+# Whatever builds there is: CMake by itself knows make only.
+command -v make >/dev/null || export CMAKE_GENERATOR=Ninja
+
 work=$(mktemp -d)
 router=
 trap '[ -z "$router" ] || kill "$router" 2>/dev/null; rm -rf "$work"' EXIT

@@ -118,7 +118,8 @@ START_TEST(observers_go_stale_and_come_back_when_the_router_is_killed)
     program_find_error(observer, "trying again until it works");
     mortal = router_run(again, same, NULL);
     ck_assert_str_eq(same, again);
-    ck_assert_ptr_nonnull(strstr(program_find(observer, "\"data\":2}"), "\"synchronized\":true"));
+    /* A state sent into the dying connection may come first as what was known last; then it is confirmed. */
+    ck_assert_ptr_nonnull(strstr(program_find(observer, "\"synchronized\":true"), "\"data\":2}"));
     ck_assert_int_eq(program_stop(observer, SIGTERM), 0);
     program_close_input(exposer);
     ck_assert_int_eq(program_end(exposer), 0);

@@ -214,8 +214,22 @@ START_TEST(a_port_without_permission_or_an_address_of_others_is_refused_in_words
 }
 END_TEST
 
+/* A machine may have no /etc/hosts: then there is no name to look up. */
+static bool has_localhost(void)
+{
+    struct addrinfo *found = NULL;
+    if (getaddrinfo("localhost", NULL, NULL, &found) != 0) {
+        printf("skipped: \"localhost\" is not known on this machine\n");
+        return false;
+    }
+    freeaddrinfo(found);
+    return true;
+}
+
 START_TEST(names_are_looked_up)
 {
+    if (!has_localhost())
+        return;
     begin(&hakuban_transport_tcp);
     listen_at(&server, "tcp://localhost:0");
     char by_name[64];

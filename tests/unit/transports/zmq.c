@@ -4,9 +4,11 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -401,8 +403,22 @@ START_TEST(dialing_what_does_not_speak_zeromq_fails_in_words)
 }
 END_TEST
 
+/* A machine may have no /etc/hosts: then there is no name to look up. */
+static bool has_localhost(void)
+{
+    struct addrinfo *found = NULL;
+    if (getaddrinfo("localhost", NULL, NULL, &found) != 0) {
+        printf("skipped: \"localhost\" is not known on this machine\n");
+        return false;
+    }
+    freeaddrinfo(found);
+    return true;
+}
+
 START_TEST(names_are_looked_up)
 {
+    if (!has_localhost())
+        return;
     begin(TCP);
     char named[64];
     (void)snprintf(named, sizeof named, "zmq+tcp://localhost:%s", strrchr(url, ':') + 1);

@@ -61,6 +61,7 @@ static void *count_realloc(void *ctx, void *memory, size_t old_bytes, size_t new
     return grown;
 }
 
+static void set_text(hkb_checks *checks, const char *format, va_list arguments) HAKUBAN_PRINTF(2, 0);
 static void set_text(hkb_checks *checks, const char *format, va_list arguments)
 {
     (void)vsnprintf(checks->text, sizeof checks->text, format, arguments);

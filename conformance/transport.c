@@ -98,9 +98,9 @@ static struct pair *begin_hosts(hkb_checks *checks, unsigned failing)
                          : failing == 1 ? &pair->server.alloc
                                         : NULL,
                          &listen_param, &dial_param);
+    checks->fixture = pair;
     begin_host(pair, &pair->server, listen_param);
     begin_host(pair, &pair->client, dial_param);
-    checks->fixture = pair;
     return pair;
 }
 

@@ -314,12 +314,16 @@ hakuban_status thost_begin(thost *host, const hakuban_transport_ops *ops, void *
                                            .writable = writable,
                                            .closed = closed};
     host->self = checked(calloc(1, ops->self_bytes ? ops->self_bytes : 1));
-    return ops->init ? ops->init(host->self, &host->table) : HAKUBAN_OK;
+    hakuban_status status = ops->init ? ops->init(host->self, &host->table) : HAKUBAN_OK;
+    if (status) {
+        free(host->self);
+        host->self = NULL;
+    }
+    return status;
 }
 
-void thost_done(thost *host)
+static void end_plugin(thost *host)
 {
-    host->fail_at = 0;
     while (host->listener_count > 0) {
         thost_unlisten(host, 0);
     }
@@ -332,16 +336,26 @@ void thost_done(thost *host)
     if (host->ops->done) {
         host->ops->done(host->self);
     }
+    free(host->self);
+    host->self = NULL;
+}
+
+void thost_done(thost *host)
+{
+    host->fail_at = 0;
+    if (host->self) {
+        end_plugin(host);
+    }
     while (host->links) {
         hakuban_link *link = host->links;
+        bool forgotten = !link->closed;
         host->links = link->next;
-        free_conn_if_closed(link);
-        (void)promised(host, !link->conn, "close() without closed()");
+        free(link->conn);
         free(link->data);
         free(link->lengths);
         free(link);
+        (void)promised(host, !forgotten, "close() without closed()");
     }
-    free(host->self);
     (void)promised(host, host->watch_count == 0, "it ended and still waits for a descriptor");
     (void)promised(host, host->timer_count == 0, "it ended and still has a timer");
     (void)promised(host, host->allocated_bytes == 0, "it ended and has not freed all memory");

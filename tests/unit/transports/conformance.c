@@ -129,10 +129,11 @@ END_TEST
 
 /* -- A transport that breaks a promise: inproc but for one thing -- */
 
-static void close_nothing(void *self, void *conn)
+static hakuban_status dial_nowhere(void *self, void *conn, hakuban_link *link,
+                                   const hakuban_url *to, hakuban_error *reterr)
 {
-    (void)self;
-    (void)conn;
+    (void)self, (void)conn, (void)link, (void)to, (void)reterr;
+    return HAKUBAN_ERR_IO;
 }
 
 static hakuban_status send_in_disorder(void *self, void *conn, const hakuban_slice *parts,
@@ -157,7 +158,7 @@ START_TEST(a_transport_that_breaks_a_promise_is_found)
     bad.send = send_in_disorder;
     ck_assert_str_eq(run(INPROC, &bad).first, "messages_arrive_in_order_and_unchanged_both_ways");
     bad = hakuban_transport_inproc;
-    bad.close = close_nothing;
+    bad.dial = dial_nowhere;
     ck_assert_str_eq(run(INPROC, &bad).first, "messages_arrive_in_order_and_unchanged_both_ways");
     bad = hakuban_transport_inproc;
     bad.init = refuse;

@@ -12,12 +12,15 @@ enum {
 enum {
     VERSION_WHOLE = 0,       /* an array of all elements */
     VERSION_LAST = 8,        /* one number: the last element's difference, all others as before */
-    VERSION_BUT_ONE = 16,    /* the same for the last but one: what automatic versions change within a second */
+    VERSION_CLOCK = 16,      /* one number: the last but one's difference, which carries into the one before it as nanoseconds do
+                                into seconds: what changes in automatic versions */
     VERSION_DIFFERENCE = 24, /* an array: how many are shared, then the others' differences */
 };
 
 #define CHECK_BYTES 4u
 #define NS_PER_US 1000u
+#define NS_PER_S 1000000000
+#define CLOCK_SECONDS_MAX 4000000000 /* a difference of more is not written as a clock's */
 
 void hkb_native_init(hkb_native *native, const hakuban_alloc *alloc)
 {
@@ -87,24 +90,6 @@ hakuban_status hkb_frame_put(hkb_buffer *out, hakuban_slice header, hakuban_slic
 
 /* -- Encoding -- */
 
-static unsigned version_mode(const hkb_version *version, const hkb_version *previous)
-{
-    if (!previous || previous->count == 0)
-        return VERSION_WHOLE;
-    if (previous->count != version->count)
-        return VERSION_DIFFERENCE;
-    size_t count = version->count, differing = 0, place = 0;
-    for (size_t i = 0; i < count; i++)
-        if (version->elements[i] != previous->elements[i]) {
-            differing++;
-            place = i;
-        }
-    if (differing == 1 && place + 1 == count)
-        return VERSION_LAST;
-    if (differing == 1 && place + 2 == count)
-        return VERSION_BUT_ONE;
-    return VERSION_DIFFERENCE;
-}
 
 static int64_t difference(int64_t to, int64_t from)
 {
@@ -116,13 +101,79 @@ static int64_t sum(int64_t a, int64_t b)
     return (int64_t)((uint64_t)a + (uint64_t)b);
 }
 
+/* Whether element but_one holds nanoseconds of a second that the element before it counts. */
+static bool is_clock(const hkb_version *version, size_t but_one)
+{
+    return but_one > 0 && version->elements[but_one] >= 0 && version->elements[but_one] < NS_PER_S;
+}
+
+/* What was added to the clock in previous, or to its last but one element alone where that is none. */
+static bool clock_difference(const hkb_version *version, const hkb_version *previous, int64_t *ret)
+{
+    size_t but_one = version->count - 2;
+    int64_t added = difference(version->elements[but_one], previous->elements[but_one]);
+    if (is_clock(previous, but_one)) {
+        int64_t seconds = difference(version->elements[but_one - 1], previous->elements[but_one - 1]);
+        if (!is_clock(version, but_one) || seconds > CLOCK_SECONDS_MAX || seconds < -CLOCK_SECONDS_MAX)
+            return false;
+        added += seconds * NS_PER_S;
+    }
+    *ret = added;
+    return true;
+}
+
+static bool add_to_clock(hkb_version *version, int64_t added)
+{
+    size_t but_one = version->count - 2;
+    int64_t *place = &version->elements[but_one];
+    if (!is_clock(version, but_one)) {
+        *place = sum(*place, added);
+        return true;
+    }
+    if (added > INT64_MAX - NS_PER_S || added < INT64_MIN + NS_PER_S)
+        return false;
+    int64_t ns = *place + added, seconds = ns / NS_PER_S;
+    ns %= NS_PER_S;
+    if (ns < 0) {
+        ns += NS_PER_S;
+        seconds--;
+    }
+    *place = ns;
+    version->elements[but_one - 1] = sum(version->elements[but_one - 1], seconds);
+    return true;
+}
+
+static unsigned version_mode(const hkb_version *version, const hkb_version *previous)
+{
+    int64_t unused;
+    size_t count = version->count, shared = 0;
+    if (!previous || previous->count == 0)
+        return VERSION_WHOLE;
+    if (previous->count != count)
+        return VERSION_DIFFERENCE;
+    while (shared < count && version->elements[shared] == previous->elements[shared])
+        shared++;
+    if (shared + 1 == count)
+        return VERSION_LAST;
+    if (shared == count || version->elements[count - 1] != previous->elements[count - 1])
+        return VERSION_DIFFERENCE;
+    bool only_clock = shared + 2 == count || (shared + 3 == count && is_clock(previous, count - 2));
+    return only_clock && clock_difference(version, previous, &unused) ? VERSION_CLOCK
+                                                                      : VERSION_DIFFERENCE;
+}
+
 static void write_version(hakuban_writer *writer, unsigned mode, const hkb_version *version,
                           const hkb_version *previous)
 {
     size_t count = version->count, shared = 0;
-    if (mode == VERSION_LAST || mode == VERSION_BUT_ONE) {
-        size_t at = count - (mode == VERSION_LAST ? 1 : 2);
-        hakuban_write_int(writer, difference(version->elements[at], previous->elements[at]));
+    int64_t added;
+    if (mode == VERSION_LAST) {
+        hakuban_write_int(writer, difference(version->elements[count - 1],
+                                             previous->elements[count - 1]));
+        return;
+    }
+    if (mode == VERSION_CLOCK && clock_difference(version, previous, &added)) {
+        hakuban_write_int(writer, added);
         return;
     }
     if (mode == VERSION_DIFFERENCE) {
@@ -384,7 +435,9 @@ static bool read_version(hakuban_reader *reader, unsigned mode, const hkb_versio
     if (previous->count < from_end || hakuban_read_int(reader, &element) != HAKUBAN_OK)
         return false;
     *ret = *previous;
-    int64_t *place = &ret->elements[ret->count - from_end];
+    if (mode == VERSION_CLOCK)
+        return add_to_clock(ret, element);
+    int64_t *place = &ret->elements[ret->count - 1];
     *place = sum(*place, element);
     return true;
 }

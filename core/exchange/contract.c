@@ -19,14 +19,6 @@ static void join_object(hakuban_contract *contract)
     hkb_object_mark(object);
 }
 
-static void mark_objects(hkb_tag *tag)
-{
-    HKB_LIST_EACH(hkb_object_tag, place, &tag->objects, of_tag)
-    {
-        hkb_object_mark(place->object);
-    }
-}
-
 static hakuban_status join_tag(hakuban_contract *contract)
 {
     hkb_tag *tag = contract->tag;
@@ -38,7 +30,7 @@ static hakuban_status join_tag(hakuban_contract *contract)
     if (contract->kind == HKB_EXPOSE_TAG)
         tag->capacity += contract->capacity;
     hkb_tag_mark(tag);
-    mark_objects(tag);
+    hkb_tag_mark_objects(tag);
     if (contract->kind == HKB_EXPOSE_TAG)
         return HAKUBAN_OK;
     HKB_LIST_EACH(hkb_object_tag, place, &tag->objects, of_tag)
@@ -117,7 +109,7 @@ static void leave_subject(hakuban_contract *contract)
         hkb_object_mark(object);
     } else {
         hkb_tag_mark(tag);
-        mark_objects(tag);
+        hkb_tag_mark_objects(tag);
     }
 }
 
@@ -183,7 +175,7 @@ hakuban_status hkb_contract_set_capacity(hakuban_contract *contract, uint32_t ca
         hkb_object_mark(contract->object);
     } else {
         hkb_tag_mark(contract->tag);
-        mark_objects(contract->tag);
+        hkb_tag_mark_objects(contract->tag);
     }
     return HAKUBAN_OK;
 }

@@ -49,7 +49,7 @@ struct hkb_exchange {
     hakuban_log log;
     hkb_host host;
     double rebalance_threshold;
-    bool rebalances, closing, upstream_expected, upstream_was_there;
+    bool rebalances, upstream_expected, upstream_was_there;
     hkb_link_shared shared;
     hkb_delta_context *delta;
     uint64_t map_key[2], node[2];
@@ -266,6 +266,37 @@ struct hakuban_queue {
     void *host;
 };
 
+/* What a tag or object means to the upstream: all that is wanted here and below, in one. */
+typedef struct hkb_wanted {
+    bool observes, exposes;
+    uint32_t capacity;
+    uint32_t flags; /* of the message */
+} hkb_wanted;
+
+static inline hkb_wanted hkb_wanted_of(bool observes, bool exposes, uint64_t capacity)
+{
+    return (hkb_wanted){
+        .observes = observes,
+        .exposes = exposes,
+        .capacity = !exposes ? 0 : capacity > UINT32_MAX ? UINT32_MAX : (uint32_t)capacity,
+        .flags = (observes ? HKB_WANT_OBSERVE : 0u) | (exposes ? HKB_WANT_EXPOSE : 0u),
+    };
+}
+static inline hkb_wanted hkb_object_wanted(const hkb_object *object)
+{
+    return hkb_wanted_of(object->local_observers || object->observe_shares,
+                         object->local_exposers || object->expose_shares, object->capacity);
+}
+static inline hkb_wanted hkb_tag_wanted(const hkb_tag *tag)
+{
+    return hkb_wanted_of(tag->local_observers || tag->observe_shares,
+                         tag->local_exposers || tag->expose_shares, tag->capacity);
+}
+/* Whether a share or tag share of the upstream says what it was told already. */
+#define HKB_WAS_TOLD(share, wanted)                                                                \
+    ((share)->observes == (wanted).observes && (share)->exposes == (wanted).exposes &&             \
+     (share)->capacity == (wanted).capacity)
+
 static inline bool hkb_contract_observes(const hakuban_contract *contract)
 {
     return contract->kind == HKB_OBSERVE_OBJECT || contract->kind == HKB_OBSERVE_TAG;
@@ -317,6 +348,7 @@ double hkb_peer_load_limit(const hkb_peer *peer);
 /* tag.c */
 hakuban_status hkb_tag_get(hkb_exchange *exchange, hakuban_slice json, hkb_tag **ret);
 void hkb_tag_mark(hkb_tag *tag);
+void hkb_tag_mark_objects(hkb_tag *tag); /* each is settled again */
 void hkb_tag_settle(hkb_tag *tag); /* registration upwards; frees it if nothing refers to it */
 /* A downstream's registration changed. */
 hakuban_status hkb_tag_register(hkb_tag *tag, hkb_peer *peer, uint32_t flags, uint32_t capacity);

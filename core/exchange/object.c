@@ -429,28 +429,21 @@ static void settle_streams(hkb_object *object)
     }
 }
 
-static uint32_t clamp(uint64_t capacity)
-{
-    return capacity > UINT32_MAX ? UINT32_MAX : (uint32_t)capacity;
-}
-
 /* Compares what the upstream was told with what holds now. */
 static void settle_registration(hkb_object *object)
 {
     hkb_peer *peer = object->exchange->upstream;
     hkb_share *share = object->upstream;
-    bool observes = object->local_observers || object->observe_shares;
-    bool exposes = object->local_exposers || object->expose_shares;
+    hkb_wanted wanted = hkb_object_wanted(object);
     if (!peer)
         return;
-    if (!share && (observes || exposes)) {
+    if (!share && wanted.flags) {
         if (hkb_share_get(peer, object, &share) != HAKUBAN_OK) {
             hkb_link_fail(&peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
             return;
         }
     }
-    if (share && (share->observes != observes || share->exposes != exposes ||
-                  share->capacity != (exposes ? clamp(object->capacity) : 0) ||
+    if (share && (!HKB_WAS_TOLD(share, wanted) ||
                   (share->out_phase == HKB_CHANNEL_CLOSING && !object->leaving)))
         hkb_share_queue(share);
 }

@@ -155,11 +155,7 @@ void hkb_peer_take_out(hkb_peer *peer)
     hkb_list_remove(&peer->ended);
     while ((node = hkb_list_first(&peer->tag_shares))) {
         hkb_tag_share *share = HKB_CONTAINER(node, hkb_tag_share, of_peer);
-        hkb_tag *tag = share->tag;
-        HKB_LIST_EACH(hkb_object_tag, place, &tag->objects, of_tag)
-        {
-            hkb_object_mark(place->object);
-        }
+        hkb_tag_mark_objects(share->tag);
         hkb_tag_share_free(share);
     }
     while ((node = hkb_list_first(&peer->shares))) {

@@ -457,19 +457,15 @@ static void emit_upwards(hkb_share *share)
         close_out(share);
         hkb_link_say(link, &message, NULL);
     }
-    bool observes = object->local_observers || object->observe_shares;
-    bool exposes = object->local_exposers || object->expose_shares;
-    uint32_t capacity = 0;
-    if (exposes)
-        capacity = object->capacity > UINT32_MAX ? UINT32_MAX : (uint32_t)object->capacity;
-    if (share->observes != observes || share->exposes != exposes || share->capacity != capacity) {
-        share->observes = observes;
-        share->exposes = exposes;
-        share->capacity = capacity;
+    hkb_wanted wanted = hkb_object_wanted(object);
+    if (!HKB_WAS_TOLD(share, wanted)) {
+        share->observes = wanted.observes;
+        share->exposes = wanted.exposes;
+        share->capacity = wanted.capacity;
         hkb_message message = {
             .kind = HKB_MESSAGE_OBJECT,
-            .flags = (observes ? HKB_WANT_OBSERVE : 0u) | (exposes ? HKB_WANT_EXPOSE : 0u),
-            .capacity = capacity,
+            .flags = wanted.flags,
+            .capacity = wanted.capacity,
             .descriptor = object->descriptor,
         };
         hkb_link_say(link, &message, NULL);

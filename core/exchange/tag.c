@@ -42,6 +42,14 @@ void hkb_tag_mark(hkb_tag *tag)
         hkb_list_push(&tag->exchange->dirty_tags, &tag->dirty);
 }
 
+void hkb_tag_mark_objects(hkb_tag *tag)
+{
+    HKB_LIST_EACH(hkb_object_tag, place, &tag->objects, of_tag)
+    {
+        hkb_object_mark(place->object);
+    }
+}
+
 /* -- What one peer has to do with it -- */
 
 typedef struct tag_share_key {
@@ -203,29 +211,14 @@ static void settle_listed(hkb_tag *tag)
 
 /* -- Settling and telling the upstream -- */
 
-static uint32_t clamp(uint64_t capacity)
-{
-    return capacity > UINT32_MAX ? UINT32_MAX : (uint32_t)capacity;
-}
-
-static bool observes_upwards(const hkb_tag *tag)
-{
-    return tag->local_observers || tag->observe_shares;
-}
-
-static bool exposes_upwards(const hkb_tag *tag)
-{
-    return tag->local_exposers || tag->expose_shares;
-}
-
 static void settle_registration(hkb_tag *tag)
 {
     hkb_peer *peer = tag->exchange->upstream;
     hkb_tag_share *share = tag->upstream;
-    bool observes = observes_upwards(tag), exposes = exposes_upwards(tag);
+    hkb_wanted wanted = hkb_tag_wanted(tag);
     if (!peer)
         return;
-    if (!share && (observes || exposes)) {
+    if (!share && wanted.flags) {
         if (get_share(peer, tag, &share) != HAKUBAN_OK) {
             hkb_link_fail(&peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
             return;
@@ -233,10 +226,9 @@ static void settle_registration(hkb_tag *tag)
     }
     if (!share)
         return;
-    if (share->observes != observes || share->exposes != exposes ||
-        share->capacity != (exposes ? clamp(tag->capacity) : 0))
+    if (!HKB_WAS_TOLD(share, wanted))
         hkb_peer_queue(peer, &share->item);
-    else if (!observes && !exposes)
+    else if (!wanted.flags)
         hkb_tag_share_free(share); /* taken back before the upstream heard of it */
 }
 
@@ -257,23 +249,22 @@ void hkb_tag_settle(hkb_tag *tag)
 static void emit_registration(hkb_tag_share *share)
 {
     hkb_tag *tag = share->tag;
-    bool observes = observes_upwards(tag), exposes = exposes_upwards(tag);
-    uint32_t capacity = exposes ? clamp(tag->capacity) : 0;
-    if (share->observes == observes && share->exposes == exposes && share->capacity == capacity)
+    hkb_wanted wanted = hkb_tag_wanted(tag);
+    if (HKB_WAS_TOLD(share, wanted))
         return;
-    if (!observes)
+    if (!wanted.observes)
         share->listed = 0;
-    share->observes = observes;
-    share->exposes = exposes;
-    share->capacity = capacity;
+    share->observes = wanted.observes;
+    share->exposes = wanted.exposes;
+    share->capacity = wanted.capacity;
     hkb_message message = {
         .kind = HKB_MESSAGE_TAG,
-        .flags = (observes ? HKB_WANT_OBSERVE : 0u) | (exposes ? HKB_WANT_EXPOSE : 0u),
-        .capacity = capacity,
+        .flags = wanted.flags,
+        .capacity = wanted.capacity,
         .text = {tag->json, tag->json_bytes},
     };
     hkb_link_say(&share->peer->link, &message, NULL);
-    if (!observes && !exposes)
+    if (!wanted.flags)
         hkb_tag_share_free(share);
 }
 

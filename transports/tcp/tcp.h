@@ -7,35 +7,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <netinet/in.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/types.h>
-#include <sys/un.h>
 
 #include <hakuban/plugin/transport.h>
 
-#define HKB_TCP_ADDRESSES_MAX 8
-#define HKB_TCP_WHERE_BYTES 160
-#define HKB_TCP_PEER_BYTES 80
-
-typedef struct hkb_tcp_address {
-    socklen_t bytes;
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-        struct sockaddr_un local;
-    } is;
-} hkb_tcp_address;
-
-/* What a name stands for; travels as one datagram from the thread that asked. */
-typedef struct hkb_tcp_addresses {
-    int lookup_status; /* of getaddrinfo() */
-    int error;         /* errno, where lookup_status is EAI_SYSTEM */
-    unsigned count;
-    hkb_tcp_address items[HKB_TCP_ADDRESSES_MAX];
-} hkb_tcp_addresses;
+#include "common/address.h"
 
 typedef struct hkb_tcp_self {
     const hakuban_transport_host *host;
@@ -70,20 +47,10 @@ typedef struct hkb_tcp_conn {
 } hkb_tcp_conn;
 
 /* tcp_address.c */
-hakuban_status hkb_tcp_status(int error);
-void hkb_tcp_where(const hakuban_url *url, char where[HKB_TCP_WHERE_BYTES]);
 hakuban_status hkb_tcp_check(const hakuban_url *url, bool listening, bool *ret_nodelay,
                              hakuban_error *reterr);
 /* Never blocks; false: the host is a name, not a number. */
-bool hkb_tcp_numeric(const hakuban_url *url, hkb_tcp_address *ret_address);
-/* May block for as long as name servers take. */
-void hkb_tcp_lookup(const char *name, uint16_t port, hkb_tcp_addresses *ret);
-const char *hkb_tcp_lookup_text(const hkb_tcp_addresses *addresses);
-/* Looks a name up in a thread of its own. From *ret_fd one hkb_tcp_addresses can be read when it is done; closing it early is safe.
- * An errno, or 0. */
-int hkb_tcp_lookup_start(const hakuban_url *url, int *ret_fd);
-/* "127.0.0.1:1234", "[::1]:1234", "unix". */
-void hkb_tcp_text(const hkb_tcp_address *address, char text[HKB_TCP_PEER_BYTES]);
+bool hkb_tcp_numeric(const hakuban_url *url, hkb_address *ret_address);
 
 /* tcp.c */
 void hkb_tcp_options(int fd, int family, bool nodelay);

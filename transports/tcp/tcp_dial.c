@@ -14,12 +14,12 @@
 #define RETRY_NS (SECOND_NS / 100)
 
 struct hkb_tcp_dialing {
-    hkb_tcp_addresses addresses;
+    hkb_addresses addresses;
     unsigned next; /* index of the address to try when this one fails */
     int error;     /* of the last address that failed */
     bool looking_up, nodelay;
     uint64_t deadline_ns;
-    char where[HKB_TCP_WHERE_BYTES];
+    char where[HKB_ADDRESS_WHERE_BYTES];
 };
 
 static uint64_t now(void)
@@ -39,7 +39,7 @@ void hkb_tcp_dial_free(hkb_tcp_self *self, hkb_tcp_conn *conn)
 
 static void refuse(hkb_tcp_self *self, hkb_tcp_conn *conn, hakuban_status why, const char *reason)
 {
-    char text[HKB_TCP_WHERE_BYTES + 128];
+    char text[HKB_ADDRESS_WHERE_BYTES + 128];
     (void)snprintf(text, sizeof text, "cannot connect to %s: %s", conn->dialing->where, reason);
     hkb_tcp_finish(self, conn, why, text);
 }
@@ -68,7 +68,7 @@ static bool try_next(hkb_tcp_self *self, hkb_tcp_conn *conn, uint64_t now_ns)
     hkb_tcp_dialing *dialing = conn->dialing;
     hkb_tcp_forget_fd(self, conn, &conn->fd);
     while (dialing->next < dialing->addresses.count) {
-        const hkb_tcp_address *address = &dialing->addresses.items[dialing->next++];
+        const hkb_address *address = &dialing->addresses.items[dialing->next++];
         int family = address->is.any.sa_family;
         conn->fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (conn->fd < 0) {
@@ -112,7 +112,7 @@ static int start(hkb_tcp_self *self, hkb_tcp_conn *conn, const hakuban_url *url)
         return try_next(self, conn, now_ns) ? 0 : dialing->error;
     }
     dialing->looking_up = true;
-    int error = hkb_tcp_lookup_start(url, &conn->fd);
+    int error = hkb_address_lookup_start(url->host, url->port, &conn->fd);
     return error ? error : wait_for(self, conn, HAKUBAN_READ, dialing->deadline_ns);
 }
 
@@ -135,10 +135,10 @@ hakuban_status hkb_tcp_dial(void *self_memory, void *conn_memory, hakuban_link *
     }
     memset(conn->dialing, 0, sizeof *conn->dialing);
     conn->dialing->nodelay = nodelay;
-    hkb_tcp_where(url, conn->dialing->where);
+    hkb_address_where(url, conn->dialing->where);
     int error = start(self, conn, url);
     if (error) {
-        status = hakuban_error_set(reterr, hkb_tcp_status(error), "cannot connect to %s: %s",
+        status = hakuban_error_set(reterr, hkb_address_status(error), "cannot connect to %s: %s",
                                    conn->dialing->where, strerror(error));
         (void)self->host->wake_at(self->host->host, conn, UINT64_MAX);
         hkb_tcp_forget_fd(self, conn, &conn->fd);
@@ -151,24 +151,24 @@ static void next_or_refuse(hkb_tcp_self *self, hkb_tcp_conn *conn, uint64_t now_
 {
     if (!try_next(self, conn, now_ns)) {
         int error = conn->dialing->error;
-        refuse(self, conn, hkb_tcp_status(error), strerror(error));
+        refuse(self, conn, hkb_address_status(error), strerror(error));
     }
 }
 
 static void looked_up(hkb_tcp_self *self, hkb_tcp_conn *conn, uint64_t now_ns)
 {
     hkb_tcp_dialing *dialing = conn->dialing;
-    ssize_t got = recv(conn->fd, &dialing->addresses, sizeof dialing->addresses, MSG_DONTWAIT);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+    int error = hkb_address_lookup_end(conn->fd, &dialing->addresses);
+    if (error == EAGAIN) {
         return;
     }
-    if (got != (ssize_t)sizeof dialing->addresses) {
+    if (error) {
         refuse(self, conn, HAKUBAN_ERR_IO, "the name could not be looked up");
         return;
     }
     dialing->looking_up = false;
     if (dialing->addresses.count == 0) {
-        refuse(self, conn, HAKUBAN_ERR_NOT_FOUND, hkb_tcp_lookup_text(&dialing->addresses));
+        refuse(self, conn, HAKUBAN_ERR_NOT_FOUND, hkb_address_lookup_text(&dialing->addresses));
         return;
     }
     next_or_refuse(self, conn, now_ns);
@@ -177,7 +177,7 @@ static void looked_up(hkb_tcp_self *self, hkb_tcp_conn *conn, uint64_t now_ns)
 /* Two ends in one: the kernel may give a connection to a port of this machine that very port as its own when nobody listens there. */
 static bool to_itself(int fd)
 {
-    hkb_tcp_address here = {.bytes = sizeof here.is}, there = {.bytes = sizeof there.is};
+    hkb_address here = {.bytes = sizeof here.is}, there = {.bytes = sizeof there.is};
     if (getsockname(fd, &here.is.any, &here.bytes) ||
         getpeername(fd, &there.is.any, &there.bytes)) {
         return false;

@@ -15,12 +15,12 @@
 
 static hakuban_status cannot(const char *where, int error, hakuban_error *reterr)
 {
-    return hakuban_error_set(reterr, hkb_tcp_status(error), "cannot listen on %s: %s", where,
+    return hakuban_error_set(reterr, hkb_address_status(error), "cannot listen on %s: %s", where,
                              strerror(error));
 }
 
 /* A socket that is bound and listens in *ret_fd; an errno, or 0. */
-static int bind_to(const hkb_tcp_address *address, int *ret_fd)
+static int bind_to(const hkb_address *address, int *ret_fd)
 {
     int family = address->is.any.sa_family, on = 1, off = 0;
     int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -48,12 +48,12 @@ static int bind_to(const hkb_tcp_address *address, int *ret_fd)
 static hakuban_status listen_tcp(hkb_tcp_listener *listener, const hakuban_url *url,
                                  const char *where, hakuban_error *reterr)
 {
-    hkb_tcp_addresses addresses = {.count = 1};
+    hkb_addresses addresses = {.count = 1};
     if (!hkb_tcp_numeric(url, &addresses.items[0])) {
-        hkb_tcp_lookup(url->host, url->port, &addresses);
+        hkb_address_lookup(url->host, url->port, &addresses);
         if (addresses.count == 0) {
             return hakuban_error_set(reterr, HAKUBAN_ERR_NOT_FOUND, "cannot listen on %s: %s",
-                                     where, hkb_tcp_lookup_text(&addresses));
+                                     where, hkb_address_lookup_text(&addresses));
         }
     }
     int error = 0;
@@ -67,7 +67,7 @@ static hakuban_status listen_tcp(hkb_tcp_listener *listener, const hakuban_url *
 }
 
 /* Whether the file is a socket that its listener has left behind, e.g. because it was killed. */
-static bool is_stale(const hkb_tcp_address *address)
+static bool is_stale(const hkb_address *address)
 {
     struct stat file;
     if (lstat(address->is.local.sun_path, &file) != 0 || !S_ISSOCK(file.st_mode)) {
@@ -108,7 +108,7 @@ static hakuban_status listen_unix(hkb_tcp_self *self, hkb_tcp_listener *listener
     if (!path) {
         return cannot(where, ENOMEM, reterr);
     }
-    hkb_tcp_address address;
+    hkb_address address;
     (void)hkb_tcp_numeric(url, &address);
     int error = bind_to(&address, &listener->fd);
     if (error == EADDRINUSE && is_stale(&address)) {
@@ -140,12 +140,12 @@ static bool own_url(const hkb_tcp_listener *listener, char *out, size_t out_byte
     if (listener->path) {
         length = snprintf(out, out_bytes, "unix://%s", listener->path);
     } else {
-        hkb_tcp_address address = {.bytes = sizeof address.is};
-        char text[HKB_TCP_PEER_BYTES];
+        hkb_address address = {.bytes = sizeof address.is};
+        char text[HKB_ADDRESS_TEXT_BYTES];
         if (getsockname(listener->fd, &address.is.any, &address.bytes) != 0) {
             return false;
         }
-        hkb_tcp_text(&address, text);
+        hkb_address_text(&address, text);
         length = snprintf(out, out_bytes, "tcp://%s", text);
     }
     return length > 0 && (size_t)length < out_bytes;
@@ -156,12 +156,12 @@ hakuban_status hkb_tcp_listen(void *self_memory, void *listener_memory, const ha
 {
     hkb_tcp_self *self = self_memory;
     hkb_tcp_listener *listener = listener_memory;
-    char where[HKB_TCP_WHERE_BYTES], reached[HKB_TCP_WHERE_BYTES];
+    char where[HKB_ADDRESS_WHERE_BYTES], reached[HKB_ADDRESS_WHERE_BYTES];
     hakuban_status status = hkb_tcp_check(url, true, &listener->nodelay, reterr);
     if (status) {
         return status;
     }
-    hkb_tcp_where(url, where);
+    hkb_address_where(url, where);
     listener->kind = HKB_TCP_LISTENER;
     listener->fd = -1;
     status = strcmp(url->scheme, "unix") == 0 ? listen_unix(self, listener, url, where, reterr)
@@ -234,12 +234,12 @@ static bool may_be_repeated(int error)
 }
 
 static void welcome(hkb_tcp_self *self, hkb_tcp_listener *listener, int fd,
-                    const hkb_tcp_address *peer)
+                    const hkb_address *peer)
 {
-    char text[HKB_TCP_PEER_BYTES];
+    char text[HKB_ADDRESS_TEXT_BYTES];
     void *memory = NULL;
     bool nodelay = listener->nodelay;
-    hkb_tcp_text(peer, text);
+    hkb_address_text(peer, text);
     hakuban_link *link = self->host->accepted(self->host->host, listener, text, &memory);
     if (!link) {
         (void)close(fd);
@@ -275,7 +275,7 @@ void hkb_tcp_listener_ready(hkb_tcp_self *self, hkb_tcp_listener *listener, uint
     }
     earn_credit(listener, now_ns);
     for (unsigned i = 0; i < ACCEPTS_PER_TURN && listener->credit_ns >= ACCEPT_NS; i++) {
-        hkb_tcp_address peer = {.bytes = sizeof peer.is};
+        hkb_address peer = {.bytes = sizeof peer.is};
         int fd = accept4(listener->fd, &peer.is.any, &peer.bytes, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd >= 0) {
             listener->credit_ns -= ACCEPT_NS;

@@ -23,21 +23,6 @@
 #define PROBE_NS (2 * UINT64_C(1000000)) /* libzmq tells nobody when a connection's end has reached the socket */
 #define RETRY_NS (20 * UINT64_C(1000000)) /* that there is room again shows at the descriptor, mostly */
 
-hakuban_status hkb_zmq_status(int error)
-{
-    switch (error) {
-    case ENOENT:
-        return HAKUBAN_ERR_NOT_FOUND;
-    case EADDRINUSE:
-        return HAKUBAN_ERR_EXISTS;
-    case ENOMEM:
-    case ENOBUFS:
-        return HAKUBAN_ERR_NO_MEMORY;
-    default:
-        return HAKUBAN_ERR_IO;
-    }
-}
-
 uint64_t hkb_zmq_now(void)
 {
     struct timespec time;

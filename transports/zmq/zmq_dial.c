@@ -20,12 +20,12 @@
      ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
 
 struct hkb_zmq_dialing {
-    hkb_zmq_addresses addresses;
+    hkb_addresses addresses;
     unsigned next; /* index of the address to try when this one fails */
     int lookup_fd; /* -1: nothing is looked up */
     bool connected, shaken, failed; /* what became of the address that is tried */
     uint64_t deadline_ns;
-    char where[HKB_ZMQ_WHERE_BYTES];
+    char where[HKB_ADDRESS_WHERE_BYTES];
 };
 
 static void stop_lookup(hkb_zmq_self *self, hkb_zmq_conn *conn)
@@ -62,7 +62,7 @@ void hkb_zmq_dealer_finish(hkb_zmq_self *self, hkb_zmq_conn *conn, int linger_ms
 
 static void refuse(hkb_zmq_self *self, hkb_zmq_conn *conn, hakuban_status why, const char *reason)
 {
-    char text[HKB_ZMQ_WHERE_BYTES + 128];
+    char text[HKB_ADDRESS_WHERE_BYTES + 128];
     (void)snprintf(text, sizeof text, "cannot connect to %s: %s", conn->dialing->where, reason);
     hkb_zmq_dealer_finish(self, conn, 0, why, text);
 }
@@ -73,7 +73,8 @@ static int try_next(hkb_zmq_self *self, hkb_zmq_conn *conn)
     hkb_zmq_dialing *dialing = conn->dialing;
     int error = ECONNREFUSED;
     while (dialing->next < dialing->addresses.count) {
-        const char *endpoint = dialing->addresses.items[dialing->next++];
+        char endpoint[HKB_ZMQ_ENDPOINT_BYTES];
+        hkb_zmq_endpoint(&dialing->addresses.items[dialing->next++], endpoint);
         hkb_zmq_socket_close(self, &conn->socket, 0);
         error = hkb_zmq_socket_open(self, &conn->socket, ZMQ_DEALER, EVENTS);
         if (error) {
@@ -105,10 +106,11 @@ static int start(hkb_zmq_self *self, hkb_zmq_conn *conn, const hakuban_url *url)
     if (error) {
         return error;
     }
-    if (hkb_zmq_numeric(url, &dialing->addresses)) {
+    if (hkb_zmq_numeric(url, &dialing->addresses.items[0])) {
+        dialing->addresses.count = 1;
         return try_next(self, conn);
     }
-    error = hkb_zmq_lookup_start(url, &dialing->lookup_fd);
+    error = hkb_address_lookup_start(url->host, url->port, &dialing->lookup_fd);
     if (!error &&
         self->host->fd_set(self->host->host, conn, dialing->lookup_fd, HAKUBAN_READ)) {
         error = ENOMEM;
@@ -135,10 +137,10 @@ hakuban_status hkb_zmq_dial(void *self_memory, void *conn_memory, hakuban_link *
     memset(conn->dialing, 0, sizeof *conn->dialing);
     conn->dialing->lookup_fd = -1;
     conn->dialing->deadline_ns = hkb_zmq_now() + CONNECT_NS;
-    hkb_zmq_where(url, conn->dialing->where);
+    hkb_address_where(url, conn->dialing->where);
     int error = start(self, conn, url);
     if (error) {
-        status = hakuban_error_set(reterr, hkb_zmq_status(error), "cannot connect to %s: %s",
+        status = hakuban_error_set(reterr, hkb_address_status(error), "cannot connect to %s: %s",
                                    conn->dialing->where,
                                    error == ENOENT ? "nobody listens there" : zmq_strerror(error));
         (void)self->host->wake_at(self->host->host, conn, UINT64_MAX);
@@ -159,25 +161,24 @@ static void next_or_refuse(hkb_zmq_self *self, hkb_zmq_conn *conn)
     } else if (error == ECONNREFUSED) {
         refuse(self, conn, HAKUBAN_ERR_REFUSED, "nobody listens there");
     } else if (error) {
-        refuse(self, conn, hkb_zmq_status(error), zmq_strerror(error));
+        refuse(self, conn, hkb_address_status(error), zmq_strerror(error));
     }
 }
 
 static void look_at_lookup(hkb_zmq_self *self, hkb_zmq_conn *conn)
 {
     hkb_zmq_dialing *dialing = conn->dialing;
-    ssize_t got =
-        recv(dialing->lookup_fd, &dialing->addresses, sizeof dialing->addresses, MSG_DONTWAIT);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+    int error = hkb_address_lookup_end(dialing->lookup_fd, &dialing->addresses);
+    if (error == EAGAIN) {
         return;
     }
-    if (got != (ssize_t)sizeof dialing->addresses) {
+    if (error) {
         refuse(self, conn, HAKUBAN_ERR_IO, "the name could not be looked up");
         return;
     }
     stop_lookup(self, conn);
     if (dialing->addresses.count == 0) {
-        refuse(self, conn, HAKUBAN_ERR_NOT_FOUND, hkb_zmq_lookup_text(&dialing->addresses));
+        refuse(self, conn, HAKUBAN_ERR_NOT_FOUND, hkb_address_lookup_text(&dialing->addresses));
         return;
     }
     next_or_refuse(self, conn);

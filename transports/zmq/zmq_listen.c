@@ -352,7 +352,7 @@ static void sweep(hkb_zmq_router *router, uint64_t now_ns)
 
 static hakuban_status cannot(const char *where, int error, hakuban_error *reterr)
 {
-    return hakuban_error_set(reterr, hkb_zmq_status(error), "cannot listen on %s: %s", where,
+    return hakuban_error_set(reterr, hkb_address_status(error), "cannot listen on %s: %s", where,
                              error == ENOENT ? "there is no such directory" : zmq_strerror(error));
 }
 
@@ -415,11 +415,13 @@ static void remove_file(const hkb_zmq_router *router)
     }
 }
 
-static int bind_any(hkb_zmq_router *router, const hkb_zmq_addresses *addresses)
+static int bind_any(hkb_zmq_router *router, const hkb_addresses *addresses)
 {
     int error = EADDRNOTAVAIL;
     for (unsigned i = 0; i < addresses->count; i++) {
-        error = bind_to(router, addresses->items[i]);
+        char endpoint[HKB_ZMQ_ENDPOINT_BYTES];
+        hkb_zmq_endpoint(&addresses->items[i], endpoint);
+        error = bind_to(router, endpoint);
         if (!error) {
             size_t bytes = sizeof router->endpoint;
             return zmq_getsockopt(router->socket.zmq, ZMQ_LAST_ENDPOINT, router->endpoint,
@@ -485,7 +487,7 @@ static bool free_if_over(hkb_zmq_self *self, hkb_zmq_router *router)
 static int start(hkb_zmq_self *self, hkb_zmq_router *router, const hakuban_url *url,
                  const char **ret_reason)
 {
-    hkb_zmq_addresses addresses;
+    hkb_addresses addresses = {.count = 1};
     if (!router->buckets || !router->slots) {
         return ENOMEM;
     }
@@ -493,11 +495,11 @@ static int start(hkb_zmq_self *self, hkb_zmq_router *router, const hakuban_url *
     if (error) {
         return error;
     }
-    if (!hkb_zmq_numeric(url, &addresses)) {
+    if (!hkb_zmq_numeric(url, &addresses.items[0])) {
         /* May block, which listening can afford: it happens at the start, and one's own names are in /etc/hosts. */
-        hkb_zmq_lookup(url->host, url->port, &addresses);
+        hkb_address_lookup(url->host, url->port, &addresses);
         if (addresses.count == 0) {
-            *ret_reason = hkb_zmq_lookup_text(&addresses);
+            *ret_reason = hkb_address_lookup_text(&addresses);
             return ENOENT;
         }
     }
@@ -510,13 +512,13 @@ hakuban_status hkb_zmq_listen(void *self_memory, void *listener_memory, const ha
 {
     hkb_zmq_self *self = self_memory;
     hkb_zmq_listener *listener = listener_memory;
-    char where[HKB_ZMQ_WHERE_BYTES];
+    char where[HKB_ADDRESS_WHERE_BYTES];
     const char *reason = NULL;
     hakuban_status status = hkb_zmq_check(url, true, reterr);
     if (status) {
         return status;
     }
-    hkb_zmq_where(url, where);
+    hkb_address_where(url, where);
     hkb_zmq_router *router = router_new(self->host->alloc);
     if (!router) {
         return cannot(where, ENOMEM, reterr);
@@ -649,10 +651,10 @@ static void welcome(hkb_zmq_self *self, hkb_zmq_router *router, zmq_msg_t *id, i
     if (standing && router->slots[fd].used) {
         return;
     }
-    char peer[80] = "unknown";
+    char peer[HKB_ADDRESS_TEXT_BYTES] = "unknown";
     if (standing) {
         router->slots[fd].used = true;
-        hkb_zmq_peer(fd, peer, sizeof peer);
+        hkb_zmq_peer(fd, peer);
     }
     hakuban_link *link = NULL;
     void *memory = NULL;

@@ -12,9 +12,9 @@
 
 #include <hakuban/plugin/transport.h>
 
+#include "common/address.h"
+
 #define HKB_ZMQ_ENDPOINT_BYTES 160
-#define HKB_ZMQ_WHERE_BYTES 160
-#define HKB_ZMQ_ADDRESSES_MAX 8
 #define HKB_ZMQ_SPARE_FDS 64 /* descriptors that are left to others */
 #define HKB_ZMQ_SECOND_NS UINT64_C(1000000000)
 #define HKB_ZMQ_END_NS (2 * HKB_ZMQ_SECOND_NS)   /* what was sent last has this long to leave */
@@ -41,14 +41,6 @@ typedef struct hkb_zmq_self {
     void *busy; /* the socket that has its turn; NULL once it has ended meanwhile */
     hkb_zmq_socket *sockets;
 } hkb_zmq_self;
-
-/* Numeric endpoints; travels as one datagram from the thread that looked a name up. */
-typedef struct hkb_zmq_addresses {
-    int lookup_status; /* of getaddrinfo() */
-    int error;         /* errno, where lookup_status is EAI_SYSTEM */
-    unsigned count;
-    char items[HKB_ZMQ_ADDRESSES_MAX][120]; /* tcp://127.0.0.1:3001 */
-} hkb_zmq_addresses;
 
 typedef struct hkb_zmq_router hkb_zmq_router;
 typedef struct hkb_zmq_dialing hkb_zmq_dialing;
@@ -79,7 +71,6 @@ typedef struct hkb_zmq_listener {
 } hkb_zmq_listener;
 
 /* zmq.c */
-hakuban_status hkb_zmq_status(int error);
 uint64_t hkb_zmq_now(void);
 /* An errno where the process is about to run out of descriptors, or 0. */
 int hkb_zmq_spare_fds(const hkb_zmq_self *self);
@@ -112,19 +103,14 @@ hkb_zmq_content hkb_zmq_receive_rest(void *zmq, zmq_msg_t *first);
 void hkb_zmq_drop_kept(hkb_zmq_conn *conn);
 
 /* zmq_address.c */
-void hkb_zmq_where(const hakuban_url *url, char where[HKB_ZMQ_WHERE_BYTES]);
 bool hkb_zmq_is_ipc(const hakuban_url *url);
 hakuban_status hkb_zmq_check(const hakuban_url *url, bool listening, hakuban_error *reterr);
 /* Never blocks; false: the host is a name, not a number. */
-bool hkb_zmq_numeric(const hakuban_url *url, hkb_zmq_addresses *ret);
-/* May block for as long as name servers take. */
-void hkb_zmq_lookup(const char *name, uint16_t port, hkb_zmq_addresses *ret);
-const char *hkb_zmq_lookup_text(const hkb_zmq_addresses *addresses);
-/* Looks a name up in a thread of its own. From *ret_fd one hkb_zmq_addresses can be read when it is done; closing it early is
- * safe. An errno, or 0. */
-int hkb_zmq_lookup_start(const hakuban_url *url, int *ret_fd);
+bool hkb_zmq_numeric(const hakuban_url *url, hkb_address *ret_address);
+/* As libzmq wants it: "tcp://127.0.0.1:3001", "ipc:///run/x.zmq". */
+void hkb_zmq_endpoint(const hkb_address *address, char endpoint[HKB_ZMQ_ENDPOINT_BYTES]);
 /* Who is at the other end of fd: "127.0.0.1:1234", "[::1]:1234", "zmq+ipc". */
-void hkb_zmq_peer(int fd, char *text, size_t text_bytes);
+void hkb_zmq_peer(int fd, char text[HKB_ADDRESS_TEXT_BYTES]);
 
 /* zmq_dial.c */
 hakuban_status hkb_zmq_dial(void *self_memory, void *conn_memory, hakuban_link *link,

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -26,6 +27,9 @@ static struct {
         bool joined; /* bench_join() waits for it; else bench_router_stop() does */
     } list[PROCESSES_MAX];
 } processes;
+
+/* The router's process group: a program given with --router may have children of its own. 0: there is no router. */
+static volatile pid_t router_group;
 
 static bool is_child;
 
@@ -116,6 +120,25 @@ bool bench_transport_is_local(const char *transport)
 
 /* ---- processes ---- */
 
+/* The router's group is none of the terminal's, so what ends us has to be passed on. */
+static void on_signal(int number)
+{
+    if (router_group) {
+        kill(-router_group, SIGKILL);
+    }
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static void end_router_group_on_signals(void)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        struct sigaction action = {.sa_handler = is_child ? SIG_DFL : on_signal};
+        sigaction(numbers[i], &action, NULL);
+    }
+}
+
 static pid_t fork_child(bool joined)
 {
     if (processes.count == PROCESSES_MAX) {
@@ -130,6 +153,8 @@ static pid_t fork_child(bool joined)
     if (pid == 0) {
         is_child = true;
         processes.count = 0;
+        router_group = 0;
+        end_router_group_on_signals();
         /* Nothing is left behind when the benchmark is interrupted. */
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent) {
@@ -185,6 +210,10 @@ void bench_kill(pid_t pid)
 
 void bench_stop_all(void)
 {
+    if (router_group) {
+        kill(-router_group, SIGKILL);
+        router_group = 0;
+    }
     for (unsigned i = 0; i < processes.count; i++) {
         kill(processes.list[i].pid, SIGKILL);
     }
@@ -267,6 +296,7 @@ void bench_router_start(const bench_options *options, bench_router *ret)
         bench_die("pipe: %s", strerror(errno));
     }
     pid_t pid = fork_child(false); /* not into *ret, which the child shares */
+    setpgid(pid, pid); /* on both sides: whichever comes first */
     if (pid == 0) {
         int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
         if (dup2(nothing, 0) < 0 || dup2(output[1], 1) < 0) {
@@ -275,11 +305,13 @@ void bench_router_start(const bench_options *options, bench_router *ret)
         execl(path, "hakuban-router", "-b", url, (char *)NULL);
         bench_die("%s: %s", path, strerror(errno));
     }
-    ret->pid = pid;
+    router_group = ret->pid = pid;
+    end_router_group_on_signals();
     close(output[1]);
     FILE *stream = fdopen(output[0], "r");
+    struct pollfd said = {.fd = output[0], .events = POLLIN};
     ret->url[0] = '\0';
-    while (stream && fgets(line, sizeof(line), stream)) {
+    while (stream && poll(&said, 1, 10000) == 1 && fgets(line, sizeof(line), stream)) {
         if (sscanf(line, "listening %199s", ret->url) == 1) {
             size_t bytes = strlen(ret->url);
             snprintf(ret->url + bytes, sizeof(ret->url) - bytes, "#serializer=%s,compressor=%s",
@@ -297,14 +329,20 @@ void bench_router_start(const bench_options *options, bench_router *ret)
 void bench_router_stop(bench_router *router)
 {
     int status;
+    siginfo_t ended = {0};
     uint64_t until = bench_now_ns() + 10 * BENCH_SECOND_NS;
     kill(router->pid, SIGTERM);
-    while (waitpid(router->pid, &status, WNOHANG) != router->pid) {
-        if (bench_now_ns() > until) {
+    while (ended.si_pid != router->pid) {
+        if (waitid(P_PID, (id_t)router->pid, &ended, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+            bench_now_ns() > until) {
             bench_die("the router does not end on SIGTERM");
         }
         bench_sleep_ns(1000000);
     }
+    /* Its children, if it left any. It is not waited for yet, so the group's number is still its own. */
+    kill(-router_group, SIGKILL);
+    router_group = 0;
+    waitpid(router->pid, &status, 0);
     forget(router->pid);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
         bench_die("the router did not end in order");

@@ -545,13 +545,6 @@ static hakuban_status hear_path(hkb_peer *peer, const hkb_message *message, haku
     return status;
 }
 
-static void hear_name(hkb_peer *peer, const hkb_message *message)
-{
-    size_t bytes = hkb_min(message->text.bytes, HKB_NAME_BYTES_MAX);
-    memcpy(peer->link.peer_name, message->text.data, bytes);
-    peer->link.peer_name[bytes] = 0;
-}
-
 static hakuban_status hear_listed(hkb_peer *peer, const hkb_message *message)
 {
     hkb_tag *tag;
@@ -635,8 +628,6 @@ static hakuban_status on_message(hkb_link *link, hkb_message *message, hakuban_e
     hakuban_status status = HAKUBAN_OK;
     if (message->kind >= HKB_MESSAGE_CONDITION)
         status = hear_on_channel(peer, message, reterr);
-    else if (message->kind == HKB_MESSAGE_NAME)
-        hear_name(peer, message);
     else if (link->connector)
         status = hear_from_upstream(peer, message, reterr);
     else

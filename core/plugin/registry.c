@@ -40,13 +40,21 @@ static hakuban_status check_name(const char *name, const char *kind, const char 
     return HAKUBAN_OK;
 }
 
-static hakuban_status check_slot(bool present, const char *kind, const char *name,
-                                 const char *slot, hakuban_error *reterr)
+/* A function that a table must have. */
+struct slot {
+    const char *name;
+    bool present;
+};
+
+static hakuban_status check_slots(const struct slot *slots, size_t count, const char *kind,
+                                  const char *name, hakuban_error *reterr)
 {
-    if (present)
-        return HAKUBAN_OK;
-    return hakuban_error_set(reterr, HAKUBAN_ERR_ARGUMENT, "the %s %s lacks %s()", kind, name,
-                             slot);
+    for (size_t i = 0; i < count; i++) {
+        if (!slots[i].present)
+            return hakuban_error_set(reterr, HAKUBAN_ERR_ARGUMENT, "the %s %s lacks %s()", kind,
+                                     name, slots[i].name);
+    }
+    return HAKUBAN_OK;
 }
 
 static hakuban_status check_place(size_t count, bool taken, const char *kind, const char *name,
@@ -61,9 +69,16 @@ static hakuban_status check_place(size_t count, bool taken, const char *kind, co
     return HAKUBAN_OK;
 }
 
-static hakuban_status out_of_memory(hakuban_error *reterr)
+/* The registry's own copy of an entry; NULL: out of memory, which it has said. */
+static void *keep(const hkb_registry *registry, const void *entry, size_t bytes,
+                  hakuban_error *reterr)
 {
-    return hakuban_error_set(reterr, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+    void *kept = hkb_alloc(registry->alloc, bytes);
+    if (kept)
+        memcpy(kept, entry, bytes);
+    else
+        (void)hakuban_error_set(reterr, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+    return kept;
 }
 
 static bool same_name(const char *known, const char *name, size_t name_bytes)
@@ -100,32 +115,26 @@ hakuban_status hkb_registry_add_transport(hkb_registry *registry, const hakuban_
                                           void *param, hakuban_error *reterr)
 {
     static const char kind[] = "transport";
-    hkb_transport_entry entry = {.param = param};
+    hkb_transport_entry entry = {.param = param}, *kept;
     hakuban_status status =
         copy_table(&entry.ops, sizeof(entry.ops), ops, HAKUBAN_TRANSPORT_ABI, kind, reterr);
+    const char *scheme = entry.ops.scheme;
     if (status == HAKUBAN_OK)
-        status = check_name(entry.ops.scheme, kind, "scheme", reterr);
+        status = check_name(scheme, kind, "scheme", reterr);
     if (status != HAKUBAN_OK)
         return status;
-    const struct {
-        const char *name;
-        bool present;
-    } slots[] = {
+    const struct slot slots[] = {
         {"listen", entry.ops.listen}, {"unlisten", entry.ops.unlisten}, {"dial", entry.ops.dial},
         {"send", entry.ops.send},     {"close", entry.ops.close},       {"ready", entry.ops.ready},
     };
-    for (size_t i = 0; i < HKB_COUNT(slots) && status == HAKUBAN_OK; i++)
-        status = check_slot(slots[i].present, kind, entry.ops.scheme, slots[i].name, reterr);
+    status = check_slots(slots, HKB_COUNT(slots), kind, scheme, reterr);
     if (status == HAKUBAN_OK)
-        status = check_place(registry->transport_count,
-                             hkb_registry_transport(registry, entry.ops.scheme), kind,
-                             entry.ops.scheme, reterr);
+        status = check_place(registry->transport_count, hkb_registry_transport(registry, scheme),
+                             kind, scheme, reterr);
     if (status != HAKUBAN_OK)
         return status;
-    hkb_transport_entry *kept = hkb_alloc(registry->alloc, sizeof(*kept));
-    if (!kept)
-        return out_of_memory(reterr);
-    *kept = entry;
+    if (!(kept = keep(registry, &entry, sizeof(entry), reterr)))
+        return HAKUBAN_ERR_NO_MEMORY;
     registry->transports[registry->transport_count++] = kept;
     return HAKUBAN_OK;
 }
@@ -134,28 +143,40 @@ hakuban_status hkb_registry_add_serializer(hkb_registry *registry,
                                            const hakuban_serializer_ops *ops, hakuban_error *reterr)
 {
     static const char kind[] = "serializer";
-    hakuban_serializer_ops table;
+    hakuban_serializer_ops table = {0}, *kept;
     hakuban_status status =
         copy_table(&table, sizeof(table), ops, HAKUBAN_SERIALIZER_ABI, kind, reterr);
     if (status == HAKUBAN_OK)
         status = check_name(table.name, kind, "name", reterr);
     if (status == HAKUBAN_OK)
         status = check_name(table.format, kind, "format", reterr);
-    if (status == HAKUBAN_OK)
-        status = check_slot(table.write, kind, table.name, "write", reterr);
-    if (status == HAKUBAN_OK)
-        status = check_slot(table.read, kind, table.name, "read", reterr);
+    if (status != HAKUBAN_OK)
+        return status;
+    const struct slot slots[] = {{"write", table.write}, {"read", table.read}};
+    status = check_slots(slots, HKB_COUNT(slots), kind, table.name, reterr);
     if (status == HAKUBAN_OK)
         status = check_place(registry->serializer_count,
                              hkb_registry_serializer(registry, table.name, strlen(table.name)),
                              kind, table.name, reterr);
     if (status != HAKUBAN_OK)
         return status;
-    hakuban_serializer_ops *kept = hkb_alloc(registry->alloc, sizeof(*kept));
-    if (!kept)
-        return out_of_memory(reterr);
-    *kept = table;
+    if (!(kept = keep(registry, &table, sizeof(table), reterr)))
+        return HAKUBAN_ERR_NO_MEMORY;
     registry->serializers[registry->serializer_count++] = kept;
+    return HAKUBAN_OK;
+}
+
+/* Gives the table what it asked for; the entry is not in the registry yet. */
+static hakuban_status compressor_start(hkb_registry *registry, hkb_compressor *entry,
+                                       hakuban_error *reterr)
+{
+    const hakuban_compressor_ops *ops = &entry->ops;
+    if (ops->self_bytes && !(entry->self = hkb_alloc(registry->alloc, ops->self_bytes)))
+        return hakuban_error_set(reterr, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+    hakuban_status status = ops->init ? ops->init(entry->self, registry->alloc) : HAKUBAN_OK;
+    if (status < 0)
+        return hakuban_error_set(reterr, status, "the compressor %s did not start: %s", ops->name,
+                                 hakuban_status_text(status));
     return HAKUBAN_OK;
 }
 
@@ -163,35 +184,29 @@ hakuban_status hkb_registry_add_compressor(hkb_registry *registry,
                                            const hakuban_compressor_ops *ops, hakuban_error *reterr)
 {
     static const char kind[] = "compressor";
-    hakuban_compressor_ops table;
+    hkb_compressor entry = {0}, *kept;
+    hakuban_compressor_ops *table = &entry.ops;
     hakuban_status status =
-        copy_table(&table, sizeof(table), ops, HAKUBAN_COMPRESSOR_ABI, kind, reterr);
+        copy_table(table, sizeof(*table), ops, HAKUBAN_COMPRESSOR_ABI, kind, reterr);
     if (status == HAKUBAN_OK)
-        status = check_name(table.name, kind, "name", reterr);
-    if (status == HAKUBAN_OK)
-        status = check_slot(table.bound, kind, table.name, "bound", reterr);
-    if (status == HAKUBAN_OK)
-        status = check_slot(table.compress, kind, table.name, "compress", reterr);
-    if (status == HAKUBAN_OK)
-        status = check_slot(table.decompress, kind, table.name, "decompress", reterr);
-    if (status == HAKUBAN_OK)
-        status = check_place(registry->compressor_count,
-                             hkb_registry_compressor(registry, table.name, strlen(table.name)),
-                             kind, table.name, reterr);
+        status = check_name(table->name, kind, "name", reterr);
     if (status != HAKUBAN_OK)
         return status;
-    hkb_compressor *kept = hkb_alloc(registry->alloc, sizeof(*kept));
-    if (!kept)
-        return out_of_memory(reterr);
-    kept->ops = table;
-    if (table.self_bytes && !(kept->self = hkb_alloc(registry->alloc, table.self_bytes))) {
+    const struct slot slots[] = {
+        {"bound", table->bound}, {"compress", table->compress}, {"decompress", table->decompress}};
+    status = check_slots(slots, HKB_COUNT(slots), kind, table->name, reterr);
+    if (status == HAKUBAN_OK)
+        status = check_place(registry->compressor_count,
+                             hkb_registry_compressor(registry, table->name, strlen(table->name)),
+                             kind, table->name, reterr);
+    if (status != HAKUBAN_OK)
+        return status;
+    if (!(kept = keep(registry, &entry, sizeof(entry), reterr)))
+        return HAKUBAN_ERR_NO_MEMORY;
+    status = compressor_start(registry, kept, reterr);
+    if (status != HAKUBAN_OK) {
         compressor_free(registry->alloc, kept);
-        return out_of_memory(reterr);
-    }
-    if (table.init && (status = table.init(kept->self, registry->alloc)) < 0) {
-        compressor_free(registry->alloc, kept);
-        return hakuban_error_set(reterr, status, "the compressor %s did not start: %s", table.name,
-                                 hakuban_status_text(status));
+        return status;
     }
     registry->compressors[registry->compressor_count++] = kept;
     return HAKUBAN_OK;

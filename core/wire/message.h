@@ -15,7 +15,6 @@ typedef enum hkb_message_kind {
     HKB_MESSAGE_PING = 2,  /* keep-alive; not counted */
     HKB_MESSAGE_BYE = 3,   /* the sender has nothing more to say and wants to end */
     HKB_MESSAGE_ERROR = 4, /* why the sender closes now */
-    HKB_MESSAGE_NAME = 5,  /* the sender's name changed */
     HKB_MESSAGE_PATH = 6,  /* downwards: node ids from the sender to its root */
 
     HKB_MESSAGE_OBJECT = 8,      /* upwards: all that is wanted with an object from now on; no flags: nothing */
@@ -53,7 +52,7 @@ typedef struct hkb_message {
     uint32_t flags;                 /* OBJECT, TAG */
     uint32_t capacity;              /* OBJECT, TAG */
     hakuban_descriptor *descriptor; /* OBJECT, STREAM_OPEN, SINK_OPEN; when decoded: owned by whoever decodes */
-    hakuban_slice text;             /* TAG, LISTED: canonical tag; NAME; ERROR */
+    hakuban_slice text;             /* TAG, LISTED: canonical tag; ERROR */
     uint64_t bytes, frames;         /* ACK */
     uint64_t sink_id;               /* SINK_OPEN */
     hakuban_freshness freshness;    /* STREAM_OPEN, CONDITION, STATE (LIVE or STALE) */

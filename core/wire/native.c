@@ -270,7 +270,6 @@ hakuban_status hkb_native_encode(hkb_native *native, const hakuban_serializer_op
         hakuban_write_uint(writer, message->kind);
         break;
     case HKB_MESSAGE_ERROR:
-    case HKB_MESSAGE_NAME:
     case HKB_MESSAGE_LISTED:
         hakuban_write_array(writer, 2);
         hakuban_write_uint(writer, message->kind);
@@ -568,8 +567,7 @@ static hakuban_status decode_fields(hkb_native *native, uint64_t kind, hakuban_s
     case HKB_MESSAGE_PING:
     case HKB_MESSAGE_BYE:
         return HAKUBAN_OK;
-    case HKB_MESSAGE_ERROR:
-    case HKB_MESSAGE_NAME: {
+    case HKB_MESSAGE_ERROR: {
         size_t used = 0;
         return read_text(native, &used, &ret->text, reterr);
     }

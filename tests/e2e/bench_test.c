@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <check.h>
 
@@ -154,6 +156,37 @@ START_TEST(codec_has_three_documents_for_each_serializer)
 }
 END_TEST
 
+/* What is given with --router may be a script that leaves the real router behind when it ends. */
+START_TEST(a_router_that_leaves_children_behind_is_cleaned_up)
+{
+    static const char *const ends[] = {"trap 'exit 0' TERM; ", "trap 'exit 1' TERM; "};
+    const char *bin = getenv("HAKUBAN_BIN");
+    for (size_t i = 0; i < 2; i++) {
+        char script[] = "/tmp/hakuban-bench-router-XXXXXX", command[512], line[512];
+        int fd = mkstemp(script);
+        ck_assert_int_ge(fd, 0);
+        FILE *file = fdopen(fd, "w");
+        ck_assert_ptr_nonnull(file);
+        fprintf(file, "#!/bin/sh\n%s\"%s/hakuban-router\" \"$@\" &\nwait\n", ends[i],
+                bin ? bin : "bin");
+        fclose(file);
+        ck_assert_int_eq(chmod(script, 0700), 0);
+        /* Whoever is left behind holds the pipe open, and this waits for ever. */
+        snprintf(command, sizeof(command),
+                 "%s/hakuban-bench ping --count 20 --runs 1 --router %s 2>&1", bin ? bin : "bin",
+                 script);
+        FILE *output = popen(command, "r");
+        ck_assert_ptr_nonnull(output);
+        while (fgets(line, sizeof(line), output)) {
+        }
+        int status = pclose(output);
+        unlink(script);
+        ck_assert(WIFEXITED(status));
+        ck_assert_uint_eq((unsigned)WEXITSTATUS(status), i);
+    }
+}
+END_TEST
+
 START_TEST(wrong_usage_is_status_2)
 {
     static char line[16384];
@@ -200,6 +233,7 @@ int main(void)
     tcase_add_test(tcase, zmq_stands_beside_bare_libzmq);
     tcase_add_test(tcase, the_matrix_has_a_row_for_each_combination);
     tcase_add_test(tcase, codec_has_three_documents_for_each_serializer);
+    tcase_add_test(tcase, a_router_that_leaves_children_behind_is_cleaned_up);
     tcase_add_test(tcase, wrong_usage_is_status_2);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -221,6 +221,11 @@ void hkb_dialer_lost(hakuban_connection *connection, hakuban_status why, const c
 void hkb_dialer_stop(hakuban_connection *connection);
 void hkb_dialer_forget_queue(hakuban_exchange *exchange, const hakuban_queue *queue);
 
+/* ---- api_inspect.c */
+
+/* With the mutex held. */
+void hkb_link_inspect(const hkb_peer *peer, hakuban_link_info *ret);
+
 /* ---- listener.c */
 
 #define HKB_LISTENER_URL_BYTES 512

@@ -115,6 +115,47 @@ void hkb_map_remove(hkb_map *map, void *item)
         (void)resize(map, slot_count / 2); /* without memory for a smaller table the large one stays */
 }
 
+static uint64_t reversed(uint64_t value)
+{
+    uint64_t result = 0;
+    for (unsigned i = 0; i < 64; i++, value >>= 1)
+        result = result << 1 | (value & 1);
+    return result;
+}
+
+/* The next home. Counting goes from the highest bit of the mask down: the homes that one splits into when the table grows come
+ * one after the other, so that what was done stays done whatever size the table has at the next step. */
+static uint64_t next_place(uint64_t place, uint64_t mask)
+{
+    place = reversed(reversed(place | ~mask) + 1);
+    return place ? place : UINT64_MAX;
+}
+
+size_t hkb_map_scan(const hkb_map *map, uint64_t *place, void **ret, size_t room)
+{
+    size_t count = 0;
+    while (*place != UINT64_MAX) {
+        if (!map->slots) {
+            *place = UINT64_MAX;
+            break;
+        }
+        size_t at = (size_t)*place & map->mask, before = count;
+        void *item;
+        for (size_t slot = at; (item = map->slots[slot]); slot = (slot + 1) & map->mask) {
+            if (home(map, item_hash(map, item)) != at)
+                continue;
+            if (count == room && before)
+                return before; /* this home comes whole, next time */
+            if (count < room)
+                ret[count++] = item;
+        }
+        *place = next_place(*place, map->mask);
+        if (count == room)
+            break;
+    }
+    return count;
+}
+
 static uint64_t rotate(uint64_t value, unsigned bits)
 {
     return value << bits | value >> (64 - bits);

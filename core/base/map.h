@@ -24,6 +24,10 @@ void *hkb_map_find(const hkb_map *map, uint32_t hash, const void *key);
 hakuban_status hkb_map_insert(hkb_map *map, void *item);
 /* The item must be there. Never fails. */
 void hkb_map_remove(hkb_map *map, void *item);
+/* The next items of a walk that goes on while the table changes: how many, at most room (16 or more). *place is 0 to begin with; it
+ * is UINT64_MAX once all were given. An item that is there all the time is given once at least; twice only where the table has
+ * shrunk meanwhile. */
+size_t hkb_map_scan(const hkb_map *map, uint64_t *place, void **ret, size_t room);
 
 /* SipHash-1-3 of Aumasson and Bernstein. */
 uint64_t hkb_siphash(const uint64_t key[2], const void *data, size_t bytes);

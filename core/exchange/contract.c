@@ -56,6 +56,7 @@ hakuban_status hkb_contract_new(hkb_exchange *exchange, hkb_contract_kind kind,
     contract->exchange = exchange;
     contract->kind = kind;
     contract->references = 1;
+    contract->number = exchange->contract_numbers++;
     contract->capacity = is_expose(kind) ? capacity : 0;
     contract->queue = queue;
     contract->user = user;

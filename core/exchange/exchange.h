@@ -7,6 +7,7 @@
 
 #include <hakuban/contract.h>
 #include <hakuban/exchange.h>
+#include <hakuban/inspect.h>
 
 #include "base/list.h"
 #include "base/map.h"
@@ -14,6 +15,8 @@
 
 typedef struct hkb_exchange hkb_exchange;
 typedef struct hkb_peer hkb_peer; /* the exchange at the other end of a link */
+typedef struct hkb_object hkb_object;
+typedef struct hkb_tag hkb_tag;
 
 /* The host's side. None of these may call back into the exchange. */
 typedef struct hkb_host {
@@ -130,6 +133,28 @@ hkb_exchange *hkb_sink_exchange(const hakuban_sink *sink);
 const hakuban_descriptor *hkb_sink_object(const hakuban_sink *sink);
 void hkb_sink_ref(hakuban_sink *sink);
 void hkb_sink_unref(hakuban_sink *sink);
+
+/* Inspection: the public functions without locks, told in records. These are good until the next call that changes anything.
+ * room: as the public ones'. Each returns how many; 0: the walk has ended. */
+size_t hkb_inspect_links(const hkb_exchange *exchange, hakuban_cursor *cursor, hkb_peer **ret,
+                         size_t room);
+size_t hkb_inspect_objects(const hkb_exchange *exchange, hakuban_cursor *cursor, hkb_object **ret,
+                           size_t room);
+size_t hkb_inspect_object_links(const hkb_object *object, hakuban_cursor *cursor,
+                                hakuban_object_link_info *ret, size_t room);
+size_t hkb_inspect_tags(const hkb_exchange *exchange, hakuban_cursor *cursor, hkb_tag **ret,
+                        size_t room);
+size_t hkb_inspect_contracts(const hkb_exchange *exchange, hakuban_cursor *cursor,
+                             hakuban_contract **ret, size_t room);
+hkb_object *hkb_object_find(const hkb_exchange *exchange, const hakuban_descriptor *descriptor);
+hkb_peer *hkb_peer_find(const hkb_exchange *exchange, bool upstream, uint64_t number);
+const hakuban_descriptor *hkb_object_descriptor(const hkb_object *object);
+uint64_t hkb_peer_number(const hkb_peer *peer, bool *ret_upstream);
+/* What is in the records. The address of a link is its carrier's business. */
+void hkb_peer_inspect(const hkb_peer *peer, hakuban_link_info *ret);
+void hkb_object_inspect(const hkb_object *object, hakuban_object_info *ret);
+hakuban_status hkb_tag_inspect(const hkb_tag *tag, hakuban_tag_info *ret);
+hakuban_status hkb_contract_inspect(const hakuban_contract *contract, hakuban_contract_info *ret);
 
 void *hkb_exchange_ctx(const hkb_exchange *exchange); /* host.ctx */
 const hakuban_alloc *hkb_exchange_alloc(const hkb_exchange *exchange);

@@ -20,8 +20,6 @@
 #define HKB_DELTAS_MAX 65536u
 #define HKB_DELTAS_BYTES_MAX (8u * 1024 * 1024)
 
-typedef struct hkb_object hkb_object;
-typedef struct hkb_tag hkb_tag;
 typedef struct hkb_share hkb_share;
 typedef struct hkb_tag_share hkb_tag_share;
 typedef struct hkb_delivery hkb_delivery;
@@ -69,6 +67,9 @@ struct hkb_exchange {
     size_t delta_count, delta_bytes, balanced_count;
     hkb_peer *upstream;
     size_t peer_count, contract_count;
+    uint64_t link_numbers[2]; /* how many links there were: downstreams, upstreams */
+    uint64_t contract_numbers;
+    uint32_t object_numbers, tag_numbers;
     hkb_buffer packet;
     uint64_t tick_ns, rebalance_ns;
     uint64_t path[HKB_PATH_NODES_MAX][2]; /* this node first, then towards the root */
@@ -79,6 +80,7 @@ struct hkb_exchange {
 struct hkb_peer {
     hkb_link link;
     hkb_exchange *exchange;
+    uint64_t number; /* of its direction, from 0; for inspection */
     void *carrier;
     hkb_node of_exchange, ready, ended;
     bool writable, orderly, told_ended, path_due, limit_due;
@@ -162,6 +164,7 @@ struct hkb_object {
     uint32_t observe_shares, expose_shares; /* downstream shares registered on the object itself */
     uint8_t exists : 1, exposer : 2, freshness : 2, source : 2, unconfirmed : 1;
     uint8_t is_balanced : 1;
+    uint32_t number; /* for inspection */
     hkb_exchange *exchange;
     hakuban_descriptor *descriptor;
     uint64_t capacity; /* local object contracts and downstream shares together */
@@ -192,10 +195,12 @@ struct hkb_tag {
     uint32_t hash;
     uint32_t local_observers, local_exposers;
     uint32_t observe_shares, expose_shares;
+    uint32_t number; /* for inspection */
     uint64_t capacity;
     hkb_exchange *exchange;
     hkb_node dirty;
     hkb_list objects, contracts, shares;
+    size_t object_count;
     hkb_tag_share *upstream;
     uint16_t json_bytes;
     char json[]; /* canonical, terminated */
@@ -250,6 +255,7 @@ struct hakuban_contract {
     uint32_t references;
     uint32_t capacity;
     bool ended, listed_told;
+    uint64_t number; /* grows along exchange.contracts; for inspection */
     hkb_object *object;
     hkb_tag *tag;
     hkb_node of_exchange, of_subject;
@@ -315,7 +321,6 @@ bool hkb_tag_share_equal(const void *item, const void *key);
 /* The record for descriptor, made if need be. ERR_NO_MEMORY. */
 hakuban_status hkb_object_get(hkb_exchange *exchange, hakuban_descriptor *descriptor,
                               hkb_object **ret);
-hkb_object *hkb_object_find(const hkb_exchange *exchange, const hakuban_descriptor *descriptor);
 void hkb_object_mark(hkb_object *object); /* to be settled */
 /* Existence, choice, streams, registration upwards; frees it if nothing refers to it. */
 void hkb_object_settle(hkb_object *object);

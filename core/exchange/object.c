@@ -45,6 +45,7 @@ static void free_record(hkb_object *object)
         hkb_tag *tag = object->tags[i].tag;
         if (tag) {
             hkb_list_remove(&object->tags[i].of_tag);
+            tag->object_count--;
             hkb_tag_mark(tag);
         }
     }
@@ -73,6 +74,7 @@ hakuban_status hkb_object_get(hkb_exchange *exchange, hakuban_descriptor *descri
     object->hash = descriptor_hash(exchange, descriptor);
     object->descriptor = hakuban_descriptor_ref(descriptor);
     object->tag_count = descriptor->tag_count;
+    object->number = exchange->object_numbers++;
     hkb_list_init(&object->shares);
     hkb_list_init(&object->deliveries);
     hkb_list_init(&object->contracts);
@@ -86,6 +88,7 @@ hakuban_status hkb_object_get(hkb_exchange *exchange, hakuban_descriptor *descri
         if (status == HAKUBAN_OK) {
             place->object = object;
             hkb_list_push(&place->tag->objects, &place->of_tag);
+            place->tag->object_count++;
         }
         json += text.bytes + 1;
     }

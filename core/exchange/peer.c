@@ -107,6 +107,7 @@ hakuban_status hkb_exchange_attach(hkb_exchange *exchange, const hkb_link_settin
     if (!peer)
         return HAKUBAN_ERR_NO_MEMORY;
     peer->exchange = exchange;
+    peer->number = exchange->link_numbers[connector]++;
     peer->carrier = carrier;
     peer->item.kind = HKB_ITEM_PEER;
     peer->writable = true;

@@ -20,6 +20,7 @@ hakuban_status hkb_tag_get(hkb_exchange *exchange, hakuban_slice json, hkb_tag *
             return HAKUBAN_ERR_NO_MEMORY;
         tag->hash = hash;
         tag->exchange = exchange;
+        tag->number = exchange->tag_numbers++;
         tag->json_bytes = (uint16_t)json.bytes;
         memcpy(tag->json, json.data, json.bytes);
         hkb_list_init(&tag->objects);

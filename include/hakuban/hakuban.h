@@ -8,6 +8,7 @@
 #include "contract.h"
 #include "descriptor.h"
 #include "exchange.h"
+#include "inspect.h"
 #include "log.h"
 #include "queue.h"
 #include "state.h"

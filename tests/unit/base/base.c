@@ -49,6 +49,50 @@ START_TEST(a_map_finds_what_is_in_it_and_shrinks)
 }
 END_TEST
 
+/* A walk of 32 a step, while the table grows and shrinks under it: those that stay are told, all of them. */
+START_TEST(a_walk_through_a_map_misses_nobody_who_stays)
+{
+    static struct item items[40000];
+    static unsigned told[40000];
+    fail_alloc memory;
+    hkb_map map;
+    fail_alloc_init(&memory);
+    for (int crowd = 0; crowd < 4; crowd++) { /* nobody comes or goes, some come, go, both */
+        hkb_map_init(&map, &memory.table, offsetof(struct item, hash), same_number);
+        memset(told, 0, sizeof told);
+        int coming = crowd == 1 || crowd == 3 ? 1000 : 40000, going = 40000;
+        for (int i = 0; i < 40000; i++) {
+            items[i] = (struct item){(uint32_t)i * 2654435761u, i};
+            if (i < coming)
+                ck_assert_int_eq(hkb_map_insert(&map, &items[i]), HAKUBAN_OK);
+        }
+        uint64_t place = 0;
+        size_t given = 0, count;
+        void *slice[32];
+        while ((count = hkb_map_scan(&map, &place, slice, 32)) > 0) {
+            for (size_t i = 0; i < count; i++)
+                told[((struct item *)slice[i])->number]++;
+            given += count;
+            for (int k = 0; k < 500 && coming < 40000; k++, coming++)
+                ck_assert_int_eq(hkb_map_insert(&map, &items[coming]), HAKUBAN_OK);
+            for (int k = 0; crowd >= 2 && coming == 40000 && k < 700 && going > 1000; k++)
+                hkb_map_remove(&map, &items[--going]);
+        }
+        ck_assert_uint_eq(place, UINT64_MAX);
+        ck_assert_uint_eq(hkb_map_scan(&map, &place, slice, 32), 0);
+        ck_assert_uint_le(given, 80000);
+        for (int i = 0; i < 40000; i++) {
+            ck_assert_msg(i >= 1000 || told[i] >= 1, "%d was not told of", i);
+            ck_assert_msg(crowd >= 2 || told[i] <= 1, "%d was told of %u times", i, told[i]);
+        }
+        for (going = going < coming ? going : coming; going > 0;)
+            hkb_map_remove(&map, &items[--going]);
+        ck_assert_uint_eq(map.count, 0);
+    }
+    ck_assert_uint_eq(memory.blocks, 0);
+}
+END_TEST
+
 START_TEST(a_map_without_memory_stays_as_it_was)
 {
     static struct item items[100];
@@ -270,6 +314,7 @@ int main(void)
     Suite *suite = suite_create("base");
     TCase *all = tcase_create("all");
     tcase_add_test(all, a_map_finds_what_is_in_it_and_shrinks);
+    tcase_add_test(all, a_walk_through_a_map_misses_nobody_who_stays);
     tcase_add_test(all, a_map_without_memory_stays_as_it_was);
     tcase_add_test(all, siphash_gives_the_published_values);
     tcase_add_test(all, a_url_is_taken_apart);

@@ -59,25 +59,28 @@ static hakuban_contract *local_candidate(const hkb_object *object)
     return best;
 }
 
-static void consider(const hkb_object *object, hkb_peer *peer, hkb_share *share, candidate *best)
+static void consider(const hkb_object *object, hkb_peer *peer, hkb_share *share, bool promised,
+                     candidate *best)
 {
     uint64_t capacity = offered(object, peer, share);
     if (capacity == 0 || peer->link.connector || (share && share->declines))
         return;
-    double cost = 1.0 / (double)capacity, load = peer->load + cost;
+    double cost = 1.0 / (double)capacity;
+    double load = peer->load + cost + (promised ? peer->promised : 0);
     if (load > hkb_peer_load_limit(peer) + LOAD_ROUNDING || (best->peer && load >= best->load))
         return;
     *best = (candidate){.kind = HKB_DOWNSTREAM, .peer = peer, .cost = cost, .load = load};
 }
 
-static candidate downstream_candidate(const hkb_object *object)
+/* promised: as if what was promised were there already. */
+static candidate downstream_candidate(const hkb_object *object, bool promised)
 {
     candidate best = {.kind = HKB_NOBODY};
     if (object->expose_shares) {
         HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
         {
             if (share->exposes)
-                consider(object, share->peer, share, &best);
+                consider(object, share->peer, share, promised, &best);
         }
     }
     for (size_t i = 0; i < object->tag_count; i++) {
@@ -88,7 +91,8 @@ static candidate downstream_candidate(const hkb_object *object)
         {
             if (tag_share->exposes)
                 consider(object, tag_share->peer,
-                         hkb_share_find(object->exchange, tag_share->peer, object), &best);
+                         hkb_share_find(object->exchange, tag_share->peer, object), promised,
+                         &best);
         }
     }
     return best;
@@ -208,7 +212,7 @@ void hkb_choose(hkb_object *object)
     } else {
         if (object->exposer == HKB_DOWNSTREAM && may_stay(object))
             return;
-        to = downstream_candidate(object);
+        to = downstream_candidate(object, false);
     }
     if (to.kind == HKB_NOBODY && may_stay(object))
         return; /* it drains, but there is nobody to take over yet */
@@ -221,7 +225,7 @@ void hkb_choose(hkb_object *object)
 void hkb_choose_again(hkb_object *object)
 {
     hkb_share *current = object->exposer == HKB_DOWNSTREAM ? object->chosen.share : NULL;
-    candidate to = downstream_candidate(object);
+    candidate to = downstream_candidate(object, false);
     if (to.kind == HKB_NOBODY || (current && to.peer == current->peer))
         return;
     if (current) {
@@ -231,6 +235,16 @@ void hkb_choose_again(hkb_object *object)
     }
     assign(object, &to);
     hkb_object_mark(object);
+}
+
+bool hkb_choose_promise(hkb_object *object)
+{
+    if (local_candidate(object))
+        return true;
+    candidate to = downstream_candidate(object, true);
+    if (to.kind == HKB_DOWNSTREAM)
+        to.peer->promised += to.cost;
+    return to.kind == HKB_DOWNSTREAM;
 }
 
 void hkb_choose_open(hkb_object *object)

@@ -45,7 +45,7 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
     hkb_list *lists[] = {&exchange->contracts, &exchange->peers,    &exchange->ready,
                          &exchange->dirty,     &exchange->dirty_tags, &exchange->listings,
                          &exchange->ended,     &exchange->waiting,  &exchange->balanced,
-                         &exchange->deltas};
+                         &exchange->declined,  &exchange->deltas};
     for (size_t i = 0; i < HKB_COUNT(lists); i++)
         hkb_list_init(lists[i]);
     *ret = exchange;
@@ -193,6 +193,7 @@ void hkb_exchange_tick(hkb_exchange *exchange)
     tick_links(exchange);
     tick_waiting(exchange);
     tick_balance(exchange);
+    hkb_decline_tick(exchange);
     tick_deltas(exchange);
 }
 
@@ -211,6 +212,7 @@ uint64_t hkb_exchange_deadline(const hkb_exchange *exchange)
         deadline_ns = earlier(deadline_ns, HKB_CONTAINER(node, hkb_object, timed)->deadline_ns);
     if (exchange->rebalances && exchange->balanced_count)
         deadline_ns = earlier(deadline_ns, exchange->rebalance_ns);
+    deadline_ns = earlier(deadline_ns, hkb_decline_deadline(exchange));
     node = hkb_list_first(&exchange->deltas);
     if (node)
         deadline_ns = earlier(deadline_ns,

@@ -12,6 +12,8 @@
 #define HKB_HANDOVER_NS 1000000000ull
 #define HKB_REBALANCE_NS 100000000ull /* a tenth of all objects each time */
 #define HKB_REBALANCE_PARTS 10
+#define HKB_DECLINE_NS 60000000000ull /* a decline that nobody needs any more is forgotten after this */
+#define HKB_DECLINED_MAX 65536u
 #define HKB_TICK_NS 50000000ull /* time limits are looked at no more often than this */
 #define HKB_BASES_BYTES_MIN (64u * 1024)
 #define HKB_PEER_BYTES_MAX (256u * 1024 * 1024)
@@ -61,10 +63,11 @@ struct hkb_exchange {
     hkb_list ended;        /* peers whose link is over, to be taken out */
     hkb_list waiting;      /* objects in a hand-over, by deadline */
     hkb_list balanced;     /* objects that a downstream has or could have */
+    hkb_list declined;     /* objects that the upstream is not to choose this exchange for */
     hkb_list deltas;       /* by age */
     hkb_delta *delta_spare; /* one, so that a state that passes through needs no allocation for it */
     size_t state_bytes, state_bytes_max; /* data of all objects' states, older ones that are kept included */
-    size_t delta_count, delta_bytes, balanced_count;
+    size_t delta_count, delta_bytes, balanced_count, declined_count;
     hkb_peer *upstream;
     size_t peer_count, contract_count;
     uint64_t link_numbers[2]; /* how many links there were: downstreams, upstreams */
@@ -72,6 +75,7 @@ struct hkb_exchange {
     uint32_t object_numbers, tag_numbers;
     hkb_buffer packet;
     uint64_t tick_ns, rebalance_ns;
+    uint64_t declined_ns, promises_ns; /* when some of the declined are looked at again, and when promises end */
     uint64_t path[HKB_PATH_NODES_MAX][2]; /* this node first, then towards the root */
     size_t path_count;
     hakuban_exchange_stats stats;
@@ -90,6 +94,7 @@ struct hkb_peer {
     hkb_map in_channels, out_channels;
     uint32_t last_channel; /* the greatest number used so far, by whoever opens them */
     double load;           /* downstream: sum of the charges of the objects it has */
+    double promised;       /* downstream: of objects that the upstream was told lately that there is room for them */
     hkb_load_limit *load_limit;
     uint64_t load_limit_ns;
     size_t accounted_bytes; /* what this peer made us keep */
@@ -123,6 +128,7 @@ struct hkb_share {
     hkb_item item;
     /* Registered on the object itself. Downstream: by the peer. Upstream: what it was told. */
     uint8_t observes : 1, exposes : 1, declines : 1;
+    uint8_t declining : 1; /* upstream: nobody here can take it, so that declines is to be said */
     /* Downstream: by object or tag. */
     uint8_t observing : 1, exposing : 1;
     uint8_t stream_wanted : 1;
@@ -148,6 +154,14 @@ typedef enum hkb_exposer_kind {
     HKB_DOWNSTREAM,
 } hkb_exposer_kind;
 
+/* In which of the exchange's lists an object waits for its time. */
+typedef enum hkb_timed {
+    HKB_UNTIMED = 0,
+    HKB_WAITING, /* for the end of a hand-over */
+    HKB_BALANCED,
+    HKB_DECLINED,
+} hkb_timed;
+
 typedef struct hkb_object_tag {
     hkb_node of_tag;
     hkb_tag *tag;
@@ -163,7 +177,7 @@ struct hkb_object {
     uint32_t observing, observing_only;   /* downstream shares; those that do not also expose */
     uint32_t observe_shares, expose_shares; /* downstream shares registered on the object itself */
     uint8_t exists : 1, exposer : 2, freshness : 2, source : 2, unconfirmed : 1;
-    uint8_t is_balanced : 1;
+    uint8_t timed_as : 2;
     uint32_t number; /* for inspection */
     hkb_exchange *exchange;
     hakuban_descriptor *descriptor;
@@ -290,8 +304,12 @@ static inline hkb_wanted hkb_wanted_of(bool observes, bool exposes, uint64_t cap
 }
 static inline hkb_wanted hkb_object_wanted(const hkb_object *object)
 {
-    return hkb_wanted_of(object->local_observers || object->observe_shares,
-                         object->local_exposers || object->expose_shares, object->capacity);
+    hkb_wanted wanted =
+        hkb_wanted_of(object->local_observers || object->observe_shares,
+                      object->local_exposers || object->expose_shares, object->capacity);
+    if (object->upstream && object->upstream->declining)
+        wanted.flags |= HKB_WANT_DECLINE;
+    return wanted;
 }
 static inline hkb_wanted hkb_tag_wanted(const hkb_tag *tag)
 {
@@ -302,6 +320,11 @@ static inline hkb_wanted hkb_tag_wanted(const hkb_tag *tag)
 #define HKB_WAS_TOLD(share, wanted)                                                                \
     ((share)->observes == (wanted).observes && (share)->exposes == (wanted).exposes &&             \
      (share)->capacity == (wanted).capacity)
+static inline bool hkb_object_was_told(const hkb_share *share, const hkb_wanted *wanted)
+{
+    return HKB_WAS_TOLD(share, *wanted) &&
+           share->declines == ((wanted->flags & HKB_WANT_DECLINE) != 0);
+}
 
 static inline bool hkb_contract_observes(const hakuban_contract *contract)
 {
@@ -348,7 +371,14 @@ void hkb_choose_nobody(hkb_object *object);
 void hkb_choose_replace(hakuban_contract *contract); /* an expose contract has ended: others take its objects */
 void hkb_choose_open(hkb_object *object);         /* opens the chosen one's sink, unless another is still leaving */
 void hkb_choose_left(hkb_share *share);           /* share's sink has closed */
+bool hkb_choose_promise(hkb_object *object);      /* whether somebody here could take it; keeps the room for a while */
 double hkb_peer_load_limit(const hkb_peer *peer);
+
+/* decline.c */
+void hkb_decline_settle(hkb_object *object, bool needed); /* after the choice */
+void hkb_decline_enter(hkb_object *object);               /* into the list of the declined */
+void hkb_decline_tick(hkb_exchange *exchange);
+uint64_t hkb_decline_deadline(const hkb_exchange *exchange);
 
 /* tag.c */
 hakuban_status hkb_tag_get(hkb_exchange *exchange, hakuban_slice json, hkb_tag **ret);

@@ -26,8 +26,9 @@ hkb_object *hkb_object_find(const hkb_exchange *exchange, const hakuban_descript
 static void leave_timed(hkb_object *object)
 {
     hkb_list_remove(&object->timed);
-    object->exchange->balanced_count -= object->is_balanced;
-    object->is_balanced = 0;
+    object->exchange->balanced_count -= object->timed_as == HKB_BALANCED;
+    object->exchange->declined_count -= object->timed_as == HKB_DECLINED;
+    object->timed_as = HKB_UNTIMED;
 }
 
 static void drop_state(hkb_object *object, hakuban_state *state)
@@ -446,16 +447,9 @@ static void settle_registration(hkb_object *object)
             return;
         }
     }
-    if (share && (!HKB_WAS_TOLD(share, wanted) ||
+    if (share && (!hkb_object_was_told(share, &wanted) ||
                   (share->out_phase == HKB_CHANNEL_CLOSING && !object->leaving)))
         hkb_share_queue(share);
-}
-
-static void wait_until(hkb_object *object, uint64_t deadline_ns)
-{
-    object->deadline_ns = deadline_ns;
-    leave_timed(object);
-    hkb_list_push(&object->exchange->waiting, &object->timed); /* all wait equally long: it is in order */
 }
 
 /* Whether rebalancing could find somebody else, or somebody at last. */
@@ -468,24 +462,37 @@ static bool has_choice(const hkb_object *object)
            (object->exposer == HKB_NOBODY && exposers >= 1);
 }
 
-/* In which of the exchange's lists of objects it belongs: those in a hand-over, those that may be moved, none. */
+static hkb_timed timed_as(const hkb_object *object, bool needed)
+{
+    if (object->leaving || object->unconfirmed)
+        return HKB_WAITING;
+    if (needed && object->exchange->rebalances && has_choice(object))
+        return HKB_BALANCED;
+    return object->upstream && object->upstream->declining ? HKB_DECLINED : HKB_UNTIMED;
+}
+
 static void settle_timed(hkb_object *object, bool needed)
 {
     hkb_exchange *exchange = object->exchange;
-    bool waits = object->leaving || object->unconfirmed;
-    bool balanced = !waits && needed && has_choice(object);
-    if (waits) {
-        if (!hkb_node_linked(&object->timed) || object->is_balanced)
-            wait_until(object, exchange->now_ns + HKB_HANDOVER_NS);
-        return;
-    }
-    if (hkb_node_linked(&object->timed) && object->is_balanced == balanced)
+    hkb_timed as = timed_as(object, needed);
+    if (object->timed_as == as)
         return;
     leave_timed(object);
-    object->is_balanced = balanced;
-    if (balanced) {
+    object->timed_as = (unsigned)as & 3u;
+    switch (as) {
+    case HKB_UNTIMED:
+        break;
+    case HKB_WAITING: /* all wait equally long: the list is in order */
+        object->deadline_ns = exchange->now_ns + HKB_HANDOVER_NS;
+        hkb_list_push(&exchange->waiting, &object->timed);
+        break;
+    case HKB_BALANCED:
         hkb_list_push(&exchange->balanced, &object->timed);
         exchange->balanced_count++;
+        break;
+    case HKB_DECLINED:
+        hkb_decline_enter(object);
+        break;
     }
 }
 
@@ -526,6 +533,7 @@ void hkb_object_settle(hkb_object *object)
         hkb_choose(object);
     else
         hkb_choose_nobody(object);
+    hkb_decline_settle(object, needed);
     hkb_choose_open(object);
     hkb_object_refresh_source(object);
     settle_registration(object);

@@ -117,14 +117,14 @@ void hkb_share_close(hkb_share *share)
 {
     close_out(share);
     hkb_share_close_in(share);
-    share->floor_due = share->stream_wanted = 0;
+    share->floor_due = share->stream_wanted = share->declining = 0;
     hkb_object_mark(share->object);
 }
 
 bool hkb_share_release(hkb_share *share)
 {
     hkb_object *object = share->object;
-    if (share->observes || share->exposes || share->declines ||
+    if (share->observes || share->exposes || share->declines || share->declining ||
         (share->observing && object->exists) || share->stream_wanted || share->in_phase != HKB_CHANNEL_CLOSED ||
         share->out_phase != HKB_CHANNEL_CLOSED || object->leaving == share ||
         (object->exposer == HKB_DOWNSTREAM && object->chosen.share == share))
@@ -458,9 +458,10 @@ static void emit_upwards(hkb_share *share)
         hkb_link_say(link, &message, NULL);
     }
     hkb_wanted wanted = hkb_object_wanted(object);
-    if (!HKB_WAS_TOLD(share, wanted)) {
+    if (!hkb_object_was_told(share, &wanted)) {
         share->observes = wanted.observes;
         share->exposes = wanted.exposes;
+        share->declines = share->declining;
         share->capacity = wanted.capacity;
         hkb_message message = {
             .kind = HKB_MESSAGE_OBJECT,

@@ -1,0 +1,318 @@
+/* Who exposes what, over time: subtrees that are full say so and others are chosen; load spreads, comes to rest, and follows those
+ * who join, leave and drain. All in virtual time. */
+#include "exchange/internal.h"
+#include "users.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define TAG "\"job\""
+#define CROWD_MAX 64
+
+/* Observers of numbered objects, all in one node. */
+typedef struct crowd {
+    size_t count;
+    watcher watchers[CROWD_MAX];
+} crowd;
+
+static crowd wanted;
+static exposer workers[8];
+
+static const char *job(size_t number)
+{
+    static char name[16];
+    snprintf(name, sizeof name, "%zu", number);
+    return name;
+}
+
+static void want(net_node *node, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        watch_object(&wanted.watchers[wanted.count + i], node, job(wanted.count + i), TAG);
+    wanted.count += count;
+}
+
+static void want_no_more(size_t first, size_t count)
+{
+    for (size_t i = first; i < first + count; i++)
+        watch_end(&wanted.watchers[i]);
+}
+
+static size_t served(void)
+{
+    size_t live = 0;
+    for (size_t i = 0; i < wanted.count; i++) {
+        watch(&wanted.watchers[i]);
+        live += wanted.watchers[i].count && wanted.watchers[i].objects[0].freshness == HAKUBAN_LIVE;
+    }
+    return live;
+}
+
+static void setup(void)
+{
+    memset(&wanted, 0, sizeof wanted);
+    memset(workers, 0, sizeof workers);
+}
+
+static void play(net *network, uint64_t duration_ns, size_t worker_count)
+{
+    for (uint64_t ns = 0; ns < duration_ns; ns += 50 * NET_MS) {
+        net_run(network, 50 * NET_MS);
+        for (size_t i = 0; i < worker_count; i++)
+            expose_turn(&workers[i]);
+    }
+}
+
+static void work(size_t index, net_node *node, uint32_t capacity)
+{
+    expose_tag(&workers[index], node, TAG, capacity);
+    expose(&workers[index], "[1]");
+}
+
+static size_t sink_count(size_t worker_count)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < worker_count; i++)
+        count += workers[i].open_count;
+    return count;
+}
+
+static unsigned opens(size_t worker_count)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < worker_count; i++)
+        for (size_t k = 0; k < workers[i].count; k++)
+            count += workers[i].objects[k].opens;
+    return count;
+}
+
+static net_node *below(net_node *parent, const char *params)
+{
+    net_node *node = net_add(parent->network);
+    net_connect(node, parent, params);
+    return node;
+}
+
+static void finish(net *network, size_t worker_count)
+{
+    for (size_t i = 0; i < worker_count; i++)
+        expose_end(&workers[i]);
+    net_free(network);
+}
+
+static size_t object_count(net_node *node)
+{
+    hakuban_exchange_stats stats;
+    hkb_exchange_count(net_enter(node), &stats);
+    return stats.objects;
+}
+
+static uint64_t bytes_on_wires(const net *network)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < network->pipe_count; i++)
+        bytes += network->pipes[i]->written[0] + network->pipes[i]->written[1];
+    return bytes;
+}
+
+/* -- Declining -- */
+
+START_TEST(a_full_subtree_starves_nobody)
+{
+    net *network = net_new((uint64_t)_i);
+    net_node *root = net_add(network), *hubs[2], *user = below(root, NULL);
+    for (int i = 0; i < 2; i++) {
+        hubs[i] = below(root, NULL);
+        if (_i)
+            hubs[i] = below(hubs[i], NULL); /* a level more */
+    }
+    work(0, below(hubs[0], "load-limit=2"), 1);
+    work(1, below(hubs[1], NULL), 1);
+    net_quiet(network);
+    want(user, 10);
+    play(network, 5 * NET_S, 2);
+    ck_assert_uint_eq(served(), 10);
+    ck_assert_uint_eq(workers[0].open_count, 2);
+    ck_assert_uint_eq(workers[1].open_count, 8);
+    unsigned opened = opens(2);
+    play(network, 50 * NET_S, 2);
+    ck_assert_uint_eq(opens(2), opened);
+    want_no_more(0, 10);
+    finish(network, 2);
+}
+END_TEST
+
+START_TEST(observers_inside_a_full_subtree_are_served_from_elsewhere)
+{
+    net *network = net_new(1);
+    net_node *root = net_add(network), *hub = below(root, NULL);
+    work(0, below(hub, "load-limit=1"), 1);
+    work(1, below(root, NULL), 1);
+    want(below(hub, NULL), 4);
+    play(network, 5 * NET_S, 2);
+    ck_assert_uint_eq(served(), 4);
+    ck_assert_uint_eq(workers[0].open_count, 1);
+    ck_assert_uint_eq(workers[1].open_count, 3);
+    unsigned opened = opens(2);
+    play(network, 30 * NET_S, 2);
+    ck_assert_uint_eq(opens(2), opened);
+    want_no_more(0, 4);
+    finish(network, 2);
+}
+END_TEST
+
+/* Whoever observes and would rather not expose counts as an observer. */
+START_TEST(an_exposer_without_capacity_is_served_by_another)
+{
+    net *network = net_new(1);
+    net_node *root = net_add(network), *drained = below(root, NULL);
+    work(0, drained, 0);
+    work(1, below(root, NULL), 1);
+    want(drained, 3);
+    play(network, 3 * NET_S, 2);
+    ck_assert_uint_eq(served(), 3);
+    ck_assert_uint_eq(workers[1].open_count, 3);
+    want_no_more(0, 3);
+    finish(network, 2);
+}
+END_TEST
+
+START_TEST(where_all_are_full_nobody_is_chosen_and_nothing_is_said)
+{
+    net *network = net_new(1);
+    net_node *root = net_add(network), *user = below(root, NULL);
+    for (size_t i = 0; i < 2; i++)
+        work(i, below(below(root, NULL), "load-limit=2"), 1);
+    net_quiet(network);
+    want(user, 20);
+    play(network, 5 * NET_S, 2);
+    ck_assert_uint_eq(served(), 4);
+    uint64_t bytes = bytes_on_wires(network);
+    unsigned opened = opens(2);
+    play(network, 50 * NET_S, 2);
+    ck_assert_uint_eq(served(), 4);
+    ck_assert_uint_eq(opens(2), opened);
+    /* Keep-alive only. */
+    ck_assert_uint_lt(bytes_on_wires(network) - bytes, 500);
+    /* Later each is tried again once in a minute, not more. */
+    bytes = bytes_on_wires(network);
+    play(network, 180 * NET_S, 2);
+    ck_assert_uint_eq(opens(2), opened);
+    ck_assert_uint_lt(bytes_on_wires(network) - bytes, 16 * 4 * 300);
+    want_no_more(0, 20);
+    finish(network, 2);
+}
+END_TEST
+
+START_TEST(room_that_comes_back_is_used)
+{
+    net *network = net_new((uint64_t)_i);
+    net_node *root = net_add(network), *user = below(root, NULL), *hub = below(root, NULL);
+    if (_i)
+        hub = below(below(hub, NULL), NULL);
+    work(0, below(hub, "load-limit=4"), 1);
+    net_quiet(network);
+    want(user, 12);
+    play(network, 5 * NET_S, 1);
+    ck_assert_uint_eq(served(), 4);
+    /* Some are not wanted any more: others take their places, no more than there are. */
+    size_t gone = 0;
+    for (size_t i = 0; i < 12 && gone < 2; i++)
+        if (wanted.watchers[i].objects[0].freshness == HAKUBAN_LIVE) {
+            watch_end(&wanted.watchers[i]);
+            wanted.watchers[i] = wanted.watchers[11 - gone];
+            gone++;
+            wanted.count--;
+        }
+    ck_assert_uint_eq(gone, 2);
+    play(network, 6 * NET_S, 1);
+    ck_assert_uint_eq(served(), 4);
+    ck_assert_uint_eq(workers[0].open_count, 4);
+    /* Another worker joins below the same hub: everything is served. */
+    work(1, below(hub, NULL), 1);
+    play(network, 6 * NET_S, 2);
+    ck_assert_uint_eq(served(), 10);
+    want_no_more(0, 10);
+    finish(network, 2);
+}
+END_TEST
+
+START_TEST(a_rising_limit_lets_in_what_was_declined)
+{
+    net *network = net_new(1);
+    net_node *root = net_add(network), *user = below(root, NULL), *hub = below(root, NULL);
+    work(0, below(hub, "load-limit=2:2-10:10"), 1);
+    net_quiet(network);
+    want(user, 10);
+    for (int second = 1; second <= 14; second++) {
+        play(network, NET_S, 1);
+        ck_assert_uint_le(workers[0].open_count, second < 10 ? (unsigned)second + 1 : 10);
+    }
+    ck_assert_uint_eq(served(), 10);
+    want_no_more(0, 10);
+    finish(network, 1);
+}
+END_TEST
+
+START_TEST(a_decline_is_forgotten_where_nobody_wants_the_object)
+{
+    net *network = net_new(1);
+    net_node *root = net_add(network), *user = below(root, NULL), *hub = below(root, NULL);
+    work(0, below(hub, "load-limit=1"), 1);
+    net_quiet(network);
+    want(user, 10);
+    play(network, 3 * NET_S, 1);
+    want_no_more(0, 10);
+    net_run(network, 70 * NET_S);
+    ck_assert_uint_eq(object_count(root), 0);
+    ck_assert_uint_eq(object_count(hub), 0);
+    finish(network, 1);
+}
+END_TEST
+
+/* The exposer that a subtree was declined for goes away: the subtree has room by then and takes over. */
+START_TEST(who_declined_takes_over_once_it_has_room)
+{
+    net *network = net_new(1);
+    net_node *root = net_add(network), *user = below(root, NULL), *hub = below(root, NULL);
+    net_node *other = below(root, NULL);
+    work(0, below(hub, "load-limit=2"), 1);
+    work(1, other, 1);
+    net_quiet(network);
+    want(user, 6);
+    play(network, 4 * NET_S, 2);
+    ck_assert_uint_eq(served(), 6);
+    work(2, below(hub, NULL), 1);
+    play(network, 3 * NET_S, 3);
+    expose_end(&workers[1]);
+    workers[1] = workers[2];
+    play(network, 4 * NET_S, 2);
+    ck_assert_uint_eq(sink_count(2), 6);
+    ck_assert_uint_eq(served(), 6);
+    want_no_more(0, 6);
+    finish(network, 2);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("balance");
+    TCase *tcase = tcase_create("declining");
+    tcase_add_checked_fixture(tcase, setup, NULL);
+    tcase_set_timeout(tcase, 120);
+    tcase_add_loop_test(tcase, a_full_subtree_starves_nobody, 0, 2);
+    tcase_add_test(tcase, observers_inside_a_full_subtree_are_served_from_elsewhere);
+    tcase_add_test(tcase, an_exposer_without_capacity_is_served_by_another);
+    tcase_add_test(tcase, where_all_are_full_nobody_is_chosen_and_nothing_is_said);
+    tcase_add_loop_test(tcase, room_that_comes_back_is_used, 0, 2);
+    tcase_add_test(tcase, a_rising_limit_lets_in_what_was_declined);
+    tcase_add_test(tcase, a_decline_is_forgotten_where_nobody_wants_the_object);
+    tcase_add_test(tcase, who_declined_takes_over_once_it_has_room);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed > 0;
+}

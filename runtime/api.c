@@ -339,6 +339,7 @@ static hakuban_status build(hakuban_exchange *exchange, double rebalance_thresho
                  .queue_ready = hkb_queue_side_ready,
                  .opened = hkb_carrier_opened,
                  .moved = hkb_carrier_moved,
+                 .dropped = hkb_carrier_dropped,
                  .ended = hkb_carrier_ended},
         .state_bytes_max = state_bytes_max(),
         .rebalance_threshold = rebalance_threshold > 0 ? rebalance_threshold : 0.1,

@@ -157,12 +157,11 @@ static void carrier_gone(hakuban_link *link, hakuban_status why, const char *tex
     hkb_peer *peer = link->peer;
     link->peer = NULL;
     exchange->unsettled = true;
-    if (peer)
-        hkb_peer_lost(peer, why, text);
+    bool away = peer && hkb_peer_lost(peer, why, text);
     hakuban_connection *connection = link->connection;
     link->connection = NULL;
     if (connection)
-        hkb_dialer_lost(connection, why, text);
+        hkb_dialer_lost(connection, away, why, text);
 }
 
 void hkb_carrier_close(hakuban_link *link)
@@ -425,17 +424,18 @@ void hkb_carrier_opened(void *ctx, void *carrier, hkb_peer *peer)
         hkb_dialer_opened(link->connection, peer);
 }
 
+static void let_go(hakuban_link *link)
+{
+    link->peer = NULL;
+    hkb_carrier_doom(link);
+}
+
 void hkb_carrier_moved(void *ctx, void *carrier, hkb_peer *peer)
 {
-    hakuban_exchange *exchange = ctx;
-    HKB_LIST_EACH(hakuban_link, link, &exchange->carriers, node)
-    {
-        if (link->peer == peer && link != carrier) {
-            link->peer = NULL;
-            hkb_carrier_doom(link);
-        }
-    }
-    hakuban_link *link = carrier;
+    (void)ctx;
+    hakuban_link *link = carrier, *before = hkb_peer_carrier(peer);
+    if (before)
+        let_go(before);
     link->peer = peer;
 }
 
@@ -470,10 +470,26 @@ static void tell_of_end(hakuban_link *link, bool orderly, const hakuban_error *w
                 link->transport->entry->ops.scheme, link->address, why->text);
 }
 
-void hkb_carrier_ended(void *ctx, void *carrier, bool orderly, const hakuban_error *why)
+void hkb_carrier_dropped(void *ctx, void *carrier, const hakuban_error *why)
 {
     (void)ctx;
     hakuban_link *link = carrier;
+    if (link->connection)
+        hkb_dialer_away(link->connection, why);
+    else
+        tell_of_end(link, false, why);
+    let_go(link);
+}
+
+void hkb_carrier_ended(void *ctx, void *carrier, bool orderly, const hakuban_error *why)
+{
+    hakuban_exchange *exchange = ctx;
+    hakuban_link *link = carrier;
+    if (!link) {
+        if (exchange->connection)
+            hkb_dialer_ended(exchange->connection, why);
+        return;
+    }
     if (!link->connection && !link->exchange->closing)
         tell_of_end(link, orderly, why);
     /* Last words and the end of the connection often come together: then this is said on the way out. */

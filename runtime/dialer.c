@@ -37,9 +37,12 @@ static void note_error(hakuban_connection *connection, hakuban_status status, co
             connection->url->scheme, connection->url->authority, connection->url->path, last->text);
 }
 
-static void schedule(hakuban_connection *connection)
+/* Dials again after a random pause, of at most pause_max_ns. */
+static void schedule(hakuban_connection *connection, uint64_t pause_max_ns)
 {
-    uint64_t pause_ns = hkb_runtime_random(connection->exchange) % (connection->backoff_ns + 1);
+    if (pause_max_ns > connection->backoff_ns)
+        pause_max_ns = connection->backoff_ns;
+    uint64_t pause_ns = hkb_runtime_random(connection->exchange) % (pause_max_ns + 1);
     if (pause_ns < PAUSE_MIN_NS)
         pause_ns = PAUSE_MIN_NS;
     connection->backoff_ns *= 2;
@@ -93,7 +96,7 @@ static void try_now(hakuban_connection *connection)
     if (status >= 0)
         return;
     note_error(connection, status, why.text[0] ? why.text : hakuban_status_text(status));
-    schedule(connection);
+    schedule(connection, PAUSE_MAX_NS);
 }
 
 static void retry_due(hkb_timer *timer)
@@ -139,7 +142,18 @@ void hkb_dialer_ended(hakuban_connection *connection, const hakuban_error *why)
                                                          : HAKUBAN_CONNECTION_CONNECTING);
 }
 
-void hkb_dialer_lost(hakuban_connection *connection, hakuban_status why, const char *text)
+void hkb_dialer_away(hakuban_connection *connection, const hakuban_error *why)
+{
+    connection->told = true;
+    hkb_timer_cancel(&connection->settled);
+    if (connection->state == HAKUBAN_CONNECTION_CLOSED)
+        return;
+    note_error(connection, why->status, why->text);
+    set_state(connection, HAKUBAN_CONNECTION_AWAY);
+}
+
+void hkb_dialer_lost(hakuban_connection *connection, bool away, hakuban_status why,
+                     const char *text)
 {
     connection->link = NULL;
     hkb_timer_cancel(&connection->settled);
@@ -148,8 +162,9 @@ void hkb_dialer_lost(hakuban_connection *connection, hakuban_status why, const c
     if (!connection->told)
         note_error(connection, why, text);
     if (connection->state == HAKUBAN_CONNECTION_CONNECTED)
-        set_state(connection, HAKUBAN_CONNECTION_CONNECTING);
-    schedule(connection);
+        set_state(connection, away ? HAKUBAN_CONNECTION_AWAY : HAKUBAN_CONNECTION_CONNECTING);
+    /* Whoever is away has little time. */
+    schedule(connection, connection->state == HAKUBAN_CONNECTION_AWAY ? PAUSE_FIRST_NS : PAUSE_MAX_NS);
 }
 
 void hkb_dialer_stop(hakuban_connection *connection)

@@ -190,6 +190,7 @@ void hkb_carry(hakuban_exchange *exchange);
 /* Hooks of the core. */
 void hkb_carrier_opened(void *ctx, void *carrier, hkb_peer *peer);
 void hkb_carrier_moved(void *ctx, void *carrier, hkb_peer *peer);
+void hkb_carrier_dropped(void *ctx, void *carrier, const hakuban_error *why);
 void hkb_carrier_ended(void *ctx, void *carrier, bool orderly, const hakuban_error *why);
 
 /* ---- dialer.c */
@@ -215,8 +216,11 @@ struct hakuban_connection {
 void hkb_dialer_opened(hakuban_connection *connection, hkb_peer *peer);
 /* The conversation is over, for a reason that may be the other side's; NULL: it said bye. */
 void hkb_dialer_ended(hakuban_connection *connection, const hakuban_error *why);
-/* Its link is gone. */
-void hkb_dialer_lost(hakuban_connection *connection, hakuban_status why, const char *text);
+/* The connection was found dead; the conversation may go on over another one. */
+void hkb_dialer_away(hakuban_connection *connection, const hakuban_error *why);
+/* Its link is gone. away: as above. */
+void hkb_dialer_lost(hakuban_connection *connection, bool away, hakuban_status why,
+                     const char *text);
 /* No more tries. */
 void hkb_dialer_stop(hakuban_connection *connection);
 void hkb_dialer_forget_queue(hakuban_exchange *exchange, const hakuban_queue *queue);

@@ -63,7 +63,8 @@ static void consider(const hkb_object *object, hkb_peer *peer, hkb_share *share,
                      candidate *best)
 {
     uint64_t capacity = offered(object, peer, share);
-    if (capacity == 0 || peer->link.connector || (share && share->declines))
+    if (capacity == 0 || peer->link.connector || hkb_peer_is_away(peer) ||
+        (share && share->declines))
         return;
     double cost = 1.0 / (double)capacity;
     double load = peer->load + cost + (promised ? peer->promised : 0);
@@ -109,7 +110,8 @@ static void let_go(hkb_object *object)
         object->sink = NULL;
     } else if (object->exposer == HKB_DOWNSTREAM) {
         share->peer->load -= object->charge;
-        if (share->in_phase == HKB_CHANNEL_OPEN && share->peer->link.phase != HKB_LINK_ENDED)
+        if (share->in_phase == HKB_CHANNEL_OPEN && share->peer->link.phase != HKB_LINK_ENDED &&
+            !hkb_peer_is_away(share->peer))
             object->leaving = share;
         hkb_share_queue(share);
     }
@@ -210,12 +212,13 @@ void hkb_choose(hkb_object *object)
     if (to.contract) {
         to.kind = HKB_LOCAL;
     } else {
-        if (object->exposer == HKB_DOWNSTREAM && may_stay(object))
+        if (object->exposer == HKB_DOWNSTREAM && may_stay(object) &&
+            !object->chosen.share->peer->yields)
             return;
         to = downstream_candidate(object, false);
     }
     if (to.kind == HKB_NOBODY && may_stay(object))
-        return; /* it drains, but there is nobody to take over yet */
+        return; /* it drains or is away, but there is nobody to take over yet */
     if (to.kind == HKB_NOBODY)
         hkb_choose_nobody(object);
     else
@@ -229,7 +232,9 @@ void hkb_choose_again(hkb_object *object)
     if (to.kind == HKB_NOBODY || (current && to.peer == current->peer))
         return;
     if (current) {
-        bool drains = offered(object, current->peer, current) == 0;
+        bool drains = offered(object, current->peer, current) == 0 || current->peer->yields;
+        if (!drains && hkb_peer_is_away(current->peer))
+            return; /* who comes back soon keeps what it had */
         if (!drains && to.load >= current->peer->load - object->exchange->rebalance_threshold)
             return;
     }

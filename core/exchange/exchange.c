@@ -40,6 +40,7 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
     hkb_map_init(&exchange->tags, alloc, offsetof(hkb_tag, hash), hkb_tag_equal);
     hkb_map_init(&exchange->shares, alloc, offsetof(hkb_share, hash), hkb_share_equal);
     hkb_map_init(&exchange->tag_shares, alloc, offsetof(hkb_tag_share, hash), hkb_tag_share_equal);
+    hkb_map_init(&exchange->sessions, alloc, offsetof(hkb_peer, session_hash), hkb_session_equal);
     hkb_buffer_init(&exchange->packet, alloc,
                     HKB_PACKET_BYTES + HKB_FRAME_BYTES_MAX + HKB_HELLO_BYTES_MAX);
     hkb_list *lists[] = {&exchange->contracts, &exchange->peers,    &exchange->ready,
@@ -56,8 +57,14 @@ hkb_exchange *hkb_exchange_free(hkb_exchange *exchange)
 {
     if (!exchange)
         return NULL;
-    HKB_ASSERT(hkb_list_empty(&exchange->peers) && hkb_list_empty(&exchange->contracts));
+    HKB_ASSERT(hkb_list_empty(&exchange->contracts));
+    HKB_LIST_EACH(hkb_peer, peer, &exchange->peers, of_exchange)
+    {
+        HKB_ASSERT(peer->detached);
+        hkb_link_end(&peer->link, HAKUBAN_ERR_CLOSED, "the exchange is gone");
+    }
     hkb_exchange_settle(exchange);
+    HKB_ASSERT(hkb_list_empty(&exchange->peers));
     while (!hkb_list_empty(&exchange->waiting)) /* hand-overs that nobody will finish */
         hkb_object_expired(HKB_CONTAINER(hkb_list_first(&exchange->waiting), hkb_object, timed));
     hkb_exchange_settle(exchange);
@@ -66,6 +73,7 @@ hkb_exchange *hkb_exchange_free(hkb_exchange *exchange)
     hkb_map_done(&exchange->tags);
     hkb_map_done(&exchange->shares);
     hkb_map_done(&exchange->tag_shares);
+    hkb_map_done(&exchange->sessions);
     hkb_buffer_done(&exchange->packet);
     hkb_native_done(&exchange->shared.native);
     hkb_delta_context_free(exchange->delta);
@@ -95,6 +103,8 @@ void hkb_exchange_expect_upstream(hkb_exchange *exchange, bool expected)
 {
     exchange->upstream_expected = expected;
     exchange->upstream_was_there = false;
+    if (!expected && exchange->upstream && exchange->upstream->detached)
+        hkb_link_leave(&exchange->upstream->link, exchange->now_ns); /* nobody will dial for it again */
     hkb_exchange_mark_all(exchange);
 }
 
@@ -142,8 +152,8 @@ static void tick_links(hkb_exchange *exchange)
         return;
     HKB_LIST_EACH(hkb_peer, peer, &exchange->peers, of_exchange)
     {
-        hkb_link_tick(&peer->link, exchange->now_ns);
-        uint64_t deadline_ns = hkb_link_deadline(&peer->link);
+        hkb_peer_tick(peer);
+        uint64_t deadline_ns = hkb_peer_deadline(peer);
         if (deadline_ns < next_ns)
             next_ns = deadline_ns;
     }
@@ -248,7 +258,7 @@ static hakuban_status line(hkb_buffer *out, const char *format, ...)
 
 static hakuban_status describe_peer(const hkb_peer *peer, hkb_buffer *out)
 {
-    static const char *const phases[] = {"", "hello", "open", "leaving", "ended"};
+    static const char *const phases[] = {"", "hello", "open", "leaving", "ended", "away"};
     char name[64];
     hkb_escape(name, sizeof name, peer->link.peer_name, strlen(peer->link.peer_name));
     return line(out, "  %s \"%s\" %s, load %.2f, %llu bytes in, %llu bytes out\n",

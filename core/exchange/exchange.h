@@ -28,7 +28,10 @@ typedef struct hkb_host {
     void (*opened)(void *ctx, void *carrier, hkb_peer *peer);
     /* A session outlives its connection: peer is carried by carrier from now on, not by what carried it before. */
     void (*moved)(void *ctx, void *carrier, hkb_peer *peer);
-    /* The conversation is over; the carrier stays until hkb_peer_is_over() is carried out. orderly: somebody said bye. */
+    /* carrier's connection is dead, for the reason why: it carries no peer any more and is to be closed at once. */
+    void (*dropped)(void *ctx, void *carrier, const hakuban_error *why);
+    /* The conversation is over; the carrier stays until hkb_peer_is_over() is carried out. orderly: somebody said bye. carrier is
+     * NULL where an upstream was away and did not come back in time. */
     void (*ended)(void *ctx, void *carrier, bool orderly, const hakuban_error *why);
 } hkb_host;
 
@@ -59,7 +62,8 @@ hakuban_status hkb_exchange_describe(hkb_exchange *exchange, hkb_buffer *out);
 /* Whether a connection to an upstream is configured: until it first opens, nothing counts as completely listed. */
 void hkb_exchange_expect_upstream(hkb_exchange *exchange, bool expected);
 
-/* Links. carrier is the host's own. A connector is refused with ERR_EXISTS while there is an upstream. */
+/* Links. carrier is the host's own. A connector is refused with ERR_EXISTS while there is an upstream, unless that is away: then it
+ * is the same peer that goes on, with its settings. */
 hakuban_status hkb_exchange_attach(hkb_exchange *exchange, const hkb_link_settings *settings,
                                    bool connector, bool stream, void *carrier, hkb_peer **ret);
 void hkb_peer_receive(hkb_peer *peer, const void *data, size_t bytes);
@@ -74,8 +78,9 @@ void hkb_peer_set_writable(hkb_peer *peer, bool writable);
 bool hkb_peer_is_over(const hkb_peer *peer);
 /* Orderly end: flush, bye. Then hkb_peer_is_over() and host.ended. */
 void hkb_peer_leave(hkb_peer *peer);
-/* The connection is gone (or will be, whatever happens): the carrier must not use peer any more. */
-void hkb_peer_lost(hkb_peer *peer, hakuban_status status, const char *text);
+/* The connection is gone (or will be, whatever happens): the carrier must not use peer any more. true: its session stays for a
+ * time of grace, and may be taken up again by another carrier. */
+bool hkb_peer_lost(hkb_peer *peer, hakuban_status status, const char *text);
 void *hkb_peer_carrier(const hkb_peer *peer);
 const char *hkb_peer_name(const hkb_peer *peer);
 

@@ -10,6 +10,7 @@
 #include "model/state.h"
 
 #define HKB_HANDOVER_NS 1000000000ull
+#define HKB_YIELD_NS 500000000ull /* a closed connection's objects may move after this long, or its grace */
 #define HKB_REBALANCE_NS 100000000ull /* a tenth of all objects each time */
 #define HKB_REBALANCE_PARTS 10
 #define HKB_DECLINE_NS 60000000000ull /* a decline that nobody needs any more is forgotten after this */
@@ -56,6 +57,7 @@ struct hkb_exchange {
     uint64_t now_ns;
     int64_t wall_ns;
     hkb_map objects, tags, shares, tag_shares;
+    hkb_map sessions; /* downstreams by the token of their session */
     hkb_list contracts, peers, ready;
     hkb_list dirty;        /* objects whose choice or existence is to be looked at again */
     hkb_list dirty_tags;   /* tags whose registration upwards is to be looked at again */
@@ -88,6 +90,9 @@ struct hkb_peer {
     void *carrier;
     hkb_node of_exchange, ready, ended;
     bool writable, orderly, told_ended, path_due, limit_due;
+    bool detached; /* no carrier will say hkb_peer_lost(): it is freed with its end */
+    bool yields;   /* away for long enough that another exposer may take what it serves */
+    uint32_t session_hash;
     hkb_item item;
     hkb_list queue;
     hkb_list shares, tag_shares;
@@ -339,6 +344,7 @@ bool hkb_object_equal(const void *item, const void *key);
 bool hkb_tag_equal(const void *item, const void *key);
 bool hkb_share_equal(const void *item, const void *key);
 bool hkb_tag_share_equal(const void *item, const void *key);
+bool hkb_session_equal(const void *item, const void *key);
 
 /* object.c */
 /* The record for descriptor, made if need be. ERR_NO_MEMORY. */
@@ -429,7 +435,13 @@ extern const hkb_link_events hkb_peer_events;
 void hkb_peer_queue(hkb_peer *peer, hkb_item *item);
 void hkb_peer_wake(hkb_peer *peer);
 bool hkb_peer_account(hkb_peer *peer, size_t more, size_t less); /* false: over the limit, the link was ended */
-void hkb_peer_take_out(hkb_peer *peer);
+void hkb_peer_take_out(hkb_peer *peer); /* and frees it, if no carrier will */
+void hkb_peer_tick(hkb_peer *peer);
+uint64_t hkb_peer_deadline(const hkb_peer *peer);
+static inline bool hkb_peer_is_away(const hkb_peer *peer)
+{
+    return peer->detached || peer->link.returning;
+}
 
 /* contract.c, queue.c */
 void hkb_entry_push(hakuban_queue *queue, hkb_entry *entry, hkb_entry_kind kind);

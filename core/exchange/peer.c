@@ -1,6 +1,11 @@
 /* The other exchange at the end of a link: what its messages mean, in which order it is told things, its coming and going. */
 #include "exchange/internal.h"
 
+static hkb_peer *peer_of(hkb_link *link)
+{
+    return HKB_CONTAINER(link, hkb_peer, link);
+}
+
 /* -- Queue and carrier -- */
 
 void hkb_peer_wake(hkb_peer *peer)
@@ -73,7 +78,11 @@ void hkb_peer_leave(hkb_peer *peer)
 
 void hkb_peer_receive(hkb_peer *peer, const void *data, size_t bytes)
 {
-    hkb_link_receive(&peer->link, peer->exchange->now_ns, data, bytes);
+    hkb_exchange *exchange = peer->exchange;
+    hkb_link_receive(&peer->link, exchange->now_ns, data, bytes);
+    uint64_t deadline_ns = hkb_peer_deadline(peer); /* what came may have to be acknowledged soon */
+    if (deadline_ns < exchange->tick_ns)
+        exchange->tick_ns = deadline_ns;
 }
 
 void *hkb_peer_carrier(const hkb_peer *peer)
@@ -98,19 +107,41 @@ static bool out_channel_equal(const void *item, const void *key)
     return ((const hkb_share *)item)->out_id == *(const uint32_t *)key;
 }
 
+static void attach_carrier(hkb_peer *peer, void *carrier)
+{
+    peer->carrier = carrier;
+    peer->detached = false;
+    peer->writable = true;
+    peer->exchange->tick_ns = peer->exchange->now_ns;
+    hkb_peer_wake(peer);
+}
+
+static void detach_carrier(hkb_peer *peer)
+{
+    peer->carrier = NULL;
+    peer->detached = true;
+    hkb_peer_set_writable(peer, false);
+    peer->exchange->tick_ns = peer->exchange->now_ns; /* other time limits hold from here on */
+}
+
 hakuban_status hkb_exchange_attach(hkb_exchange *exchange, const hkb_link_settings *settings,
                                    bool connector, bool stream, void *carrier, hkb_peer **ret)
 {
-    if (connector && exchange->upstream)
-        return HAKUBAN_ERR_EXISTS;
-    hkb_peer *peer = hkb_alloc(exchange->alloc, sizeof *peer);
+    hkb_peer *peer = exchange->upstream;
+    if (connector && peer) {
+        if (peer->link.phase != HKB_LINK_AWAY)
+            return HAKUBAN_ERR_EXISTS;
+        hkb_link_return(&peer->link, stream, exchange->now_ns);
+        attach_carrier(peer, carrier);
+        *ret = peer;
+        return HAKUBAN_OK;
+    }
+    peer = hkb_alloc(exchange->alloc, sizeof *peer);
     if (!peer)
         return HAKUBAN_ERR_NO_MEMORY;
     peer->exchange = exchange;
     peer->number = exchange->link_numbers[connector]++;
-    peer->carrier = carrier;
     peer->item.kind = HKB_ITEM_PEER;
-    peer->writable = true;
     hkb_list_init(&peer->queue);
     hkb_list_init(&peer->shares);
     hkb_list_init(&peer->tag_shares);
@@ -127,15 +158,17 @@ hakuban_status hkb_exchange_attach(hkb_exchange *exchange, const hkb_link_settin
         peer->limit_due = true;
         hkb_peer_queue(peer, &peer->item); /* before any contract is told */
     }
-    exchange->tick_ns = exchange->now_ns;
-    hkb_peer_wake(peer);
+    attach_carrier(peer, carrier);
     *ret = peer;
     return HAKUBAN_OK;
 }
 
-/* The way from here to the root changed: everybody below is told. */
+/* The way from here to the root, as the upstream says it. If it changed, everybody below is told. */
 static void set_path(hkb_exchange *exchange, const uint64_t (*upwards)[2], size_t count)
 {
+    if (count + 1 == exchange->path_count &&
+        (count == 0 || memcmp(exchange->path[1], upwards, count * sizeof upwards[0]) == 0))
+        return;
     if (count)
         memcpy(exchange->path[1], upwards, count * sizeof upwards[0]);
     exchange->path_count = count + 1;
@@ -149,11 +182,10 @@ static void set_path(hkb_exchange *exchange, const uint64_t (*upwards)[2], size_
 }
 
 /* Everything it asked for and everything it gave ends, without a word to it. */
-void hkb_peer_take_out(hkb_peer *peer)
+static void release_all(hkb_peer *peer)
 {
     hkb_exchange *exchange = peer->exchange;
     hkb_node *node;
-    hkb_list_remove(&peer->ended);
     while ((node = hkb_list_first(&peer->tag_shares))) {
         hkb_tag_share *share = HKB_CONTAINER(node, hkb_tag_share, of_peer);
         hkb_tag_mark_objects(share->tag);
@@ -184,14 +216,22 @@ void hkb_peer_take_out(hkb_peer *peer)
         bool released = hkb_share_release(share);
         HKB_ASSERT(released);
     }
+}
+
+static void take_out(hkb_peer *peer)
+{
+    hkb_exchange *exchange = peer->exchange;
+    release_all(peer);
     if (exchange->upstream == peer) {
         exchange->upstream = NULL;
         set_path(exchange, NULL, 0);
         hkb_exchange_mark_all(exchange); /* what waited for LISTED need not wait any more */
     }
+    if (exchange->sessions.count && peer->link.has_token && !peer->link.connector)
+        hkb_map_remove(&exchange->sessions, peer);
     if (!peer->told_ended) {
         peer->told_ended = true;
-        if (peer->carrier)
+        if (peer->carrier || peer->link.connector)
             exchange->host.ended(exchange->host.ctx, peer->carrier, peer->orderly,
                                  &peer->link.reason);
     }
@@ -200,8 +240,6 @@ void hkb_peer_take_out(hkb_peer *peer)
 static void free_peer(hkb_peer *peer)
 {
     hkb_exchange *exchange = peer->exchange;
-    if (!peer->told_ended)
-        hkb_peer_take_out(peer);
     hkb_list_remove(&peer->ready);
     hkb_list_remove(&peer->of_exchange);
     exchange->peer_count--;
@@ -212,18 +250,87 @@ static void free_peer(hkb_peer *peer)
     hkb_free(exchange->alloc, peer, sizeof *peer);
 }
 
-void hkb_peer_lost(hkb_peer *peer, hakuban_status status, const char *text)
+void hkb_peer_take_out(hkb_peer *peer)
 {
-    hkb_link_lost(&peer->link, status, text);
-    free_peer(peer);
+    if (!peer->told_ended)
+        take_out(peer);
+    hkb_list_remove(&peer->ended);
+    if (peer->detached)
+        free_peer(peer);
+}
+
+bool hkb_peer_lost(hkb_peer *peer, hakuban_status status, const char *text)
+{
+    bool stays = hkb_link_lost(&peer->link, peer->exchange->now_ns, status, text);
+    detach_carrier(peer);
+    if (!stays)
+        hkb_peer_take_out(peer);
+    return stays;
+}
+
+/* -- While the connection is lost -- */
+
+/* When what it serves may move to others: those who come back quickly keep it. UINT64_MAX: not before its grace is over. */
+static uint64_t yield_ns(const hkb_peer *peer)
+{
+    const hkb_link *link = &peer->link;
+    uint64_t grace_ns = hkb_link_grace_ns(link);
+    if (link->phase != HKB_LINK_AWAY || link->connector || link->lost_in_silence || peer->yields)
+        return UINT64_MAX;
+    return link->away_ns + (grace_ns < HKB_YIELD_NS ? grace_ns : HKB_YIELD_NS);
+}
+
+uint64_t hkb_peer_deadline(const hkb_peer *peer)
+{
+    uint64_t link_ns = hkb_link_deadline(&peer->link), ns = yield_ns(peer);
+    return link_ns < ns ? link_ns : ns;
+}
+
+void hkb_peer_tick(hkb_peer *peer)
+{
+    hkb_link_tick(&peer->link, peer->exchange->now_ns);
+    if (peer->exchange->now_ns < yield_ns(peer))
+        return;
+    peer->yields = true;
+    HKB_LIST_EACH(hkb_share, share, &peer->shares, of_peer)
+    {
+        if (share->object->exposer == HKB_DOWNSTREAM && share->object->chosen.share == share)
+            hkb_object_mark(share->object);
+    }
+}
+
+static void on_dropped(hkb_link *link, const hakuban_error *why)
+{
+    hkb_peer *peer = peer_of(link);
+    hkb_exchange *exchange = peer->exchange;
+    void *carrier = peer->carrier;
+    detach_carrier(peer);
+    exchange->host.dropped(exchange->host.ctx, carrier, why);
+}
+
+/* Who was away is a candidate again. */
+static void on_resumed(hkb_link *link)
+{
+    hkb_peer *peer = peer_of(link);
+    hkb_exchange *exchange = peer->exchange;
+    peer->yields = false;
+    exchange->tick_ns = exchange->now_ns;
+    exchange->host.opened(exchange->host.ctx, peer->carrier, peer);
+    if (link->connector)
+        return;
+    HKB_LIST_EACH(hkb_share, share, &peer->shares, of_peer)
+    {
+        if (share->exposing && share->object->exposer == HKB_NOBODY)
+            hkb_object_mark(share->object);
+    }
+    HKB_LIST_EACH(hkb_tag_share, share, &peer->tag_shares, of_peer)
+    {
+        if (share->exposes)
+            hkb_tag_mark_objects(share->tag);
+    }
 }
 
 /* -- What the link asks -- */
-
-static hkb_peer *peer_of(hkb_link *link)
-{
-    return HKB_CONTAINER(link, hkb_peer, link);
-}
 
 static void put_path(const hkb_exchange *exchange, hkb_hello *hello)
 {
@@ -251,6 +358,50 @@ static hakuban_status check_path(const hkb_exchange *exchange, const uint64_t (*
     return HAKUBAN_OK;
 }
 
+static uint32_t session_hash(const hkb_exchange *exchange, const uint64_t token[2])
+{
+    return (uint32_t)hkb_siphash(exchange->map_key, token, 2 * sizeof token[0]);
+}
+
+bool hkb_session_equal(const void *item, const void *key)
+{
+    return memcmp(((const hkb_peer *)item)->link.token, key, 2 * sizeof(uint64_t)) == 0;
+}
+
+/* Without memory for it, it ends with its connection. */
+static void begin_session(hkb_peer *peer, hkb_hello *answer)
+{
+    hkb_exchange *exchange = peer->exchange;
+    for (size_t i = 0; i < 2; i++)
+        answer->token[i] = exchange->host.random(exchange->host.ctx);
+    memcpy(peer->link.token, answer->token, sizeof answer->token);
+    peer->session_hash = session_hash(exchange, answer->token);
+    answer->has_token = hkb_map_insert(&exchange->sessions, peer) == HAKUBAN_OK;
+}
+
+static hkb_link *on_session(hkb_link *link, const uint64_t token[2])
+{
+    hkb_exchange *exchange = peer_of(link)->exchange;
+    hkb_peer *peer = exchange->sessions.count
+                         ? hkb_map_find(&exchange->sessions, session_hash(exchange, token), token)
+                         : NULL;
+    bool lives = peer && (peer->link.phase == HKB_LINK_OPEN || peer->link.phase == HKB_LINK_AWAY);
+    return lives ? &peer->link : NULL;
+}
+
+/* link's peer only brought the carrier. */
+static void on_moved(hkb_link *session, hkb_link *link)
+{
+    hkb_peer *peer = peer_of(session), *bringer = peer_of(link);
+    hkb_exchange *exchange = peer->exchange;
+    void *carrier = bringer->carrier;
+    detach_carrier(bringer);
+    bringer->told_ended = true;
+    hkb_list_push(&exchange->ended, &bringer->ended);
+    exchange->host.moved(exchange->host.ctx, carrier, peer);
+    attach_carrier(peer, carrier);
+}
+
 static hakuban_status on_hello(hkb_link *link, const hkb_hello *theirs, hkb_hello *answer,
                                hakuban_error *reterr)
 {
@@ -263,6 +414,8 @@ static hakuban_status on_hello(hkb_link *link, const hkb_hello *theirs, hkb_hell
                 return hakuban_error_set(reterr, HAKUBAN_ERR_LOOP,
                                          "this connection would close a loop of hubs");
         put_path(exchange, answer);
+        if (theirs->grace_ms && link->settings.grace_ns && !link->has_token)
+            begin_session(peer_of(link), answer);
         return HAKUBAN_OK;
     }
     hakuban_status status = check_path(exchange, theirs->path, theirs->path_count, reterr);
@@ -295,6 +448,16 @@ static void on_ended(hkb_link *link, bool orderly, const hakuban_error *why)
     peer->orderly = orderly;
     if (!peer->told_ended && !hkb_node_linked(&peer->ended))
         hkb_list_push(&peer->exchange->ended, &peer->ended);
+}
+
+static void on_anew(hkb_link *link)
+{
+    hkb_peer *peer = peer_of(link);
+    release_all(peer);
+    peer->last_channel = 0;
+    peer->limit_due = link->settings.load_limit.count > 0;
+    if (peer->limit_due)
+        hkb_list_push_front(&peer->queue, &peer->item.node);
 }
 
 static void say_peer(hkb_peer *peer)
@@ -646,4 +809,9 @@ const hkb_link_events hkb_peer_events = {
     .produce = on_produce,
     .wake = on_wake,
     .ended = on_ended,
+    .session = on_session,
+    .moved = on_moved,
+    .dropped = on_dropped,
+    .resumed = on_resumed,
+    .anew = on_anew,
 };

@@ -100,7 +100,7 @@ hakuban_status hkb_hello_write(const hkb_hello *hello, hkb_buffer *out)
         id_text(text, hello->token);
         status = put_string(out, "token", text);
         if (status == HAKUBAN_OK)
-            status = put_number(out, "frames", hello->frames);
+            status = put_number(out, "received", hello->received_bytes);
     }
     if (status == HAKUBAN_OK)
         status = put_flag(out, "resumed", hello->resumed);
@@ -273,8 +273,8 @@ static hakuban_status take_member(hello_reader *reader, const char *key, hkb_hel
         hello->has_token = true;
         return take_id(reader, hello->token);
     }
-    if (strcmp(key, "frames") == 0)
-        return take_number(reader, &hello->frames);
+    if (strcmp(key, "received") == 0)
+        return take_number(reader, &hello->received_bytes);
     if (strcmp(key, "resumed") == 0)
         return take_flag(reader, &hello->resumed);
     if (strcmp(key, "replaces") == 0)

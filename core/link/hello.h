@@ -25,7 +25,7 @@ typedef struct hkb_hello {
     size_t compressor_count;
     uint64_t keep_alive_ms, grace_ms, window_bytes, state_bytes_max;
     uint64_t token[2];      /* listener: of the new session; connector: of the session it returns to */
-    uint64_t frames;        /* with a token from the connector, or the answer to one: counted frames received */
+    uint64_t received_bytes; /* with a token: of counted frames, since the session began */
     bool has_token;
     bool resumed;           /* listener: the session goes on */
     bool replaces;          /* connector: token names a session that has ended here */

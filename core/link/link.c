@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #define MS 1000000ull
+#define LOG_BYTES_KEPT (16u * 1024) /* while nothing is in flight */
 
 /* -- Beginning and end -- */
 
@@ -20,18 +21,25 @@ void hkb_link_init(hkb_link *link, hkb_link_shared *shared, const hkb_link_setti
     link->opened_ns = link->last_received_ns = link->last_sent_ns = now_ns;
     hkb_buffer_init(&link->partial, shared->alloc, HKB_FRAME_BYTES_MAX + HKB_VARINT_BYTES_MAX);
     hkb_buffer_init(&link->answer, shared->alloc, HKB_HELLO_BYTES_MAX + 16);
+    /* Acknowledged frames at its beginning go when they are half of it. */
+    hkb_buffer_init(&link->log, shared->alloc,
+                    2 * ((size_t)settings->window_bytes + HKB_PACKET_BYTES + HKB_FRAME_BYTES_MAX));
 }
 
 void hkb_link_done(hkb_link *link)
 {
     hkb_buffer_done(&link->partial);
     hkb_buffer_done(&link->answer);
+    hkb_buffer_done(&link->log);
 }
 
 static void end(hkb_link *link, bool orderly)
 {
     link->phase = HKB_LINK_ENDED;
+    link->returning = false;
     hkb_buffer_done(&link->partial);
+    hkb_buffer_done(&link->log);
+    link->log_begin = link->unsaid = 0;
     link->shared->events->ended(link, orderly, &link->reason);
     link->shared->events->wake(link);
 }
@@ -48,8 +56,7 @@ void hkb_link_fail(hkb_link *link, hakuban_status status, const char *format, ..
     end(link, false);
 }
 
-/* The other side knows, or cannot be told. */
-static void fail_silently(hkb_link *link, hakuban_status status, const char *text)
+void hkb_link_end(hkb_link *link, hakuban_status status, const char *text)
 {
     if (link->phase == HKB_LINK_ENDED)
         return;
@@ -58,17 +65,55 @@ static void fail_silently(hkb_link *link, hakuban_status status, const char *tex
     end(link, false);
 }
 
-void hkb_link_lost(hkb_link *link, hakuban_status status, const char *text)
+uint64_t hkb_link_grace_ns(const hkb_link *link)
 {
+    if (!link->has_token)
+        return 0;
+    return link->settings.grace_ns < link->peer_grace_ns ? link->settings.grace_ns
+                                                         : link->peer_grace_ns;
+}
+
+/* The session stays, and waits for another connection. */
+static void go_away(hkb_link *link, uint64_t now_ns)
+{
+    if (!link->returning) /* else the connection was lost before it could go on: the time counts from the first loss */
+        link->away_ns = now_ns;
+    link->phase = HKB_LINK_AWAY;
+    link->returning = false;
+    link->ack_ns = 0;
+    hkb_buffer_done(&link->partial);
+    hkb_buffer_done(&link->answer);
+}
+
+bool hkb_link_lost(hkb_link *link, uint64_t now_ns, hakuban_status status, const char *text)
+{
+    if ((link->phase == HKB_LINK_OPEN || link->returning) && hkb_link_grace_ns(link)) {
+        hakuban_error_set(&link->reason, status, "%s", text);
+        link->lost_in_silence = false;
+        go_away(link, now_ns);
+        return true;
+    }
     link->error_due = false;
-    fail_silently(link, status, text);
+    hkb_link_end(link, status, text);
     link->over = true;
+    return false;
+}
+
+void hkb_link_return(hkb_link *link, bool stream, uint64_t now_ns)
+{
+    link->phase = HKB_LINK_HELLO;
+    link->returning = true;
+    link->hello_said = link->ping_due = link->ack_wanted = false;
+    link->stream = stream;
+    link->opened_ns = now_ns;
 }
 
 void hkb_link_leave(hkb_link *link, uint64_t now_ns)
 {
     if (link->phase == HKB_LINK_HELLO) {
-        fail_silently(link, HAKUBAN_ERR_CLOSED, "closed before the hello");
+        hkb_link_end(link, HAKUBAN_ERR_CLOSED, "closed before the hello");
+    } else if (link->phase == HKB_LINK_AWAY) {
+        hkb_link_end(link, HAKUBAN_ERR_CLOSED, "closed while the connection was lost");
     } else if (link->phase == HKB_LINK_OPEN) {
         link->phase = HKB_LINK_LEAVING;
         link->leaving_ns = now_ns;
@@ -156,6 +201,83 @@ static bool adopt_codecs(hkb_link *link, const char *serializer, const char *com
     return link->serializer && link->compressor;
 }
 
+/* -- Sessions -- */
+
+/* Forgets what the other side has received. */
+static void forget_said(hkb_link *link, uint64_t received_bytes)
+{
+    size_t left = link->log.bytes - link->log_begin;
+    size_t bytes = (size_t)(received_bytes - link->acked_bytes);
+    link->acked_bytes = received_bytes;
+    link->log_begin += hkb_min(bytes, left);
+    link->unsaid = hkb_min(link->unsaid, link->log.bytes - link->log_begin);
+    if (link->log_begin < link->log.bytes)
+        return;
+    link->log_begin = link->log.bytes = 0;
+    if (link->log.capacity > LOG_BYTES_KEPT)
+        hkb_buffer_done(&link->log);
+}
+
+/* Keeps what was said from the packet's byte `from` on, until it is acknowledged. */
+static hakuban_status remember_said(hkb_link *link, size_t from)
+{
+    hkb_buffer *log = &link->log;
+    size_t bytes = link->packet->bytes - from;
+    if (log->bytes + bytes > log->capacity && link->log_begin > log->bytes / 2) {
+        log->bytes -= link->log_begin;
+        memmove(log->data, log->data + link->log_begin, log->bytes);
+        link->log_begin = 0;
+    }
+    return hkb_buffer_append(log, link->packet->data + from, bytes);
+}
+
+static bool was_sent(const hkb_link *link, uint64_t bytes)
+{
+    return bytes >= link->acked_bytes && bytes <= link->sent_bytes;
+}
+
+/* Both sides know what the other one has received: what it has not is said again, and all goes on as if nothing had happened. */
+static void go_on(hkb_link *link, uint64_t received_bytes, uint64_t now_ns)
+{
+    forget_said(link, received_bytes);
+    link->unsaid = link->log.bytes - link->log_begin;
+    link->ack_said_bytes = link->received_bytes; /* the hello said it */
+    link->ack_ns = 0;
+    link->phase = HKB_LINK_OPEN;
+    link->returning = false;
+    link->opened_ns = link->last_received_ns = link->last_sent_ns = now_ns;
+    link->shared->events->resumed(link);
+    link->shared->events->wake(link);
+}
+
+/* The first connection's session cannot go on: a new one begins with the same link. */
+static void begin_anew(hkb_link *link)
+{
+    link->returning = link->has_token = false;
+    link->sent_bytes = link->acked_bytes = link->received_bytes = link->ack_said_bytes = 0;
+    link->log.bytes = link->log_begin = link->unsaid = 0;
+    link->shared->events->anew(link);
+}
+
+static void adopt_token(hkb_link *link, const hkb_hello *hello)
+{
+    link->has_token = hello->has_token;
+    memcpy(link->token, hello->token, sizeof link->token);
+}
+
+static void put_token(const hkb_link *link, hkb_hello *hello)
+{
+    hello->has_token = true;
+    memcpy(hello->token, link->token, sizeof hello->token);
+    hello->received_bytes = link->received_bytes;
+}
+
+static void offer_codecs_in_use(const hkb_link *link, hkb_hello *hello)
+{
+    add_offer(hello->serializers, &hello->serializer_count, link->serializer->name);
+    add_offer(hello->compressors, &hello->compressor_count, link->compressor->ops.name);
+}
+
 static void open_link(hkb_link *link)
 {
     link->phase = HKB_LINK_OPEN;
@@ -183,11 +305,65 @@ static void refuse(hkb_link *link, hkb_hello *answer, const hakuban_error *why)
     end(link, false);
 }
 
+static bool offers(const hkb_offer *names, size_t count, const char *name)
+{
+    hkb_offer wanted;
+    snprintf(wanted.name, sizeof wanted.name, "%s", name);
+    return choose(&wanted, 1, names, count) != NULL;
+}
+
+static bool may_resume(const hkb_link *session, const hkb_hello *theirs)
+{
+    return was_sent(session, theirs->received_bytes) &&
+           offers(theirs->serializers, theirs->serializer_count, session->serializer->name) &&
+           offers(theirs->compressors, theirs->compressor_count, session->compressor->ops.name);
+}
+
+/* The listener's side: whoever has the token is who was here before. The connection it had, if it is still there, is of no use. */
+static void resume(hkb_link *session, hkb_link *link, const hkb_hello *theirs)
+{
+    hkb_hello answer;
+    hakuban_error error;
+    uint64_t now_ns = link->last_received_ns;
+    describe(session, &answer);
+    hakuban_status status = session->shared->events->hello(session, theirs, &answer, &error);
+    if (status == HAKUBAN_OK) {
+        adopt(session, theirs);
+        answer.resumed = true;
+        put_token(session, &answer);
+        offer_codecs_in_use(session, &answer);
+        hkb_buffer_done(&session->answer);
+        status = put_hello(session, &answer, &session->answer);
+        if (status != HAKUBAN_OK)
+            hakuban_error_set(&error, status, "%s", hakuban_status_text(status));
+    }
+    if (status != HAKUBAN_OK) {
+        hkb_link_end(session, error.status, error.text);
+        refuse(link, &answer, &error);
+        return;
+    }
+    hkb_buffer_done(&session->partial);
+    session->ping_due = session->ack_wanted = false;
+    session->stream = link->stream;
+    link->phase = HKB_LINK_ENDED;
+    link->over = true;
+    session->shared->events->moved(session, link);
+    go_on(session, theirs->received_bytes, now_ns);
+}
+
 /* The listener's side: agree on codecs, let the owner have its say, answer. */
 static void hear_connector(hkb_link *link, const hkb_hello *theirs)
 {
     hkb_hello answer, mine;
     hakuban_error error;
+    hkb_link *session =
+        theirs->has_token ? link->shared->events->session(link, theirs->token) : NULL;
+    if (session && !theirs->replaces && may_resume(session, theirs)) {
+        resume(session, link, theirs);
+        return;
+    }
+    if (session)
+        hkb_link_end(session, HAKUBAN_ERR_CLOSED, "the other side has begun anew");
     describe(link, &answer);
     describe(link, &mine);
     offer_serializers(link, &mine);
@@ -211,8 +387,8 @@ static void hear_connector(hkb_link *link, const hkb_hello *theirs)
         status = link->shared->events->hello(link, theirs, &answer, &error);
     }
     if (status == HAKUBAN_OK) {
-        add_offer(answer.serializers, &answer.serializer_count, serializer);
-        add_offer(answer.compressors, &answer.compressor_count, compressor);
+        offer_codecs_in_use(link, &answer);
+        adopt_token(link, &answer);
         status = put_hello(link, &answer, &link->answer);
         if (status != HAKUBAN_OK)
             hakuban_error_set(&error, status, "%s", hakuban_status_text(status));
@@ -229,7 +405,7 @@ static void hear_listener(hkb_link *link, const hkb_hello *theirs)
     hkb_hello mine;
     hakuban_error error;
     if (theirs->refused[0]) {
-        fail_silently(link, HAKUBAN_ERR_REFUSED, theirs->refused);
+        hkb_link_end(link, HAKUBAN_ERR_REFUSED, theirs->refused);
         return;
     }
     describe(link, &mine);
@@ -239,14 +415,27 @@ static void hear_listener(hkb_link *link, const hkb_hello *theirs)
         !choose(mine.serializers, mine.serializer_count, theirs->serializers, 1) ||
         !choose(mine.compressors, mine.compressor_count, theirs->compressors, 1) ||
         !adopt_codecs(link, theirs->serializers[0].name, theirs->compressors[0].name)) {
-        fail_silently(link, HAKUBAN_ERR_PROTOCOL, "the answer to the hello is none that was offered");
+        hkb_link_end(link, HAKUBAN_ERR_PROTOCOL, "the answer to the hello is none that was offered");
+        return;
+    }
+    if (link->returning && theirs->resumed && !was_sent(link, theirs->received_bytes)) {
+        hkb_link_end(link, HAKUBAN_ERR_PROTOCOL,
+                     "the other side received what was never said to it");
         return;
     }
     adopt(link, theirs);
-    if (link->shared->events->hello(link, theirs, &mine, &error) != HAKUBAN_OK)
-        fail_silently(link, error.status, error.text);
-    else
-        open_link(link);
+    if (link->shared->events->hello(link, theirs, &mine, &error) != HAKUBAN_OK) {
+        hkb_link_end(link, error.status, error.text);
+        return;
+    }
+    if (link->returning && theirs->resumed) {
+        go_on(link, theirs->received_bytes, link->last_received_ns);
+        return;
+    }
+    if (link->returning)
+        begin_anew(link);
+    adopt_token(link, theirs);
+    open_link(link);
 }
 
 static void hear_hello(hkb_link *link, hakuban_slice header)
@@ -259,7 +448,7 @@ static void hear_hello(hkb_link *link, hakuban_slice header)
         else
             hear_connector(link, &theirs);
     } else if (link->connector) {
-        fail_silently(link, error.status, error.text);
+        hkb_link_end(link, error.status, error.text);
     } else {
         hkb_hello answer;
         describe(link, &answer);
@@ -276,14 +465,12 @@ static bool is_counted(hkb_message_kind kind)
 
 static void hear_ack(hkb_link *link, const hkb_message *message)
 {
-    if (message->bytes > link->sent_bytes || message->bytes < link->acked_bytes ||
-        message->frames > link->sent_frames || message->frames < link->acked_frames) {
+    if (!was_sent(link, message->bytes)) {
         hkb_link_fail(link, HAKUBAN_ERR_PROTOCOL,
                       "more was acknowledged than was sent, or less than before");
         return;
     }
-    link->acked_bytes = message->bytes;
-    link->acked_frames = message->frames;
+    forget_said(link, message->bytes);
     link->shared->events->wake(link);
 }
 
@@ -300,7 +487,7 @@ static void hear_error(hkb_link *link, const hkb_message *message)
     hkb_escape(text, sizeof text, message->text.data, message->text.bytes);
     char whole[200];
     snprintf(whole, sizeof whole, "the other side closed: %s", text);
-    fail_silently(link, HAKUBAN_ERR_CLOSED, whole);
+    hkb_link_end(link, HAKUBAN_ERR_CLOSED, whole);
 }
 
 static void previous_of(void *ctx, uint32_t channel, hkb_version *ret)
@@ -328,7 +515,8 @@ static void hear_frame(hkb_link *link, hakuban_slice header, hakuban_slice paylo
     }
     if (is_counted(message.kind)) {
         link->received_bytes += frame_bytes;
-        link->received_frames++;
+        if (link->ack_ns == 0 && link->has_token) /* the other side remembers it until it is acknowledged */
+            link->ack_ns = link->last_received_ns + HKB_ACK_NS;
         if (link->received_bytes - link->ack_said_bytes >= link->window_bytes / 2)
             link->shared->events->wake(link);
     }
@@ -462,14 +650,20 @@ static uint64_t timeout_ns(const hkb_link *link)
 
 uint64_t hkb_link_deadline(const hkb_link *link)
 {
-    uint64_t silent, speak;
+    uint64_t first, second;
     switch (link->phase) {
     case HKB_LINK_HELLO:
-        return link->opened_ns + HKB_HELLO_TIMEOUT_NS;
+        first = link->opened_ns + HKB_HELLO_TIMEOUT_NS;
+        second = link->returning ? link->away_ns + hkb_link_grace_ns(link) : UINT64_MAX;
+        return first < second ? first : second;
     case HKB_LINK_OPEN:
-        silent = link->last_received_ns + timeout_ns(link);
-        speak = link->last_sent_ns + link->settings.keep_alive_ns;
-        return silent < speak ? silent : speak;
+        first = link->last_received_ns + timeout_ns(link);
+        second = link->last_sent_ns + link->settings.keep_alive_ns;
+        if (link->ack_ns && link->ack_ns < second)
+            second = link->ack_ns;
+        return first < second ? first : second;
+    case HKB_LINK_AWAY:
+        return link->away_ns + hkb_link_grace_ns(link);
     case HKB_LINK_LEAVING:
         return link->leaving_ns + HKB_LINGER_NS;
     case HKB_LINK_ENDED:
@@ -478,29 +672,67 @@ uint64_t hkb_link_deadline(const hkb_link *link)
     return UINT64_MAX;
 }
 
+/* Nothing comes any more. Perhaps the other side comes back over another connection. */
+static void cut(hkb_link *link, uint64_t now_ns)
+{
+    if (hkb_link_grace_ns(link) == 0) {
+        hkb_link_fail(link, HAKUBAN_ERR_TIMEOUT, "nothing was received for %llu ms",
+                      (unsigned long long)(timeout_ns(link) / MS));
+        return;
+    }
+    hakuban_error_set(&link->reason, HAKUBAN_ERR_TIMEOUT, "nothing was received for %llu ms",
+                      (unsigned long long)(timeout_ns(link) / MS));
+    link->lost_in_silence = true;
+    go_away(link, now_ns);
+    link->shared->events->dropped(link, &link->reason);
+}
+
+static void tick_open(hkb_link *link, uint64_t now_ns)
+{
+    if (now_ns >= link->last_received_ns + timeout_ns(link)) {
+        cut(link, now_ns);
+        return;
+    }
+    if (link->ack_ns && now_ns >= link->ack_ns) {
+        link->ack_wanted = true;
+        link->ack_ns = 0;
+    }
+    if (now_ns >= link->last_sent_ns + link->settings.keep_alive_ns) {
+        link->ping_due = true;
+        link->last_sent_ns = now_ns; /* as good as sent: the time for the next one counts from here */
+    }
+    link->shared->events->wake(link);
+}
+
+static void grace_over(hkb_link *link)
+{
+    hakuban_error why = link->reason;
+    if (link->returning)
+        link->shared->events->dropped(link, &why);
+    hkb_link_end(link, why.status < 0 ? why.status : HAKUBAN_ERR_CLOSED, why.text);
+}
+
 void hkb_link_tick(hkb_link *link, uint64_t now_ns)
 {
     if (now_ns < hkb_link_deadline(link))
         return;
     switch (link->phase) {
     case HKB_LINK_HELLO:
-        if (link->connector)
-            fail_silently(link, HAKUBAN_ERR_TIMEOUT, "no answer to the hello within 5 s");
+        if (link->returning && now_ns >= link->away_ns + hkb_link_grace_ns(link))
+            grace_over(link);
+        else if (link->connector)
+            hkb_link_end(link, HAKUBAN_ERR_TIMEOUT, "no answer to the hello within 5 s");
         else
             hear_hello(link, (hakuban_slice){"", 0});
         break;
     case HKB_LINK_OPEN:
-        if (now_ns >= link->last_received_ns + timeout_ns(link)) {
-            hkb_link_fail(link, HAKUBAN_ERR_TIMEOUT, "nothing was received for %llu ms",
-                          (unsigned long long)(timeout_ns(link) / MS));
-        } else {
-            link->ping_due = true;
-            link->last_sent_ns = now_ns; /* as good as sent: the time for the next one counts from here */
-            link->shared->events->wake(link);
-        }
+        tick_open(link, now_ns);
+        break;
+    case HKB_LINK_AWAY:
+        grace_over(link);
         break;
     case HKB_LINK_LEAVING:
-        fail_silently(link, HAKUBAN_ERR_TIMEOUT, "the other side did not say goodbye in time");
+        hkb_link_end(link, HAKUBAN_ERR_TIMEOUT, "the other side did not say goodbye in time");
         break;
     case HKB_LINK_ENDED:
         break;
@@ -531,10 +763,12 @@ void hkb_link_say(hkb_link *link, const hkb_message *message, const hkb_version 
                       hakuban_status_text(status));
         return;
     }
-    if (is_counted(message->kind)) {
-        link->sent_bytes += link->packet->bytes - before;
-        link->sent_frames++;
-    }
+    if (!is_counted(message->kind))
+        return;
+    link->sent_bytes += link->packet->bytes - before;
+    if (link->has_token && link->phase != HKB_LINK_ENDED &&
+        remember_said(link, before) != HAKUBAN_OK)
+        hkb_link_fail(link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
 }
 
 static void say_kind(hkb_link *link, hkb_message_kind kind)
@@ -542,7 +776,8 @@ static void say_kind(hkb_link *link, hkb_message_kind kind)
     hkb_message message = {.kind = kind};
     if (kind == HKB_MESSAGE_ACK) {
         message.bytes = link->ack_said_bytes = link->received_bytes;
-        message.frames = link->received_frames;
+        link->ack_wanted = false;
+        link->ack_ns = 0;
     } else if (kind == HKB_MESSAGE_ERROR) {
         message.text = (hakuban_slice){link->reason.text, strlen(link->reason.text)};
     }
@@ -551,26 +786,32 @@ static void say_kind(hkb_link *link, hkb_message_kind kind)
 
 static bool ack_due(const hkb_link *link)
 {
-    return link->received_bytes - link->ack_said_bytes >= link->window_bytes / 2;
+    return link->ack_wanted ||
+           link->received_bytes - link->ack_said_bytes >= link->window_bytes / 2;
 }
 
 static void pull_hello(hkb_link *link)
 {
     if (link->answer.bytes) {
         if (hkb_buffer_append(link->packet, link->answer.data, link->answer.bytes) != HAKUBAN_OK)
-            fail_silently(link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+            hkb_link_end(link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
         hkb_buffer_done(&link->answer);
     } else if (link->connector && !link->hello_said) {
         hkb_hello hello;
         describe(link, &hello);
-        offer_serializers(link, &hello);
-        offer_compressors(link, &hello);
+        if (link->returning) {
+            offer_codecs_in_use(link, &hello);
+            put_token(link, &hello);
+        } else {
+            offer_serializers(link, &hello);
+            offer_compressors(link, &hello);
+        }
         link->hello_said = true;
         hakuban_status status = link->shared->events->offer(link, &hello);
         if (status == HAKUBAN_OK)
             status = put_hello(link, &hello, link->packet);
         if (status != HAKUBAN_OK)
-            fail_silently(link, status, hakuban_status_text(status));
+            hkb_link_end(link, status, hakuban_status_text(status));
     }
 }
 
@@ -587,14 +828,34 @@ static void pull_ending(hkb_link *link)
     link->over = true;
 }
 
+/* What the other side had not received when the connection was lost. */
+static void say_again(hkb_link *link)
+{
+    while (link->unsaid && link->packet->bytes < HKB_PACKET_BYTES) {
+        const uint8_t *frame = link->log.data + link->log.bytes - link->unsaid;
+        size_t bytes = frame_need(frame, link->unsaid);
+        if (bytes == 0 || bytes > link->unsaid) {
+            hkb_link_fail(link, HAKUBAN_ERR_PROTOCOL,
+                          "what was said to be received ends in the middle of a frame");
+            return;
+        }
+        if (hkb_buffer_append(link->packet, frame, bytes) != HAKUBAN_OK) {
+            hkb_link_fail(link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+            return;
+        }
+        link->unsaid -= bytes;
+    }
+}
+
 static void pull_open(hkb_link *link)
 {
     if (ack_due(link))
         say_kind(link, HKB_MESSAGE_ACK);
-    bool more = true;
+    say_again(link);
+    bool more = link->unsaid == 0;
     while (more && !link->bye_said && hkb_link_has_room(link))
         more = link->shared->events->produce(link);
-    if (!more && link->phase == HKB_LINK_LEAVING && !link->bye_said) {
+    if (!more && link->unsaid == 0 && link->phase == HKB_LINK_LEAVING && !link->bye_said) {
         link->bye_said = true;
         say_kind(link, HKB_MESSAGE_BYE);
     }
@@ -627,7 +888,7 @@ bool hkb_link_has_control(const hkb_link *link)
         return false;
     return link->answer.bytes || (link->connector && !link->hello_said) ||
            link->phase == HKB_LINK_ENDED || link->phase == HKB_LINK_LEAVING || link->ping_due ||
-           (link->phase == HKB_LINK_OPEN && ack_due(link));
+           link->unsaid || (link->phase == HKB_LINK_OPEN && ack_due(link));
 }
 
 bool hkb_link_is_over(const hkb_link *link)

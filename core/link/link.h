@@ -20,6 +20,7 @@
 #define HKB_GRACE_NS_DEFAULT (2ull * 1000000000)
 #define HKB_HELLO_TIMEOUT_NS (5ull * 1000000000)
 #define HKB_LINGER_NS (2ull * 1000000000)
+#define HKB_ACK_NS (200ull * 1000000) /* what was received is acknowledged after this long, even if it is little */
 
 typedef struct hkb_link hkb_link;
 
@@ -59,6 +60,19 @@ typedef struct hkb_link_events {
     /* The conversation is over, by whichever side; nothing is received or produced any more. Pull goes on until the carrier was
      * told. Once. orderly: the other side said bye, or I did. */
     void (*ended)(hkb_link *link, bool orderly, const hakuban_error *why);
+
+    /* Sessions that outlive their connection. */
+    /* listener: the link whose session has this token; NULL: none. */
+    hkb_link *(*session)(hkb_link *link, const uint64_t token[2]);
+    /* listener: link's connection carries session from now on; link is over, without ended(). */
+    void (*moved)(hkb_link *session, hkb_link *link);
+    /* The connection is of no use any more and is to be closed at once; the link is away, or has ended. */
+    void (*dropped)(hkb_link *link, const hakuban_error *why);
+    /* The session goes on over a new connection; nothing was lost. */
+    void (*resumed)(hkb_link *link);
+    /* connector: the other side does not know the session any more: opened() follows, and what was said so far counts for
+     * nothing. */
+    void (*anew)(hkb_link *link);
 } hkb_link_events;
 
 /* What all links of an exchange share. */
@@ -75,6 +89,7 @@ typedef enum hkb_link_phase {
     HKB_LINK_OPEN = 2,
     HKB_LINK_LEAVING = 3, /* flushing, then bye, then waiting for the other's bye */
     HKB_LINK_ENDED = 4,
+    HKB_LINK_AWAY = 5, /* the connection was lost, the session waits for another one until its grace is over */
 } hkb_link_phase;
 
 struct hkb_link {
@@ -83,7 +98,10 @@ struct hkb_link {
     hkb_link_phase phase;
     bool connector;   /* I dialled: the other side is my upstream */
     bool stream;      /* the transport keeps no boundaries */
-    bool hello_said, bye_said, bye_due, error_due, ping_due, over;
+    bool hello_said, bye_said, bye_due, error_due, ping_due, ack_wanted, over;
+    bool returning;    /* connector, in HELLO: asks for its session */
+    bool lost_in_silence; /* what took the connection was a time limit, not its closing */
+    bool has_token;    /* the session may outlive its connection */
     char peer_name[HKB_NAME_BYTES_MAX + 1];
     const hakuban_serializer_ops *serializer;
     hkb_compressor *compressor; /* NULL: none */
@@ -91,9 +109,13 @@ struct hkb_link {
     uint64_t window_bytes; /* the smaller of both sides' */
     uint64_t token[2];
     /* Counted in frames that are not ACK or PING, since the session began. */
-    uint64_t sent_bytes, sent_frames, acked_bytes, acked_frames;
-    uint64_t received_bytes, received_frames, ack_said_bytes;
-    uint64_t opened_ns, last_received_ns, last_sent_ns, leaving_ns;
+    uint64_t sent_bytes, acked_bytes, received_bytes, ack_said_bytes;
+    uint64_t opened_ns, last_received_ns, last_sent_ns, leaving_ns, away_ns;
+    uint64_t ack_ns; /* when what was received should be acknowledged at the latest; 0: nothing to be */
+    /* Frames that were said and not yet acknowledged, for the case that the connection is lost: log.bytes - log_begin bytes, of
+     * which the last `unsaid` are still to be said again. */
+    hkb_buffer log;
+    size_t log_begin, unsaid;
     hkb_buffer partial;   /* the beginning of a frame whose rest has not come yet */
     hkb_buffer answer;    /* the listener's hello, until it is pulled */
     hkb_buffer *packet;   /* only while pulled */
@@ -126,7 +148,13 @@ void hkb_link_fail(hkb_link *link, hakuban_status status, const char *format, ..
     HAKUBAN_PRINTF(3, 4);
 /* Flush, bye, end. */
 void hkb_link_leave(hkb_link *link, uint64_t now_ns);
-/* The connection is gone. */
-void hkb_link_lost(hkb_link *link, hakuban_status status, const char *text);
+/* The connection is gone. true: the link is away and its session waits for another connection; false: it has ended. */
+bool hkb_link_lost(hkb_link *link, uint64_t now_ns, hakuban_status status, const char *text);
+/* The connector's session asks to go on over a new connection; only while away. */
+void hkb_link_return(hkb_link *link, bool stream, uint64_t now_ns);
+/* How long the session outlives a connection; 0: not at all. */
+uint64_t hkb_link_grace_ns(const hkb_link *link);
+/* Ends without a word to the other side. */
+void hkb_link_end(hkb_link *link, hakuban_status status, const char *text);
 
 #endif

@@ -11,7 +11,7 @@
 
 /* Numbers are those of the native encoding. */
 typedef enum hkb_message_kind {
-    HKB_MESSAGE_ACK = 1,   /* bytes and frames that were received since the session began; not counted itself */
+    HKB_MESSAGE_ACK = 1,   /* bytes of frames that were received since the session began; not counted itself */
     HKB_MESSAGE_PING = 2,  /* keep-alive; not counted */
     HKB_MESSAGE_BYE = 3,   /* the sender has nothing more to say and wants to end */
     HKB_MESSAGE_ERROR = 4, /* why the sender closes now */
@@ -53,7 +53,7 @@ typedef struct hkb_message {
     uint32_t capacity;              /* OBJECT, TAG */
     hakuban_descriptor *descriptor; /* OBJECT, STREAM_OPEN, SINK_OPEN; when decoded: owned by whoever decodes */
     hakuban_slice text;             /* TAG, LISTED: canonical tag; ERROR */
-    uint64_t bytes, frames;         /* ACK */
+    uint64_t bytes;                 /* ACK */
     uint64_t sink_id;               /* SINK_OPEN */
     hakuban_freshness freshness;    /* STREAM_OPEN, CONDITION, STATE (LIVE or STALE) */
     hakuban_source source;          /* STREAM_OPEN, CONDITION */

@@ -259,10 +259,9 @@ hakuban_status hkb_native_encode(hkb_native *native, const hakuban_serializer_op
     case HKB_MESSAGE_STATE:
         return encode_state(native, message, previous, out);
     case HKB_MESSAGE_ACK:
-        hakuban_write_array(writer, 3);
+        hakuban_write_array(writer, 2);
         hakuban_write_uint(writer, HKB_MESSAGE_ACK);
         hakuban_write_uint(writer, message->bytes);
-        hakuban_write_uint(writer, message->frames);
         break;
     case HKB_MESSAGE_PING:
     case HKB_MESSAGE_BYE:
@@ -560,8 +559,7 @@ static hakuban_status decode_fields(hkb_native *native, uint64_t kind, hakuban_s
     ret->kind = (hkb_message_kind)kind;
     switch (ret->kind) {
     case HKB_MESSAGE_ACK:
-        if (hakuban_read_uint(reader, &ret->bytes) != HAKUBAN_OK ||
-            hakuban_read_uint(reader, &ret->frames) != HAKUBAN_OK)
+        if (hakuban_read_uint(reader, &ret->bytes) != HAKUBAN_OK)
             return bad(reterr, "count");
         return HAKUBAN_OK;
     case HKB_MESSAGE_PING:

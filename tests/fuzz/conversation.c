@@ -59,6 +59,22 @@ static void opened(void *ctx, void *carrier, hkb_peer *peer)
     HKB_ASSERT(((stranger *)carrier)->peer == peer);
 }
 
+static void moved(void *ctx, void *carrier, hkb_peer *peer)
+{
+    (void)ctx;
+    stranger *before = hkb_peer_carrier(peer);
+    if (before)
+        before->peer = NULL;
+    ((stranger *)carrier)->peer = peer;
+}
+
+static void dropped(void *ctx, void *carrier, const hakuban_error *why)
+{
+    (void)ctx;
+    HKB_ASSERT(memchr(why->text, 0, sizeof why->text));
+    ((stranger *)carrier)->peer = NULL;
+}
+
 static void ended(void *ctx, void *carrier, bool orderly, const hakuban_error *why)
 {
     (void)ctx;
@@ -241,9 +257,8 @@ static void stranger_does(world *w, stranger *s, char what, const uint8_t *data,
         say_state(w, s, what, data, bytes);
         break;
     case 'a': /* acknowledges all that was sent */
-        snprintf(header, sizeof header, "[1,%llu,%llu]",
-                 (unsigned long long)s->peer->link.sent_bytes,
-                 (unsigned long long)s->peer->link.sent_frames);
+        snprintf(header, sizeof header, "[1,%llu]",
+                 (unsigned long long)s->peer->link.sent_bytes);
         hear_text(s, header, (hakuban_slice){NULL, 0});
         break;
     case 'w':
@@ -411,7 +426,7 @@ static bool begin(world *w)
     hkb_exchange_settings settings = {
         .alloc = &w->memory.table,
         .registry = &registry,
-        .host = {w, next_random, queue_ready, opened, NULL, ended},
+        .host = {w, next_random, queue_ready, opened, moved, dropped, ended},
         .rebalance_threshold = 0.1,
         .rebalances = true,
     };

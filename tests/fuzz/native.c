@@ -27,7 +27,7 @@ static bool same_message(const hkb_message *a, const hkb_message *b)
                        hakuban_descriptor_equal(a->descriptor, b->descriptor);
     return a->kind == b->kind && a->channel == b->channel && a->flags == b->flags &&
            a->capacity == b->capacity && descriptors && a->bytes == b->bytes &&
-           a->frames == b->frames && a->sink_id == b->sink_id && a->freshness == b->freshness &&
+           a->sink_id == b->sink_id && a->freshness == b->freshness &&
            a->source == b->source && a->age_ns == b->age_ns && a->reason == b->reason &&
            hkb_version_compare(&a->version, &b->version) == 0 &&
            a->format_count == b->format_count && a->format_bytes == b->format_bytes &&

@@ -290,6 +290,7 @@ START_TEST(another_exposer_takes_over)
     play(net3.network, &first, &second);
     assert_shows(&observer, OBJECT, "first", HAKUBAN_LIVE); /* who has it keeps it */
     net_cut(pipe);
+    net_run(net3.network, NET_S);
     play(net3.network, NULL, &second);
     assert_shows(&observer, OBJECT, "second", HAKUBAN_LIVE);
     /* and when nobody is left, what is known stays, with its age */
@@ -539,7 +540,7 @@ START_TEST(a_silent_connection_is_cut_in_time)
     net_run(net3.network, 300 * NET_S); /* keep-alive holds it */
     assert_shows(&observer, OBJECT, "x", HAKUBAN_LIVE);
     net3.a->up->stalled[0] = net3.a->up->stalled[1] = true; /* half-open: nothing arrives any more */
-    net_run(net3.network, 51 * NET_S);
+    net_run(net3.network, 53 * NET_S); /* 2.5 times the keep-alive, and the grace */
     assert_shows(&observer, OBJECT, "x", HAKUBAN_STALE);
     ck_assert_uint_ge(observer.objects[0].age_ns, 29 * NET_S); /* from the last byte that came */
     ck_assert_int_eq(net3.hub->ended.why.status, HAKUBAN_ERR_TIMEOUT);

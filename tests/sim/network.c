@@ -57,11 +57,32 @@ static void host_opened(void *ctx, void *carrier, hkb_peer *peer)
     ((net_node *)ctx)->opened++;
 }
 
+static int end_of(const net_pipe *pipe, const net_node *node)
+{
+    return pipe->node[1] == node;
+}
+
 static void host_moved(void *ctx, void *carrier, hkb_peer *peer)
 {
     net_node *node = ctx;
+    net_pipe *pipe = carrier, *before = hkb_peer_carrier(peer);
+    if (before) {
+        before->peer[end_of(before, node)] = NULL;
+        before->dropped = true;
+    }
+    pipe->peer[end_of(pipe, node)] = peer;
+}
+
+static void host_dropped(void *ctx, void *carrier, const hakuban_error *why)
+{
+    net_node *node = ctx;
     net_pipe *pipe = carrier;
-    pipe->peer[pipe->node[1] == node] = peer;
+    pipe->peer[end_of(pipe, node)] = NULL;
+    pipe->dropped = true;
+    node->ended.why = *why;
+    if (node->network->trace)
+        fprintf(stderr, "[%8.3f] node %zu: connection dropped: %s\n",
+                (double)node->network->now_ns / 1e9, (size_t)(node - node->network->nodes), why->text);
 }
 
 static void host_ended(void *ctx, void *carrier, bool orderly, const hakuban_error *why)
@@ -94,7 +115,8 @@ static void start(net_node *node)
         .alloc = &node->memory.table,
         .log = {node, log_line, HAKUBAN_LOG_WARNING},
         .registry = &node->registry,
-        .host = {node, host_random, host_queue_ready, host_opened, host_moved, host_ended},
+        .host = {node, host_random, host_queue_ready, host_opened, host_moved, host_dropped,
+                 host_ended},
         .state_bytes_max = node->state_bytes_max,
         .rebalance_threshold = 0.1,
         .rebalances = true,
@@ -224,11 +246,6 @@ void net_cut(net_pipe *pipe)
 
 /* -- Carrying -- */
 
-static int end_of(const net_pipe *pipe, const net_node *node)
-{
-    return pipe->node[1] == node;
-}
-
 static void write_piece(net_pipe *pipe, int end, const uint8_t *data, size_t bytes)
 {
     net *network = pipe->network;
@@ -299,6 +316,10 @@ static bool deliver(net_pipe *pipe, int from)
 {
     net_chunk *chunk = pipe->first[from];
     int to = 1 - from;
+    if (pipe->dropped && !pipe->broken) {
+        net_cut(pipe);
+        return true;
+    }
     if (pipe->broken || pipe->stalled[to])
         return false;
     if (!chunk) {

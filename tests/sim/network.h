@@ -27,6 +27,7 @@ struct net_pipe {
     size_t in_flight[2];    /* bytes written by this end that were not read */
     bool over[2];           /* this end has stopped writing for good */
     bool broken;
+    bool dropped; /* one end has found it dead: it is to be cut */
     struct net_chunk *first[2], *last[2]; /* written by this end */
 };
 

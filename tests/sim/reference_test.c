@@ -22,7 +22,9 @@ typedef struct routed {
 
 static void connect_user(routed *at, int user, const char *params)
 {
-    at->pipe[user] = net_connect(at->user[user], at->router[user], params);
+    char all[128];
+    snprintf(all, sizeof all, "grace=0%s%s", params ? "," : "", params ? params : "");
+    at->pipe[user] = net_connect(at->user[user], at->router[user], all);
 }
 
 static routed routed_unconnected(int loop)
@@ -33,13 +35,13 @@ static routed routed_unconnected(int loop)
     net_node *shared = at.root;
     if (form == TWO_STACKED_ROUTERS) {
         shared = net_add(at.network);
-        net_connect(shared, at.root, NULL);
+        net_connect(shared, at.root, "grace=0");
     }
     for (int i = 0; i < USERS; i++) {
         at.router[i] = shared;
         if (form == STAR_OF_ROUTERS) {
             at.router[i] = net_add(at.network);
-            net_connect(at.router[i], at.root, NULL);
+            net_connect(at.router[i], at.root, "grace=0");
         }
         at.user[i] = net_add(at.network);
     }

@@ -55,7 +55,7 @@ static void same(const hkb_hello *a, const hkb_hello *b)
     ck_assert_int_eq(a->has_token, b->has_token);
     ck_assert_uint_eq(a->token[0], b->token[0]);
     ck_assert_uint_eq(a->token[1], b->token[1]);
-    ck_assert_uint_eq(a->frames, b->frames);
+    ck_assert_uint_eq(a->received_bytes, b->received_bytes);
     ck_assert_int_eq(a->resumed, b->resumed);
     ck_assert_int_eq(a->replaces, b->replaces);
     ck_assert_str_eq(a->refused, b->refused);
@@ -95,7 +95,7 @@ START_TEST(what_was_written_is_read)
     hello.state_bytes_max = INT64_MAX;
     hello.has_token = true;
     hello.token[1] = 1;
-    hello.frames = UINT64_MAX - 1;
+    hello.received_bytes = UINT64_MAX - 1;
     hello.resumed = true;
     round_trip(&hello);
     hello.resumed = false;
@@ -127,7 +127,7 @@ START_TEST(the_largest_hello_fits_its_limit)
     hello.serializer_count = hello.compressor_count = 8;
     hello.keep_alive_ms = hello.grace_ms = hello.window_bytes = hello.state_bytes_max = UINT64_MAX;
     hello.has_token = hello.replaces = true;
-    hello.frames = UINT64_MAX;
+    hello.received_bytes = UINT64_MAX;
     hkb_buffer_init(&out, hakuban_alloc_default(), HKB_HELLO_BYTES_MAX - 8);
     ck_assert_int_eq(hkb_hello_write(&hello, &out), HAKUBAN_OK);
     hkb_buffer_done(&out);
@@ -176,7 +176,7 @@ END_TEST
 START_TEST(members_of_a_wrong_kind_are_refused_in_words)
 {
     static const char *const numbers[] = {"keep_alive_ms", "grace_ms", "window", "state_max",
-                                          "frames"};
+                                          "received"};
     static const char *const wrong[] = {"-1", "1.0", "\"1\"", "null", "[]", "{}", "true",
                                         "18446744073709551616"};
     char text[300];
@@ -300,7 +300,7 @@ START_TEST(no_damage_gets_through_as_a_crash)
     static hkb_hello hello;
     static const char good[] =
         "{" PATH ",\"name\":\"\xc3\xa9\\n\",\"serializers\":[\"json\",\"m\"],\"compressors\":[],"
-        "\"window\":5,\"token\":\"" NODE "\",\"frames\":1,\"resumed\":true,\"x\":{\"y\":[1.5]}}";
+        "\"window\":5,\"token\":\"" NODE "\",\"received\":1,\"resumed\":true,\"x\":{\"y\":[1.5]}}";
     char text[sizeof good];
     for (size_t cut = 0; cut < sizeof good - 1; cut++) {
         memcpy(text, good, cut);

@@ -609,7 +609,7 @@ START_TEST(pings_keep_a_silent_link_alive)
     ck_assert_uint_le(pings_a, 1000);
     ck_assert_uint_ge(pings_b, 240);
     ck_assert_uint_le(pings_b, 260);
-    ck_assert_uint_eq(a.link.sent_bytes + b.link.sent_frames, 0);
+    ck_assert_uint_eq(a.link.sent_bytes + b.link.sent_bytes, 0);
 }
 END_TEST
 
@@ -701,7 +701,6 @@ START_TEST(a_window_never_stops_for_good)
     ck_assert_uint_eq(a.ended + b.ended, 0);
     ck_assert_uint_eq(a.link.sent_bytes, b.link.received_bytes);
     ck_assert_uint_eq(b.link.sent_bytes, a.link.received_bytes);
-    ck_assert_uint_eq(a.link.sent_frames, b.link.received_frames);
     ck_assert_uint_lt(a.link.sent_bytes - a.link.acked_bytes, a.link.window_bytes);
 }
 END_TEST
@@ -750,27 +749,25 @@ START_TEST(messages_of_a_later_release_count_too)
     open_both();
     uint64_t before = b.link.received_bytes;
     hear_header(&b, "[129,1,2]");
-    hear_header(&b, "[24]");
-    ck_assert_uint_eq(b.link.received_frames, 2);
+    hear_header(&b, "[60]");
     ck_assert_uint_eq(b.link.received_bytes - before, 11 + 6);
     hear_header(&b, "[2]");
-    hear_header(&b, "[1,0,0]");
-    ck_assert_uint_eq(b.link.received_frames, 2);
+    hear_header(&b, "[1,0]");
+    ck_assert_uint_eq(b.link.received_bytes - before, 11 + 6);
     ck_assert_uint_eq(b.ended, 0);
 }
 END_TEST
 
 START_TEST(false_acknowledgements_end_it)
 {
-    static const char *const acks[] = {"[1,2000,2]", "[1,100,3]", "[1,18446744073709551615,0]",
-                                       "[1,99,2]", "[1,100,1]"};
+    static const char *const acks[] = {"[1,2000]", "[1,18446744073709551615]", "[1,99]"};
     static const char words[] = "more was acknowledged than was sent, or less than before";
     char whole[100];
     open_both();
     b.say_bytes = 500;
     say_more(&b, 2);
     carry();
-    hear_header(&b, "[1,100,2]");
+    hear_header(&b, "[1,100]");
     ck_assert_uint_eq(b.ended, 0);
     hear_header(&b, acks[_i]);
     carry();
@@ -922,7 +919,7 @@ START_TEST(nothing_is_heard_after_the_end)
     ck_assert_uint_eq(b.heard, 0);
     ck_assert_uint_eq(b.ended, 1);
     ck_assert_uint_eq(b.shared.wire_bytes_in, bytes);
-    hkb_link_lost(&b.link, HAKUBAN_ERR_IO, "gone");
+    hkb_link_lost(&b.link, now_ns, HAKUBAN_ERR_IO, "gone");
     hkb_link_leave(&b.link, now_ns);
     ended_as(&b, true, HAKUBAN_ERR_CLOSED, goodbye);
     b.woken = true;
@@ -958,8 +955,8 @@ START_TEST(a_lost_connection_is_told_once)
         hear(&b, "\x90\x4e\x05", 3); /* in the middle of a frame of 10000 bytes */
     if (_i == 2)
         hkb_link_leave(&b.link, now_ns);
-    hkb_link_lost(&b.link, HAKUBAN_ERR_IO, "connection reset");
-    hkb_link_lost(&b.link, HAKUBAN_ERR_IO, "again");
+    hkb_link_lost(&b.link, now_ns, HAKUBAN_ERR_IO, "connection reset");
+    hkb_link_lost(&b.link, now_ns, HAKUBAN_ERR_IO, "again");
     ended_as(&b, false, HAKUBAN_ERR_IO, "connection reset");
     b.woken = true;
     pull(&b);
@@ -994,9 +991,9 @@ static void converse(unsigned count)
     pass(10 * S);
     /* What the carrier would do when one side has gone. */
     if (a.ended && !b.ended)
-        hkb_link_lost(&b.link, HAKUBAN_ERR_IO, "closed");
+        hkb_link_lost(&b.link, now_ns, HAKUBAN_ERR_IO, "closed");
     if (b.ended && !a.ended)
-        hkb_link_lost(&a.link, HAKUBAN_ERR_IO, "closed");
+        hkb_link_lost(&a.link, now_ns, HAKUBAN_ERR_IO, "closed");
     carry();
 }
 
@@ -1062,7 +1059,7 @@ int main(void)
     tcase_add_test(tcase, a_side_that_is_not_heard_stops_at_its_window);
     tcase_add_test(tcase, acknowledgements_go_out_while_the_window_is_full);
     tcase_add_test(tcase, messages_of_a_later_release_count_too);
-    tcase_add_loop_test(tcase, false_acknowledgements_end_it, 0, 5);
+    tcase_add_loop_test(tcase, false_acknowledgements_end_it, 0, 3);
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("end");
     tcase_add_checked_fixture(tcase, set_up, tear_down);

@@ -21,7 +21,7 @@ void hkb_link_init(hkb_link *link, hkb_link_shared *shared, const hkb_link_setti
     link->opened_ns = link->last_received_ns = link->last_sent_ns = now_ns;
     hkb_buffer_init(&link->partial, shared->alloc, HKB_FRAME_BYTES_MAX + HKB_VARINT_BYTES_MAX);
     hkb_buffer_init(&link->answer, shared->alloc, HKB_HELLO_BYTES_MAX + 16);
-    /* Acknowledged frames at its beginning go when they are half of it. */
+    /* Acknowledged frames at its beginning go when they are a quarter of it. */
     hkb_buffer_init(&link->log, shared->alloc,
                     2 * ((size_t)settings->window_bytes + HKB_PACKET_BYTES + HKB_FRAME_BYTES_MAX));
 }
@@ -223,7 +223,7 @@ static hakuban_status remember_said(hkb_link *link, size_t from)
 {
     hkb_buffer *log = &link->log;
     size_t bytes = link->packet->bytes - from;
-    if (log->bytes + bytes > log->capacity && link->log_begin > log->bytes / 2) {
+    if (log->bytes + bytes > log->capacity && link->log_begin > log->bytes / 4) {
         log->bytes -= link->log_begin;
         memmove(log->data, log->data + link->log_begin, log->bytes);
         link->log_begin = 0;

@@ -71,6 +71,8 @@ struct hkb_exchange {
     size_t state_bytes, state_bytes_max; /* data of all objects' states, older ones that are kept included */
     size_t delta_count, delta_bytes, balanced_count, declined_count;
     hkb_peer *upstream;
+    uint64_t replaces[2]; /* token of the last session with an upstream that was lost; the other side may still believe in it */
+    bool has_replaces;
     size_t peer_count, contract_count;
     uint64_t link_numbers[2]; /* how many links there were: downstreams, upstreams */
     uint64_t contract_numbers;

@@ -222,6 +222,10 @@ static void take_out(hkb_peer *peer)
 {
     hkb_exchange *exchange = peer->exchange;
     release_all(peer);
+    if (peer->link.connector && peer->link.has_token && !peer->orderly) {
+        exchange->has_replaces = true;
+        memcpy(exchange->replaces, peer->link.token, sizeof exchange->replaces);
+    }
     if (exchange->upstream == peer) {
         exchange->upstream = NULL;
         set_path(exchange, NULL, 0);
@@ -340,7 +344,12 @@ static void put_path(const hkb_exchange *exchange, hkb_hello *hello)
 
 static hakuban_status on_offer(hkb_link *link, hkb_hello *hello)
 {
-    put_path(peer_of(link)->exchange, hello);
+    const hkb_exchange *exchange = peer_of(link)->exchange;
+    put_path(exchange, hello);
+    if (!hello->has_token && exchange->has_replaces) {
+        hello->has_token = hello->replaces = true;
+        memcpy(hello->token, exchange->replaces, sizeof hello->token);
+    }
     return HAKUBAN_OK;
 }
 
@@ -433,6 +442,7 @@ static void on_opened(hkb_link *link)
     if (!link->connector)
         return;
     exchange->upstream_was_there = true;
+    exchange->has_replaces = false;
     hkb_exchange_mark_all(exchange); /* announces every contract */
 }
 

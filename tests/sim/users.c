@@ -88,6 +88,7 @@ static void see(watcher *user, const hakuban_event *event)
         see_state(user, object, event);
         break;
     case HAKUBAN_EVENT_CONDITION:
+        object->conditions++;
         if (event->state && object->version.count)
             see_state(user, object, event);
         break;

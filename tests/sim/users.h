@@ -16,7 +16,7 @@ typedef struct seen_object {
     hakuban_freshness freshness;
     hakuban_source source;
     uint64_t age_ns;
-    unsigned states, opens, closes;
+    unsigned states, conditions, opens, closes;
 } seen_object;
 
 typedef struct watcher {

@@ -1,0 +1,426 @@
+/* Connections that are lost and come back: what users see of it, and what it costs on the wire. */
+#include "exchange/internal.h"
+#include "users.h"
+
+#include <check.h>
+#include <stdio.h>
+
+#define OBJECT "\"o\""
+#define TAG "\"t\""
+
+typedef struct pair {
+    net *network;
+    net_node *hub, *exposing, *observing;
+    exposer producer;
+    watcher observer;
+} pair;
+
+static void reconnect(net_node *node, net_node *hub, const char *params)
+{
+    if (!node->up)
+        net_connect(node, hub, params);
+}
+
+static pair pair_new(uint64_t seed, const char *params)
+{
+    pair made = {.network = net_new(seed)};
+    made.hub = net_add(made.network);
+    made.exposing = net_add(made.network);
+    made.observing = net_add(made.network);
+    net_connect(made.exposing, made.hub, params);
+    net_connect(made.observing, made.hub, params);
+    watch_object(&made.observer, made.observing, OBJECT, TAG);
+    expose_object(&made.producer, made.exposing, OBJECT, TAG, 1);
+    expose(&made.producer, "first");
+    net_quiet(made.network);
+    expose_turn(&made.producer);
+    net_quiet(made.network);
+    return made;
+}
+
+static void pair_free(pair *at)
+{
+    watch_end(&at->observer);
+    expose_end(&at->producer);
+    net_free(at->network);
+}
+
+static const seen_object *shown(pair *at)
+{
+    const seen_object *object = watched(&at->observer, OBJECT);
+    ck_assert_ptr_nonnull(object);
+    return object;
+}
+
+static void assert_shows(pair *at, const char *text, hakuban_freshness freshness)
+{
+    const seen_object *object = shown(at);
+    ck_assert_str_eq(object->text, text);
+    ck_assert_int_eq(object->freshness, freshness);
+    ck_assert_int_eq(object->source,
+                     freshness == HAKUBAN_LIVE ? HAKUBAN_SOURCE_ASSIGNED : HAKUBAN_SOURCE_NONE);
+}
+
+START_TEST(a_short_outage_is_seen_by_nobody)
+{
+    pair at = pair_new(1, NULL);
+    net_node *lost = _i ? at.observing : at.exposing;
+    net_run(at.network, 10 * NET_S);
+    assert_shows(&at, "first", HAKUBAN_LIVE);
+    for (int i = 0; i < 5; i++) {
+        net_cut(lost->up);
+        net_run(at.network, 1900 * NET_MS);
+        reconnect(lost, at.hub, NULL);
+        net_run(at.network, NET_S);
+    }
+    assert_shows(&at, "first", HAKUBAN_LIVE);
+    ck_assert_uint_eq(shown(&at)->states, 1);
+    ck_assert_uint_eq(shown(&at)->conditions, 0);
+    expose_turn(&at.producer);
+    ck_assert_uint_eq(at.producer.objects[0].opens, 1);
+    ck_assert_uint_eq(at.producer.objects[0].closes, 0);
+    expose(&at.producer, "second");
+    net_quiet(at.network);
+    assert_shows(&at, "second", HAKUBAN_LIVE);
+    pair_free(&at);
+}
+END_TEST
+
+START_TEST(what_is_sent_during_an_outage_arrives_after_it)
+{
+    pair at = pair_new(2, NULL);
+    net_cut(at.exposing->up);
+    expose(&at.producer, "second"); /* the sink is still open */
+    expose(&at.producer, "third");
+    net_run(at.network, NET_S);
+    assert_shows(&at, "first", HAKUBAN_LIVE);
+    net_connect(at.exposing, at.hub, NULL);
+    net_quiet(at.network);
+    assert_shows(&at, "third", HAKUBAN_LIVE);
+    ck_assert_uint_eq(shown(&at)->states, 2); /* the newest, not all */
+    pair_free(&at);
+}
+END_TEST
+
+START_TEST(contracts_made_during_an_outage_are_told_after_it)
+{
+    pair at = pair_new(3, NULL);
+    exposer more;
+    watcher also;
+    net_cut(at.exposing->up);
+    net_cut(at.observing->up);
+    expose_object(&more, at.exposing, "\"new\"", TAG, 1);
+    expose(&more, "news");
+    watch_object(&also, at.observing, "\"new\"", TAG);
+    net_run(at.network, NET_S);
+    net_connect(at.exposing, at.hub, NULL);
+    net_connect(at.observing, at.hub, NULL);
+    net_quiet(at.network);
+    expose_turn(&more);
+    net_quiet(at.network);
+    ck_assert_str_eq(watched(&also, "\"new\"")->text, "news");
+    ck_assert_uint_eq(shown(&at)->conditions, 0);
+    watch_end(&also);
+    expose_end(&more);
+    pair_free(&at);
+}
+END_TEST
+
+/* Wherever in the conversation the connection is cut, and in whichever direction, nothing is lost and nothing is seen of it. */
+START_TEST(a_cut_at_any_byte_loses_nothing)
+{
+    unsigned cuts = 0;
+    for (uint64_t at_byte = 1;; at_byte++) {
+        pair at = pair_new(at_byte, _i & 2 ? "serializer=json,compressor=none" : NULL);
+        net_pipe *pipe = _i & 4 ? at.observing->up : at.exposing->up;
+        int end = _i & 1;
+        if (at_byte % 2)
+            at.network->chunk_bytes_max = 7;
+        pipe->cut_after[end] = pipe->written[end] + at_byte;
+        char text[64];
+        for (int i = 0; i < 6; i++) {
+            snprintf(text, sizeof text, "{\"count\":%d,\"filler\":\"%0*d\"}", i, 5 + 3 * i, i);
+            expose(&at.producer, text);
+            net_run(at.network, 250 * NET_MS); /* with the acknowledgement of what was little */
+        }
+        bool cut = pipe->broken;
+        cuts += cut;
+        reconnect(at.exposing, at.hub, _i & 2 ? "serializer=json,compressor=none" : NULL);
+        reconnect(at.observing, at.hub, _i & 2 ? "serializer=json,compressor=none" : NULL);
+        net_quiet(at.network);
+        assert_shows(&at, text, HAKUBAN_LIVE);
+        ck_assert_uint_eq(shown(&at)->conditions, 0);
+        ck_assert_uint_eq(at.producer.objects[0].opens, 1);
+        pair_free(&at);
+        if (!cut)
+            break;
+        ck_assert_uint_lt(at_byte, 5000);
+    }
+    ck_assert_uint_gt(cuts, 10);
+}
+END_TEST
+
+START_TEST(a_long_outage_is_one_change_and_its_age_counts_from_the_last_byte)
+{
+    pair at = pair_new(4, _i ? "grace=5s" : NULL);
+    uint64_t grace_ns = _i ? 5 * NET_S : 2 * NET_S;
+    assert_shows(&at, "first", HAKUBAN_LIVE);
+    net_run(at.network, NET_S); /* the last byte from the exposer was its acknowledgement, if any */
+    uint64_t last_ns = at.exposing->up->peer[1]->link.last_received_ns;
+    net_run(at.network, 7 * NET_S);
+    net_cut(at.exposing->up);
+    net_run(at.network, grace_ns - 100 * NET_MS);
+    ck_assert_uint_eq(shown(&at)->conditions, 0);
+    net_run(at.network, 200 * NET_MS);
+    assert_shows(&at, "first", HAKUBAN_STALE);
+    ck_assert_uint_eq(shown(&at)->conditions, 1);
+    uint64_t age_ns = at.network->now_ns - last_ns;
+    ck_assert_uint_ge(shown(&at)->age_ns, age_ns - 200 * NET_MS);
+    ck_assert_uint_le(shown(&at)->age_ns, age_ns);
+    /* and all comes back by itself */
+    expose(&at.producer, "second");
+    net_connect(at.exposing, at.hub, _i ? "grace=5s" : NULL);
+    net_run(at.network, NET_S);
+    expose_turn(&at.producer);
+    net_quiet(at.network);
+    assert_shows(&at, "second", HAKUBAN_LIVE);
+    pair_free(&at);
+}
+END_TEST
+
+START_TEST(the_smaller_grace_of_both_sides_holds)
+{
+    pair at = pair_new(5, _i ? "grace=0" : "grace=300ms");
+    net_cut(at.exposing->up);
+    net_run(at.network, 10 * NET_MS);
+    assert_shows(&at, "first", _i ? HAKUBAN_STALE : HAKUBAN_LIVE);
+    net_run(at.network, 400 * NET_MS);
+    assert_shows(&at, "first", HAKUBAN_STALE);
+    pair_free(&at);
+}
+END_TEST
+
+START_TEST(an_orderly_end_has_no_grace)
+{
+    pair at = pair_new(6, NULL);
+    net_enter(at.exposing);
+    hkb_peer_leave(at.exposing->up->peer[0]);
+    net_run(at.network, 100 * NET_MS);
+    assert_shows(&at, "first", HAKUBAN_STALE);
+    pair_free(&at);
+}
+END_TEST
+
+START_TEST(another_takes_over_after_half_a_second_but_not_before)
+{
+    pair at = pair_new(7, NULL);
+    net_node *second_node = net_add(at.network);
+    exposer second;
+    net_connect(second_node, at.hub, NULL);
+    expose_object(&second, second_node, OBJECT, TAG, 1);
+    expose(&second, "from the second");
+    net_quiet(at.network);
+    net_cut(at.exposing->up);
+    net_run(at.network, 400 * NET_MS);
+    expose_turn(&second);
+    ck_assert_uint_eq(second.open_count, 0);
+    if (_i) { /* back in time: it keeps its sink */
+        net_connect(at.exposing, at.hub, NULL);
+        net_run(at.network, 3 * NET_S);
+        expose_turn(&second);
+        ck_assert_uint_eq(second.open_count, 0);
+        assert_shows(&at, "first", HAKUBAN_LIVE);
+        ck_assert_uint_eq(shown(&at)->conditions, 0);
+    } else {
+        net_run(at.network, 200 * NET_MS);
+        expose_turn(&second);
+        net_quiet(at.network);
+        ck_assert_uint_eq(second.open_count, 1);
+        assert_shows(&at, "from the second", HAKUBAN_LIVE);
+        ck_assert_uint_eq(shown(&at)->conditions, 0);
+        /* who comes back finds its sink closed, and is not heard */
+        expose(&at.producer, "too late");
+        net_connect(at.exposing, at.hub, NULL);
+        net_quiet(at.network);
+        expose_turn(&at.producer);
+        ck_assert_uint_eq(at.producer.open_count, 0);
+        assert_shows(&at, "from the second", HAKUBAN_LIVE);
+    }
+    expose_end(&second);
+    pair_free(&at);
+}
+END_TEST
+
+START_TEST(silence_moves_nothing_before_the_grace_is_over)
+{
+    pair at = pair_new(8, "keep-alive=1s");
+    net_node *second_node = net_add(at.network);
+    exposer second;
+    net_connect(second_node, at.hub, NULL);
+    expose_object(&second, second_node, OBJECT, TAG, 1);
+    expose(&second, "from the second");
+    net_quiet(at.network);
+    at.exposing->up->stalled[0] = at.exposing->up->stalled[1] = true;
+    net_run(at.network, 4400 * NET_MS); /* 2.5 s of silence, at most 2 s of grace */
+    expose_turn(&second);
+    ck_assert_uint_eq(second.open_count, 0);
+    assert_shows(&at, "first", HAKUBAN_LIVE);
+    net_run(at.network, 400 * NET_MS);
+    expose_turn(&second);
+    net_quiet(at.network);
+    assert_shows(&at, "from the second", HAKUBAN_LIVE);
+    expose_end(&second);
+    pair_free(&at);
+}
+END_TEST
+
+/* The hub has not noticed that the old connection is dead when the new one comes. */
+START_TEST(a_half_open_connection_does_not_block_a_return)
+{
+    pair at = pair_new(9, NULL);
+    net_pipe *old = at.exposing->up;
+    hkb_peer *peer = old->peer[0];
+    old->stalled[1] = true; /* nothing reaches the hub any more */
+    expose(&at.producer, "second");
+    net_run(at.network, 5 * NET_S);
+    old->peer[0] = NULL; /* and only this side finds that out */
+    net_enter(at.exposing);
+    ck_assert(hkb_peer_lost(peer, HAKUBAN_ERR_IO, "connection reset"));
+    at.exposing->up = NULL;
+    if (_i) /* so long ago that the session is over here */
+        net_run(at.network, 3 * NET_S);
+    net_connect(at.exposing, at.hub, NULL);
+    net_run(at.network, NET_S);
+    ck_assert(old->broken);
+    expose_turn(&at.producer);
+    net_quiet(at.network);
+    assert_shows(&at, "second", HAKUBAN_LIVE);
+    hakuban_exchange_stats stats;
+    hkb_exchange_count(at.hub->exchange, &stats);
+    ck_assert_uint_eq(stats.links, 2);
+    pair_free(&at);
+}
+END_TEST
+
+START_TEST(only_what_was_lost_travels_again)
+{
+    enum { OBJECTS = 200, CHANGED = 2 };
+    net *network = net_new(10);
+    net_node *hub = net_add(network), *left = net_add(network), *right = net_add(network);
+    net_connect(left, hub, NULL);
+    net_connect(right, hub, NULL);
+    watcher observer;
+    static exposer producers[OBJECTS];
+    static char text[1000];
+    watch_tag(&observer, right, TAG);
+    for (int i = 0; i < OBJECTS; i++) {
+        char name[20];
+        snprintf(name, sizeof name, "%d", i);
+        expose_object(&producers[i], left, name, TAG, 1);
+    }
+    net_quiet(network);
+    for (int i = 0; i < OBJECTS; i++) {
+        expose_turn(&producers[i]);
+        for (size_t k = 0; k < sizeof text; k++)
+            text[k] = (char)('a' + net_below(network, 26));
+        hakuban_slice data = {text, sizeof text};
+        ck_assert_int_eq(net_send_bytes(left, producers[i].objects[0].sink, data.data, data.bytes),
+                         HAKUBAN_OK);
+    }
+    net_quiet(network);
+    watch(&observer);
+    net_run(network, NET_S);
+    uint64_t first_bytes = right->up->written[1];
+    net_cut(right->up);
+    for (int i = 0; i < CHANGED; i++) {
+        text[i] = 'X';
+        ck_assert_int_eq(net_send_bytes(left, producers[i * 50].objects[0].sink, text, sizeof text),
+                         HAKUBAN_OK);
+    }
+    net_run(network, 500 * NET_MS);
+    net_connect(right, hub, NULL);
+    net_run(network, NET_S);
+    watch(&observer);
+    ck_assert_uint_eq(observer.count, OBJECTS);
+    for (size_t i = 0; i < OBJECTS; i++)
+        ck_assert_uint_eq(observer.objects[i].states,
+                          strcmp(observer.objects[i].name, "0") == 0 ||
+                                  strcmp(observer.objects[i].name, "50") == 0
+                              ? 2
+                              : 1);
+    ck_assert_uint_le(right->up->written[1], first_bytes / 50);
+    watch_end(&observer);
+    for (int i = 0; i < OBJECTS; i++)
+        expose_end(&producers[i]);
+    net_free(network);
+}
+END_TEST
+
+START_TEST(a_tree_in_a_storm_of_short_cuts_shows_nothing)
+{
+    net *network = net_new(11);
+    net_node *root = net_add(network), *middle = net_add(network), *leaf = net_add(network),
+             *other = net_add(network);
+    net_node *const child[] = {middle, leaf, other}, *const parent[] = {root, middle, root};
+    for (int i = 0; i < 3; i++)
+        net_connect(child[i], parent[i], NULL);
+    watcher observer;
+    exposer producer;
+    watch_tag(&observer, leaf, TAG);
+    expose_object(&producer, other, OBJECT, TAG, 1);
+    expose(&producer, "0");
+    net_quiet(network);
+    expose_turn(&producer);
+    net_quiet(network);
+    char text[32] = "0";
+    for (int i = 1; i < 300; i++) {
+        int lost = (int)net_below(network, 3);
+        if (child[lost]->up)
+            net_cut(child[lost]->up);
+        snprintf(text, sizeof text, "%d", i);
+        if (net_below(network, 2))
+            expose(&producer, text);
+        net_run(network, net_below(network, 300) * NET_MS);
+        for (int k = 0; k < 3; k++)
+            reconnect(child[k], parent[k], NULL);
+        if (net_below(network, 2))
+            net_run(network, net_below(network, 100) * NET_MS);
+    }
+    expose(&producer, text);
+    net_run(network, NET_S);
+    const seen_object *object = watched(&observer, OBJECT);
+    ck_assert_str_eq(object->text, text);
+    ck_assert_uint_eq(object->conditions, 0);
+    ck_assert_uint_eq(object->opens, 1);
+    ck_assert_uint_eq(producer.objects[0].opens, 1);
+    watch_end(&observer);
+    expose_end(&producer);
+    net_free(network);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("sessions");
+    TCase *cases = tcase_create("outages");
+    tcase_set_timeout(cases, 120);
+    tcase_add_loop_test(cases, a_short_outage_is_seen_by_nobody, 0, 2);
+    tcase_add_test(cases, what_is_sent_during_an_outage_arrives_after_it);
+    tcase_add_test(cases, contracts_made_during_an_outage_are_told_after_it);
+    tcase_add_loop_test(cases, a_cut_at_any_byte_loses_nothing, 0, 8);
+    tcase_add_loop_test(cases, a_long_outage_is_one_change_and_its_age_counts_from_the_last_byte, 0,
+                        2);
+    tcase_add_loop_test(cases, the_smaller_grace_of_both_sides_holds, 0, 2);
+    tcase_add_test(cases, an_orderly_end_has_no_grace);
+    tcase_add_loop_test(cases, another_takes_over_after_half_a_second_but_not_before, 0, 2);
+    tcase_add_test(cases, silence_moves_nothing_before_the_grace_is_over);
+    tcase_add_loop_test(cases, a_half_open_connection_does_not_block_a_return, 0, 2);
+    tcase_add_test(cases, only_what_was_lost_travels_again);
+    tcase_add_test(cases, a_tree_in_a_storm_of_short_cuts_shows_nothing);
+    suite_add_tcase(suite, cases);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}

@@ -257,6 +257,11 @@ pid_t program_pid(const program *p)
     return p->pid;
 }
 
+int program_fd(const program *p, int number)
+{
+    return number == 0 ? p->input : number == 1 ? p->out.fd : p->error.fd;
+}
+
 int program_end(program *p)
 {
     long until_ms = now_ms() + LIMIT_MS;

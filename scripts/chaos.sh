@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Builds what is needed and lets the chaos test storm for as long as is wanted: programs over TCP and ZeroMQ are killed, frozen
+# and cut off, from seed after seed. Ends at the first failure, says how to repeat it and where the logs are.
+#
+#   scripts/chaos.sh [--minutes N] [--seed S] [--preset release|asan|tsan]     10 minutes, a new seed, release
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+minutes=10 preset=release arguments=()
+while [ $# -gt 0 ]; do
+    case "$1:${2:-}" in
+    --minutes:[0-9]*) minutes=$2 ;;
+    --seed:[0-9]*) arguments+=(--seed "$2") ;;
+    --preset:release | --preset:asan | --preset:tsan) preset=$2 ;;
+    *)
+        sed -n '2,5s/^# \{0,1\}//p' "$0"
+        exit 2
+        ;;
+    esac
+    shift 2
+done
+
+scripts/install-deps.sh
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+if ! { cmake --preset "$preset" &&
+    cmake --build "build/$preset" -j "$(nproc)" --target tool-hakuban tool-hakuban-router e2e_chaos; } >"$log" 2>&1; then
+    tail -n 40 "$log" >&2
+    exit 1
+fi
+export TSAN_OPTIONS="halt_on_error=1:suppressions=$PWD/tests/support/tsan.supp"
+"build/$preset/tests/e2e_chaos" "${arguments[@]}" --seconds $((minutes * 60))

@@ -16,8 +16,8 @@ struct head {
 static bool must_fail(fail_alloc *memory)
 {
     size_t call = atomic_fetch_add(&memory->calls, 1) + 1;
-    return memory->fail_at &&
-           (memory->from_then_on ? call >= memory->fail_at : call == memory->fail_at);
+    size_t fail_at = atomic_load(&memory->fail_at);
+    return fail_at && (atomic_load(&memory->from_then_on) ? call >= fail_at : call == fail_at);
 }
 
 static void check(const void *block, size_t bytes)
@@ -79,12 +79,14 @@ void fail_alloc_init(fail_alloc *memory)
 
 void fail_alloc_arm(fail_alloc *memory, size_t fail_at, bool from_then_on)
 {
+    atomic_store(&memory->fail_at, 0); /* whoever allocates meanwhile */
     atomic_store(&memory->calls, 0);
-    memory->fail_at = fail_at;
-    memory->from_then_on = from_then_on;
+    atomic_store(&memory->from_then_on, from_then_on);
+    atomic_store(&memory->fail_at, fail_at);
 }
 
 bool fail_alloc_failed(const fail_alloc *memory)
 {
-    return memory->fail_at && atomic_load(&memory->calls) >= memory->fail_at;
+    size_t fail_at = atomic_load(&memory->fail_at);
+    return fail_at && atomic_load(&memory->calls) >= fail_at;
 }

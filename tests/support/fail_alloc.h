@@ -11,8 +11,8 @@ typedef struct fail_alloc {
     hakuban_alloc table; /* what is handed to the code under test */
     atomic_size_t calls; /* allocations tried, growing included */
     atomic_size_t blocks, bytes; /* outstanding */
-    size_t fail_at;      /* the number of the call that fails, from 1; 0: none */
-    bool from_then_on;   /* all calls after it fail too */
+    atomic_size_t fail_at;    /* the number of the call that fails, from 1; 0: none */
+    atomic_bool from_then_on; /* all calls after it fail too */
 } fail_alloc;
 
 /* Nothing is outstanding and nothing fails. */

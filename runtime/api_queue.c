@@ -183,7 +183,8 @@ void hkb_queue_side_run_callbacks(hakuban_exchange *exchange)
         hakuban_event event;
         if (!take(side, &event))
             continue;
-        hkb_list_push(&exchange->callbacks, &side->callback); /* once more, behind the others */
+        if (!hkb_node_linked(&side->callback)) /* else the queue has something new already */
+            hkb_list_push(&exchange->callbacks, &side->callback); /* once more, behind the others */
         side->users++;
         (void)pthread_mutex_unlock(&exchange->mutex);
         /* The event that is out keeps contract alive. */

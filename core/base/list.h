@@ -27,6 +27,7 @@ static inline bool hkb_node_linked(const hkb_node *node)
 }
 static inline void hkb_list_insert_before(hkb_node *place, hkb_node *node)
 {
+    HKB_ASSERT(!node->next); /* twice in lists, it would stay in one for ever */
     node->previous = place->previous;
     node->next = place;
     place->previous->next = node;

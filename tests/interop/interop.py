@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+"""Runs every scenario in one mix of routers and leaves of both implementations.
+
+usage: interop.py --bin DIR --leaf PATH --rust DIR [--only SCENARIO] MIX
+
+--bin has hakuban-router, --leaf is the program made of leaf.c, --rust has hakuban-router of the crate and hakuban-rust-leaf.
+Exit code 77: the Rust programs are not there, which is a failure where CI=true.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import time
+
+import scenarios
+from peers import Failure, Leaf, OurRouter, Process, RustRouter, exists
+
+
+class Mix:
+    """Routers from the top down, places for leaves, and whether everything is ours."""
+
+    def __init__(self, routers, places, ours=False):
+        self.routers, self.places, self.ours = routers, places, ours
+
+
+# Leaves may ask to be told this often that their router lives.
+KEEP_ALIVE = "keep-alive=400ms"
+
+
+def rust_router(name, upstream=None):
+    return RustRouter(name, upstream, parameters=KEEP_ALIVE)
+
+
+def our_router(name, schemes, upstream=None):
+    return OurRouter(name, schemes, upstream, parameters=KEEP_ALIVE)
+
+
+def rust(router):
+    return "rust", router.urls["ws"]
+
+
+def ours(router, scheme="tcp"):
+    return "c", router.urls[scheme]
+
+
+def rust_rust_rust():
+    router = rust_router("middle")
+    return Mix([router], [rust(router), rust(router)])
+
+
+def c_c_c():
+    router = our_router("middle", ["tcp", "zmq+tcp"])
+    return Mix([router], [ours(router), ours(router, "zmq+tcp")], ours=True)
+
+
+def rust_c_rust():
+    router = our_router("middle", ["ws"])
+    return Mix([router], [rust(router), rust(router)])
+
+
+def c_rust_c():
+    router = rust_router("middle")
+    return Mix([router], [("c", router.urls["ws"]), ("c", router.urls["ws"])])
+
+
+def rust_c_c_c():
+    top = our_router("top", ["tcp"])
+    edge = our_router("edge", ["ws"], top.urls["tcp"])
+    return Mix([top, edge], [rust(edge), ours(top)])
+
+
+def rust_under_c():
+    top = our_router("top", ["tcp", "ws"])
+    edge = rust_router("edge", top.urls["ws"])
+    return Mix([top, edge], [rust(edge), ours(top)])
+
+
+def c_under_rust():
+    top = rust_router("top")
+    edge = our_router("edge", ["tcp"], top.urls["ws"])
+    return Mix([top, edge], [rust(top), ours(edge)])
+
+
+def every_transport():
+    router = our_router("middle", ["ws", "tcp", "zmq+tcp"])
+    return Mix([router], [rust(router), ours(router), ours(router, "zmq+tcp"), ours(router, "ws")])
+
+
+MIXES = {"rust-rust-rust": rust_rust_rust, "c-c-c": c_c_c, "rust-c-rust": rust_c_rust,
+         "c-rust-c": c_rust_c, "rust-c-c-c": rust_c_c_c, "rust-under-c": rust_under_c,
+         "c-under-rust": c_under_rust, "every-transport": every_transport}
+
+
+def pairs(places):
+    """Each place exposes for another, the kinds in every order; equal ones once."""
+    seen = set()
+    for i, a in enumerate(places):
+        for j, b in enumerate(places):
+            if i != j and (a, b) not in seen:
+                seen.add((a, b))
+                yield a, b
+
+
+def attempt(name, work):
+    began = time.monotonic()
+    try:
+        work()
+    except Failure as failure:
+        print(f"FAILED {name}: {failure}", flush=True)
+        return False
+    print(f"passed {name} ({time.monotonic() - began:.1f} s)", flush=True)
+    return True
+
+
+def run(name, only):
+    mix = MIXES[name]()
+    good = True
+    tried = 0
+    for number, (a, b) in enumerate(pairs(mix.places)):
+        for scenario in scenarios.ALL:
+            if only and scenario.__name__ != only:
+                continue
+            stage = scenarios.Stage(a, b, mix.ours, f"{name} {number}")
+
+            def play():
+                scenario(stage)
+                stage.clear()
+
+            tried += 1
+            good &= attempt(f"{scenario.__name__}: {a[0]} {a[1]} to {b[0]} {b[1]}", play)
+            for leaf in stage.leaves:
+                if leaf in Process.running:
+                    leaf.kill()
+            for router in mix.routers:
+                if router.child.poll() is not None:
+                    print(f"FAILED: {router.name} has ended\n{router.told()}")
+                    return False
+    if not only or only == "routers_return":
+        a, b = mix.places[0], mix.places[1]
+        stage = scenarios.Stage(a, b, mix.ours, f"{name} restart")
+        tried += 1
+        good &= attempt("routers_return", lambda: scenarios.routers_return(stage, mix.routers))
+        for leaf in stage.leaves:
+            if leaf in Process.running:
+                leaf.kill()
+    for router in reversed(mix.routers):
+        if isinstance(router, OurRouter) and router in Process.running:
+            router.end(signal.SIGTERM)
+    return good and tried > 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bin", required=True)
+    parser.add_argument("--leaf", required=True)
+    parser.add_argument("--rust", required=True)
+    parser.add_argument("--only")
+    parser.add_argument("mix", choices=MIXES)
+    arguments = parser.parse_args()
+    OurRouter.program = os.path.join(arguments.bin, "hakuban-router")
+    RustRouter.program = os.path.join(arguments.rust, "hakuban-router")
+    Leaf.programs = {"c": arguments.leaf, "rust": os.path.join(arguments.rust, "hakuban-rust-leaf")}
+    if arguments.mix != "c-c-c" and not (exists(RustRouter.program) and exists(Leaf.programs["rust"])):
+        print("the Rust programs were not built")
+        return 1 if os.environ.get("CI") == "true" else 77
+    try:
+        return 0 if run(arguments.mix, arguments.only) else 1
+    except Failure as failure:
+        print(f"FAILED: {failure}")
+        return 1
+    finally:
+        Process.kill_all()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,387 @@
+"""What must hold between any two leaves, whatever is between them. Each takes a Stage and makes its own leaves there.
+
+`a` is where states are exposed, `b` where they are observed. They say only what both implementations promise; what ours
+promises beyond that is asked where Stage.ours says that nothing of theirs is in the way.
+"""
+
+import time
+
+from peers import PATIENCE_S, Failure, Leaf, eventually, stay_quiet, text_of
+
+
+class Stage:
+    """Two places for leaves in a tree of routers: (kind, url) each."""
+
+    def __init__(self, a, b, ours, label):
+        self.a, self.b, self.ours, self.label = a, b, ours, label
+        self.leaves = []
+
+    def leaf(self, place, name, parameters=""):
+        kind, url = place
+        made = Leaf(kind, url, name, parameters)
+        self.leaves.append(made)
+        return made
+
+    def clear(self):
+        for leaf in self.leaves:
+            if leaf.child.poll() is None:
+                leaf.end()
+        self.leaves.clear()
+
+    def thing(self, name, **more):
+        """An object of this stage only."""
+        return {"stage": self.label, "name": name, **more}
+
+
+def states_change(stage):
+    thing = stage.thing("states")
+    a, b = stage.leaf(stage.a, "exposer"), stage.leaf(stage.b, "observer")
+    b.observe("o", thing, ["states"])
+    a.expose("e", thing, ["states"])
+    a.wait_sink("e", thing)
+    for n in range(1, 21):
+        a.send("e", thing, {"n": n, "pad": "x" * 200}, [n])
+    seen = b.wait_state("o", thing, {"n": 20, "pad": "x" * 200})
+    if seen["version"] != [20] or seen["tags"] != ["states"]:
+        raise Failure(f"not what was sent: {seen}")
+    for n in range(21, 30):  # each awaited: differences, one after the other
+        a.send("e", thing, {"n": n, "pad": "x" * n}, [n])
+        b.wait_state("o", thing, {"n": n, "pad": "x" * n})
+    a.send("e", thing, "automatic", [30, 1])
+    b.wait_state("o", thing, "automatic")
+    b.check_versions("o")
+    # Nobody exposes it any more: what is known stays, and is known to be old.
+    a.drop("e")
+    b.wait_state("o", thing, "automatic", synchronized=False)
+
+
+def data_are_intact(stage):
+    thing = stage.thing("intact", numbers=[1, 1.5, -2, 2**64 - 1], text="ä\u2028\"\\ 🦀", none=None)
+    a, b = stage.leaf(stage.a, "exposer"), stage.leaf(stage.b, "observer")
+    b.observe("o", thing, [{"kind": ["tag", 1]}, "another"])
+    a.expose("e", thing, ["another", {"kind": ["tag", 1]}])
+    a.wait_sink("e", thing)
+    values = [None, True, [], {}, "", "🦀 \u0000 \u001f \u2028", 0, -1, 1.0, 0.5, -3.75e10, 2**63 - 1, -(2**63),
+              2**64 - 1, [[[[1, [2.5, {"deep": {"er": ["x"]}}]]]]], {"b": 1, "a": {"ä": [1, 2.0]}}]
+    versions = [[-5], [0], [1], [1, -5], [1, 0], [1, 0, 0, 0], [1, 2**63 - 1], [2]]
+    versions += [[2, n] for n in range(len(values) - len(versions))]
+    for value, version in zip(values, versions):
+        a.send("e", thing, value, version)
+        seen = b.wait_state("o", thing, value)
+        if seen["version"] != version or seen["format"] != ["JSON"]:
+            raise Failure(f"version {version} format JSON became {seen}")
+    formats = [[], ["text/plain"], ["one", "two", "three"], ["inner", "JSON"]]
+    for n, names in enumerate(formats):
+        value = f"plain {n}"
+        a.send("e", thing, value, [3, n], names)
+        seen = b.wait_state("o", thing, value)
+        if seen["format"] != names or seen["version"] != [3, n]:
+            raise Failure(f"format {names} became {seen}")
+
+
+def large_states(stage):
+    thing = stage.thing("large")
+    a, b = stage.leaf(stage.a, "exposer"), stage.leaf(stage.b, "observer")
+    b.observe("o", thing)
+    a.expose("e", thing)
+    a.wait_sink("e", thing)
+    letters = "".join(chr(97 + (n * n + n // 7) % 26) for n in range(4096))
+    data = {"head": 1, "body": letters * 256, "tail": 1}
+    half = len(data["body"]) // 2
+    changes = [lambda: None, lambda: data.update(head=2),
+               lambda: data.update(body=data["body"][:half] + "HERE" + data["body"][half:]),
+               lambda: data.update(body=data["body"][5000:]), lambda: data.update(tail=[1, 2]),
+               lambda: data.update(body=data["body"][half:] + data["body"][:half]),
+               lambda: data.update(body="")]
+    for n, change in enumerate(changes):
+        change()
+        a.send("e", thing, data, [n])
+        b.wait_state("o", thing, data)
+
+
+def tags_cover(stage):
+    one, two = f"one {stage.label}", {"two": stage.label}
+    a, b = stage.leaf(stage.a, "exposer"), stage.leaf(stage.b, "observer")
+    # A tag is observed: every object of it comes, and goes.
+    b.observe_tag("t", one)
+    things = [stage.thing("tagged", n=n) for n in range(6)]
+    for n, thing in enumerate(things):
+        a.expose(f"e{n}", thing, [one, "other"] if n % 2 else [one])
+    for n, thing in enumerate(things):
+        a.wait_sink(f"e{n}", thing)
+        a.send(f"e{n}", thing, [n])
+        seen = b.wait_state("t", thing, [n])
+        if sorted(seen["tags"], key=text_of) != sorted([one, "other"] if n % 2 else [one]):
+            raise Failure(f"tags became {seen['tags']}")
+    a.drop("e3")
+    b.wait_event("t", "close", things[3])
+    a.send("e4", things[4], "after")
+    b.wait_state("t", things[4], "after")
+    # The same JSON without the tag is another object.
+    a.expose("alien", things[3])
+    stay_quiet(lambda: "a sink for an object that nobody observes" if a.has_sink("alien", things[3]) else None)
+    # A tag is exposed: every object of it that somebody observes is served.
+    a.expose_tag("x", two)
+    wanted = [stage.thing("wanted", n=n) for n in range(4)]
+    for n, thing in enumerate(wanted):
+        b.observe(f"o{n}", thing, [two])
+    for n, thing in enumerate(wanted):
+        a.wait_sink("x", thing)
+        a.send("x", thing, {"served": n})
+        b.wait_state(f"o{n}", thing, {"served": n})
+    b.drop("o1")
+    a.wait_event("x", "unsink", wanted[1])
+    if a.open_sinks("x") != {text_of(thing) for n, thing in enumerate(wanted) if n != 1}:
+        raise Failure(f"sinks are {a.open_sinks('x')}")
+    b.observe("again", wanted[1], [two])
+    a.wait_sink("x", wanted[1], a.mark() - 1)
+    a.send("x", wanted[1], "again")
+    b.wait_state("again", wanted[1], "again")
+
+
+def observers_return(stage):
+    thing = stage.thing("observers return")
+    a, b = stage.leaf(stage.a, "exposer"), stage.leaf(stage.b, "observer")
+    stays = stage.leaf(stage.b, "observer that stays")
+    stays.observe("o", thing)
+    b.observe("o", thing)
+    a.expose("e", thing)
+    a.wait_sink("e", thing)
+    a.send("e", thing, "first")
+    b.wait_state("o", thing, "first")
+    b.disconnect()
+    b.wait_state("o", thing, "first", synchronized=False)
+    a.send("e", thing, "meanwhile")
+    stays.wait_state("o", thing, "meanwhile")
+    b.connect()
+    b.wait_state("o", thing, "meanwhile")
+    a.send("e", thing, "after")
+    b.wait_state("o", thing, "after")
+    b.check_versions("o")
+
+
+def exposers_return(stage):
+    thing = stage.thing("exposers return")
+    a, b = stage.leaf(stage.a, "exposer"), stage.leaf(stage.b, "observer")
+    b.observe("o", thing)
+    a.expose("e", thing)
+    a.wait_sink("e", thing)
+    a.send("e", thing, "first")
+    b.wait_state("o", thing, "first")
+    before = a.mark()
+    a.disconnect()
+    a.wait_event("e", "unsink", thing, before)
+    b.wait_state("o", thing, "first", synchronized=False)
+    a.connect()
+    a.wait_sink("e", thing, before)
+    a.send("e", thing, "second")
+    b.wait_state("o", thing, "second")
+    # One that dies without a word is replaced.
+    other = stage.leaf(stage.a, "successor")
+    other.expose("e", thing)
+    a.kill()
+    other.wait_sink("e", thing)
+    other.send("e", thing, "third")
+    b.wait_state("o", thing, "third")
+    b.check_versions("o")
+
+
+def objects_move(stage):
+    thing = stage.thing("moves")
+    a, b = stage.leaf(stage.a, "exposer"), stage.leaf(stage.b, "observer and exposer")
+    third = stage.leaf(stage.b, "observer")
+    third.observe("o", thing)
+    a.expose("e", thing)
+    a.wait_sink("e", thing)
+    b.expose("e", thing)
+    a.send("e", thing, "of a")
+    third.wait_state("o", thing, "of a")
+    stay_quiet(lambda: "two exposers at a time" if a.has_sink("e", thing) and b.has_sink("e", thing)
+               else None)
+    holder, heir = (a, b) if a.has_sink("e", thing) else (b, a)
+    holder.drop("e")
+    heir.wait_sink("e", thing)
+    heir.send("e", thing, "of the heir")
+    third.wait_state("o", thing, "of the heir")
+    # Both want it, and both can make it: one does.
+    holder.expose("again", thing)
+    heir.drop("e")
+    holder.wait_sink("again", thing)
+    holder.send("again", thing, "back")
+    third.wait_state("o", thing, "back")
+    third.check_versions("o")
+
+
+def one_leader(stage):
+    thing = stage.thing("leader")
+    a, b = stage.leaf(stage.a, "candidate"), stage.leaf(stage.b, "candidate")
+    third = stage.leaf(stage.b, "candidate")
+    leaves = [a, b, third]
+    for leaf in leaves:
+        leaf.observe("o", thing)
+        leaf.expose("e", thing)
+
+    def leaders():
+        return [leaf for leaf in leaves if leaf.has_sink("e", thing)]
+
+    eventually(lambda: f"{len(leaders())} leaders", lambda: len(leaders()) == 1)
+    while leaves:
+        # A choice may still move on its way through the tree.
+        settled = time.monotonic()
+        while time.monotonic() - settled < 0.5:
+            if len(leaders()) != 1:
+                settled = time.monotonic()
+                eventually(lambda: f"{len(leaders())} leaders", lambda: len(leaders()) == 1)
+            time.sleep(0.01)
+        leader = leaders()[0]
+        words = f"led by {leader.name}, {len(leaves)} left"
+        leader.send("e", thing, words)
+        for leaf in leaves:
+            leaf.wait_state("o", thing, words)
+        leaves.remove(leader)
+        leader.kill()
+        if leaves:
+            eventually("nobody follows", lambda: len(leaders()) > 0)
+
+
+def capacities_count(stage):
+    tag = f"work {stage.label}"
+    things = [stage.thing("work", n=n) for n in range(12)]
+    a, b = stage.leaf(stage.a, "strong"), stage.leaf(stage.b, "observer")
+    weak = stage.leaf(stage.a, "weak")
+    a.expose_tag("w", tag, 3)
+    weak.expose_tag("w", tag, 1)
+    for n, thing in enumerate(things):
+        b.observe(f"o{n}", thing, [tag])
+
+    def split(*identities):
+        return len(a.open_sinks(*identities)), len(weak.open_sinks("w"))
+
+    eventually(lambda: f"9 and 3 objects were to be, not {split('w')}", lambda: split("w") == (9, 3))
+    for n, thing in enumerate(things):
+        holder = a if text_of(thing) in a.open_sinks("w") else weak
+        holder.send("w", thing, n)
+        b.wait_state(f"o{n}", thing, n)
+    # The strong one goes: the weak one does everything.
+    a.drop("w")
+    eventually(lambda: f"0 and 12 objects were to be, not {split('w')}", lambda: split("w") == (0, 12))
+    for n in range(12):
+        b.drop(f"o{n}")
+    eventually("sinks without observers", lambda: split("w") == (0, 0))
+    # Capacities add up where they change: 1 and 2 more are 3.
+    a.expose_tag("w", tag, 1)
+    if a.kind == "c":
+        a.order("capacity", "w", 3)
+    else:
+        a.expose_tag("more", tag, 2)
+    # Whoever chooses may hear of objects first and of capacities afterwards: then they are asked for once more.
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        for n, thing in enumerate(things[:8]):
+            b.observe(f"o{n}", thing, [tag])
+        eventually("objects without an exposer", lambda: sum(split("w", "more")) == 8)
+        if split("w", "more") == (6, 2):
+            break
+        if time.monotonic() > until:
+            raise Failure(f"6 and 2 objects were to be, not {split('w', 'more')}")
+        for n in range(8):
+            b.drop(f"o{n}")
+        eventually("sinks without observers", lambda: split("w", "more") == (0, 0))
+
+
+def load_is_limited(stage):
+    tag = f"limited {stage.label}"
+    a, b = stage.leaf(stage.a, "limited", "load-limit=3"), stage.leaf(stage.b, "observer")
+    a.expose_tag("w", tag)
+    for n in range(5):
+        b.observe(f"o{n}", stage.thing("limited", n=n), [tag])
+    eventually(lambda: f"3 objects were to be, not {len(a.open_sinks('w'))}",
+               lambda: len(a.open_sinks("w")) == 3)
+    stay_quiet(lambda: "the limit does not hold" if len(a.open_sinks("w")) != 3 else None)
+
+
+def ends_are_orderly(stage):
+    thing = stage.thing("ends")
+    a, b = stage.leaf(stage.a, "exposer"), stage.leaf(stage.b, "observer")
+    b.observe("o", thing)
+    a.expose("e", thing)
+    a.wait_sink("e", thing)
+    a.send("e", thing, "first", [1])
+    b.wait_state("o", thing, "first")
+    a.send("e", thing, "last", [2])
+    a.end()
+    stage.leaves.remove(a)
+    if stage.ours:
+        b.wait_state("o", thing, "last", synchronized=False)
+    else:  # theirs may lose what was sent just before the end
+        b.wait("an end", lambda: True if not b.newest("o", thing)["synchronized"] else None)
+
+
+def many_objects(stage):
+    tag, count = f"many {stage.label}", 300
+    a, b = stage.leaf(stage.a, "exposer"), stage.leaf(stage.b, "observer")
+    things = [stage.thing("many", n=n) for n in range(count)]
+    for n, thing in enumerate(things):
+        a.expose(f"e{n}", thing, [tag])
+    b.observe_tag("t", tag)
+    for n, thing in enumerate(things):
+        a.wait_sink(f"e{n}", thing)
+        a.send(f"e{n}", thing, n)
+    for n, thing in enumerate(things):
+        b.wait_state("t", thing, n)
+
+
+def silence_is_bridged(stage):
+    """Keep-alives reach the other side: nothing is cut while nothing is said."""
+    thing = stage.thing("silence")
+    parameters = "timeout=2s,keep-alive=400ms"
+    a = stage.leaf(stage.a, "exposer", parameters)
+    b = stage.leaf(stage.b, "observer", parameters)
+    b.observe("o", thing)
+    a.expose("e", thing)
+    a.wait_sink("e", thing)
+    a.send("e", thing, "before")
+    b.wait_state("o", thing, "before")
+    a_mark, b_mark = a.mark(), b.mark()
+    time.sleep(3)
+    if a.mark() != a_mark or b.mark() != b_mark:
+        raise Failure(f"something happened in the silence\n{a.told()}\n{b.told()}")
+    a.send("e", thing, "after")
+    b.wait_state("o", thing, "after")
+
+
+def routers_return(stage, routers):
+    """Every router dies and comes back, one after the other: leaves and the tree find together again."""
+    thing, tag = stage.thing("routers return"), f"routers {stage.label}"
+    a, b = stage.leaf(stage.a, "exposer"), stage.leaf(stage.b, "observer")
+    b.observe("o", thing, [tag])
+    b.observe_tag("t", tag)
+    a.expose("e", thing, [tag])
+    a.wait_sink("e", thing)
+    a.send("e", thing, -1)
+    b.wait_state("o", thing, -1)
+    for n, router in enumerate(routers):
+        before = a.mark()
+        routers[n] = router.restart()
+        b_before = b.mark()
+        # With grace a sink may have outlived the router, elsewhere in the tree; else it comes again.
+        if not a.has_sink("e", thing):
+            a.wait_sink("e", thing, before)
+        until = time.monotonic() + 40
+        sent = 0
+        while True:
+            if a.has_sink("e", thing):
+                a.send("e", thing, {"round": n, "try": sent})
+                sent += 1
+            time.sleep(0.2)
+            last = b.newest("o", thing, b_before)
+            if sent and last and last["synchronized"] and last["data"] == {"round": n, "try": sent - 1}:
+                break
+            if time.monotonic() > until:
+                raise Failure(f"round {n}: not together again\n{a.told()}\n{b.told()}")
+        b.wait_state("t", thing, {"round": n, "try": sent - 1})
+    b.check_versions("o")
+
+
+ALL = [states_change, data_are_intact, large_states, tags_cover, observers_return, exposers_return, objects_move,
+       one_leader, capacities_count, load_is_limited, ends_are_orderly, many_objects, silence_is_bridged]

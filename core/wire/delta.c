@@ -52,16 +52,22 @@ static void release_scratch(hkb_delta_context *context, hkb_delta_scratch *scrat
     }
 }
 
-/* Memory follows what is alive: a huge state leaves no more behind than KEEP_BYTES of each kind. */
+static void release_matches(hkb_delta_context *context, hkb_delta_match **matches,
+                            size_t *capacity, size_t keep)
+{
+    size_t bytes = *capacity * sizeof(**matches);
+    if (bytes > keep) {
+        hkb_free(context->alloc, *matches, bytes);
+        *matches = NULL;
+        *capacity = 0;
+    }
+}
+
 static void release(hkb_delta_context *context, size_t keep)
 {
-    size_t match_bytes = context->match_capacity * sizeof(*context->matches);
     size_t slot_bytes = context->slot_capacity * sizeof(*context->slots);
-    if (match_bytes > keep) {
-        hkb_free(context->alloc, context->matches, match_bytes);
-        context->matches = NULL;
-        context->match_capacity = 0;
-    }
+    release_matches(context, &context->matches, &context->match_capacity, keep);
+    release_matches(context, &context->references, &context->reference_capacity, keep);
     if (slot_bytes > keep) {
         hkb_free(context->alloc, context->slots, slot_bytes);
         context->slots = NULL;
@@ -70,6 +76,11 @@ static void release(hkb_delta_context *context, size_t keep)
     release_scratch(context, &context->raw, keep);
     release_scratch(context, &context->reference, keep);
     release_scratch(context, &context->packed, keep);
+}
+
+void hkb_delta_tidy(hkb_delta_context *context)
+{
+    release(context, KEEP_BYTES);
 }
 
 hkb_delta_context *hkb_delta_context_free(hkb_delta_context *context)

@@ -24,13 +24,18 @@ struct hkb_delta_context {
     hkb_delta_match
         *matches; /* of the last search, in the order of the new state, none overlapping */
     size_t match_count, match_capacity;
-    uint32_t *slots; /* the block index */
+    uint32_t *slots; /* the block index; rust_delta.c's table of places after that */
     size_t slot_capacity;
+    hkb_delta_match *references; /* of rust_delta.c: to old, or with a flag in o to new_ itself */
+    size_t reference_count, reference_capacity;
     hkb_delta_scratch raw; /* ops or literals on their way to or from the compressor */
     hkb_delta_scratch reference, packed;
     size_t reference_bytes, packed_bytes;
     hkb_delta_work work;
 };
+
+/* Memory follows what is alive: a huge state leaves little of each kind behind. */
+void hkb_delta_tidy(hkb_delta_context *context);
 
 /* Finds the matches: the first begins at (0, 0), the last ends at both ends; either may be empty. Equal
  * states have no matches at all. Both have at least one byte and at most HKB_DELTA_STATE_BYTES_MAX. */

@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BUFFERED_MAX (64u * 1024) /* what a connection holds before its writer has to wait */
+#include "wire/native.h"
+
+#define BUFFERED_MAX (64u * 1024)
 
 typedef struct net_chunk {
     struct net_chunk *next;
@@ -14,14 +16,58 @@ typedef struct net_chunk {
     uint8_t data[];
 } net_chunk;
 
+/* -- What is told -- */
+
+void (*net_on_violation)(const char *text);
+
+void net_violated(const char *format, ...)
+{
+    char text[2048];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (net_on_violation)
+        net_on_violation(text);
+    else
+        ck_abort_msg("%s", text);
+    abort();
+}
+
+void net_tell(const net *network, const net_node *node, const char *format, ...)
+{
+    if (!network->trace)
+        return;
+    va_list arguments;
+    fprintf(stderr, "[%8.3f] ", (double)(network->now_ns - NET_BEGIN_NS) / 1e9);
+    if (node)
+        fprintf(stderr, "node %zu: ", (size_t)(node - network->nodes));
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+}
+
 /* -- Chance and time -- */
 
-uint64_t net_random(net *network)
+static uint64_t next_random(uint64_t *random)
 {
-    uint64_t z = network->random += 0x9e3779b97f4a7c15u; /* splitmix64 */
+    uint64_t z = *random += 0x9e3779b97f4a7c15u; /* splitmix64 */
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
     return z ^ (z >> 31);
+}
+
+uint64_t net_random(net *network)
+{
+    return next_random(&network->random);
+}
+
+/* The beginning of a sequence of its own for the nth of something. */
+static uint64_t random_of(const net *network, uint64_t n)
+{
+    uint64_t random = network->seed ^ (n * 0xd1342543de82ef95u);
+    return next_random(&random);
 }
 
 uint64_t net_below(net *network, uint64_t bound)
@@ -41,7 +87,7 @@ hkb_exchange *net_enter(net_node *node)
 
 static uint64_t host_random(void *ctx)
 {
-    return net_random(((net_node *)ctx)->network);
+    return next_random(&((net_node *)ctx)->random);
 }
 
 static void host_queue_ready(void *ctx, hakuban_queue *queue)
@@ -68,7 +114,7 @@ static void host_moved(void *ctx, void *carrier, hkb_peer *peer)
     net_pipe *pipe = carrier, *before = hkb_peer_carrier(peer);
     if (before) {
         before->peer[end_of(before, node)] = NULL;
-        before->dropped = true;
+        before->dropped[end_of(before, node)] = true;
     }
     pipe->peer[end_of(pipe, node)] = peer;
 }
@@ -78,11 +124,9 @@ static void host_dropped(void *ctx, void *carrier, const hakuban_error *why)
     net_node *node = ctx;
     net_pipe *pipe = carrier;
     pipe->peer[end_of(pipe, node)] = NULL;
-    pipe->dropped = true;
+    pipe->dropped[end_of(pipe, node)] = true;
     node->ended.why = *why;
-    if (node->network->trace)
-        fprintf(stderr, "[%8.3f] node %zu: connection dropped: %s\n",
-                (double)node->network->now_ns / 1e9, (size_t)(node - node->network->nodes), why->text);
+    net_tell(node->network, node, "connection dropped: %s", why->text);
 }
 
 static void host_ended(void *ctx, void *carrier, bool orderly, const hakuban_error *why)
@@ -92,25 +136,22 @@ static void host_ended(void *ctx, void *carrier, bool orderly, const hakuban_err
     node->ended.orderly = orderly;
     node->ended.why = *why;
     node->ended.count++;
-    if (node->network->trace)
-        fprintf(stderr, "[%8.3f] node %zu: link ended%s: %s\n",
-                (double)node->network->now_ns / 1e9, (size_t)(node - node->network->nodes),
-                orderly ? " in an orderly way" : "", why->text);
+    net_tell(node->network, node, "link ended%s: %s", orderly ? " in an orderly way" : "",
+             why->text);
 }
 
 static void log_line(void *ctx, hakuban_log_level level, const char *room, const char *text)
 {
     net_node *node = ctx;
     (void)level;
-    if (node->network->trace)
-        fprintf(stderr, "[%8.3f] node %zu: %s: %s\n", (double)node->network->now_ns / 1e9,
-                (size_t)(node - node->network->nodes), room, text);
+    net_tell(node->network, node, "%s: %s", room, text);
 }
 
-static void start(net_node *node)
+void net_start(net_node *node)
 {
+    node->down = false;
     hkb_registry_init(&node->registry, &node->memory.table);
-    ck_assert_int_eq(hkb_registry_add_builtin(&node->registry), HAKUBAN_OK);
+    NET_MUST(hkb_registry_add_builtin(&node->registry) == HAKUBAN_OK, "no memory");
     hkb_exchange_settings settings = {
         .alloc = &node->memory.table,
         .log = {node, log_line, HAKUBAN_LOG_WARNING},
@@ -121,8 +162,8 @@ static void start(net_node *node)
         .rebalance_threshold = 0.1,
         .rebalances = true,
     };
-    ck_assert_int_eq(hkb_exchange_new(&settings, node->network->now_ns, 0, &node->exchange),
-                     HAKUBAN_OK);
+    NET_MUST(hkb_exchange_new(&settings, node->network->now_ns, 0, &node->exchange) == HAKUBAN_OK,
+             "no memory");
     net_enter(node);
 }
 
@@ -131,9 +172,9 @@ static void start(net_node *node)
 net *net_new(uint64_t seed)
 {
     net *network = calloc(1, sizeof *network);
-    ck_assert_ptr_nonnull(network);
+    NET_MUST(network, "no memory");
     network->seed = network->random = seed;
-    network->now_ns = 1000 * NET_S;
+    network->now_ns = NET_BEGIN_NS;
     network->chunk_bytes_max = 100000;
     network->trace = getenv("NET_TRACE") != NULL;
     return network;
@@ -141,30 +182,39 @@ net *net_new(uint64_t seed)
 
 net_node *net_add(net *network)
 {
-    ck_assert_uint_lt(network->node_count, NET_NODES_MAX);
+    NET_MUST(network->node_count < NET_NODES_MAX, "too many nodes");
     net_node *node = &network->nodes[network->node_count++];
     node->network = network;
+    node->random = random_of(network, network->node_count);
     fail_alloc_init(&node->memory);
-    start(node);
+    net_start(node);
     return node;
 }
 
-static void stop(net_node *node)
+void net_kill_links(net_node *node)
 {
+    net_thaw(node); /* who is killed is no longer stopped */
     for (size_t i = 0; i < node->network->pipe_count; i++)
         if (node->network->pipes[i]->node[0] == node || node->network->pipes[i]->node[1] == node)
             net_cut(node->network->pipes[i]);
+}
+
+void net_stop(net_node *node)
+{
+    net_kill_links(node);
     node->exchange = hkb_exchange_free(node->exchange);
     hkb_registry_done(&node->registry);
-    ck_assert_msg(node->memory.blocks == 0, "node %zu leaks %zu blocks, %zu bytes (seed %llu)",
-                  (size_t)(node - node->network->nodes), (size_t)node->memory.blocks,
-                  (size_t)node->memory.bytes, (unsigned long long)node->network->seed);
+    node->down = true;
+    NET_MUST(node->memory.blocks == 0,
+             "I13 give back: node %zu leaks %zu blocks, %zu bytes (seed %llu)",
+             (size_t)(node - node->network->nodes), (size_t)node->memory.blocks,
+             (size_t)node->memory.bytes, (unsigned long long)node->network->seed);
 }
 
 void net_restart(net_node *node)
 {
-    stop(node);
-    start(node);
+    net_stop(node);
+    net_start(node);
 }
 
 static void drop_chunks(net_pipe *pipe, int end)
@@ -181,48 +231,79 @@ static void drop_chunks(net_pipe *pipe, int end)
 void net_free(net *network)
 {
     for (size_t i = 0; i < network->node_count; i++)
-        stop(&network->nodes[i]);
+        if (!network->nodes[i].down)
+            net_stop(&network->nodes[i]);
     for (size_t i = 0; i < network->pipe_count; i++)
         free(network->pipes[i]);
     free(network->pipes);
     free(network);
 }
 
-net_pipe *net_connect(net_node *child, net_node *parent, const char *params)
+static bool attach(net_pipe *pipe, int end)
 {
-    net *network = child->network;
-    net_pipe *pipe = calloc(1, sizeof *pipe);
-    hkb_link_settings settings;
+    return hkb_exchange_attach(net_enter(pipe->node[end]), &pipe->settings, end == 0, pipe->stream,
+                               pipe, &pipe->peer[end]) == HAKUBAN_OK;
+}
+
+void net_settings(net_node *node, const char *params, hkb_link_settings *ret)
+{
     hakuban_error error;
     hakuban_url *url;
     char text[256];
-    ck_assert_ptr_nonnull(pipe);
+    snprintf(text, sizeof text, "tcp://x:1#%s", params ? params : "");
+    NET_MUST(hkb_url_parse(hakuban_alloc_default(), text, &url, &error) == HAKUBAN_OK, "%s",
+             error.text);
+    NET_MUST(hkb_link_settings_read(url, &node->registry, ret, &error) == HAKUBAN_OK, "%s",
+             error.text);
+    hkb_url_free(hakuban_alloc_default(), url);
+}
+
+net_pipe *net_dial(net_node *child, net_node *parent, const hkb_link_settings *settings)
+{
+    net *network = child->network;
+    if (parent->down)
+        return NULL;
+    net_pipe *pipe = calloc(1, sizeof *pipe);
+    NET_MUST(pipe, "no memory");
     if (network->pipe_count == network->pipe_capacity) {
         network->pipe_capacity = network->pipe_capacity * 2 + 8;
         network->pipes = realloc(network->pipes, network->pipe_capacity * sizeof *network->pipes);
-        ck_assert_ptr_nonnull(network->pipes);
+        NET_MUST(network->pipes, "no memory");
     }
     network->pipes[network->pipe_count++] = pipe;
-    snprintf(text, sizeof text, "tcp://x:1#%s", params ? params : "");
-    ck_assert_int_eq(hkb_url_parse(hakuban_alloc_default(), text, &url, &error), HAKUBAN_OK);
-    ck_assert_msg(hkb_link_settings_read(url, &child->registry, &settings, &error) == HAKUBAN_OK,
-                  "%s", error.text);
-    hkb_url_free(hakuban_alloc_default(), url);
     pipe->network = network;
     pipe->node[0] = child;
     pipe->node[1] = parent;
-    pipe->stream = net_below(network, 4) != 0;
+    pipe->number = ++network->pipes_made;
+    pipe->random = random_of(network, 1000 + next_random(&child->random) % 1000000);
+    pipe->settings = *settings;
+    pipe->stream = next_random(&pipe->random) % 4 != 0;
     pipe->cut_after[0] = pipe->cut_after[1] = UINT64_MAX;
+    pipe->buffered_max = BUFFERED_MAX;
+    pipe->backlog = parent->frozen;
     child->up = pipe;
-    for (int end = 0; end < 2; end++) {
-        hakuban_status status = hkb_exchange_attach(net_enter(pipe->node[end]), &settings, end == 0,
-                                                    pipe->stream, pipe, &pipe->peer[end]);
-        if (status != HAKUBAN_OK) {
-            net_cut(pipe);
-            break;
-        }
-    }
+    if (!attach(pipe, 0) || (!pipe->backlog && !attach(pipe, 1)))
+        net_cut(pipe);
     return pipe;
+}
+
+net_pipe *net_connect(net_node *child, net_node *parent, const char *params)
+{
+    hkb_link_settings settings;
+    net_settings(child, params, &settings);
+    return net_dial(child, parent, &settings);
+}
+
+/* One end learns that the connection is gone. */
+static void lose(net_pipe *pipe, int end)
+{
+    hkb_peer *peer = pipe->peer[end];
+    pipe->peer[end] = NULL;
+    if (!peer)
+        return;
+    net_enter(pipe->node[end]);
+    hkb_peer_lost(peer, HAKUBAN_ERR_CLOSED, "the connection was cut");
+    hkb_exchange_settle(pipe->node[end]->exchange);
 }
 
 void net_cut(net_pipe *pipe)
@@ -231,28 +312,66 @@ void net_cut(net_pipe *pipe)
         return;
     pipe->broken = true;
     for (int end = 0; end < 2; end++) {
-        hkb_peer *peer = pipe->peer[end];
-        pipe->peer[end] = NULL;
         drop_chunks(pipe, end);
-        if (peer) {
-            net_enter(pipe->node[end]);
-            hkb_peer_lost(peer, HAKUBAN_ERR_CLOSED, "the connection was cut");
-            hkb_exchange_settle(pipe->node[end]->exchange);
+        if (!pipe->node[end]->frozen)
+            lose(pipe, end);
+    }
+    if (pipe->node[0]->up == pipe && !pipe->node[0]->frozen)
+        pipe->node[0]->up = NULL;
+}
+
+void net_freeze(net_node *node)
+{
+    node->frozen = true;
+}
+
+void net_thaw(net_node *node)
+{
+    if (!node->frozen)
+        return;
+    node->frozen = false;
+    for (size_t i = 0; i < node->network->pipe_count; i++) {
+        net_pipe *pipe = node->network->pipes[i];
+        int end = pipe->node[1] == node;
+        if (pipe->node[end] != node)
+            continue;
+        if (pipe->broken) {
+            lose(pipe, end);
+            if (node->up == pipe)
+                node->up = NULL;
+        } else if (pipe->backlog && end == 1) {
+            pipe->backlog = false;
+            if (!attach(pipe, 1))
+                net_cut(pipe);
         }
     }
-    if (pipe->node[0]->up == pipe)
-        pipe->node[0]->up = NULL;
+}
+
+void net_sweep(net *network)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < network->pipe_count; i++) {
+        net_pipe *pipe = network->pipes[i];
+        if (pipe->broken && !pipe->peer[0] && !pipe->peer[1] && pipe->node[0]->up != pipe)
+            free(pipe);
+        else
+            network->pipes[kept++] = pipe;
+    }
+    network->pipe_count = kept;
 }
 
 /* -- Carrying -- */
 
 static void write_piece(net_pipe *pipe, int end, const uint8_t *data, size_t bytes)
 {
-    net *network = pipe->network;
     net_chunk *chunk = malloc(sizeof *chunk + bytes);
-    ck_assert_ptr_nonnull(chunk);
+    NET_MUST(chunk, "no memory");
     chunk->next = NULL;
-    chunk->at_ns = network->now_ns + pipe->delay_ns;
+    chunk->at_ns = pipe->network->now_ns + pipe->delay_ns;
+    if (pipe->jitter_ns)
+        chunk->at_ns += next_random(&pipe->random) % pipe->jitter_ns;
+    if (pipe->last[end] && chunk->at_ns < pipe->last[end]->at_ns)
+        chunk->at_ns = pipe->last[end]->at_ns; /* late, never out of order */
     chunk->bytes = bytes;
     memcpy(chunk->data, data, bytes);
     if (pipe->last[end])
@@ -273,10 +392,13 @@ static bool write_packet(net_pipe *pipe, int end, hakuban_slice packet)
     if (cut)
         left = (size_t)room;
     pipe->written[end] += left;
+    if (pipe->silent[end])
+        left = 0;
     while (left && !(cut && !pipe->stream)) {
         size_t piece = left;
         if (pipe->stream)
-            piece = hkb_min(left, 1 + (size_t)net_below(pipe->network, pipe->network->chunk_bytes_max));
+            piece = hkb_min(
+                left, 1 + (size_t)(next_random(&pipe->random) % pipe->network->chunk_bytes_max));
         write_piece(pipe, end, data, piece);
         data += piece;
         left -= piece;
@@ -301,46 +423,90 @@ static bool send_ready(net_node *node)
                 continue;
             }
         }
-        if (pipe->in_flight[end] >= BUFFERED_MAX)
+        if (pipe->in_flight[end] >= pipe->buffered_max)
             hkb_peer_set_writable(peer, false);
         if (hkb_peer_is_over(peer) && !pipe->over[end]) {
             pipe->over[end] = true;
+            pipe->over_ns[end] = node->network->now_ns;
             moved = true;
         }
     }
     return moved;
 }
 
+/* When the first piece that end wrote can be read; UINT64_MAX: not by time alone. */
+static uint64_t readable_ns(const net_pipe *pipe, int from)
+{
+    const net_chunk *chunk = pipe->first[from];
+    int to = 1 - from;
+    if (pipe->broken || pipe->stalled[to] || pipe->node[to]->frozen)
+        return UINT64_MAX;
+    if (!chunk) /* an end that has stopped writing is gone once everything was read */
+        return pipe->over[from] && !pipe->silent[from] ? 0 : UINT64_MAX;
+    return chunk->at_ns > pipe->read_next_ns[to] ? chunk->at_ns : pipe->read_next_ns[to];
+}
+
+/* Who has stopped writing waits so long for the other side to close. */
+static uint64_t lingers_ns(const net_pipe *pipe, int end)
+{
+    if (pipe->broken || !pipe->over[end] || pipe->node[end]->frozen)
+        return UINT64_MAX;
+    return pipe->over_ns[end] + HKB_LINGER_NS;
+}
+
+/* An end that found the connection dead has closed it. The other end hears of that, unless nothing from there gets through. */
+static bool finish_drop(net_pipe *pipe, int end)
+{
+    if (!pipe->dropped[end] || pipe->broken)
+        return false;
+    if (!pipe->silent[end]) {
+        net_cut(pipe);
+    } else {
+        pipe->dropped[end] = false;
+        if (end == 0 && pipe->node[0]->up == pipe)
+            pipe->node[0]->up = NULL;
+    }
+    return true;
+}
+
+static void note_piece(net_pipe *pipe, int from, const net_chunk *chunk)
+{
+    net *network = pipe->network;
+    uint64_t seen[4] = {network->trace_hash, network->now_ns, pipe->number * 2u + (unsigned)from,
+                        hkb_hash64(chunk->data, chunk->bytes)};
+    network->trace_hash = hkb_hash64(seen, sizeof seen);
+}
+
 /* One piece, if one is due. */
 static bool deliver(net_pipe *pipe, int from)
 {
+    net *network = pipe->network;
     net_chunk *chunk = pipe->first[from];
     int to = 1 - from;
-    if (pipe->dropped && !pipe->broken) {
+    if (readable_ns(pipe, from) > network->now_ns)
+        return false;
+    if (!chunk) {
         net_cut(pipe);
         return true;
     }
-    if (pipe->broken || pipe->stalled[to])
-        return false;
-    if (!chunk) {
-        if (!pipe->over[from])
-            return false;
-        net_cut(pipe); /* an end that has stopped writing is gone once everything was read */
-        return true;
-    }
-    if (chunk->at_ns > pipe->network->now_ns)
-        return false;
     pipe->first[from] = chunk->next;
     if (!chunk->next)
         pipe->last[from] = NULL;
     pipe->in_flight[from] -= chunk->bytes;
+    if (pipe->read_rate[to])
+        pipe->read_next_ns[to] = network->now_ns + chunk->bytes * NET_S / pipe->read_rate[to];
+    note_piece(pipe, from, chunk);
     net_enter(pipe->node[to]);
     if (pipe->peer[to]) {
+        if (network->tap.before)
+            network->tap.before(network->tap.ctx, pipe, to);
         hkb_peer_receive(pipe->peer[to], chunk->data, chunk->bytes);
         hkb_exchange_settle(pipe->node[to]->exchange);
+        if (network->tap.after)
+            network->tap.after(network->tap.ctx, pipe, to);
     }
     free(chunk);
-    if (pipe->peer[from] && pipe->in_flight[from] < BUFFERED_MAX) {
+    if (pipe->peer[from] && pipe->in_flight[from] < pipe->buffered_max) {
         net_enter(pipe->node[from]);
         hkb_peer_set_writable(pipe->peer[from], true);
     }
@@ -352,6 +518,8 @@ static bool step(net *network)
     bool moved = false;
     for (size_t i = 0; i < network->node_count; i++) {
         net_node *node = &network->nodes[i];
+        if (node->down || node->frozen)
+            continue;
         net_enter(node);
         if (hkb_exchange_deadline(node->exchange) <= network->now_ns) {
             hkb_exchange_tick(node->exchange);
@@ -360,8 +528,12 @@ static bool step(net *network)
         moved |= send_ready(node);
     }
     for (size_t i = 0; i < network->pipe_count; i++)
-        for (int end = 0; end < 2; end++)
+        for (int end = 0; end < 2; end++) {
             moved |= deliver(network->pipes[i], end);
+            moved |= finish_drop(network->pipes[i], end);
+            if (lingers_ns(network->pipes[i], end) <= network->now_ns)
+                net_cut(network->pipes[i]);
+        }
     return moved;
 }
 
@@ -369,16 +541,19 @@ static uint64_t next_moment(const net *network, uint64_t until_ns)
 {
     uint64_t next_ns = until_ns;
     for (size_t i = 0; i < network->node_count; i++) {
-        uint64_t deadline_ns = hkb_exchange_deadline(network->nodes[i].exchange);
+        const net_node *node = &network->nodes[i];
+        uint64_t deadline_ns =
+            node->down || node->frozen ? UINT64_MAX : hkb_exchange_deadline(node->exchange);
         if (deadline_ns < next_ns)
             next_ns = deadline_ns;
     }
     for (size_t i = 0; i < network->pipe_count; i++)
         for (int end = 0; end < 2; end++) {
-            const net_pipe *pipe = network->pipes[i];
-            if (!pipe->broken && !pipe->stalled[1 - end] && pipe->first[end] &&
-                pipe->first[end]->at_ns < next_ns)
-                next_ns = pipe->first[end]->at_ns;
+            uint64_t at_ns = readable_ns(network->pipes[i], end);
+            uint64_t linger_ns = lingers_ns(network->pipes[i], end);
+            at_ns = linger_ns < at_ns ? linger_ns : at_ns;
+            if (at_ns < next_ns)
+                next_ns = at_ns;
         }
     return next_ns;
 }
@@ -389,8 +564,8 @@ void net_run(net *network, uint64_t duration_ns)
     for (;;) {
         unsigned steps = 0;
         while (step(network))
-            ck_assert_msg(++steps < 1000000, "the network never comes to rest (seed %llu)",
-                          (unsigned long long)network->seed);
+            NET_MUST(++steps < 1000000, "the network never comes to rest (seed %llu)",
+                     (unsigned long long)network->seed);
         if (network->now_ns >= until_ns)
             return;
         uint64_t next_ns = next_moment(network, until_ns);
@@ -403,7 +578,7 @@ static bool is_quiet(const net *network)
     for (size_t i = 0; i < network->pipe_count; i++)
         for (int end = 0; end < 2; end++) {
             const net_pipe *pipe = network->pipes[i];
-            if (!pipe->broken && !pipe->stalled[1 - end] && pipe->first[end])
+            if (pipe->first[end] && readable_ns(pipe, end) != UINT64_MAX)
                 return false;
         }
     return true;
@@ -414,8 +589,8 @@ void net_quiet(net *network)
     uint64_t limit_ns = network->now_ns + 60 * NET_S;
     net_run(network, 0);
     while (!is_quiet(network)) {
-        ck_assert_msg(network->now_ns < limit_ns, "bytes are in flight for ever (seed %llu)",
-                      (unsigned long long)network->seed);
+        NET_MUST(network->now_ns < limit_ns, "bytes are in flight for ever (seed %llu)",
+                 (unsigned long long)network->seed);
         net_run(network, NET_MS);
     }
 }
@@ -424,6 +599,8 @@ void net_show(net *network)
 {
     for (size_t i = 0; i < network->node_count; i++) {
         hkb_buffer out;
+        if (network->nodes[i].down)
+            continue;
         hkb_buffer_init(&out, hakuban_alloc_default(), 1u << 20);
         (void)hkb_exchange_describe(net_enter(&network->nodes[i]), &out);
         fprintf(stderr, "node %zu: %.*s", i, (int)out.bytes, (const char *)out.data);
@@ -437,9 +614,9 @@ hakuban_descriptor *net_descriptor(const char *object, const char *tag)
 {
     hakuban_descriptor *descriptor;
     hakuban_error error;
-    ck_assert_msg(hakuban_descriptor_new(NULL, object, &tag, tag ? 1 : 0, &descriptor, &error) ==
-                      HAKUBAN_OK,
-                  "%s", error.text);
+    NET_MUST(hakuban_descriptor_new(NULL, object, &tag, tag ? 1 : 0, &descriptor, &error) ==
+                 HAKUBAN_OK,
+             "%s", error.text);
     return descriptor;
 }
 
@@ -450,10 +627,10 @@ static net_contract contract_new(net_node *node, hkb_contract_kind kind, const c
     hakuban_descriptor *descriptor = object ? net_descriptor(object, tag) : NULL;
     hakuban_slice text = {tag, tag ? strlen(tag) : 0};
     net_enter(node);
-    ck_assert_int_eq(hkb_queue_new(node->exchange, &contract.queue), HAKUBAN_OK);
-    ck_assert_int_eq(hkb_contract_new(node->exchange, kind, descriptor, text, capacity,
-                                      contract.queue, NULL, &contract.contract),
-                     HAKUBAN_OK);
+    NET_MUST(hkb_queue_new(node->exchange, &contract.queue) == HAKUBAN_OK, "no memory");
+    NET_MUST(hkb_contract_new(node->exchange, kind, descriptor, text, capacity, contract.queue,
+                              NULL, &contract.contract) == HAKUBAN_OK,
+             "no memory");
     hkb_exchange_settle(node->exchange);
     hakuban_descriptor_unref(descriptor);
     return contract;
@@ -505,7 +682,7 @@ static hakuban_status send_parts(net_node *node, hakuban_sink *sink, hakuban_sta
     hakuban_state *state;
     parts.format = json;
     parts.format_count = 1;
-    ck_assert_int_eq(hakuban_state_new(NULL, &parts, &state), HAKUBAN_OK);
+    NET_MUST(hakuban_state_new(NULL, &parts, &state) == HAKUBAN_OK, "no memory");
     net_enter(node);
     hakuban_status status = hkb_sink_send(sink, state);
     hkb_exchange_settle(node->exchange);
@@ -526,9 +703,8 @@ hakuban_status net_send(net_node *node, hakuban_sink *sink, const char *text)
 hakuban_status net_send_version(net_node *node, hakuban_sink *sink, const char *text,
                                 int64_t version)
 {
-    return send_parts(node, sink,
-                      (hakuban_state_parts){.data = text,
-                                            .data_bytes = strlen(text),
-                                            .version = &version,
-                                            .version_count = 1});
+    return send_parts(
+        node, sink,
+        (hakuban_state_parts){
+            .data = text, .data_bytes = strlen(text), .version = &version, .version_count = 1});
 }

@@ -9,6 +9,7 @@
 #define NET_NODES_MAX 48
 #define NET_MS 1000000ull
 #define NET_S 1000000000ull
+#define NET_BEGIN_NS (1000 * NET_S) /* the clock when a network begins */
 
 typedef struct net net;
 typedef struct net_node net_node;
@@ -19,15 +20,24 @@ struct net_pipe {
     net *network;
     net_node *node[2];
     hkb_peer *peer[2];
+    unsigned number;        /* of all connections there were */
+    uint64_t random;        /* of its own, so that what one connection does leaves the others as they were */
+    hkb_link_settings settings;
     bool stream;
     bool stalled[2];        /* this end does not read */
-    uint64_t delay_ns;
+    bool silent[2];         /* what this end writes gets lost, and nobody notices */
+    bool backlog;           /* the parent is frozen: the system took the connection, it does not know of it yet */
+    uint64_t delay_ns, jitter_ns;
+    uint64_t read_rate[2];  /* this end reads so many bytes a second; 0: at once */
+    uint64_t read_next_ns[2];
     uint64_t cut_after[2];  /* this end's writing is cut for good after so many bytes; UINT64_MAX: never */
     uint64_t written[2];    /* bytes by this end so far */
     size_t in_flight[2];    /* bytes written by this end that were not read */
+    size_t buffered_max;    /* what it holds before its writer has to wait */
     bool over[2];           /* this end has stopped writing for good */
+    uint64_t over_ns[2];    /* since when */
     bool broken;
-    bool dropped; /* one end has found it dead: it is to be cut */
+    bool dropped[2];        /* this end has found it dead and closes it */
     struct net_chunk *first[2], *last[2]; /* written by this end */
 };
 
@@ -44,10 +54,20 @@ struct net_node {
     fail_alloc memory;
     size_t state_bytes_max; /* for the next restart; 0: no limit */
     int64_t wall_offset_ns; /* this node's wall clock is off by so much */
+    uint64_t random;        /* of its own */
+    bool down;              /* it was killed and has not come back */
+    bool frozen;            /* it is stopped: it neither reads nor writes nor looks at the time */
     net_pipe *up;
     net_ended ended; /* the last link that ended here */
     unsigned opened;
 };
+
+/* Who looks on while bytes are read: before and after each piece. May be NULL. */
+typedef struct net_tap {
+    void *ctx;
+    void (*before)(void *ctx, net_pipe *pipe, int to);
+    void (*after)(void *ctx, net_pipe *pipe, int to);
+} net_tap;
 
 struct net {
     uint64_t seed, random;
@@ -56,9 +76,19 @@ struct net {
     net_node nodes[NET_NODES_MAX];
     size_t pipe_count, pipe_capacity;
     net_pipe **pipes;
+    unsigned pipes_made;
     size_t chunk_bytes_max; /* writes are delivered in random pieces up to this */
+    net_tap tap;
+    uint64_t trace_hash;    /* of every piece that was read, and when */
     bool trace;
 };
+
+/* What a broken promise does: ends the test, unless somebody else wants to hear of it. Never returns. */
+extern void (*net_on_violation)(const char *text);
+_Noreturn void net_violated(const char *format, ...) HAKUBAN_PRINTF(1, 2);
+#define NET_MUST(condition, ...) ((condition) ? (void)0 : net_violated(__VA_ARGS__))
+/* A line of the trace, with time and node (NULL: none), if there is one. */
+void net_tell(const net *network, const net_node *node, const char *format, ...) HAKUBAN_PRINTF(3, 4);
 
 net *net_new(uint64_t seed);
 /* Frees everything; contracts must be gone. Fails the test if any node leaks. */
@@ -69,10 +99,22 @@ uint64_t net_below(net *network, uint64_t bound);
 net_node *net_add(net *network);
 /* Connects child to parent; settings by URL parameters like "name=a,window=16k", or NULL. */
 net_pipe *net_connect(net_node *child, net_node *parent, const char *params);
-/* The connection is gone for both, as a reset is. */
+/* The same with settings that were read before. NULL: the parent is down, nobody answers. */
+net_pipe *net_dial(net_node *child, net_node *parent, const hkb_link_settings *settings);
+void net_settings(net_node *node, const char *params, hkb_link_settings *ret);
+/* The connection is gone for both, as a reset is; a frozen node learns of it later. */
 void net_cut(net_pipe *pipe);
+/* Forgets connections that are gone. Nobody may have kept one of them. */
+void net_sweep(net *network);
 /* The node's whole exchange is gone without a word; a fresh one takes its place. Its contracts must be gone. */
 void net_restart(net_node *node);
+/* The two halves of it: a kill, and a start. Connections break first, so that contracts may end after it. */
+void net_kill_links(net_node *node);
+void net_stop(net_node *node);
+void net_start(net_node *node);
+/* As SIGSTOP and SIGCONT. */
+void net_freeze(net_node *node);
+void net_thaw(net_node *node);
 /* Lets virtual time pass. */
 void net_run(net *network, uint64_t duration_ns);
 /* Delivers until nothing is in flight, at most 60 s of virtual time. */

@@ -1,0 +1,116 @@
+/* A plan being played: the network, its users, and an oracle that is told what is published and looks at what arrives. The parts of
+ * the player know each other's records; nobody else does. */
+#ifndef TESTS_SIM_WORLD_H
+#define TESTS_SIM_WORLD_H
+
+#include "network.h"
+#include "plan.h"
+
+/* Numbers under numbers; 0 is none. */
+typedef struct sim_table {
+    struct sim_slot {
+        uint64_t key, value;
+    } * slots;
+    size_t count, capacity;
+} sim_table;
+
+/* What an observer knows of an object. */
+typedef struct sim_seen {
+    bool open;
+    hkb_version version;
+    uint64_t content;
+    hakuban_freshness freshness;
+    hakuban_source source;
+    uint64_t age_ns;
+    unsigned losses; /* how often it stopped being LIVE */
+} sim_seen;
+
+/* What an exposer has of an object. */
+typedef struct sim_held {
+    hakuban_sink *sink;
+    uint64_t content; /* sent last on this sink; 0: nothing yet */
+    bool due;         /* it has something to say that was not taken yet */
+    unsigned opens;
+} sim_held;
+
+typedef struct sim_user {
+    const plan_user *plan;
+    size_t number;
+    net_node *node;
+    bool wanted; /* it should have its contract, as soon as its exchange can give it one */
+    uint32_t capacity;
+    uint64_t deaf_until_ns, next_read_ns;
+    uint32_t sends_due;
+    uint64_t text; /* number of what it says now; 0: nothing */
+    hakuban_queue *queue;
+    hakuban_contract *contract; /* NULL: it has none now */
+    union {
+        sim_seen *seen;
+        sim_held *held;
+    }; /* of each object */
+} sim_user;
+
+typedef struct sim_place {
+    net_node *node;
+    const plan_node *plan;
+    hkb_link_settings settings;
+    int parent;  /* -1: the root */
+    bool is_hub; /* somebody connects to it, or did */
+    uint64_t redial_ns, outage_until_ns, stall_until_ns, slow_until_ns, frozen_until_ns,
+        down_until_ns, memory_until_ns;
+    bool asked[PLAN_OBJECTS_MAX]; /* somebody here had a contract for it since the exchange began */
+    size_t empty_bytes;           /* memory of an exchange that has done nothing yet */
+} sim_place;
+
+typedef struct sim_result {
+    uint64_t trace_hash;
+    uint64_t simulated_ns, converged_ns; /* in all; after the faults had stopped */
+    uint64_t published, delivered;
+    uint32_t injected[PLAN_KIND_COUNT];
+    uint32_t histories;
+} sim_result;
+
+typedef struct sim_world {
+    const sim_plan *plan;
+    net *network;
+    sim_place places[PLAN_NODES_MAX];
+    sim_user users[PLAN_USERS_MAX];
+    hakuban_descriptor *descriptors[PLAN_OBJECTS_MAX];
+    uint64_t texts; /* given out so far */
+    int64_t numbers;
+    bool healed;
+    sim_table published; /* hash of object and data -> 1 */
+    sim_table versions;  /* hash of object and version -> the data's */
+    struct sim_glimpse {
+        const void *object, *state;
+        bool was_source;
+    } * glimpses; /* of one exchange's objects, before a piece is read */
+    size_t glimpse_count, glimpse_capacity;
+    sim_result result;
+} sim_world;
+
+/* The oracle expects something wrong: that must be reported, or nothing would be. */
+extern bool sim_canary;
+
+/* Plays it to the end. kept: for each action whether it is done; NULL: all. A broken promise ends in net_violated(). */
+void sim_play(const sim_plan *plan, const bool *kept, bool trace, sim_result *ret);
+
+/* oracle.c */
+void oracle_published(sim_world *world, size_t object, hakuban_slice data);
+void oracle_versioned(sim_world *world, size_t object, const hkb_version *version,
+                      hakuban_slice data);
+/* One event of an observer: I2, I3. */
+void oracle_see(sim_world *world, sim_user *user, const hakuban_event *event);
+/* What holds at any time: I4, I5, I7 on one connection while it is read, and I7 of every exchange. */
+void oracle_before(void *world, net_pipe *pipe, int to);
+void oracle_after(void *world, net_pipe *pipe, int to);
+void oracle_check_memory(sim_world *world);
+/* What is still missing once the faults are over, as text; false: nothing. */
+bool oracle_pending(sim_world *world, char *out, size_t out_bytes);
+/* Everybody has gone: I7, I13. */
+bool oracle_lingers(sim_world *world, char *out, size_t out_bytes);
+void oracle_done(sim_world *world);
+uint64_t oracle_content(size_t object, hakuban_slice data);
+size_t sim_object_index(const sim_world *world, const hakuban_descriptor *descriptor);
+
+#endif

@@ -144,6 +144,8 @@ static void assign(hkb_object *object, const candidate *to)
             return;
         to = &nobody; /* another is chosen once that link is taken out */
     }
+    if (share && !share->exposing)
+        hkb_share_refresh(share); /* a pass has not come to it yet */
     bool had_exposer = object->exposer != HKB_NOBODY;
     let_go(object);
     object->exposer = (unsigned)to->kind & 3u;
@@ -242,6 +244,17 @@ void hkb_choose_again(hkb_object *object)
     hkb_object_mark(object);
 }
 
+void hkb_choose_recharge(hkb_share *share)
+{
+    hkb_object *object = share->object;
+    if (object->exposer != HKB_DOWNSTREAM || object->chosen.share != share)
+        return;
+    uint64_t capacity = offered(object, share->peer, share);
+    double charge = capacity ? 1.0 / (double)capacity : object->charge; /* as before while it drains */
+    share->peer->load += charge - object->charge;
+    object->charge = charge;
+}
+
 bool hkb_choose_promise(hkb_object *object)
 {
     if (local_candidate(object))
@@ -291,6 +304,7 @@ void hkb_choose_replace(hakuban_contract *contract)
     }
     HKB_LIST_EACH(hkb_object_tag, place, &contract->tag->objects, of_tag)
     {
-        replace(place->object, contract);
+        if (place->object)
+            replace(place->object, contract);
     }
 }

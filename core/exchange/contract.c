@@ -35,7 +35,7 @@ static hakuban_status join_tag(hakuban_contract *contract)
         return HAKUBAN_OK;
     HKB_LIST_EACH(hkb_object_tag, place, &tag->objects, of_tag)
     {
-        if (!place->object->exists)
+        if (!place->object || !place->object->exists)
             continue;
         hakuban_status status = hkb_object_open_delivery(place->object, contract);
         if (status != HAKUBAN_OK)

@@ -45,6 +45,7 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
                     HKB_PACKET_BYTES + HKB_FRAME_BYTES_MAX + HKB_HELLO_BYTES_MAX);
     hkb_list *lists[] = {&exchange->contracts, &exchange->peers,    &exchange->ready,
                          &exchange->dirty,     &exchange->dirty_tags, &exchange->listings,
+                         &exchange->passing,
                          &exchange->ended,     &exchange->waiting,  &exchange->balanced,
                          &exchange->declined,  &exchange->deltas};
     for (size_t i = 0; i < HKB_COUNT(lists); i++)
@@ -114,10 +115,11 @@ static void settle_listings(hkb_exchange *exchange)
     hkb_node *node;
     while ((node = hkb_list_pop(&exchange->listings))) {
         hkb_tag_share *share = HKB_CONTAINER(node, hkb_tag_share, listing);
-        if (!share->listed_wanted || !hkb_tag_is_listed(share->tag))
+        if (!share->listed_wanted || hkb_node_linked(&share->passing) ||
+            !hkb_tag_is_listed(share->tag))
             continue;
         share->listed_wanted = 0;
-        share->listed_due = 1;
+        share->listed_count++;
         hkb_peer_queue(share->peer, &share->item);
     }
 }
@@ -182,7 +184,11 @@ static void tick_balance(hkb_exchange *exchange)
     for (size_t i = 0; i < count && !hkb_list_empty(&exchange->balanced); i++) {
         hkb_node *node = hkb_list_pop(&exchange->balanced);
         hkb_list_push(&exchange->balanced, node);
-        hkb_choose_again(HKB_CONTAINER(node, hkb_object, timed));
+        hkb_object *object = HKB_CONTAINER(node, hkb_object, timed);
+        if (hkb_object_has_choice(object))
+            hkb_choose_again(object);
+        else
+            hkb_object_mark(object); /* other exposers have gone: it leaves the list */
     }
 }
 
@@ -201,6 +207,7 @@ static void tick_deltas(hkb_exchange *exchange)
 void hkb_exchange_tick(hkb_exchange *exchange)
 {
     tick_links(exchange);
+    hkb_pass_tick(exchange);
     tick_waiting(exchange);
     tick_balance(exchange);
     hkb_decline_tick(exchange);
@@ -216,6 +223,8 @@ uint64_t hkb_exchange_deadline(const hkb_exchange *exchange)
 {
     uint64_t deadline_ns = UINT64_MAX;
     hkb_node *node = hkb_list_first(&exchange->waiting);
+    if (!hkb_list_empty(&exchange->passing))
+        return exchange->now_ns;
     if (exchange->peer_count)
         deadline_ns = exchange->tick_ns;
     if (node)

@@ -61,6 +61,7 @@ struct hkb_exchange {
     hkb_list contracts, peers, ready;
     hkb_list dirty;        /* objects whose choice or existence is to be looked at again */
     hkb_list dirty_tags;   /* tags whose registration upwards is to be looked at again */
+    hkb_list passing;      /* downstreams with tags whose objects are to be looked at */
     hkb_list listings;     /* tag shares that get LISTED once all is settled */
     hkb_list ended;        /* peers whose link is over, to be taken out */
     hkb_list waiting;      /* objects in a hand-over, by deadline */
@@ -98,6 +99,8 @@ struct hkb_peer {
     hkb_item item;
     hkb_list queue;
     hkb_list shares, tag_shares;
+    hkb_node passing; /* while there are passes: tag shares that go through their tag's objects */
+    hkb_list passes;
     hkb_map in_channels, out_channels;
     uint32_t last_channel; /* the greatest number used so far, by whoever opens them */
     double load;           /* downstream: sum of the charges of the objects it has */
@@ -172,7 +175,7 @@ typedef enum hkb_timed {
 typedef struct hkb_object_tag {
     hkb_node of_tag;
     hkb_tag *tag;
-    hkb_object *object;
+    hkb_object *object; /* NULL: the cursor of a tag share */
 } hkb_object_tag;
 
 struct hkb_object {
@@ -234,10 +237,14 @@ struct hkb_tag_share {
     hkb_tag *tag;
     hkb_node of_peer, of_tag, listing;
     hkb_item item;
+    hkb_node passing;
+    hkb_object_tag cursor; /* while passing: how far it is among the tag's objects */
     uint8_t observes : 1, exposes : 1;
-    uint8_t listed : 1;        /* upstream: LISTED was heard */
+    uint8_t listed : 1;        /* upstream: the last LISTED that is to come was heard */
     uint8_t listed_wanted : 1; /* downstream: waits for LISTED */
-    uint8_t listed_due : 1;
+    uint8_t pass_again : 1;    /* when it has passed, since something changed meanwhile */
+    uint8_t pass_refreshes : 1; /* more than the capacity has changed */
+    uint32_t listed_count;     /* upstream: of LISTED that are still to come. downstream: to be said */
 };
 
 typedef enum hkb_entry_kind {
@@ -357,6 +364,7 @@ void hkb_object_mark(hkb_object *object); /* to be settled */
 void hkb_object_settle(hkb_object *object);
 void hkb_object_expired(hkb_object *object); /* deadline_ns has come */
 bool hkb_object_needed(const hkb_object *object);
+bool hkb_object_has_choice(const hkb_object *object); /* rebalancing could find somebody else, or somebody at last */
 /* The greatest version known here, as a state that holds it; NULL: none. */
 hakuban_state *hkb_object_floor(const hkb_object *object);
 /* Somebody knows version. Passed on towards the exposer. ERR_NO_MEMORY. */
@@ -379,6 +387,7 @@ void hkb_choose_nobody(hkb_object *object);
 void hkb_choose_replace(hakuban_contract *contract); /* an expose contract has ended: others take its objects */
 void hkb_choose_open(hkb_object *object);         /* opens the chosen one's sink, unless another is still leaving */
 void hkb_choose_left(hkb_share *share);           /* share's sink has closed */
+void hkb_choose_recharge(hkb_share *share);       /* the capacity it offers may have changed */
 bool hkb_choose_promise(hkb_object *object);      /* whether somebody here could take it; keeps the room for a while */
 double hkb_peer_load_limit(const hkb_peer *peer);
 
@@ -391,7 +400,7 @@ uint64_t hkb_decline_deadline(const hkb_exchange *exchange);
 /* tag.c */
 hakuban_status hkb_tag_get(hkb_exchange *exchange, hakuban_slice json, hkb_tag **ret);
 void hkb_tag_mark(hkb_tag *tag);
-void hkb_tag_mark_objects(hkb_tag *tag); /* each is settled again */
+void hkb_tag_mark_objects(hkb_tag *tag); /* each is settled again: for local contracts, who pay for it themselves */
 void hkb_tag_settle(hkb_tag *tag); /* registration upwards; frees it if nothing refers to it */
 /* A downstream's registration changed. */
 hakuban_status hkb_tag_register(hkb_tag *tag, hkb_peer *peer, uint32_t flags, uint32_t capacity);
@@ -401,6 +410,12 @@ void hkb_tag_share_free(hkb_tag_share *share);
 bool hkb_tag_is_listed(const hkb_tag *tag); /* nothing further is to be expected from upstream */
 void hkb_tag_recheck_listed(hkb_tag *tag); /* who waits for LISTED may get it now */
 void hkb_tag_emit(hkb_tag_share *share);
+void hkb_tag_passed(hkb_tag_share *share); /* its pass has ended; it may be freed by that */
+
+/* pass.c */
+void hkb_pass_begin(hkb_tag_share *share, bool refreshes); /* downstream; refreshes: more than the capacity has changed */
+void hkb_pass_end(hkb_tag_share *share);
+void hkb_pass_tick(hkb_exchange *exchange);
 
 /* share.c */
 hkb_share *hkb_share_find(const hkb_exchange *exchange, const hkb_peer *peer,

@@ -452,8 +452,7 @@ static void settle_registration(hkb_object *object)
         hkb_share_queue(share);
 }
 
-/* Whether rebalancing could find somebody else, or somebody at last. */
-static bool has_choice(const hkb_object *object)
+bool hkb_object_has_choice(const hkb_object *object)
 {
     uint32_t exposers = object->expose_shares;
     for (size_t i = 0; i < object->tag_count; i++)
@@ -466,7 +465,7 @@ static hkb_timed timed_as(const hkb_object *object, bool needed)
 {
     if (object->leaving || object->unconfirmed)
         return HKB_WAITING;
-    if (needed && object->exchange->rebalances && has_choice(object))
+    if (needed && object->exchange->rebalances && hkb_object_has_choice(object))
         return HKB_BALANCED;
     return object->upstream && object->upstream->declining ? HKB_DECLINED : HKB_UNTIMED;
 }

@@ -145,6 +145,7 @@ hakuban_status hkb_exchange_attach(hkb_exchange *exchange, const hkb_link_settin
     hkb_list_init(&peer->queue);
     hkb_list_init(&peer->shares);
     hkb_list_init(&peer->tag_shares);
+    hkb_list_init(&peer->passes);
     hkb_map_init(&peer->in_channels, exchange->alloc, offsetof(hkb_share, in_id),
                  in_channel_equal);
     hkb_map_init(&peer->out_channels, exchange->alloc, offsetof(hkb_share, out_id),
@@ -187,9 +188,7 @@ static void release_all(hkb_peer *peer)
     hkb_exchange *exchange = peer->exchange;
     hkb_node *node;
     while ((node = hkb_list_first(&peer->tag_shares))) {
-        hkb_tag_share *share = HKB_CONTAINER(node, hkb_tag_share, of_peer);
-        hkb_tag_mark_objects(share->tag);
-        hkb_tag_share_free(share);
+        hkb_tag_share_free(HKB_CONTAINER(node, hkb_tag_share, of_peer));
     }
     while ((node = hkb_list_first(&peer->shares))) {
         hkb_share *share = HKB_CONTAINER(node, hkb_share, of_peer);
@@ -330,7 +329,7 @@ static void on_resumed(hkb_link *link)
     HKB_LIST_EACH(hkb_tag_share, share, &peer->tag_shares, of_peer)
     {
         if (share->exposes)
-            hkb_tag_mark_objects(share->tag);
+            hkb_pass_begin(share, true);
     }
 }
 
@@ -562,6 +561,7 @@ static hakuban_status hear_object(hkb_peer *peer, const hkb_message *message, ha
     share->declines = declines;
     share->capacity = capacity;
     hkb_share_refresh(share);
+    hkb_choose_recharge(share);
     return HAKUBAN_OK;
 }
 
@@ -722,11 +722,13 @@ static hakuban_status hear_path(hkb_peer *peer, const hkb_message *message, haku
 static hakuban_status hear_listed(hkb_peer *peer, const hkb_message *message)
 {
     hkb_tag *tag;
-    if (hkb_tag_get(peer->exchange, message->text, &tag) == HAKUBAN_OK && tag->upstream &&
-        tag->upstream->observes) {
-        tag->upstream->listed = 1;
-        hkb_tag_recheck_listed(tag);
-    }
+    if (hkb_tag_get(peer->exchange, message->text, &tag) != HAKUBAN_OK || !tag->upstream ||
+        tag->upstream->listed_count == 0)
+        return HAKUBAN_OK;
+    /* An earlier one belongs to an observing that was taken back. */
+    tag->upstream->listed_count--;
+    tag->upstream->listed = tag->upstream->listed_count == 0;
+    hkb_tag_recheck_listed(tag);
     return HAKUBAN_OK;
 }
 

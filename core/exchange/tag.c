@@ -47,7 +47,8 @@ void hkb_tag_mark_objects(hkb_tag *tag)
 {
     HKB_LIST_EACH(hkb_object_tag, place, &tag->objects, of_tag)
     {
-        hkb_object_mark(place->object);
+        if (place->object)
+            hkb_object_mark(place->object);
     }
 }
 
@@ -125,28 +126,18 @@ void hkb_tag_share_free(hkb_tag_share *share)
     hkb_list_remove(&share->of_tag);
     hkb_list_remove(&share->listing);
     hkb_list_remove(&share->item.node);
+    hkb_pass_end(share);
     hkb_free(exchange->alloc, share, sizeof *share);
     hkb_tag_mark(tag);
 }
 
 /* -- Registrations of downstreams -- */
 
-/* Every object of the tag is looked at by the peer: a stream for each, or none any more. */
-static hakuban_status refresh_objects(hkb_tag *tag, hkb_peer *peer, bool observes)
+static void release(hkb_tag_share *share)
 {
-    HKB_LIST_EACH(hkb_object_tag, place, &tag->objects, of_tag)
-    {
-        hkb_share *share = hkb_share_find(tag->exchange, peer, place->object);
-        if (!share && observes) {
-            hakuban_status status = hkb_share_get(peer, place->object, &share);
-            if (status != HAKUBAN_OK)
-                return status;
-        }
-        if (share)
-            hkb_share_refresh(share);
-        hkb_object_mark(place->object); /* somebody more, or less, could expose it */
-    }
-    return HAKUBAN_OK;
+    if (!share->observes && !share->exposes && share->listed_count == 0 &&
+        !hkb_node_linked(&share->passing))
+        hkb_tag_share_free(share);
 }
 
 hakuban_status hkb_tag_register(hkb_tag *tag, hkb_peer *peer, uint32_t flags, uint32_t capacity)
@@ -159,7 +150,9 @@ hakuban_status hkb_tag_register(hkb_tag *tag, hkb_peer *peer, uint32_t flags, ui
     if (!exposes)
         capacity = 0;
     bool observed_before = share->observes, exposed_before = share->exposes;
-    bool capacity_only = observes == observed_before && exposes == exposed_before;
+    bool changed = observes != observed_before || exposes != exposed_before;
+    if (changed || capacity != share->capacity)
+        hkb_pass_begin(share, changed);
     tag->observe_shares += (uint32_t)observes - (uint32_t)observed_before;
     tag->expose_shares += (uint32_t)exposes - (uint32_t)exposed_before;
     tag->capacity += (uint64_t)capacity - share->capacity;
@@ -167,16 +160,22 @@ hakuban_status hkb_tag_register(hkb_tag *tag, hkb_peer *peer, uint32_t flags, ui
     share->exposes = exposes;
     share->capacity = capacity;
     hkb_tag_mark(tag);
-    if (!capacity_only)
-        status = refresh_objects(tag, peer, observes);
     if (observes && !observed_before) {
-        share->listed_wanted = 1;
-        if (!hkb_node_linked(&share->listing)) /* it may still wait from before it was taken back */
-            hkb_list_push(&tag->exchange->listings, &share->listing);
+        share->listed_wanted = 1; /* once it has passed */
+    } else if (!observes && share->listed_wanted) {
+        share->listed_wanted = 0;
+        share->listed_count++; /* each observing has its LISTED, so that the peer can count them */
+        hkb_peer_queue(peer, &share->item);
     }
-    if (!observes && !exposes)
-        hkb_tag_share_free(share);
-    return status;
+    release(share);
+    return HAKUBAN_OK;
+}
+
+void hkb_tag_passed(hkb_tag_share *share)
+{
+    if (share->listed_wanted && !hkb_node_linked(&share->listing))
+        hkb_list_push(&share->tag->exchange->listings, &share->listing);
+    release(share);
 }
 
 /* -- LISTED -- */
@@ -229,8 +228,8 @@ static void settle_registration(hkb_tag *tag)
         return;
     if (!HKB_WAS_TOLD(share, wanted))
         hkb_peer_queue(peer, &share->item);
-    else if (!wanted.flags)
-        hkb_tag_share_free(share); /* taken back before the upstream heard of it */
+    else if (!wanted.flags && share->listed_count == 0)
+        hkb_tag_share_free(share); /* taken back before the upstream heard of it, or it has said all it will */
 }
 
 void hkb_tag_settle(hkb_tag *tag)
@@ -253,8 +252,10 @@ static void emit_registration(hkb_tag_share *share)
     hkb_wanted wanted = hkb_tag_wanted(tag);
     if (HKB_WAS_TOLD(share, wanted))
         return;
-    if (!wanted.observes)
+    if (wanted.observes && !share->observes) {
         share->listed = 0;
+        share->listed_count++;
+    }
     share->observes = wanted.observes;
     share->exposes = wanted.exposes;
     share->capacity = wanted.capacity;
@@ -266,19 +267,22 @@ static void emit_registration(hkb_tag_share *share)
     };
     hkb_link_say(&share->peer->link, &message, NULL);
     if (!wanted.flags)
-        hkb_tag_share_free(share);
+        hkb_tag_mark(tag); /* which frees the share, unless a LISTED is still to come */
 }
 
 void hkb_tag_emit(hkb_tag_share *share)
 {
     if (share->peer->link.connector) {
         emit_registration(share);
-    } else if (share->listed_due) {
-        share->listed_due = 0;
+    } else if (share->listed_count) {
+        share->listed_count--;
         hkb_message message = {
             .kind = HKB_MESSAGE_LISTED,
             .text = {share->tag->json, share->tag->json_bytes},
         };
         hkb_link_say(&share->peer->link, &message, NULL);
+        if (share->listed_count)
+            hkb_peer_queue(share->peer, &share->item);
+        release(share);
     }
 }

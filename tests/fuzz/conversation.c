@@ -79,7 +79,7 @@ static void ended(void *ctx, void *carrier, bool orderly, const hakuban_error *w
 {
     (void)ctx;
     (void)orderly;
-    HKB_ASSERT(((stranger *)carrier)->peer);
+    HKB_ASSERT(!carrier || ((stranger *)carrier)->peer); /* none: an upstream that did not come back */
     HKB_ASSERT(memchr(why->text, 0, sizeof why->text));
 }
 

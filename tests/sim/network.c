@@ -575,6 +575,9 @@ void net_run(net *network, uint64_t duration_ns)
 
 static bool is_quiet(const net *network)
 {
+    for (size_t i = 0; i < network->node_count; i++)
+        if (hkb_exchange_deadline(network->nodes[i].exchange) <= network->now_ns)
+            return false;
     for (size_t i = 0; i < network->pipe_count; i++)
         for (int end = 0; end < 2; end++) {
             const net_pipe *pipe = network->pipes[i];

@@ -1,0 +1,98 @@
+/* What a downstream's change to a tag means to the tag's objects: streams for each or none, more or less exposers. Worked off a few
+ * objects at a time, one downstream after the other, so that a tag of very many objects delays nobody, however often it is
+ * registered and taken back. */
+#include "exchange/internal.h"
+
+#define PASS_OBJECTS 256 /* in one tick: a fraction of a millisecond */
+#define TURN_OBJECTS 64  /* then it is the next downstream's turn */
+
+static void enter_front(hkb_tag_share *share)
+{
+    hkb_list_remove(&share->cursor.of_tag);
+    hkb_list_push_front(&share->tag->objects, &share->cursor.of_tag);
+    share->pass_again = 0;
+}
+
+void hkb_pass_begin(hkb_tag_share *share, bool refreshes)
+{
+    hkb_peer *peer = share->peer;
+    share->pass_refreshes |= refreshes;
+    if (hkb_node_linked(&share->passing)) {
+        share->pass_again = 1; /* those behind come first: who changes it all the time does not keep it at the front */
+        return;
+    }
+    enter_front(share);
+    hkb_list_push(&peer->passes, &share->passing);
+    if (!hkb_node_linked(&peer->passing))
+        hkb_list_push(&peer->exchange->passing, &peer->passing);
+}
+
+void hkb_pass_end(hkb_tag_share *share)
+{
+    hkb_list_remove(&share->cursor.of_tag);
+    hkb_list_remove(&share->passing);
+    share->pass_again = share->pass_refreshes = 0;
+    if (hkb_list_empty(&share->peer->passes))
+        hkb_list_remove(&share->peer->passing);
+}
+
+static void visit(hkb_tag_share *tag_share, hkb_object *object)
+{
+    hkb_peer *peer = tag_share->peer;
+    hkb_share *share = hkb_share_find(object->exchange, peer, object);
+    if (!share && tag_share->observes) {
+        if (hkb_share_get(peer, object, &share) != HAKUBAN_OK)
+            hkb_link_fail(&peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+    } else if (share && tag_share->pass_refreshes) {
+        hkb_share_refresh(share);
+    }
+    if (share)
+        hkb_choose_recharge(share);
+    if (tag_share->pass_refreshes || object->exposer == HKB_NOBODY)
+        hkb_object_mark(object); /* somebody more, or less, could expose it */
+}
+
+/* One place further. false: there was none. */
+static bool advance(hkb_tag_share *share)
+{
+    hkb_node *node = share->cursor.of_tag.next;
+    if (node == &share->tag->objects.head) {
+        if (!share->pass_again)
+            return false;
+        enter_front(share);
+        return true;
+    }
+    hkb_list_remove(&share->cursor.of_tag);
+    hkb_list_insert_before(node->next, &share->cursor.of_tag);
+    hkb_object *object = HKB_CONTAINER(node, hkb_object_tag, of_tag)->object;
+    if (object)
+        visit(share, object);
+    return true;
+}
+
+static size_t take_turn(hkb_peer *peer, size_t count_max)
+{
+    hkb_node *node;
+    size_t count = 0;
+    while (count < count_max && (node = hkb_list_first(&peer->passes))) {
+        hkb_tag_share *share = HKB_CONTAINER(node, hkb_tag_share, passing);
+        count++;
+        if (!advance(share)) {
+            hkb_pass_end(share);
+            hkb_tag_passed(share);
+        }
+    }
+    return count;
+}
+
+void hkb_pass_tick(hkb_exchange *exchange)
+{
+    size_t count = 0;
+    hkb_node *node;
+    while (count < PASS_OBJECTS && (node = hkb_list_pop(&exchange->passing))) {
+        hkb_peer *peer = HKB_CONTAINER(node, hkb_peer, passing);
+        count += take_turn(peer, hkb_min((size_t)TURN_OBJECTS, PASS_OBJECTS - count));
+        if (!hkb_list_empty(&peer->passes))
+            hkb_list_push(&exchange->passing, &peer->passing);
+    }
+}

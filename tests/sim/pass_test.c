@@ -1,0 +1,228 @@
+/* Tags with very many objects: who registers one, again and again even, delays nobody; LISTED says the truth nevertheless. */
+#include "exchange/internal.h"
+#include "users.h"
+
+#include <check.h>
+#include <stdio.h>
+
+#define TAG "\"many\""
+#define OBJECTS 2000
+#define IN_ONE_TURN 512 /* far fewer than there are */
+
+typedef struct world {
+    net *network;
+    net_node *hub, *leaf[2];
+    net_pipe *pipe[2];
+    net_contract exposed[OBJECTS];
+} world;
+
+static world the;
+
+static void setup(void)
+{
+    the.network = net_new(1);
+    the.hub = net_add(the.network);
+    for (int i = 0; i < 2; i++) {
+        the.leaf[i] = net_add(the.network);
+        the.pipe[i] = net_connect(the.leaf[i], the.hub, NULL);
+    }
+    for (int i = 0; i < OBJECTS; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "%d", i);
+        the.exposed[i] = net_expose(the.hub, name, TAG, 1);
+    }
+    net_quiet(the.network);
+}
+
+static void teardown(void)
+{
+    for (int i = 0; i < OBJECTS; i++)
+        if (the.exposed[i].contract)
+            net_end(&the.exposed[i]);
+    net_free(the.network);
+}
+
+static hkb_exchange *hub(void)
+{
+    return net_enter(the.hub);
+}
+
+/* As if the leaf had said it. */
+static void say_tag(int leaf, uint32_t flags, uint32_t capacity)
+{
+    hkb_tag *tag;
+    ck_assert_int_eq(hkb_tag_get(hub(), (hakuban_slice){TAG, strlen(TAG)}, &tag), HAKUBAN_OK);
+    ck_assert_int_eq(hkb_tag_register(tag, the.pipe[leaf]->peer[1], flags, capacity), HAKUBAN_OK);
+    hkb_exchange_settle(the.hub->exchange);
+}
+
+static bool turn(void)
+{
+    if (hkb_exchange_deadline(hub()) > the.network->now_ns)
+        return false;
+    hkb_exchange_tick(the.hub->exchange);
+    hkb_exchange_settle(the.hub->exchange);
+    return true;
+}
+
+static size_t streams_to(int leaf)
+{
+    size_t count = 0;
+    HKB_LIST_EACH(hkb_share, share, &the.pipe[leaf]->peer[1]->shares, of_peer)
+    {
+        count += share->stream_wanted;
+    }
+    return count;
+}
+
+static bool is_listed(int leaf)
+{
+    HKB_LIST_EACH(hkb_tag_share, share, &the.pipe[leaf]->peer[1]->tag_shares, of_peer)
+    {
+        return share->listed_count > 0;
+    }
+    return false;
+}
+
+START_TEST(a_large_tag_is_opened_a_few_objects_at_a_time)
+{
+    say_tag(0, HKB_WANT_OBSERVE, 0);
+    size_t before = streams_to(0);
+    ck_assert_uint_lt(before, IN_ONE_TURN);
+    while (turn()) {
+        ck_assert_uint_lt(streams_to(0) - before, IN_ONE_TURN);
+        before = streams_to(0);
+        ck_assert(before == OBJECTS || !is_listed(0));
+    }
+    ck_assert_uint_eq(before, OBJECTS);
+    ck_assert(is_listed(0));
+    say_tag(0, 0, 0);
+    while (turn()) {
+        ck_assert_uint_lt(before - streams_to(0), IN_ONE_TURN);
+        before = streams_to(0);
+    }
+    ck_assert_uint_eq(before, 0);
+}
+END_TEST
+
+START_TEST(two_who_observe_it_take_turns)
+{
+    say_tag(0, HKB_WANT_OBSERVE, 0);
+    say_tag(1, HKB_WANT_OBSERVE, 0);
+    ck_assert(turn());
+    ck_assert_uint_gt(streams_to(0), 0);
+    ck_assert_uint_gt(streams_to(1), 0);
+    while (turn())
+        continue;
+    ck_assert_uint_eq(streams_to(0), OBJECTS);
+    ck_assert_uint_eq(streams_to(1), OBJECTS);
+}
+END_TEST
+
+START_TEST(what_is_said_last_holds)
+{
+    for (uint32_t i = 0; i < 200; i++) {
+        say_tag(0, i % 4, i % 3);
+        if (i % 7 == 0)
+            (void)turn();
+    }
+    ck_assert_uint_le(streams_to(0), OBJECTS);
+    say_tag(0, _i ? HKB_WANT_OBSERVE : 0, 0);
+    while (turn())
+        continue;
+    ck_assert_uint_eq(streams_to(0), _i ? OBJECTS : 0);
+    net_quiet(the.network);
+    hkb_list *tags = &the.pipe[0]->peer[1]->tag_shares;
+    ck_assert(hkb_list_empty(tags) == (_i == 0));
+}
+END_TEST
+
+START_TEST(objects_may_come_and_go_meanwhile)
+{
+    say_tag(0, HKB_WANT_OBSERVE, 0);
+    say_tag(1, HKB_WANT_OBSERVE | HKB_WANT_EXPOSE, 1);
+    for (int i = 0; i < OBJECTS; i += 2) {
+        net_end(&the.exposed[i]);
+        if (i % 50 == 0)
+            (void)turn();
+    }
+    for (int i = 0; i < OBJECTS; i += 4) {
+        char name[16];
+        snprintf(name, sizeof name, "%d", i);
+        the.exposed[i] = net_expose(the.hub, name, TAG, 1);
+        if (i % 100 == 0)
+            (void)turn();
+    }
+    while (turn())
+        continue;
+    ck_assert_uint_eq(streams_to(0), OBJECTS / 2 + OBJECTS / 4);
+    ck_assert_uint_eq(streams_to(1), OBJECTS / 2 + OBJECTS / 4);
+    net_cut(the.pipe[1]);
+    net_run(the.network, 3 * NET_S);
+    ck_assert_uint_eq(streams_to(0), OBJECTS / 2 + OBJECTS / 4);
+}
+END_TEST
+
+START_TEST(who_leaves_half_way_leaves_nothing)
+{
+    say_tag(0, HKB_WANT_OBSERVE, 0);
+    ck_assert(turn());
+    ck_assert(turn());
+    net_cut(the.pipe[0]);
+    net_run(the.network, 3 * NET_S);
+    ck_assert_uint_eq(hub()->shares.count, 0);
+}
+END_TEST
+
+/* Observed, taken back and observed again before the first LISTED is there: it is not taken for the second's. */
+START_TEST(listed_belongs_to_the_observing_that_asked)
+{
+    net *network = net_new(2);
+    net_node *root = net_add(network), *leaf = net_add(network);
+    net_connect(leaf, root, NULL)->delay_ns = 200 * NET_MS;
+    net_contract exposed = net_expose(root, "1", TAG, 1);
+    watcher observer;
+    net_run(network, 2 * NET_S);
+    watch_tag(&observer, leaf, TAG);
+    net_run(network, 50 * NET_MS);
+    watch_end(&observer);
+    net_run(network, 50 * NET_MS);
+    watch_tag(&observer, leaf, TAG);
+    net_run(network, 350 * NET_MS); /* the first one's has come, and the end of its streams */
+    watch(&observer);
+    ck_assert(!observer.listed);
+    net_run(network, 200 * NET_MS);
+    watch(&observer);
+    ck_assert(observer.listed);
+    ck_assert_uint_eq(observer.count, 1);
+    ck_assert(observer.objects[0].open);
+    watch_end(&observer);
+    net_run(network, 2 * NET_S);
+    hakuban_exchange_stats stats;
+    hkb_exchange_count(net_enter(leaf), &stats);
+    ck_assert_uint_eq(stats.tags, 0);
+    net_end(&exposed);
+    net_free(network);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("large tags");
+    TCase *tcase = tcase_create("passes");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, a_large_tag_is_opened_a_few_objects_at_a_time);
+    tcase_add_test(tcase, two_who_observe_it_take_turns);
+    tcase_add_loop_test(tcase, what_is_said_last_holds, 0, 2);
+    tcase_add_test(tcase, objects_may_come_and_go_meanwhile);
+    tcase_add_test(tcase, who_leaves_half_way_leaves_nothing);
+    suite_add_tcase(suite, tcase);
+    TCase *listed = tcase_create("listed");
+    tcase_add_test(listed, listed_belongs_to_the_observing_that_asked);
+    suite_add_tcase(suite, listed);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed > 0;
+}

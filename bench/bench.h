@@ -13,7 +13,8 @@
 #include <hakuban/hakuban.h>
 
 #define BENCH_RUNS_MAX 99
-#define BENCH_OBSERVERS_MAX 256
+#define BENCH_OBSERVERS_MAX 256 /* of which each is a process */
+#define BENCH_STUCK_OBSERVERS_MAX 10000
 #define BENCH_STATE_BYTES_MIN 64
 #define BENCH_STATE_BYTES_MAX (16u * 1024 * 1024)
 #define BENCH_SECOND_NS UINT64_C(1000000000)
@@ -21,7 +22,7 @@
 
 typedef struct bench_options {
     const char *command;
-    uint64_t runs, bytes, count, objects, observers, stuck, window, burst;
+    uint64_t runs, bytes, count, objects, observers, stuck, window, burst, rate;
     double seconds;
     /* Names of what was built in; never NULL once the options are read, but for matrix, which takes NULL for all. */
     const char *transport, *serializer, *compressor;
@@ -99,6 +100,8 @@ void bench_send(hakuban_sink *sink, const char *text, size_t bytes);
 
 /* ---- states: JSON text {"id":…,"n":…,"pad":"…"} of a given length in which one number changes ---- */
 
+#define BENCH_STATE_PAD_AT 45 /* where "pad" begins */
+
 typedef struct bench_state {
     char *text;
     size_t bytes;
@@ -144,6 +147,7 @@ typedef struct bench_metric {
 typedef struct bench_report {
     const bench_options *options;
     const char *ratio_key; /* the metric whose ratio stands for the sub-command */
+    const char *side_keys[2], *side_titles[2]; /* "hakuban" and "raw", unless a sub-command compares other things */
     unsigned run;
     unsigned metric_count, parameter_count;
     bench_metric metrics[BENCH_METRICS_MAX];
@@ -172,6 +176,7 @@ void bench_flood(const bench_options *options);
 void bench_hot(const bench_options *options);
 void bench_objects(const bench_options *options);
 void bench_matrix(const bench_options *options);
+void bench_stuck(const bench_options *options);
 
 /* Without the printing. */
 void bench_ping_measure(bench_report *report, const bench_options *options);

@@ -435,7 +435,7 @@ enum {
     ID_DIGITS = 7,
     NUMBER_AT = 18,
     NUMBER_DIGITS = 19,
-    HEAD_BYTES = 45,
+    HEAD_BYTES = BENCH_STATE_PAD_AT,
     TAIL_BYTES = 2
 };
 _Static_assert(sizeof(state_head) - 1 == HEAD_BYTES, "the offsets above are those of state_head");

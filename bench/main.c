@@ -20,19 +20,21 @@ static const char usage[] =
     "  flood    one exposer over many objects in turn, every observer gets every state\n"
     "  hot      one object as fast as possible: age of what observers take, memory\n"
     "  objects  many objects: memory for each, and how long a late joiner waits\n"
+    "  stuck    very many observers of one object: what they get while one of them is stopped\n"
     "  matrix   ping and flood, short, over every transport, serializer and compressor\n"
     "  codec    writing and reading of serializers (hakuban-bench codec --help)\n"
     "  delta    differences of states (hakuban-bench delta --help)\n"
     "\n"
-    "options:                           ping     flood    hot      objects  matrix\n"
-    "  --bytes N     size of a state    64       1024     64       64       1024\n"
-    "  --count N     round trips        20000                               2000\n"
-    "  --objects N                               1000              100000   200\n"
-    "  --observers N                             8        1                 2\n"
-    "  --stuck N     observers that never read                   0\n"
-    "  --seconds T                               2        4                 0.3\n"
-    "  --window N    states in flight            objects                    objects\n"
-    "  --burst N     states per turn             200      16                50\n"
+    "options:                           ping     flood    hot      objects  stuck    matrix\n"
+    "  --bytes N     size of a state    64       1024     64       64       1024     1024\n"
+    "  --count N     round trips        20000                                        2000\n"
+    "  --objects N                               1000              100000            200\n"
+    "  --observers N                             8        1                 999      2\n"
+    "  --stuck N     observers that never read            0\n"
+    "  --rate N      states/s                                               10\n"
+    "  --seconds T                               2        4                 4        0.3\n"
+    "  --window N    states in flight            objects                             objects\n"
+    "  --burst N     states per turn             200      16                         50\n"
     "  --runs N      medians of N runs (3)\n"
     "  --transport, --serializer, --compressor NAME\n"
     "                one of those built in (default: the first; matrix: all)\n"
@@ -71,6 +73,10 @@ static const bench_command commands[] = {
      bench_objects,
      "--bytes --objects --bind ",
      {COMMON_DEFAULTS, .bytes = 64, .objects = 100000}},
+    {"stuck",
+     bench_stuck,
+     "--bytes --observers --rate --seconds --bind ",
+     {COMMON_DEFAULTS, .bytes = 1024, .observers = 999, .rate = 10, .seconds = 4}},
     {"matrix",
      bench_matrix,
      "--bytes --count --objects --observers --seconds --window --burst ",
@@ -93,10 +99,11 @@ static const number_option number_options[] = {
     {"--bytes", offsetof(bench_options, bytes), BENCH_STATE_BYTES_MIN, BENCH_STATE_BYTES_MAX},
     {"--count", offsetof(bench_options, count), 1, 10000000},
     {"--objects", offsetof(bench_options, objects), 1, 8000000},
-    {"--observers", offsetof(bench_options, observers), 1, BENCH_OBSERVERS_MAX},
+    {"--observers", offsetof(bench_options, observers), 1, BENCH_STUCK_OBSERVERS_MAX},
     {"--stuck", offsetof(bench_options, stuck), 0, BENCH_OBSERVERS_MAX / 2},
     {"--window", offsetof(bench_options, window), 1, 8000000},
     {"--burst", offsetof(bench_options, burst), 1, 1000000},
+    {"--rate", offsetof(bench_options, rate), 1, 100000},
     {"--runs", offsetof(bench_options, runs), 1, BENCH_RUNS_MAX},
 };
 
@@ -283,7 +290,11 @@ static void read_options(const bench_command *command, int argc, char **argv,
     if (options->window == 0) {
         options->window = options->objects;
     }
-    if (options->observers + options->stuck > BENCH_OBSERVERS_MAX) {
+    if (command->run == bench_stuck) {
+        if (!options->with_hakuban) {
+            wrong_usage("--only raw", ": stuck has no raw relay");
+        }
+    } else if (options->observers + options->stuck > BENCH_OBSERVERS_MAX) {
         wrong_usage("--observers and --stuck: too many together", "");
     }
     if (options->window > options->objects && options->objects > 0) {

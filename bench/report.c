@@ -70,6 +70,10 @@ void bench_report_init(bench_report *report, const bench_options *options, const
     memset(report, 0, sizeof(*report));
     report->options = options;
     report->ratio_key = ratio_key;
+    report->side_keys[0] = "hakuban";
+    report->side_keys[1] = "raw";
+    report->side_titles[0] = "hakuban";
+    report->side_titles[1] = "raw relay";
     bench_report_parameter(report, "runs", (double)options->runs);
 }
 
@@ -154,7 +158,7 @@ static void print_table(const bench_report *report)
         printf(" %s %.10g", report->parameters[i].key, report->parameters[i].value);
     }
     printf(", CPUs %s; medians\n", report->options->cpus ? report->options->cpus : "all");
-    printf("%-44s %14s %14s %14s\n", "", "hakuban", "raw relay", "ratio");
+    printf("%-44s %14s %14s %14s\n", "", report->side_titles[0], report->side_titles[1], "ratio");
     for (unsigned i = 0; i < report->metric_count; i++) {
         const bench_metric *metric = &report->metrics[i];
         double ratio = 0;
@@ -195,9 +199,9 @@ static void print_json(const bench_report *report)
     for (unsigned i = 0; i < report->parameter_count; i++) {
         printf(",\"%s\":%.10g", report->parameters[i].key, report->parameters[i].value);
     }
-    printf(",\"hakuban\":{");
+    printf(",\"%s\":{", report->side_keys[0]);
     print_medians(report, false);
-    printf("},\"raw\":{");
+    printf("},\"%s\":{", report->side_keys[1]);
     print_medians(report, true);
     for (unsigned i = 0; i < report->metric_count; i++) {
         if (strcmp(report->metrics[i].key, report->ratio_key) == 0) {

@@ -74,6 +74,25 @@ START_TEST(hot_shows_states_to_every_observer)
 }
 END_TEST
 
+/* How old they are is measured, not tested: this machine may be busy. That nothing is missing is the same on every one. */
+START_TEST(one_stuck_observer_takes_nothing_from_the_others)
+{
+    static char line[16384];
+    ck_assert_int_eq(
+        bench("stuck --observers 150 --rate 10 --bytes 4096 --seconds 1 --runs 1 --json", line,
+              sizeof(line)),
+        0);
+    ck_assert_double_eq(figure(line, "observers"), 150);
+    const char *stuck = strstr(line, "\"stuck\":{"), *free = strstr(line, "\"free\":{");
+    ck_assert(stuck && free);
+    ck_assert_double_gt(figure(stuck, "sends_per_s"), 0);
+    ck_assert_double_gt(figure(stuck, "age_p99_us"), 0);
+    ck_assert_double_gt(figure(free, "age_p99_us"), 0);
+    /* The last ones may still be on their way when a part of the measurement ends. */
+    ck_assert_double_ge(figure(stuck, "states_per_s"), figure(stuck, "sends_per_s") * 0.5);
+}
+END_TEST
+
 START_TEST(objects_all_reach_a_late_joiner)
 {
     static char line[16384];
@@ -206,6 +225,9 @@ START_TEST(wrong_usage_is_status_2)
                                         "flood --transport unix --bind unix:///tmp/x",
                                         "hot --objects 1",
                                         "objects --count 3",
+                                        "stuck --only raw",
+                                        "stuck --stuck 2",
+                                        "hot --observers 300",
                                         "matrix --bind tcp://127.0.0.1:0",
                                         "matrix --window 1000",
                                         "codec 1",
@@ -228,6 +250,7 @@ int main(void)
     tcase_add_test(tcase, ping_tells_round_trips_beside_the_raw_relay);
     tcase_add_test(tcase, flood_skips_nothing);
     tcase_add_test(tcase, hot_shows_states_to_every_observer);
+    tcase_add_test(tcase, one_stuck_observer_takes_nothing_from_the_others);
     tcase_add_test(tcase, objects_all_reach_a_late_joiner);
     tcase_add_test(tcase, a_transport_serializer_and_compressor_can_be_chosen);
     tcase_add_test(tcase, zmq_stands_beside_bare_libzmq);

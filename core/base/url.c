@@ -254,7 +254,12 @@ static bool parse_digits(const char *text, size_t length, size_t *offset, uint64
     return true;
 }
 
-/* Nanoseconds in a unit; 0: there is no such unit. */
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+/* Nanoseconds in a unit, in letters of any case; 0: there is no such unit. */
 static uint64_t unit_ns(const char *name, size_t bytes)
 {
     static const uint64_t second = 1000000000, day = 86400 * second;
@@ -277,7 +282,10 @@ static uint64_t unit_ns(const char *name, size_t bytes)
         const char *word = units[i].names + 1;
         while (*word) {
             size_t word_bytes = strcspn(word, " ");
-            if (word_bytes == bytes && memcmp(word, name, bytes) == 0)
+            size_t same = 0;
+            while (same < word_bytes && same < bytes && word[same] == lower(name[same]))
+                same++;
+            if (same == word_bytes && same == bytes)
                 return units[i].ns;
             word += word_bytes + 1;
         }

@@ -4,6 +4,8 @@
 #include "json/json.h"
 
 #define MS 1000000ull
+#define DAY (86400000 * MS)
+#define LONG_NS_MAX (36500 * DAY) /* "never", as some write it */
 
 static hakuban_status keyed(hakuban_error *reterr, const char *key, const char *value,
                             const hakuban_error *cause)
@@ -81,9 +83,15 @@ static hakuban_status read_param(const hakuban_url_param *param, const hkb_regis
         return HAKUBAN_OK;
     }
     if (strcmp(key, "timeout") == 0)
-        return read_duration(param, 10 * MS, 86400000 * MS, &settings->timeout_ns, reterr);
-    if (strcmp(key, "keep-alive") == 0)
-        return read_duration(param, 10 * MS, 86400000 * MS, &settings->keep_alive_ns, reterr);
+        return read_duration(param, 10 * MS, LONG_NS_MAX, &settings->timeout_ns, reterr);
+    if (strcmp(key, "keep-alive") == 0) {
+        hakuban_status status =
+            read_duration(param, 10 * MS, LONG_NS_MAX, &settings->keep_alive_ns, reterr);
+        /* Peers count more than a day as a day: so often something has to be said. */
+        if (status == HAKUBAN_OK && settings->keep_alive_ns > DAY)
+            settings->keep_alive_ns = DAY;
+        return status;
+    }
     if (strcmp(key, "grace") == 0)
         return read_duration(param, 0, 3600000 * MS, &settings->grace_ns, reterr);
     if (strcmp(key, "window") == 0)

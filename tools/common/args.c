@@ -57,7 +57,9 @@ int arg_next(arg_reader *reader, const arg_option *options, const char **ret_val
             continue;
         }
         if (option->has_value) {
-            *ret_value = *reader->letters ? reader->letters : NULL;
+            /* -b VALUE, -bVALUE, -b=VALUE */
+            const char *value = reader->letters + (*reader->letters == '=');
+            *ret_value = *reader->letters ? value : NULL;
             reader->letters = NULL;
             if (!*ret_value) {
                 if (reader->index >= reader->argc) {

@@ -182,6 +182,7 @@ static const struct {
     {"2 hours", 7200000000000}, {"0", 0},                {"1.5s", UINT64_MAX},
     {"", UINT64_MAX},          {"-5", UINT64_MAX},      {"1m*2m", UINT64_MAX},
     {"1x", UINT64_MAX},        {"99999999y", UINT64_MAX}, {"1s+", UINT64_MAX},
+    {"1H30Min5S", 5405000000000}, {"2MSX", UINT64_MAX},
 };
 
 START_TEST(a_duration_is_read_or_refused)

@@ -227,6 +227,14 @@ void hkb_choose(hkb_object *object)
         assign(object, &to);
 }
 
+/* How much less load another must have. Of a small load (large capacities) only a part, or it would never be spread: by default a
+ * twentieth, which keeps everybody within a tenth of the ideal. */
+static double margin(const hkb_peer *peer)
+{
+    double threshold = peer->exchange->rebalance_threshold;
+    return peer->load < 2 ? threshold * peer->load / 2 : threshold;
+}
+
 void hkb_choose_again(hkb_object *object)
 {
     hkb_share *current = object->exposer == HKB_DOWNSTREAM ? object->chosen.share : NULL;
@@ -237,7 +245,7 @@ void hkb_choose_again(hkb_object *object)
         bool drains = offered(object, current->peer, current) == 0 || current->peer->yields;
         if (!drains && hkb_peer_is_away(current->peer))
             return; /* who comes back soon keeps what it had */
-        if (!drains && to.load >= current->peer->load - object->exchange->rebalance_threshold)
+        if (!drains && to.load >= current->peer->load - margin(current->peer))
             return;
     }
     assign(object, &to);

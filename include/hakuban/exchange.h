@@ -28,7 +28,8 @@ typedef struct hakuban_exchange_options {
     hakuban_drive drive;
     const hakuban_alloc *alloc; /* borrowed until hakuban_exchange_free(); NULL: malloc */
     hakuban_log log;            /* copied */
-    double rebalance_threshold; /* a load must be this much smaller to move an object; 0: the default of 0.1; negative: never move */
+    double rebalance_threshold; /* a load must be this much smaller to move an object, where the larger is 2 or more, in proportion
+                                 * less below; 0: the default of 0.1; negative: never move */
 } hakuban_exchange_options;
 
 /* What went through an exchange since it began. */

@@ -295,6 +295,266 @@ START_TEST(who_declined_takes_over_once_it_has_room)
 }
 END_TEST
 
+/* -- Spreading -- */
+
+#define JOBS 2000
+#define POOL_MAX 24
+
+typedef struct pool_worker {
+    net_contract contract;
+    net_pipe *pipe;
+    uint32_t capacity;
+    size_t has; /* sinks now */
+    unsigned given;
+} pool_worker;
+
+static pool_worker pool[POOL_MAX];
+static size_t pool_count;
+static net_contract jobs[JOBS];
+
+static void pool_setup(void)
+{
+    memset(pool, 0, sizeof pool);
+    pool_count = 0;
+}
+
+static void want_jobs(net_node *node)
+{
+    for (size_t i = 0; i < JOBS; i++)
+        jobs[i] = net_observe(node, job(i), TAG);
+}
+
+static void pool_join(net_node *hub, size_t count, uint32_t capacity)
+{
+    for (size_t i = 0; i < count; i++) {
+        net_node *node = net_add(hub->network);
+        pool_worker *worker = &pool[pool_count++];
+        worker->pipe = net_connect(node, hub, NULL);
+        worker->contract = net_expose_tag(node, TAG, capacity);
+        worker->capacity = capacity;
+    }
+}
+
+static void pool_turn(pool_worker *worker)
+{
+    hakuban_event event;
+    while (worker->contract.contract && net_next(&worker->contract, &event)) {
+        if (event.kind == HAKUBAN_EVENT_SINK_OPEN) {
+            worker->has++;
+            worker->given++;
+            (void)net_send(worker->contract.node, event.sink, "1");
+        } else if (event.kind == HAKUBAN_EVENT_SINK_CLOSE) {
+            worker->has--;
+        }
+        hkb_event_done(&event);
+    }
+}
+
+static void pool_play(net *network, unsigned seconds)
+{
+    for (unsigned i = 0; i < seconds * 10; i++) {
+        net_run(network, 100 * NET_MS);
+        for (size_t k = 0; k < pool_count; k++)
+            pool_turn(&pool[k]);
+    }
+}
+
+static void pool_leave(size_t index)
+{
+    net_end(&pool[index].contract);
+    pool[index].capacity = 0;
+    pool[index].has = 0;
+}
+
+static void set_capacity(size_t index, uint32_t capacity)
+{
+    net_node *node = pool[index].contract.node;
+    net_enter(node);
+    ck_assert_int_eq(hkb_contract_set_capacity(pool[index].contract.contract, capacity), HAKUBAN_OK);
+    hkb_exchange_settle(node->exchange);
+    pool[index].capacity = capacity;
+}
+
+static unsigned pool_given(void)
+{
+    unsigned given = 0;
+    for (size_t i = 0; i < pool_count; i++)
+        given += pool[i].given;
+    return given;
+}
+
+/* Everybody has within a tenth of what its capacity asks for, and nothing moves any more. */
+static void assert_spread(net *network)
+{
+    uint64_t capacity = 0;
+    size_t sum = 0;
+    for (size_t i = 0; i < pool_count; i++) {
+        capacity += pool[i].capacity;
+        sum += pool[i].has;
+    }
+    ck_assert_uint_eq(sum, JOBS);
+    for (size_t i = 0; i < pool_count; i++) {
+        double ideal = (double)JOBS * pool[i].capacity / (double)capacity;
+        double off = (double)pool[i].has - ideal;
+        ck_assert_msg((off < 0 ? -off : off) <= ideal / 10,
+                      "worker %zu of capacity %u has %zu, ideal were %.1f", i, pool[i].capacity,
+                      pool[i].has, ideal);
+    }
+    unsigned given = pool_given();
+    pool_play(network, 30);
+    ck_assert_uint_eq(pool_given(), given);
+}
+
+static void pool_finish(net *network)
+{
+    for (size_t i = 0; i < pool_count; i++)
+        if (pool[i].contract.contract)
+            net_end(&pool[i].contract);
+    for (size_t i = 0; i < JOBS; i++)
+        net_end(&jobs[i]);
+    net_free(network);
+}
+
+START_TEST(twenty_workers_share_two_thousand_jobs)
+{
+    static const uint32_t capacities[] = {1, 10, 1000};
+    net *network = net_new((uint64_t)_i);
+    net_node *root = net_add(network);
+    want_jobs(below(root, NULL));
+    if (_i % 2) { /* one first, who has everything for a while */
+        pool_join(root, 1, capacities[_i / 2]);
+        pool_play(network, 2);
+    }
+    pool_join(root, 20 - pool_count, capacities[_i / 2]);
+    pool_play(network, 5);
+    assert_spread(network);
+    /* No job had to move twice. */
+    ck_assert_uint_le(pool_given(), JOBS + (_i % 2 ? JOBS : 0));
+    pool_finish(network);
+}
+END_TEST
+
+START_TEST(jobs_follow_workers_who_join_and_leave)
+{
+    net *network = net_new(1);
+    net_node *root = net_add(network);
+    want_jobs(below(root, NULL));
+    pool_join(root, 10, 1);
+    pool_play(network, 5);
+    assert_spread(network);
+    pool_join(root, 10, 1);
+    pool_play(network, 5);
+    assert_spread(network);
+    for (size_t i = 0; i < 5; i++)
+        pool_leave(i * 2);
+    pool_play(network, 5);
+    assert_spread(network);
+    for (size_t i = 0; i < 2; i++) {
+        net_cut(pool[11 + i].pipe); /* without a word */
+        pool[11 + i].capacity = 0;
+    }
+    pool_play(network, 6);
+    pool[11].has = pool[12].has = 0;
+    assert_spread(network);
+    pool_finish(network);
+}
+END_TEST
+
+START_TEST(weights_are_followed_also_when_they_change)
+{
+    net *network = net_new(1);
+    net_node *root = net_add(network);
+    want_jobs(below(root, NULL));
+    for (uint32_t i = 0; i < 20; i++)
+        pool_join(root, 1, 1u << i % 3);
+    pool_play(network, 5);
+    assert_spread(network);
+    for (uint32_t i = 0; i < 20; i++)
+        set_capacity(i, 1 + (i * 7) % 5);
+    pool_play(network, 10);
+    assert_spread(network);
+    pool_finish(network);
+}
+END_TEST
+
+START_TEST(jobs_spread_through_hubs_of_any_size)
+{
+    net *network = net_new(1);
+    net_node *root = net_add(network), *small = below(root, NULL), *large = below(root, NULL);
+    net_node *deep = below(large, NULL);
+    want_jobs(below(root, NULL));
+    pool_join(small, 2, 1);
+    pool_join(large, 4, 1);
+    pool_join(deep, 12, 1);
+    pool_join(root, 2, 1);
+    pool_play(network, 10);
+    assert_spread(network);
+    /* And after some have joined at one side only. */
+    pool_join(small, 4, 1);
+    pool_play(network, 10);
+    assert_spread(network);
+    pool_finish(network);
+}
+END_TEST
+
+START_TEST(who_drains_keeps_nothing_that_another_can_take)
+{
+    net *network = net_new(1);
+    net_node *root = net_add(network), *hub = _i ? below(root, NULL) : root;
+    want_jobs(below(root, NULL));
+    pool_join(hub, 3, 1);
+    pool_play(network, 5);
+    assert_spread(network);
+    set_capacity(0, 0);
+    pool_play(network, 5);
+    ck_assert_uint_eq(pool[0].has, 0);
+    assert_spread(network);
+    set_capacity(1, 0);
+    pool_play(network, 5);
+    ck_assert_uint_eq(pool[2].has, JOBS);
+    /* Nobody is left: what it has stays where it is. */
+    set_capacity(2, 0);
+    pool_play(network, 5);
+    ck_assert_uint_eq(pool[2].has, JOBS);
+    set_capacity(0, 1);
+    pool_play(network, 5);
+    ck_assert_uint_eq(pool[0].has, JOBS);
+    ck_assert_uint_eq(pool[2].has, 0);
+    pool_finish(network);
+}
+END_TEST
+
+/* Observers stay LIVE while an object changes hands, and the new exposer numbers on from the old one. */
+START_TEST(a_job_changes_hands_without_a_gap)
+{
+    net *network = net_new(1);
+    net_node *root = net_add(network), *user = below(root, NULL), *hubs[2];
+    for (size_t i = 0; i < 2; i++)
+        hubs[i] = below(root, NULL);
+    work(0, below(hubs[0], NULL), 1);
+    want(user, 8);
+    play(network, 2 * NET_S, 1);
+    ck_assert_uint_eq(served(), 8);
+    work(1, below(hubs[1], NULL), 1);
+    expose(&workers[1], "[2]");
+    for (int i = 0; i < 100; i++) {
+        net_run(network, 20 * NET_MS);
+        expose_turn(&workers[0]);
+        expose_turn(&workers[1]);
+        ck_assert_uint_eq(served(), 8); /* at each moment */
+        ck_assert_uint_le(sink_count(2), 8);
+    }
+    ck_assert_uint_eq(workers[0].open_count, 4);
+    ck_assert_uint_eq(workers[1].open_count, 4);
+    size_t second = 0;
+    for (size_t i = 0; i < 8; i++)
+        second += strcmp(wanted.watchers[i].objects[0].text, "[2]") == 0;
+    ck_assert_uint_eq(second, 4);
+    want_no_more(0, 8);
+    finish(network, 2);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("balance");
@@ -310,6 +570,17 @@ int main(void)
     tcase_add_test(tcase, a_decline_is_forgotten_where_nobody_wants_the_object);
     tcase_add_test(tcase, who_declined_takes_over_once_it_has_room);
     suite_add_tcase(suite, tcase);
+    TCase *spreading = tcase_create("spreading");
+    tcase_add_checked_fixture(spreading, setup, NULL);
+    tcase_add_checked_fixture(spreading, pool_setup, NULL);
+    tcase_set_timeout(spreading, 240);
+    tcase_add_loop_test(spreading, twenty_workers_share_two_thousand_jobs, 0, 6);
+    tcase_add_test(spreading, jobs_follow_workers_who_join_and_leave);
+    tcase_add_test(spreading, weights_are_followed_also_when_they_change);
+    tcase_add_test(spreading, jobs_spread_through_hubs_of_any_size);
+    tcase_add_loop_test(spreading, who_drains_keeps_nothing_that_another_can_take, 0, 2);
+    tcase_add_test(spreading, a_job_changes_hands_without_a_gap);
+    suite_add_tcase(suite, spreading);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
     int failed = srunner_ntests_failed(runner);

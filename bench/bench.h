@@ -76,6 +76,8 @@ void bench_stop_all(void);
 
 void bench_router_start(const bench_options *options, bench_router *ret);
 void bench_router_stop(bench_router *router);
+/* Kills it and starts another in the same place. */
+void bench_router_restart(const bench_options *options, bench_router *router);
 
 uint64_t bench_process_cpu_ns(pid_t pid);
 uint64_t bench_process_rss_bytes(pid_t pid);
@@ -177,6 +179,8 @@ void bench_hot(const bench_options *options);
 void bench_objects(const bench_options *options);
 void bench_matrix(const bench_options *options);
 void bench_stuck(const bench_options *options);
+void bench_resume(const bench_options *options);
+void bench_churn(const bench_options *options);
 
 /* Without the printing. */
 void bench_ping_measure(bench_report *report, const bench_options *options);

@@ -349,6 +349,19 @@ void bench_router_stop(bench_router *router)
     }
 }
 
+void bench_router_restart(const bench_options *options, bench_router *router)
+{
+    char place[sizeof(router->url)];
+    bench_options again = *options;
+    snprintf(place, sizeof(place), "%.*s", (int)strcspn(router->url, "#"), router->url);
+    kill(-router_group, SIGKILL);
+    router_group = 0;
+    waitpid(router->pid, NULL, 0);
+    forget(router->pid);
+    again.bind = place;
+    bench_router_start(&again, router);
+}
+
 uint64_t bench_process_cpu_ns(pid_t pid)
 {
     clockid_t clock;

@@ -22,13 +22,17 @@ static const char usage[] =
     "  objects  many objects: memory for each, and how long a late joiner waits\n"
     "  stuck    very many observers of one object: what they get while one of them is stopped\n"
     "  matrix   ping and flood, short, over every transport, serializer and compressor\n"
+    "  resume   what travels again after a lost connection, and after the router was killed\n"
+    "  churn    objects that come and go: how fast, and what is left of them\n"
     "  codec    writing and reading of serializers (hakuban-bench codec --help)\n"
     "  delta    differences of states (hakuban-bench delta --help)\n"
     "\n"
     "options:                           ping     flood    hot      objects  stuck    matrix\n"
     "  --bytes N     size of a state    64       1024     64       64       1024     1024\n"
+    "                (resume: 1024, churn: 64)\n"
     "  --count N     round trips        20000                                        2000\n"
     "  --objects N                               1000              100000            200\n"
+    "                (resume: 10000, churn: 200000)\n"
     "  --observers N                             8        1                 999      2\n"
     "  --stuck N     observers that never read            0\n"
     "  --rate N      states/s                                               10\n"
@@ -87,6 +91,14 @@ static const bench_command commands[] = {
       .observers = 2,
       .seconds = 0.3,
       .burst = 50}},
+    {"resume",
+     bench_resume,
+     "--bytes --objects --bind ",
+     {COMMON_DEFAULTS, .bytes = 1024, .objects = 10000}},
+    {"churn",
+     bench_churn,
+     "--bytes --objects --bind ",
+     {COMMON_DEFAULTS, .bytes = 64, .objects = 200000}},
 };
 
 typedef struct number_option {

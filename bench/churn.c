@@ -139,6 +139,9 @@ void bench_churn(const bench_options *options)
 {
     bench_report report;
     churn_shared *shared = bench_share(sizeof(*shared));
+    if (!options->with_hakuban) {
+        bench_die("churn: there is no raw side");
+    }
     bench_report_init(&report, options, "objects_per_s");
     bench_report_parameter(&report, "objects", (double)options->objects);
     bench_report_parameter(&report, "bytes", (double)options->bytes);

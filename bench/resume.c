@@ -301,6 +301,9 @@ void bench_resume(const bench_options *options)
 {
     bench_report report;
     resume_shared *shared = bench_share(sizeof(*shared));
+    if (!options->with_hakuban) {
+        bench_die("resume: there is no raw side");
+    }
     bench_report_init(&report, options, "resume_percent");
     bench_report_parameter(&report, "objects", (double)options->objects);
     bench_report_parameter(&report, "bytes", (double)options->bytes);

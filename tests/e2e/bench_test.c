@@ -175,6 +175,28 @@ START_TEST(codec_has_three_documents_for_each_serializer)
 }
 END_TEST
 
+START_TEST(resume_brings_only_what_changed)
+{
+    static char line[16384];
+    ck_assert_int_eq(bench("resume --objects 500 --runs 1 --json", line, sizeof(line)), 0);
+    ck_assert_double_gt(figure(line, "first_bytes"), 500 * 500);
+    ck_assert_double_gt(figure(line, "resume_bytes"), 0);
+    ck_assert_double_le(figure(line, "resume_percent"), 2);
+    ck_assert_double_eq(figure(line, "resume_events"), 0);
+    ck_assert_double_gt(figure(line, "restart_up_percent"), 0);
+}
+END_TEST
+
+START_TEST(churn_leaves_little_in_the_router)
+{
+    static char line[16384];
+    ck_assert_int_eq(bench("churn --objects 20000 --runs 1 --json", line, sizeof(line)), 0);
+    ck_assert_double_gt(figure(line, "objects_per_s"), 0);
+    /* Less than a descriptor for each that went: allocators grow a little at first. */
+    ck_assert_double_lt(figure(line, "rss_per_object"), 64);
+}
+END_TEST
+
 /* What is given with --router may be a script that leaves the real router behind when it ends. */
 START_TEST(a_router_that_leaves_children_behind_is_cleaned_up)
 {
@@ -256,6 +278,8 @@ int main(void)
     tcase_add_test(tcase, zmq_stands_beside_bare_libzmq);
     tcase_add_test(tcase, the_matrix_has_a_row_for_each_combination);
     tcase_add_test(tcase, codec_has_three_documents_for_each_serializer);
+    tcase_add_test(tcase, resume_brings_only_what_changed);
+    tcase_add_test(tcase, churn_leaves_little_in_the_router);
     tcase_add_test(tcase, a_router_that_leaves_children_behind_is_cleaned_up);
     tcase_add_test(tcase, wrong_usage_is_status_2);
     suite_add_tcase(suite, tcase);

@@ -2,10 +2,12 @@
  * state is small on the wire. Measured with the library's own counters, in a router of another process. */
 #define _GNU_SOURCE
 #include <check.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <hakuban/hakuban.h>
 
@@ -142,12 +144,121 @@ START_TEST(small_change_of_a_large_state_is_small_on_the_wire)
 }
 END_TEST
 
+/* Ends this process's connections to that port, as a network does that goes away. */
+static void cut_connections(const char *url)
+{
+    long port = strtol(strrchr(url, ':') + 1, NULL, 10);
+    unsigned cut = 0;
+    for (int fd = 3; fd < 1024; fd++) {
+        struct sockaddr_in peer = {.sin_family = AF_UNSPEC};
+        socklen_t bytes = sizeof(peer);
+        if (getpeername(fd, (struct sockaddr *)&peer, &bytes) == 0 &&
+            peer.sin_family == AF_INET && ntohs(peer.sin_port) == port) {
+            ck_assert_int_eq(shutdown(fd, SHUT_RDWR), 0);
+            cut++;
+        }
+    }
+    ck_assert_uint_gt(cut, 0);
+}
+
+enum { LAMPS = 500, LAMP_BYTES = 1000, CHANGED = 5 };
+
+static void lamp_text(char *text, int index, int number)
+{
+    unsigned seed = (unsigned)index * 77 + 1;
+    int head = snprintf(text, LAMP_BYTES, "\"%d ", number);
+    for (int i = head; i < LAMP_BYTES - 2; i++) {
+        seed = seed * 1103515245u + 12345u;
+        text[i] = (char)('a' + (seed >> 16) % 26);
+    }
+    memcpy(text + LAMP_BYTES - 2, "\"", 2);
+}
+
+/* Both sides lose their connections, a few of many states change meanwhile, and nothing else travels again. */
+START_TEST(only_what_changed_meanwhile_travels_after_a_lost_connection)
+{
+    char url[URL_BYTES];
+    static hakuban_sink *sinks[LAMPS];
+    static hakuban_contract *contracts[LAMPS];
+    static int numbers[LAMPS];
+    static char text[LAMP_BYTES];
+    program *router = router_run(url, NULL, NULL);
+    leaf exposing = leaf_new(url), observing = leaf_new(url);
+    hakuban_queue *queue = NULL;
+    hakuban_contract *observer = NULL;
+    hakuban_event event;
+    ck_assert_int_eq(hakuban_queue_new(exposing.exchange, &queue), HAKUBAN_OK);
+    ck_assert_int_eq(hakuban_observe_tag(observing.exchange, "\"lamps\"", NULL, &observer, NULL),
+                     HAKUBAN_OK);
+    for (int i = 0; i < LAMPS; i++) {
+        char name[16];
+        const char *tag = "\"lamps\"";
+        hakuban_descriptor *object = NULL;
+        hakuban_contract_options options = {
+            .size = sizeof(options), .queue = queue, .user = &numbers[i]};
+        snprintf(name, sizeof(name), "%d", i);
+        ck_assert_int_eq(hakuban_descriptor_new(NULL, name, &tag, 1, &object, NULL), HAKUBAN_OK);
+        ck_assert_int_eq(hakuban_expose_object(exposing.exchange, object, &options, &contracts[i]),
+                         HAKUBAN_OK);
+        hakuban_descriptor_unref(object);
+    }
+    for (int i = 0; i < LAMPS; i++) {
+        ck_assert_int_eq(hakuban_queue_next(queue, 20000, &event), HAKUBAN_OK);
+        ck_assert_int_eq(event.kind, HAKUBAN_EVENT_SINK_OPEN);
+        int index = (int)((int *)event.user - numbers);
+        sinks[index] = hakuban_sink_ref(event.sink);
+        hakuban_event_done(&event);
+        lamp_text(text, index, 1);
+        ck_assert_int_eq(hakuban_sink_send_json(sinks[index], text), HAKUBAN_OK);
+    }
+    for (int states = 0; states < LAMPS;) {
+        ck_assert_int_eq(hakuban_contract_next(observer, 20000, &event), HAKUBAN_OK);
+        states += event.kind == HAKUBAN_EVENT_STATE;
+        hakuban_event_done(&event);
+    }
+    uint64_t first = bytes_in(&observing);
+    ck_assert_uint_gt(first, LAMPS * 500);
+
+    cut_connections(url);
+    for (int i = 0; i < CHANGED; i++) {
+        lamp_text(text, i * (LAMPS / CHANGED), 2);
+        ck_assert_int_eq(hakuban_sink_send_json(sinks[i * (LAMPS / CHANGED)], text), HAKUBAN_OK);
+    }
+    for (int i = 0; i < CHANGED; i++) {
+        ck_assert_int_eq(hakuban_contract_next(observer, 20000, &event), HAKUBAN_OK);
+        ck_assert_int_eq(event.kind, HAKUBAN_EVENT_STATE);
+        ck_assert_int_eq(((const char *)hakuban_state_data(event.state).data)[1], '2');
+        hakuban_event_done(&event);
+    }
+    /* One more is behind whatever else was sent. */
+    lamp_text(text, 1, 3);
+    ck_assert_int_eq(hakuban_sink_send_json(sinks[1], text), HAKUBAN_OK);
+    ck_assert_int_eq(hakuban_contract_next(observer, 20000, &event), HAKUBAN_OK);
+    ck_assert_int_eq(event.kind, HAKUBAN_EVENT_STATE);
+    ck_assert_str_eq(hakuban_descriptor_json(event.object), "1");
+    hakuban_event_done(&event);
+    uint64_t again = bytes_in(&observing) - first;
+    ck_assert_msg(again <= first / 50, "%llu bytes after %llu at first", (unsigned long long)again,
+                  (unsigned long long)first);
+    for (int i = 0; i < LAMPS; i++) {
+        hakuban_sink_unref(sinks[i]);
+        hakuban_contract_free(contracts[i]);
+    }
+    hakuban_contract_free(observer);
+    hakuban_queue_free(queue);
+    leaf_free(&exposing);
+    leaf_free(&observing);
+    ck_assert_int_eq(program_stop(router, SIGTERM), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("economy");
     TCase *tcase = tcase_create("economy");
     tcase_add_test(tcase, leaf_receives_nothing_about_what_it_did_not_ask_for);
     tcase_add_test(tcase, small_change_of_a_large_state_is_small_on_the_wire);
+    tcase_add_test(tcase, only_what_changed_meanwhile_travels_after_a_lost_connection);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -513,11 +513,15 @@ static hkb_share *find_channel(const hkb_map *channels, uint32_t channel)
     return channels->count ? hkb_map_find(channels, channel, &channel) : NULL;
 }
 
-static void on_previous(hkb_link *link, uint32_t channel, hkb_version *ret)
+/* What comes on a channel that is not listened to, or while a whole state is awaited, is not kept: the next is a difference to it. */
+static bool on_previous(hkb_link *link, uint32_t channel, hkb_version *ret)
 {
     const hkb_share *share = find_channel(&peer_of(link)->in_channels, channel);
-    if (share && share->in_base)
+    if (!share || share->in_phase != HKB_CHANNEL_OPEN || share->awaits_whole)
+        return false;
+    if (share->in_base)
         hkb_state_get_version(share->in_base, ret);
+    return true;
 }
 
 /* -- What messages mean -- */

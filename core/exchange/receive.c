@@ -96,7 +96,7 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
     hakuban_state *base = whole ? NULL : share->in_base, *state;
     /* Sent before the other side heard that its base is lost: even if the data need no base, the version does. The answer names its
      * format. */
-    if (share->awaits_whole && !(whole && head->format))
+    if (share->awaits_whole && !(whole && head->format && head->version.count))
         return HAKUBAN_OK;
     if (!whole && !base)
         return refuse(reterr, share, "a difference came before any state");

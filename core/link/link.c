@@ -490,10 +490,10 @@ static void hear_error(hkb_link *link, const hkb_message *message)
     hkb_link_end(link, HAKUBAN_ERR_CLOSED, whole);
 }
 
-static void previous_of(void *ctx, uint32_t channel, hkb_version *ret)
+static bool previous_of(void *ctx, uint32_t channel, hkb_version *ret)
 {
     hkb_link *link = ctx;
-    link->shared->events->previous(link, channel, ret);
+    return link->shared->events->previous(link, channel, ret);
 }
 
 static void hear_frame(hkb_link *link, hakuban_slice header, hakuban_slice payload,

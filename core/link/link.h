@@ -51,8 +51,8 @@ typedef struct hkb_link_events {
     void (*opened)(hkb_link *link);
     /* One message; takes over message->descriptor. A failure ends the link with its words. */
     hakuban_status (*message)(hkb_link *link, hkb_message *message, hakuban_error *reterr);
-    /* The version a STATE on channel is a difference to. */
-    void (*previous)(hkb_link *link, uint32_t channel, hkb_version *ret);
+    /* The version a STATE on channel is a difference to; as hkb_native_previous_fn. */
+    bool (*previous)(hkb_link *link, uint32_t channel, hkb_version *ret);
     /* May say a few things with hkb_link_say(). false: there is nothing (more) to say now. */
     bool (*produce)(hkb_link *link);
     /* There may be something to pull now. */

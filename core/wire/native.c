@@ -423,11 +423,14 @@ static bool read_elements(hakuban_reader *reader, const hkb_version *previous, b
     return hakuban_read_end(reader) == HAKUBAN_OK;
 }
 
+/* previous NULL: nobody knows it, and *ret stays empty. */
 static bool read_version(hakuban_reader *reader, unsigned mode, const hkb_version *previous,
                          hkb_version *ret)
 {
+    if (mode != VERSION_WHOLE && !previous)
+        return hakuban_read_skip(reader) == HAKUBAN_OK;
     if (mode == VERSION_WHOLE || mode == VERSION_DIFFERENCE)
-        return read_elements(reader, previous, mode == VERSION_DIFFERENCE, ret);
+        return read_elements(reader, previous, mode == VERSION_DIFFERENCE, ret) && ret->count;
     size_t from_end = mode == VERSION_LAST ? 1 : 2;
     int64_t element;
     if (previous->count < from_end || hakuban_read_int(reader, &element) != HAKUBAN_OK)
@@ -514,13 +517,13 @@ static hakuban_status decode_state(hkb_native *native, unsigned kind, hakuban_sl
     hakuban_reader *reader = &native->reader;
     hkb_version previous;
     previous.count = 0;
+    bool known = true;
     ret->kind = HKB_MESSAGE_STATE;
     if (!read_channel(reader, &ret->channel))
         return bad(reterr, "channel");
     if ((kind & STATE_VERSION) != VERSION_WHOLE)
-        previous_of(ctx, ret->channel, &previous);
-    if (!read_version(reader, kind & STATE_VERSION, &previous, &ret->version) ||
-        ret->version.count == 0)
+        known = previous_of(ctx, ret->channel, &previous);
+    if (!read_version(reader, kind & STATE_VERSION, known ? &previous : NULL, &ret->version))
         return bad(reterr, "version");
     ret->freshness = HAKUBAN_LIVE;
     if (kind & STATE_AGE) {

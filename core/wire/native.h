@@ -44,8 +44,9 @@ hakuban_status hkb_frame_next(hakuban_slice data, size_t frame_bytes_max, size_t
 /* Appends a frame around a header that is bytes already. */
 hakuban_status hkb_frame_put(hkb_buffer *out, hakuban_slice header, hakuban_slice payload);
 
-/* The version a STATE's header is a difference to is only known by its channel: asked for while decoding. count 0: none yet. */
-typedef void (*hkb_native_previous_fn)(void *ctx, uint32_t channel, hkb_version *ret_previous);
+/* The version a STATE's header is a difference to is only known by its channel: asked for while decoding. count 0: none yet. false:
+ * nobody listens to the channel any more, and what came on it lately is not known; then the STATE is decoded without a version. */
+typedef bool (*hkb_native_previous_fn)(void *ctx, uint32_t channel, hkb_version *ret_previous);
 
 /* Reads one header. *ret: descriptor is owned by the caller, the rest is borrowed from data and native. An unknown kind gives OK and
  * kind 0: it is ignored. ERR_PROTOCOL with words, ERR_NO_MEMORY. */

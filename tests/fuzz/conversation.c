@@ -85,12 +85,13 @@ static void ended(void *ctx, void *carrier, bool orderly, const hakuban_error *w
 
 /* -- What comes out -- */
 
-static void previous_of(void *ctx, uint32_t channel, hkb_version *ret)
+static bool previous_of(void *ctx, uint32_t channel, hkb_version *ret)
 {
     (void)ctx;
     (void)channel;
     memset(ret, 0, sizeof *ret);
     ret->count = HAKUBAN_VERSION_ELEMENTS_MAX;
+    return true;
 }
 
 static void check_packet(world *w, stranger *s, hakuban_slice packet)

@@ -7,13 +7,14 @@
 extern const hakuban_serializer_ops hakuban_serializer_json;
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
-static void previous_of(void *ctx, uint32_t channel, hkb_version *ret)
+static bool previous_of(void *ctx, uint32_t channel, hkb_version *ret)
 {
     static const int64_t edges[] = {0, 1, -1, INT64_MAX, INT64_MIN, 1000000007};
     (void)ctx;
     ret->count = channel % (HAKUBAN_VERSION_ELEMENTS_MAX + 1);
     for (size_t i = 0; i < ret->count; i++)
         ret->elements[i] = edges[(channel + i) % HKB_COUNT(edges)];
+    return true;
 }
 
 static bool same_bytes(hakuban_slice a, hakuban_slice b)
@@ -59,7 +60,7 @@ static void understand(hkb_native *native, hkb_native *other, hakuban_slice head
         HKB_ASSERT(error.status < 0 && memchr(error.text, 0, sizeof error.text));
     } else if (message.kind) {
         hkb_version previous;
-        previous_of(NULL, message.channel, &previous);
+        (void)previous_of(NULL, message.channel, &previous);
         status = hkb_native_encode(other, &hakuban_serializer_json, &message, &previous, &out);
         /* A text of control characters gets longer when it is written. */
         HKB_ASSERT(status == HAKUBAN_OK ||

@@ -119,6 +119,15 @@ static void host_moved(void *ctx, void *carrier, hkb_peer *peer)
     pipe->peer[end_of(pipe, node)] = peer;
 }
 
+/* That no hello came in time is said in the same words as that it was none. */
+static void judge_end(const net_node *node, const hakuban_error *why)
+{
+    NET_MUST(!node->network->among_us || why->status != HAKUBAN_ERR_PROTOCOL ||
+                 strstr(why->text, "does not speak"),
+             "I9 no crash: node %zu finds what another one of us says wrong: %s",
+             (size_t)(node - node->network->nodes), why->text);
+}
+
 static void host_dropped(void *ctx, void *carrier, const hakuban_error *why)
 {
     net_node *node = ctx;
@@ -127,6 +136,7 @@ static void host_dropped(void *ctx, void *carrier, const hakuban_error *why)
     pipe->dropped[end_of(pipe, node)] = true;
     node->ended.why = *why;
     net_tell(node->network, node, "connection dropped: %s", why->text);
+    judge_end(node, why);
 }
 
 static void host_ended(void *ctx, void *carrier, bool orderly, const hakuban_error *why)
@@ -138,6 +148,7 @@ static void host_ended(void *ctx, void *carrier, bool orderly, const hakuban_err
     node->ended.count++;
     net_tell(node->network, node, "link ended%s: %s", orderly ? " in an orderly way" : "",
              why->text);
+    judge_end(node, why);
 }
 
 static void log_line(void *ctx, hakuban_log_level level, const char *room, const char *text)
@@ -145,6 +156,8 @@ static void log_line(void *ctx, hakuban_log_level level, const char *room, const
     net_node *node = ctx;
     (void)level;
     net_tell(node->network, node, "%s: %s", room, text);
+    NET_MUST(!node->network->among_us, "I3 integrity: node %zu warns: %s",
+             (size_t)(node - node->network->nodes), text);
 }
 
 void net_start(net_node *node)
@@ -281,6 +294,7 @@ net_pipe *net_dial(net_node *child, net_node *parent, const hkb_link_settings *s
     pipe->cut_after[0] = pipe->cut_after[1] = UINT64_MAX;
     pipe->buffered_max = BUFFERED_MAX;
     pipe->backlog = parent->frozen;
+    pipe->read_ns[0] = pipe->read_ns[1] = network->now_ns;
     child->up = pipe;
     if (!attach(pipe, 0) || (!pipe->backlog && !attach(pipe, 1)))
         net_cut(pipe);
@@ -341,6 +355,7 @@ void net_thaw(net_node *node)
                 node->up = NULL;
         } else if (pipe->backlog && end == 1) {
             pipe->backlog = false;
+            pipe->read_ns[1] = pipe->network->now_ns;
             if (!attach(pipe, 1))
                 net_cut(pipe);
         }
@@ -495,6 +510,7 @@ static bool deliver(net_pipe *pipe, int from)
     pipe->in_flight[from] -= chunk->bytes;
     if (pipe->read_rate[to])
         pipe->read_next_ns[to] = network->now_ns + chunk->bytes * NET_S / pipe->read_rate[to];
+    pipe->read_ns[to] = network->now_ns;
     note_piece(pipe, from, chunk);
     net_enter(pipe->node[to]);
     if (pipe->peer[to]) {

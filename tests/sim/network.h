@@ -30,6 +30,7 @@ struct net_pipe {
     uint64_t delay_ns, jitter_ns;
     uint64_t read_rate[2];  /* this end reads so many bytes a second; 0: at once */
     uint64_t read_next_ns[2];
+    uint64_t read_ns[2];    /* when this end read something last, or began */
     uint64_t cut_after[2];  /* this end's writing is cut for good after so many bytes; UINT64_MAX: never */
     uint64_t written[2];    /* bytes by this end so far */
     size_t in_flight[2];    /* bytes written by this end that were not read */
@@ -80,6 +81,7 @@ struct net {
     size_t chunk_bytes_max; /* writes are delivered in random pieces up to this */
     net_tap tap;
     uint64_t trace_hash;    /* of every piece that was read, and when */
+    bool among_us;          /* nobody says anything wrong: what looks wrong to an exchange is a bug */
     bool trace;
 };
 

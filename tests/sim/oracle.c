@@ -308,6 +308,9 @@ void oracle_check_memory(sim_world *world)
         }
         HKB_LIST_EACH(hkb_peer, peer, &exchange->peers, of_exchange)
         {
+            /* What was said and not acknowledged, for a session that goes on. */
+            bound += hkb_min(peer->link.log.capacity,
+                             2 * (size_t)(peer->link.window_bytes + HKB_FRAME_BYTES_MAX));
             HKB_LIST_EACH(hkb_share, share, &peer->shares, of_peer)
             {
                 bound += 512 + (share->in_base ? share->in_base->data_bytes : 0) +
@@ -321,6 +324,26 @@ void oracle_check_memory(sim_world *world)
         NET_MUST(node->memory.bytes <= bound,
                  "I7 memory: node %zu has %zu bytes, what is alive there explains %zu", n,
                  (size_t)node->memory.bytes, bound);
+    }
+}
+
+/* I10: who hears nothing for two and a half keep-alives knows that the connection is dead. */
+void oracle_check_silence(sim_world *world)
+{
+    uint64_t now_ns = world->network->now_ns;
+    for (size_t i = 0; i < world->network->pipe_count; i++) {
+        const net_pipe *pipe = world->network->pipes[i];
+        for (int end = 0; end < 2; end++) {
+            const hkb_peer *peer = pipe->peer[end];
+            if (!peer || pipe->broken || pipe->node[end]->frozen ||
+                peer->link.phase != HKB_LINK_OPEN)
+                continue;
+            uint64_t bound_ns = peer->link.peer_keep_alive_ns / 2 * 5 + 2 * HKB_TICK_NS;
+            NET_MUST(now_ns - pipe->read_ns[end] <= bound_ns,
+                     "I10 reconnect: node %zu has heard nothing for %llu ms and has not noticed",
+                     (size_t)(pipe->node[end] - world->network->nodes),
+                     (unsigned long long)((now_ns - pipe->read_ns[end]) / NET_MS));
+        }
     }
 }
 

@@ -49,6 +49,7 @@ static void begin(sim_world *world, const sim_plan *plan, bool trace)
     world->plan = plan;
     world->network = net_new(plan->seed);
     world->network->trace = trace;
+    world->network->among_us = true;
     world->network->chunk_bytes_max = plan->chunk_bytes_max;
     world->network->tap = (net_tap){world, oracle_before, oracle_after};
     for (size_t i = 0; i < plan->node_count; i++) {
@@ -202,7 +203,7 @@ static void begin_contract(sim_world *world, sim_user *user)
     hakuban_slice tag = {plan_tags[plan->tag], strlen(plan_tags[plan->tag])};
     hkb_exchange *exchange = net_enter(user->node);
     for (size_t i = 0; i < world->plan->object_count; i++)
-        place->asked[i] |= plan_covers(world->plan, plan, i);
+        place->asked[i] |= plan->observes && plan_covers(world->plan, plan, i);
     if (hkb_queue_new(exchange, &user->queue) != HAKUBAN_OK)
         return;
     hakuban_status status =
@@ -450,6 +451,7 @@ static void turn(sim_world *world, uint64_t slice_ns)
     net_run(world->network, slice_ns);
     net_sweep(world->network);
     oracle_check_memory(world);
+    oracle_check_silence(world);
 }
 
 static void play_faults(sim_world *world, const bool *kept)

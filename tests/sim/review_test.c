@@ -727,6 +727,38 @@ START_TEST(a_difference_that_does_not_fit_is_answered_by_the_whole_state)
 }
 END_TEST
 
+/* A sink that is taken back while its first states are on their way: these are no longer heard, and neither is what the second one is
+ * a difference to. */
+START_TEST(what_comes_late_on_a_closed_channel_does_no_harm)
+{
+    net *network = net_new(21);
+    net_node *hub = net_add(network), *leaf = net_add(network);
+    watcher observer;
+    exposer user;
+    net_pipe *pipe = net_connect(leaf, hub, NULL);
+    watch_object(&observer, hub, OBJECT, TAG);
+    expose_object(&user, leaf, OBJECT, TAG, 1);
+    play(network, &user, NULL, NULL);
+    ck_assert_uint_eq(user.open_count, 1);
+    pipe->delay_ns = 50 * NET_MS;
+    watch_end(&observer);
+    net_run(network, 10 * NET_MS);
+    for (int i = 0; i < 5; i++) {
+        expose(&user, i % 2 ? "one" : "the other");
+        net_run(network, 5 * NET_MS);
+    }
+    net_run(network, NET_S);
+    ck_assert_uint_eq(leaf->ended.count + hub->ended.count, 0);
+    watch_object(&observer, hub, OBJECT, TAG);
+    net_run(network, NET_S);
+    play(network, &user, NULL, NULL);
+    assert_shows(&observer, OBJECT, "the other", HAKUBAN_LIVE);
+    watch_end(&observer);
+    expose_end(&user);
+    net_free(network);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("review");
@@ -751,6 +783,7 @@ int main(void)
     tcase_add_test(cases, a_state_that_comes_back_under_the_same_version_breaks_nothing);
     tcase_add_test(cases, a_hello_that_names_no_window_means_the_usual_one);
     tcase_add_test(cases, a_difference_that_does_not_fit_is_answered_by_the_whole_state);
+    tcase_add_test(cases, what_comes_late_on_a_closed_channel_does_no_harm);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -58,7 +58,7 @@ typedef struct sim_place {
     bool is_hub; /* somebody connects to it, or did */
     uint64_t redial_ns, outage_until_ns, stall_until_ns, slow_until_ns, frozen_until_ns,
         down_until_ns, memory_until_ns;
-    bool asked[PLAN_OBJECTS_MAX]; /* somebody here had a contract for it since the exchange began */
+    bool asked[PLAN_OBJECTS_MAX]; /* somebody here wanted to observe it since the exchange began */
     size_t empty_bytes;           /* memory of an exchange that has done nothing yet */
 } sim_place;
 
@@ -105,6 +105,7 @@ void oracle_see(sim_world *world, sim_user *user, const hakuban_event *event);
 void oracle_before(void *world, net_pipe *pipe, int to);
 void oracle_after(void *world, net_pipe *pipe, int to);
 void oracle_check_memory(sim_world *world);
+void oracle_check_silence(sim_world *world);
 /* What is still missing once the faults are over, as text; false: nothing. */
 bool oracle_pending(sim_world *world, char *out, size_t out_bytes);
 /* Everybody has gone: I7, I13. */

@@ -80,11 +80,12 @@ static hakuban_status on_message(hkb_link *link, hkb_message *message, hakuban_e
     return HAKUBAN_OK;
 }
 
-static void on_previous(hkb_link *link, uint32_t channel, hkb_version *ret)
+static bool on_previous(hkb_link *link, uint32_t channel, hkb_version *ret)
 {
     (void)link;
     (void)channel;
     ret->count = 0;
+    return true;
 }
 
 static bool on_produce(hkb_link *link)

@@ -44,11 +44,14 @@ static bool use_serializer(int index)
 
 static hkb_version base; /* what headers refer to */
 
-static void previous_of(void *ctx, uint32_t channel, hkb_version *ret)
+static bool base_is_known = true;
+
+static bool previous_of(void *ctx, uint32_t channel, hkb_version *ret)
 {
     (void)ctx;
     (void)channel;
     *ret = base;
+    return base_is_known;
 }
 
 /* Cuts the one frame in out and decodes it. */
@@ -384,6 +387,34 @@ START_TEST(states_arrive_with_format_age_and_size)
             if (got.format)
                 ck_assert(memcmp(got.format, formats[i].names, formats[i].bytes) == 0);
         }
+}
+END_TEST
+
+START_TEST(a_state_that_is_a_difference_to_something_forgotten_has_no_version)
+{
+    hkb_message got, state = {
+                         .kind = HKB_MESSAGE_STATE,
+                         .channel = 7,
+                         .freshness = HAKUBAN_LIVE,
+                         .version = {4, {0, 1700000000, 987654321, 5}},
+                         .total_bytes = 4,
+                         .payload = {"data", 4},
+                     };
+    static const hkb_version bases[] = {{4, {0, 1700000000, 123456789, 5}}, /* by the clock */
+                                        {4, {0, 1700000000, 987654321, 4}}, /* by the last element */
+                                        {3, {0, 1, 2}}};
+    base_is_known = false;
+    for (size_t i = 0; i < HKB_COUNT(bases); i++) {
+        base = bases[i];
+        say_and_understand(&state, &got);
+        ck_assert_int_eq(got.kind, HKB_MESSAGE_STATE);
+        ck_assert_uint_eq(got.channel, 7);
+        ck_assert_uint_eq(got.version.count, 0);
+    }
+    base.count = 0; /* the first of all is no difference */
+    say_and_understand(&state, &got);
+    ck_assert_uint_eq(got.version.count, 4);
+    base_is_known = true;
 }
 END_TEST
 
@@ -810,6 +841,8 @@ int main(void)
     tcase_add_loop_test(tcase, paths_limits_and_conditions_arrive, 0, HKB_REGISTRY_MAX);
     tcase_add_loop_test(tcase, versions_arrive_whatever_came_before_them, 0, HKB_REGISTRY_MAX);
     tcase_add_loop_test(tcase, states_arrive_with_format_age_and_size, 0, HKB_REGISTRY_MAX);
+    tcase_add_loop_test(tcase, a_state_that_is_a_difference_to_something_forgotten_has_no_version,
+                        0, HKB_REGISTRY_MAX);
     tcase_add_loop_test(tcase, the_header_of_the_next_automatic_version_is_small, 0,
                         HKB_REGISTRY_MAX);
     tcase_add_test(tcase, unknown_kinds_and_more_fields_are_ignored);

@@ -41,6 +41,19 @@ if(HAKUBAN_TRANSPORT_ZMQ)
     target_link_libraries(hakuban_externals INTERFACE hakuban_zmq)
 endif()
 
+if(HAKUBAN_TRANSPORT_WS)
+    # Debian's package has no file for pkg-config.
+    if(NOT hakuban_has_wslay)
+        message(FATAL_ERROR "HAKUBAN_TRANSPORT_WS=ON needs wslay, which is not found. "
+            "On Debian or Ubuntu: apt-get install libwslay-dev")
+    endif()
+    message(STATUS "wslay ${HAKUBAN_WSLAY_LIBRARY}")
+    add_library(hakuban_wslay INTERFACE)
+    target_include_directories(hakuban_wslay SYSTEM INTERFACE ${HAKUBAN_WSLAY_INCLUDE})
+    target_link_libraries(hakuban_wslay INTERFACE ${HAKUBAN_WSLAY_LIBRARY})
+    target_link_libraries(hakuban_externals INTERFACE hakuban_wslay)
+endif()
+
 if(HAKUBAN_COMPRESSOR_ZSTD)
     hakuban_dependency(hakuban_zstd libzstd libzstd-dev "HAKUBAN_COMPRESSOR_ZSTD=ON")
     target_link_libraries(hakuban_externals INTERFACE hakuban_zstd)

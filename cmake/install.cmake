@@ -22,6 +22,9 @@ if(HAKUBAN_TRANSPORT_ZMQ)
     set(hakuban_module_hakuban_zmq libzmq)
     list(APPEND hakuban_dev_packages libzmq3-dev)
 endif()
+if(HAKUBAN_TRANSPORT_WS)
+    list(APPEND hakuban_dev_packages libwslay-dev)
+endif()
 if(HAKUBAN_COMPRESSOR_ZSTD)
     list(APPEND hakuban_module_names hakuban_zstd)
     set(hakuban_module_hakuban_zstd libzstd)
@@ -45,6 +48,17 @@ foreach(name IN LISTS hakuban_module_names)
         "            set(_hakuban_missing \"\${_hakuban_missing} ${hakuban_module_${name}}\")\n"
         "        endif()\n")
 endforeach()
+if(HAKUBAN_TRANSPORT_WS)
+    # By its name: it has no file for pkg-config.
+    string(APPEND hakuban_private_libs "-lwslay ")
+    list(APPEND hakuban_static_links wslay)
+    string(APPEND hakuban_find_modules
+        "        find_library(HAKUBAN_WSLAY_LIBRARY wslay)\n"
+        "        mark_as_advanced(HAKUBAN_WSLAY_LIBRARY)\n"
+        "        if(NOT HAKUBAN_WSLAY_LIBRARY)\n"
+        "            set(_hakuban_missing \"\${_hakuban_missing} wslay\")\n"
+        "        endif()\n")
+endif()
 string(REPLACE ";" ", " hakuban_requires "${hakuban_modules}")
 
 set(hakuban_static_targets hakuban)
@@ -87,7 +101,8 @@ install(DIRECTORY include/hakuban DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPON
 # ---- CMake package, pkg-config ---------------------------------------------------------------------------------------
 
 set(hakuban_components "")
-foreach(pair TRANSPORT_TCP=tcp TRANSPORT_TCP=unix TRANSPORT_INPROC=inproc TRANSPORT_ZMQ=zmq
+foreach(pair TRANSPORT_TCP=tcp TRANSPORT_TCP=unix TRANSPORT_WS=ws TRANSPORT_INPROC=inproc
+        TRANSPORT_ZMQ=zmq
         SERIALIZER_JSON=json SERIALIZER_MSGPACK=msgpack COMPRESSOR_ZSTD=zstd)
     string(REPLACE "=" ";" pair ${pair})
     list(GET pair 0 option)

@@ -264,6 +264,14 @@ static void writable(hakuban_link *link)
     }
 }
 
+static void carries(hakuban_link *link, hakuban_carries what)
+{
+    if (!check_upcall(link, "carries") || !promised(link->host, !link->opened && link->count == 0,
+                                                    "carries() after opened() or received()"))
+        return;
+    link->carries = what;
+}
+
 static void closed(hakuban_link *link, hakuban_status why, const char *text)
 {
     if (!check_upcall(link, "closed"))
@@ -312,7 +320,8 @@ hakuban_status thost_begin(thost *host, const hakuban_transport_ops *ops, void *
                                            .opened = opened,
                                            .received = received,
                                            .writable = writable,
-                                           .closed = closed};
+                                           .closed = closed,
+                                           .carries = carries};
     host->self = checked(calloc(1, ops->self_bytes ? ops->self_bytes : 1));
     hakuban_status status = ops->init ? ops->init(host->self, &host->table) : HAKUBAN_OK;
     if (status) {

@@ -28,6 +28,7 @@ struct hakuban_link {
     void *conn;
     bool dialed, full;
     unsigned opened, writable, closed;
+    hakuban_carries carries; /* 0: as the transport's flags say */
     hakuban_status why;
     char text[256], peer[96];
     unsigned char *data; /* all that was received */

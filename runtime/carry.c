@@ -105,6 +105,9 @@ hakuban_link *hkb_carrier_new(hkb_transport *transport)
     }
     link->exchange = exchange;
     link->transport = transport;
+    link->carries = transport->entry->ops.flags & HAKUBAN_TRANSPORT_STREAM
+                        ? HAKUBAN_CARRIES_BYTES
+                        : HAKUBAN_CARRIES_MESSAGES;
     hkb_list_push(&exchange->carriers, &link->node);
     return link;
 }
@@ -206,12 +209,47 @@ static hakuban_status host_wake_at(void *host, void *owner, uint64_t when_ns)
     return HAKUBAN_OK;
 }
 
-static hakuban_status attach(hakuban_link *link, const hkb_link_settings *settings)
+static hakuban_status attach(hakuban_link *link, const hkb_link_settings *settings,
+                             hakuban_error *why)
 {
-    bool stream = link->transport->entry->ops.flags & HAKUBAN_TRANSPORT_STREAM;
-    link->exchange->unsettled = true;
-    return hkb_exchange_attach(link->exchange->core, settings, link->connection != NULL, stream,
-                               link, &link->peer);
+    hakuban_exchange *exchange = link->exchange;
+    exchange->unsettled = true;
+    if (link->carries == HAKUBAN_CARRIES_RUST)
+        return hakuban_error_set(why, HAKUBAN_ERR_UNSUPPORTED,
+                                 "the other side speaks the protocol of hakuban 0.8 for Rust, "
+                                 "which is not built in");
+    bool stream = link->carries == HAKUBAN_CARRIES_BYTES;
+    hakuban_status status = hkb_exchange_attach(exchange->core, settings, link->connection != NULL,
+                                                stream, link, &link->peer);
+    if (status < 0)
+        (void)hakuban_error_set(why, status, "%s",
+                                status == HAKUBAN_ERR_EXISTS
+                                    ? "the connection before is still ending"
+                                    : hakuban_status_text(status));
+    return status;
+}
+
+/* Who connects and says nothing is not kept, and neither is who takes all day for an upgrade. */
+static void said_nothing(hkb_timer *timer)
+{
+    hakuban_link *link = HKB_CONTAINER(timer, hakuban_link, deadline);
+    hkb_carrier_tell(link, HAKUBAN_LOG_WARNING, "neither a hello nor an upgrade came within 5 s");
+    hkb_carrier_close(link);
+}
+
+/* The core gets to know an accepted link when its first bytes have told what it carries. */
+static bool attach_accepted(hakuban_link *link)
+{
+    hakuban_error why = {0};
+    if (link->peer || !link->listener || link->doomed)
+        return link->peer != NULL;
+    hkb_timer_cancel(&link->deadline);
+    if (attach(link, &link->listener->settings, &why) < 0) {
+        hkb_carrier_tell(link, HAKUBAN_LOG_WARNING, why.text);
+        hkb_carrier_doom(link);
+    }
+    link->listener = NULL;
+    return link->peer != NULL;
 }
 
 static hakuban_link *host_accepted(void *host, void *memory, const char *peer, void **ret_conn)
@@ -229,13 +267,9 @@ static hakuban_link *host_accepted(void *host, void *memory, const char *peer, v
     hakuban_link *link = hkb_carrier_new(transport);
     if (!link)
         return NULL;
-    hakuban_status status = attach(link, &listener->settings);
-    if (status < 0) {
-        hkb_log(&exchange->log, HAKUBAN_LOG_WARNING, "runtime", "%s: refused %s: %s", listener->url,
-                peer, hakuban_status_text(status));
-        hkb_carrier_free(link);
-        return NULL;
-    }
+    link->listener = listener;
+    link->deadline.fire = said_nothing;
+    hkb_timer_set(exchange, &link->deadline, exchange->now_ns + HKB_HELLO_TIMEOUT_NS);
     hkb_log(&exchange->log, HAKUBAN_LOG_DEBUG, "runtime", "%s: accepted %s", listener->url, peer);
     (void)snprintf(link->address, sizeof(link->address), "%s", peer);
     link->opened = true;
@@ -249,13 +283,8 @@ static void host_opened(hakuban_link *link)
         return;
     link->opened = true;
     hkb_timer_cancel(&link->deadline);
-    hakuban_status status = attach(link, &link->connection->settings);
-    if (status < 0) {
-        hakuban_error why = {0};
-        (void)hakuban_error_set(&why, status, "%s",
-                                status == HAKUBAN_ERR_EXISTS
-                                    ? "the connection before is still ending"
-                                    : hakuban_status_text(status));
+    hakuban_error why = {0};
+    if (attach(link, &link->connection->settings, &why) < 0) {
         hkb_dialer_ended(link->connection, &why);
         hkb_carrier_doom(link);
     }
@@ -263,7 +292,7 @@ static void host_opened(hakuban_link *link)
 
 static void host_received(hakuban_link *link, const void *data, size_t bytes)
 {
-    if (link->gone || link->shut || !link->peer)
+    if (link->gone || link->shut || !attach_accepted(link))
         return;
     link->exchange->unsettled = true;
     hkb_peer_receive(link->peer, data, bytes);
@@ -277,9 +306,20 @@ static void host_writable(hakuban_link *link)
     hkb_peer_set_writable(link->peer, true);
 }
 
+static void host_carries(hakuban_link *link, hakuban_carries what)
+{
+    if (link->gone || link->peer)
+        return;
+    link->carries = what;
+    (void)attach_accepted(link);
+}
+
 static void host_closed(hakuban_link *link, hakuban_status why, const char *text)
 {
-    carrier_gone(link, why, text ? text : hakuban_status_text(why));
+    text = text ? text : hakuban_status_text(why);
+    if (!link->gone && link->listener && why != HAKUBAN_ERR_CLOSED)
+        hkb_carrier_tell(link, HAKUBAN_LOG_WARNING, text); /* the core does not know it */
+    carrier_gone(link, why, text);
 }
 
 /* ---- transports */
@@ -322,7 +362,8 @@ hakuban_status hkb_transport_get(hakuban_exchange *exchange, const hakuban_url *
                                                    .opened = host_opened,
                                                    .received = host_received,
                                                    .writable = host_writable,
-                                                   .closed = host_closed};
+                                                   .closed = host_closed,
+                                                   .carries = host_carries};
         hkb_list_init(&transport->wakers);
         transport->self = hkb_alloc(exchange->alloc, entry->ops.self_bytes);
         if (transport->self)
@@ -458,6 +499,13 @@ static bool may_tell(hakuban_exchange *exchange)
     return false;
 }
 
+void hkb_carrier_tell(hakuban_link *link, hakuban_log_level level, const char *text)
+{
+    if (level <= link->exchange->log.level && may_tell(link->exchange))
+        hkb_log(&link->exchange->log, level, "runtime", "%s://%s: %s",
+                link->transport->entry->ops.scheme, link->address, text);
+}
+
 /* A downstream that broke the rules is worth a warning; one that left or was lost is not. */
 static void tell_of_end(hakuban_link *link, bool orderly, const hakuban_error *why)
 {
@@ -465,9 +513,7 @@ static void tell_of_end(hakuban_link *link, bool orderly, const hakuban_error *w
     hakuban_log_level level = orderly ? HAKUBAN_LOG_DEBUG
                               : usual ? HAKUBAN_LOG_INFO
                                       : HAKUBAN_LOG_WARNING;
-    if (level <= link->exchange->log.level && may_tell(link->exchange))
-        hkb_log(&link->exchange->log, level, "runtime", "%s://%s: %s",
-                link->transport->entry->ops.scheme, link->address, why->text);
+    hkb_carrier_tell(link, level, why->text);
 }
 
 void hkb_carrier_dropped(void *ctx, void *carrier, const hakuban_error *why)

@@ -17,6 +17,9 @@ hakuban_status hkb_scheme_check(const hakuban_exchange *exchange, const hakuban_
                                      "(HAKUBAN_TRANSPORT_%s)",
                                      url->scheme, known[i].option);
     }
+    if (strcmp(url->scheme, "wss") == 0)
+        return hakuban_error_set(reterr, HAKUBAN_ERR_UNSUPPORTED,
+                                 "there is no transport for \"wss\": TLS is not built in");
     char shown[64];
     return hakuban_error_set(reterr, HAKUBAN_ERR_UNSUPPORTED, "there is no transport for \"%s\"",
                              hkb_escape(shown, sizeof(shown), url->scheme, strlen(url->scheme)));
@@ -130,6 +133,14 @@ void hkb_listener_stop(hakuban_listener *listener)
     hkb_slot_begin(exchange);
     listener->transport->entry->ops.unlisten(listener->transport->self, listener->memory);
     hkb_slot_end(exchange);
+    /* Who has said nothing yet would not be known as this listener's any more. */
+    HKB_LIST_EACH(hakuban_link, link, &exchange->carriers, node)
+    {
+        if (link->listener == listener) {
+            link->listener = NULL;
+            hkb_carrier_doom(link);
+        }
+    }
     hkb_list_remove(&listener->node);
     hkb_transport_forget(listener->transport, listener->memory);
 }

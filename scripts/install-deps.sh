@@ -20,6 +20,7 @@ module_from libuv libuv1-dev
 module_from libzstd libzstd-dev
 module_from libxxhash libxxhash-dev
 module_from libzmq libzmq3-dev
+[ -e /usr/include/wslay/wslay.h ] || packages+=(libwslay-dev)
 module_from check check
 module_from jansson libjansson-dev
 module_from liblz4 liblz4-dev

@@ -3,7 +3,7 @@
 # "N passed, N failed", then ", N skipped" if there were any.
 #
 #   scripts/test.sh          release build, all tests
-#   scripts/test.sh --full   also four subsets of what can be chosen, a build with clang, all tests under ASan and UBSan, the
+#   scripts/test.sh --full   also five subsets of what can be chosen, a build with clang, all tests under ASan and UBSan, the
 #                            threaded ones under TSan, and a short run of the fuzzers; so it is with CI=true
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -83,7 +83,8 @@ size() {
 subset() {
     local name=$1 option choices=()
     shift
-    for option in TRANSPORT_TCP TRANSPORT_ZMQ TRANSPORT_INPROC SERIALIZER_JSON SERIALIZER_MSGPACK \
+    for option in TRANSPORT_TCP TRANSPORT_WS TRANSPORT_ZMQ TRANSPORT_INPROC SERIALIZER_JSON \
+        SERIALIZER_MSGPACK \
         COMPRESSOR_ZSTD BUILD_TOOLS BUILD_EXAMPLES; do
         case " $* " in
         *" $option "*) choices+=("-DHAKUBAN_$option=ON") ;;
@@ -106,6 +107,7 @@ if [ $full = 1 ]; then
     size release
     subset tcp+json TRANSPORT_TCP SERIALIZER_JSON BUILD_TOOLS BUILD_EXAMPLES
     subset zmq+msgpack TRANSPORT_ZMQ SERIALIZER_MSGPACK BUILD_TOOLS BUILD_EXAMPLES
+    subset ws+json TRANSPORT_WS SERIALIZER_JSON BUILD_TOOLS BUILD_EXAMPLES
     subset inproc+json+zstd TRANSPORT_INPROC SERIALIZER_JSON COMPRESSOR_ZSTD
     subset tcp+inproc+json+msgpack+zstd TRANSPORT_TCP TRANSPORT_INPROC SERIALIZER_JSON \
         SERIALIZER_MSGPACK COMPRESSOR_ZSTD BUILD_TOOLS

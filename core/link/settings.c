@@ -114,9 +114,18 @@ static hakuban_status read_param(const hakuban_url_param *param, const hkb_regis
         return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
                                  "parameter nodelay=%s: must be true or false", value);
     }
+    if (strcmp(key, "dialect") == 0) { /* likewise */
+        if (strcmp(value, "native") == 0 || strcmp(value, "rust") == 0)
+            return HAKUBAN_OK;
+        return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
+                                 "parameter dialect=%s: must be native or rust", value);
+    }
+    if (strcmp(key, "origin") == 0) /* likewise: which pages may connect */
+        return HAKUBAN_OK;
     return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
                              "there is no parameter \"%s\"; known are name, timeout, keep-alive, "
-                             "nodelay, load-limit, serializer, compressor, grace and window",
+                             "nodelay, load-limit, serializer, compressor, grace, window, dialect "
+                             "and origin",
                              key);
 }
 

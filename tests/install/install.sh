@@ -68,7 +68,7 @@ if on BUILD_SHARED_LIBS; then
     other=$(readelf --dyn-syms -W "$so" |
         awk '$5 != "LOCAL" && $7 != "UND" && $8 != "" && $1 ~ /^[0-9]+:$/ && $8 !~ /^hakuban_/ {print $8}')
     [ -z "$other" ] || fail "exported, but not hakuban_: $other"
-    for pair in zmq=HAKUBAN_TRANSPORT_ZMQ zstd=HAKUBAN_COMPRESSOR_ZSTD; do
+    for pair in zmq=HAKUBAN_TRANSPORT_ZMQ wslay=HAKUBAN_TRANSPORT_WS zstd=HAKUBAN_COMPRESSOR_ZSTD; do
         if readelf -dW "$so" | grep -q "NEEDED.*lib${pair%=*}\."; then
             on "${pair#*=}" || fail "lib${pair%=*} is linked though ${pair#*=} is OFF"
         else
@@ -96,7 +96,7 @@ cmake_outside() {
         "$work"/outside' - "$work/$name" "$outside" "$cc" "$@"
 }
 built=()
-for pair in tcp=TRANSPORT_TCP unix=TRANSPORT_TCP inproc=TRANSPORT_INPROC zmq=TRANSPORT_ZMQ \
+for pair in tcp=TRANSPORT_TCP unix=TRANSPORT_TCP ws=TRANSPORT_WS inproc=TRANSPORT_INPROC zmq=TRANSPORT_ZMQ \
     json=SERIALIZER_JSON msgpack=SERIALIZER_MSGPACK zstd=COMPRESSOR_ZSTD; do
     component=${pair%=*} option=HAKUBAN_${pair#*=}
     if on "$option"; then
@@ -142,7 +142,7 @@ fi
 # ---- the programs say what they have, and what would build what they have not ----
 if on HAKUBAN_BUILD_TOOLS; then
     said=$("$prefix/bin/hakuban" --version)
-    for pair in tcp=TRANSPORT_TCP unix=TRANSPORT_TCP inproc=TRANSPORT_INPROC \
+    for pair in tcp=TRANSPORT_TCP unix=TRANSPORT_TCP ws=TRANSPORT_WS inproc=TRANSPORT_INPROC \
         'zmq+tcp=TRANSPORT_ZMQ' json=SERIALIZER_JSON msgpack=SERIALIZER_MSGPACK \
         zstd=COMPRESSOR_ZSTD; do
         name=${pair%=*} option=HAKUBAN_${pair#*=}
@@ -154,7 +154,7 @@ if on HAKUBAN_BUILD_TOOLS; then
         on "$option" && continue
         url=$name://127.0.0.1:1
         # A codec is asked for over whatever can be reached from here.
-        for scheme in tcp inproc zmq+tcp; do
+        for scheme in tcp ws inproc zmq+tcp; do
             [[ " ${said//[:;]/ } " == *" $scheme "* ]] || continue
             case $name in
             json | msgpack) url="$scheme://127.0.0.1:1#serializer=$name" ;;

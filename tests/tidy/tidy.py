@@ -110,8 +110,9 @@ class Tidy:
             elif name not in CORE_SYSTEM:
                 return "core does no I/O, takes no lock and reads no clock"
         elif place in ("transports", "codecs"):
-            # What a transport shares with others is in transports/common, which knows none of them.
-            shared = place == "transports" and top == "common" and (self.root / place / name).exists()
+            # What a transport shares with others is in transports/common and /stream, which know none of them.
+            shared = (place == "transports" and top in ("common", "stream") and
+                      (own, top) != ("common", "stream") and (self.root / place / name).exists())
             if quoted and not shared and (top == ".." or not (self.root / path.parent / name).exists()):
                 if not (str(path.parent) in ("codecs/json", "codecs/msgpack") and
                         (name == "json/json.h" or top == "base")):
@@ -230,6 +231,8 @@ def self_test():
         ("transports/tcp/a.c", "/* x */\n#include <uv.h>\n", "no event loop"),
         ("transports/tcp/a.c", '/* x */\n#include "../zmq/b.h"\n', "a plugin includes"),
         ("transports/common/a.c", '/* x */\n#include "common/a.c"\n', None),
+        ("transports/stream/a.c", '/* x */\n#include "stream/a.c"\n', None),
+        ("transports/common/a.c", '/* x */\n#include "stream/a.c"\n', "a plugin includes"),
         ("codecs/json/a.c", '/* x */\n#include "common/a.c"\n', "a plugin includes"),
         ("codecs/json/a.c", '/* x */\n#include "json/json.h"\n', None),
         ("codecs/json/a.c", '/* x */\n#include "wire/delta.h"\n', "a plugin includes"),

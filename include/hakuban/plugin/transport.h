@@ -24,6 +24,19 @@ extern "C" {
 
 enum { HAKUBAN_READ = 1, HAKUBAN_WRITE = 2 };
 
+/* What a connection carries, where a transport's connections are not all alike.
+ *
+ * HAKUBAN_CARRIES_RUST is the protocol of hakuban 0.8 for Rust, one of its events per message, which may be as large as
+ * HAKUBAN_RUST_MESSAGE_BYTES_MAX both ways. The message "." of one byte, which no event is, is its keep-alive: given to send() it
+ * becomes a sign of life in the way of that protocol, and whatever is a sign of life and nothing else is received() as ".". */
+typedef enum hakuban_carries {
+    HAKUBAN_CARRIES_BYTES = 1,    /* Hakuban's own protocol in a byte stream */
+    HAKUBAN_CARRIES_MESSAGES = 2, /* Hakuban's own protocol, a packet per message */
+    HAKUBAN_CARRIES_RUST = 3
+} hakuban_carries;
+
+#define HAKUBAN_RUST_MESSAGE_BYTES_MAX (64u * 1024 * 1024)
+
 /* A connection as the host sees it; opaque to transports. */
 typedef struct hakuban_link hakuban_link;
 
@@ -64,7 +77,7 @@ HAKUBAN_API const char *hakuban_url_get(const hakuban_url *url, const char *key)
 HAKUBAN_API hakuban_status hakuban_error_set(hakuban_error *reterr, hakuban_status status,
                                              const char *format, ...) HAKUBAN_PRINTF(3, 4);
 
-/* Filled in by the host. accepted, opened, received, writable and closed are made only from inside ready(), listen(),
+/* Filled in by the host. accepted, opened, received, writable, closed and carries are made only from inside ready(), listen(),
  * dial(), send() or close(); fd_set and wake_at may be called from any slot. No slot is called before the one that runs has
  * returned: an upcall never leads to send() or close() at once. */
 typedef struct hakuban_transport_host {
@@ -85,6 +98,9 @@ typedef struct hakuban_transport_host {
     void (*writable)(hakuban_link *link);                                   /* once after each OK_FULL from send() */
     void (*closed)(hakuban_link *link, hakuban_status why, const char *text); /* exactly once, the last upcall; conn's
                                                                                  memory is gone when the slot returns */
+    /* What link carries, where that is not what the transport's flags say; before opened(), or before the first received() of
+     * one that was accepted. From inside the same slots. */
+    void (*carries)(hakuban_link *link, hakuban_carries what);
 } hakuban_transport_host;
 
 /* Slots marked mandatory are checked at registration. */

@@ -12,7 +12,7 @@
 
 #include "transport_host.h"
 #include "transports/inproc/inproc.h"
-#include "transports/tcp/tcp.h"
+#include "stream/stream.h"
 #ifdef HAKUBAN_TEST_ZMQ
 #include "transports/zmq/zmq_transport.h"
 #endif
@@ -20,11 +20,23 @@
 #define CUSTOM_TRANSPORT_TABLE_ONLY
 #include "examples/custom-transport.c"
 
-#ifdef HAKUBAN_TEST_ZMQ
-enum { TCP4, TCP6, UNIX, INPROC, PIPE, ZMQ4, ZMQ6, ZMQ_IPC, SUBJECTS };
-#else
-enum { TCP4, TCP6, UNIX, INPROC, PIPE, SUBJECTS };
+enum {
+    TCP4,
+    TCP6,
+    UNIX,
+    INPROC,
+    PIPE,
+#ifdef HAKUBAN_TEST_WS
+    WS4,
+    WS6,
 #endif
+#ifdef HAKUBAN_TEST_ZMQ
+    ZMQ4,
+    ZMQ6,
+    ZMQ_IPC,
+#endif
+    SUBJECTS
+};
 
 /* Files get the process's number as their end. */
 static const struct {
@@ -39,6 +51,10 @@ static const struct {
     {&hakuban_transport_inproc, "inproc://test", 0, NULL},
     {&pipe_transport, "pipe://peer", HAKUBAN_CONFORMANCE_ONE_PEER,
      "a pair of pipes has two ends, which are there from the beginning"},
+#ifdef HAKUBAN_TEST_WS
+    {&hakuban_transport_ws, "ws://127.0.0.1:0", 0, NULL},
+    {&hakuban_transport_ws, "ws://[::1]:0", 0, NULL},
+#endif
 #ifdef HAKUBAN_TEST_ZMQ
     {&hakuban_transport_zmq_tcp, "zmq+tcp://127.0.0.1:0", HAKUBAN_CONFORMANCE_ADDRESS_HELD,
      "libzmq ends accepted connections with the listening socket, which therefore lives on"},
@@ -248,6 +264,17 @@ static const struct {
     {INPROC, true, true,
      "inproc://01234567890123456789012345678901234567890123456789012345678901234567890123456789012"
      "34567890123456789012345678901234567890123456789"},
+#ifdef HAKUBAN_TEST_WS
+    {WS4, true, true, "ws://"},
+    {WS4, true, true, "ws://127.0.0.1"},
+    {WS4, true, true, "ws://:3001/path"},
+    {WS4, true, true, "ws://127.0.0.1:3001/#dialect=latin"},
+    {WS4, true, true, "ws://127.0.0.1:3001/#nodelay=perhaps"},
+    {WS4, true, false, "ws://127.0.0.1:0"},
+    {WS4, true, false, "ws://127.0.0.1:3001/with space"},
+    {WS4, true, false, "ws://127.0.0.1:3001/\xc3\xa4"},
+    {WS4, false, true, "ws://*:3001"},
+#endif
 #ifdef HAKUBAN_TEST_ZMQ
     {ZMQ4, true, true, "zmq+tcp://"},
     {ZMQ4, true, true, "zmq+tcp://127.0.0.1"},

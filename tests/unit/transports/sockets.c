@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "transport_host.h"
-#include "transports/tcp/tcp.h"
+#include "stream/stream.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 
@@ -512,7 +512,7 @@ START_TEST(small_messages_are_not_delayed_unless_asked_for)
     THOST_UNTIL(&server, NULL, server.accepted_count == 1);
     int nodelay = -1;
     socklen_t bytes = sizeof nodelay;
-    ck_assert_int_eq(getsockopt(((hkb_tcp_conn *)server.links->conn)->fd, IPPROTO_TCP, TCP_NODELAY,
+    ck_assert_int_eq(getsockopt(((hkb_stream_conn *)server.links->conn)->fd, IPPROTO_TCP, TCP_NODELAY,
                                 &nodelay, &bytes),
                      0);
     ck_assert_int_eq(nodelay != 0, _i == 0);

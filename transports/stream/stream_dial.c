@@ -4,16 +4,15 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "tcp.h"
+#include "stream.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 #define CONNECT_NS (5 * SECOND_NS)
 #define RETRY_NS (SECOND_NS / 100)
 
-struct hkb_tcp_dialing {
+struct hkb_stream_dialing {
     hkb_addresses addresses;
     unsigned next; /* index of the address to try when this one fails */
     int error;     /* of the last address that failed */
@@ -22,14 +21,7 @@ struct hkb_tcp_dialing {
     char where[HKB_ADDRESS_WHERE_BYTES];
 };
 
-static uint64_t now(void)
-{
-    struct timespec time;
-    (void)clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * SECOND_NS + (uint64_t)time.tv_nsec;
-}
-
-void hkb_tcp_dial_free(hkb_tcp_self *self, hkb_tcp_conn *conn)
+void hkb_stream_dial_free(hkb_stream_self *self, hkb_stream_conn *conn)
 {
     if (conn->dialing) {
         self->host->alloc->free(self->host->alloc->ctx, conn->dialing, sizeof *conn->dialing);
@@ -37,15 +29,17 @@ void hkb_tcp_dial_free(hkb_tcp_self *self, hkb_tcp_conn *conn)
     }
 }
 
-static void refuse(hkb_tcp_self *self, hkb_tcp_conn *conn, hakuban_status why, const char *reason)
+static void refuse(hkb_stream_self *self, hkb_stream_conn *conn, hakuban_status why,
+                   const char *reason)
 {
     char text[HKB_ADDRESS_WHERE_BYTES + 128];
     (void)snprintf(text, sizeof text, "cannot connect to %s: %s", conn->dialing->where, reason);
-    hkb_tcp_finish(self, conn, why, text);
+    hkb_stream_finish(self, conn, why, text);
 }
 
 /* Waits for conn->fd (if there is one) until until_ns; an errno, or 0. */
-static int wait_for(hkb_tcp_self *self, hkb_tcp_conn *conn, unsigned events, uint64_t until_ns)
+static int wait_for(hkb_stream_self *self, hkb_stream_conn *conn, unsigned events,
+                    uint64_t until_ns)
 {
     const hakuban_transport_host *host = self->host;
     if ((conn->fd >= 0 && host->fd_set(host->host, conn, conn->fd, events)) ||
@@ -56,17 +50,17 @@ static int wait_for(hkb_tcp_self *self, hkb_tcp_conn *conn, unsigned events, uin
 }
 
 /* An attempt gets its share of what is left, so that one address that never answers does not use up the time of the others. */
-static uint64_t share(const hkb_tcp_dialing *dialing, uint64_t now_ns)
+static uint64_t share(const hkb_stream_dialing *dialing, uint64_t now_ns)
 {
     uint64_t left_ns = dialing->deadline_ns > now_ns ? dialing->deadline_ns - now_ns : 0;
     return now_ns + left_ns / (dialing->addresses.count - dialing->next + 1);
 }
 
 /* Starts on the next address that can be started on; false: there is none, and dialing->error says why. */
-static bool try_next(hkb_tcp_self *self, hkb_tcp_conn *conn, uint64_t now_ns)
+static bool try_next(hkb_stream_self *self, hkb_stream_conn *conn, uint64_t now_ns)
 {
-    hkb_tcp_dialing *dialing = conn->dialing;
-    hkb_tcp_forget_fd(self, conn, &conn->fd);
+    hkb_stream_dialing *dialing = conn->dialing;
+    hkb_stream_forget_fd(self, conn, &conn->fd);
     while (dialing->next < dialing->addresses.count) {
         const hkb_address *address = &dialing->addresses.items[dialing->next++];
         int family = address->is.any.sa_family;
@@ -75,7 +69,7 @@ static bool try_next(hkb_tcp_self *self, hkb_tcp_conn *conn, uint64_t now_ns)
             dialing->error = errno;
             continue;
         }
-        hkb_tcp_options(conn->fd, family, dialing->nodelay);
+        hkb_stream_options(conn->fd, family, dialing->nodelay);
         bool started = connect(conn->fd, &address->is.any, address->bytes) == 0 ||
                        errno == EINPROGRESS || errno == EINTR;
         int error = errno;
@@ -87,7 +81,7 @@ static bool try_next(hkb_tcp_self *self, hkb_tcp_conn *conn, uint64_t now_ns)
         } else {
             dialing->error = error;
         }
-        hkb_tcp_forget_fd(self, conn, &conn->fd);
+        hkb_stream_forget_fd(self, conn, &conn->fd);
         if (!started && error == EAGAIN && family == AF_UNIX) {
             /* The listener's queue is full for the moment. */
             if (now_ns >= dialing->deadline_ns) {
@@ -102,12 +96,12 @@ static bool try_next(hkb_tcp_self *self, hkb_tcp_conn *conn, uint64_t now_ns)
     return false;
 }
 
-static int start(hkb_tcp_self *self, hkb_tcp_conn *conn, const hakuban_url *url)
+static int start(hkb_stream_self *self, hkb_stream_conn *conn, const hakuban_url *url)
 {
-    hkb_tcp_dialing *dialing = conn->dialing;
-    uint64_t now_ns = now();
+    hkb_stream_dialing *dialing = conn->dialing;
+    uint64_t now_ns = hkb_stream_now_ns();
     dialing->deadline_ns = now_ns + CONNECT_NS;
-    if (hkb_tcp_numeric(url, &dialing->addresses.items[0])) {
+    if (hkb_stream_numeric(url, &dialing->addresses.items[0])) {
         dialing->addresses.count = 1;
         return try_next(self, conn, now_ns) ? 0 : dialing->error;
     }
@@ -116,17 +110,17 @@ static int start(hkb_tcp_self *self, hkb_tcp_conn *conn, const hakuban_url *url)
     return error ? error : wait_for(self, conn, HAKUBAN_READ, dialing->deadline_ns);
 }
 
-hakuban_status hkb_tcp_dial(void *self_memory, void *conn_memory, hakuban_link *link,
-                            const hakuban_url *url, hakuban_error *reterr)
+hakuban_status hkb_stream_dial(void *self_memory, void *conn_memory, hakuban_link *link,
+                               const hakuban_url *url, hakuban_error *reterr)
 {
-    hkb_tcp_self *self = self_memory;
-    hkb_tcp_conn *conn = conn_memory;
+    hkb_stream_self *self = self_memory;
+    hkb_stream_conn *conn = conn_memory;
     bool nodelay = false;
-    hakuban_status status = hkb_tcp_check(url, false, &nodelay, reterr);
+    hakuban_status status = hkb_stream_check(url, false, &nodelay, reterr);
     if (status) {
         return status;
     }
-    conn->kind = HKB_TCP_CONN;
+    conn->kind = HKB_STREAM_CONN;
     conn->fd = -1;
     conn->link = link;
     conn->dialing = self->host->alloc->alloc(self->host->alloc->ctx, sizeof *conn->dialing);
@@ -136,18 +130,30 @@ hakuban_status hkb_tcp_dial(void *self_memory, void *conn_memory, hakuban_link *
     memset(conn->dialing, 0, sizeof *conn->dialing);
     conn->dialing->nodelay = nodelay;
     hkb_address_where(url, conn->dialing->where);
+    if (self->layered) {
+        conn->layer = self->layer;
+        status = conn->layer->dial(self, conn, url, reterr);
+        if (status) {
+            hkb_stream_dial_free(self, conn);
+            return status;
+        }
+    }
     int error = start(self, conn, url);
     if (error) {
         status = hakuban_error_set(reterr, hkb_address_status(error), "cannot connect to %s: %s",
                                    conn->dialing->where, strerror(error));
         (void)self->host->wake_at(self->host->host, conn, UINT64_MAX);
-        hkb_tcp_forget_fd(self, conn, &conn->fd);
-        hkb_tcp_dial_free(self, conn);
+        hkb_stream_forget_fd(self, conn, &conn->fd);
+        hkb_stream_dial_free(self, conn);
+        if (conn->state) {
+            conn->layer->free(self, conn->state);
+            conn->state = NULL;
+        }
     }
     return status;
 }
 
-static void next_or_refuse(hkb_tcp_self *self, hkb_tcp_conn *conn, uint64_t now_ns)
+static void next_or_refuse(hkb_stream_self *self, hkb_stream_conn *conn, uint64_t now_ns)
 {
     if (!try_next(self, conn, now_ns)) {
         int error = conn->dialing->error;
@@ -155,9 +161,9 @@ static void next_or_refuse(hkb_tcp_self *self, hkb_tcp_conn *conn, uint64_t now_
     }
 }
 
-static void looked_up(hkb_tcp_self *self, hkb_tcp_conn *conn, uint64_t now_ns)
+static void looked_up(hkb_stream_self *self, hkb_stream_conn *conn, uint64_t now_ns)
 {
-    hkb_tcp_dialing *dialing = conn->dialing;
+    hkb_stream_dialing *dialing = conn->dialing;
     int error = hkb_address_lookup_end(conn->fd, &dialing->addresses);
     if (error == EAGAIN) {
         return;
@@ -186,20 +192,26 @@ static bool to_itself(int fd)
            memcmp(&here.is, &there.is, here.bytes) == 0;
 }
 
-static void connected(hkb_tcp_self *self, hkb_tcp_conn *conn)
+/* What a layer still has to settle counts as dialing as far as time is concerned. */
+static void connected(hkb_stream_self *self, hkb_stream_conn *conn)
 {
-    (void)self->host->wake_at(self->host->host, conn, UINT64_MAX);
-    if (hkb_tcp_open(self, conn)) {
+    uint64_t until_ns = conn->layer ? conn->dialing->deadline_ns : UINT64_MAX;
+    if (self->host->wake_at(self->host->host, conn, until_ns) || hkb_stream_open(self, conn)) {
         refuse(self, conn, HAKUBAN_ERR_NO_MEMORY, strerror(ENOMEM));
         return;
     }
-    hkb_tcp_dial_free(self, conn);
-    self->host->opened(conn->link);
+    hkb_stream_dial_free(self, conn);
+    if (conn->layer) {
+        conn->layer->connected(self, conn);
+    } else {
+        self->host->opened(conn->link);
+    }
 }
 
-void hkb_tcp_dial_ready(hkb_tcp_self *self, hkb_tcp_conn *conn, unsigned events, uint64_t now_ns)
+void hkb_stream_dial_ready(hkb_stream_self *self, hkb_stream_conn *conn, unsigned events,
+                           uint64_t now_ns)
 {
-    hkb_tcp_dialing *dialing = conn->dialing;
+    hkb_stream_dialing *dialing = conn->dialing;
     if (events == 0) {
         if (dialing->looking_up) {
             refuse(self, conn, HAKUBAN_ERR_TIMEOUT, "the name could not be looked up in time");

@@ -1,10 +1,10 @@
-/* What URLs of tcp:// and unix:// have to say. Opens no connection. */
+/* What URLs of the transports over stream sockets have to say. Opens no connection. */
 #include <string.h>
 
-#include "tcp.h"
+#include "stream.h"
 
-hakuban_status hkb_tcp_check(const hakuban_url *url, bool listening, bool *ret_nodelay,
-                             hakuban_error *reterr)
+hakuban_status hkb_stream_check(const hakuban_url *url, bool listening, bool *ret_nodelay,
+                                hakuban_error *reterr)
 {
     if (strcmp(url->scheme, "unix") == 0) {
         return hkb_address_check_path(url, reterr);
@@ -14,7 +14,7 @@ hakuban_status hkb_tcp_check(const hakuban_url *url, bool listening, bool *ret_n
         return hakuban_error_set(reterr, HAKUBAN_ERR_URL, "nodelay is true or false, not %.64s",
                                  nodelay);
     }
-    if (url->path[0] != '\0') {
+    if (strcmp(url->scheme, "tcp") == 0 && url->path[0] != '\0') {
         return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
                                  "tcp:// has no path, and here is one: %.120s", url->path);
     }
@@ -25,7 +25,7 @@ hakuban_status hkb_tcp_check(const hakuban_url *url, bool listening, bool *ret_n
     return status;
 }
 
-bool hkb_tcp_numeric(const hakuban_url *url, hkb_address *ret_address)
+bool hkb_stream_numeric(const hakuban_url *url, hkb_address *ret_address)
 {
     if (strcmp(url->scheme, "unix") == 0) {
         hkb_address_local(url->path, ret_address);

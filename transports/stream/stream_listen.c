@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tcp.h"
+#include "stream.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 #define ACCEPTS_PER_TURN 64
@@ -45,11 +45,11 @@ static int bind_to(const hkb_address *address, int *ret_fd)
 
 /* A name of several addresses: the first that can be bound is listened on, since a listener has one descriptor. The look-up may
  * block, which listening can afford: it happens at the start, and names of one's own machine are in /etc/hosts. */
-static hakuban_status listen_tcp(hkb_tcp_listener *listener, const hakuban_url *url,
+static hakuban_status listen_tcp(hkb_stream_listener *listener, const hakuban_url *url,
                                  const char *where, hakuban_error *reterr)
 {
     hkb_addresses addresses = {.count = 1};
-    if (!hkb_tcp_numeric(url, &addresses.items[0])) {
+    if (!hkb_stream_numeric(url, &addresses.items[0])) {
         hkb_address_lookup(url->host, url->port, &addresses);
         if (addresses.count == 0) {
             return hakuban_error_set(reterr, HAKUBAN_ERR_NOT_FOUND, "cannot listen on %s: %s",
@@ -99,7 +99,7 @@ static hakuban_status cannot_unix(const hakuban_url *url, const char *where, int
     return cannot(where, error, reterr);
 }
 
-static hakuban_status listen_unix(hkb_tcp_self *self, hkb_tcp_listener *listener,
+static hakuban_status listen_unix(hkb_stream_self *self, hkb_stream_listener *listener,
                                   const hakuban_url *url, const char *where, hakuban_error *reterr)
 {
     const hakuban_alloc *alloc = self->host->alloc;
@@ -109,7 +109,7 @@ static hakuban_status listen_unix(hkb_tcp_self *self, hkb_tcp_listener *listener
         return cannot(where, ENOMEM, reterr);
     }
     hkb_address address;
-    (void)hkb_tcp_numeric(url, &address);
+    (void)hkb_stream_numeric(url, &address);
     int error = bind_to(&address, &listener->fd);
     if (error == EADDRINUSE && is_stale(&address)) {
         (void)unlink(url->path);
@@ -134,7 +134,8 @@ static hakuban_status listen_unix(hkb_tcp_self *self, hkb_tcp_listener *listener
 }
 
 /* Puts into out where the listener can be reached; false: it does not fit. */
-static bool own_url(const hkb_tcp_listener *listener, char *out, size_t out_bytes)
+static bool own_url(const hkb_stream_listener *listener, const char *scheme, char *out,
+                    size_t out_bytes)
 {
     int length = 0;
     if (listener->path) {
@@ -146,30 +147,37 @@ static bool own_url(const hkb_tcp_listener *listener, char *out, size_t out_byte
             return false;
         }
         hkb_address_text(&address, text);
-        length = snprintf(out, out_bytes, "tcp://%s", text);
+        length = snprintf(out, out_bytes, "%s://%s", scheme, text);
     }
     return length > 0 && (size_t)length < out_bytes;
 }
 
-hakuban_status hkb_tcp_listen(void *self_memory, void *listener_memory, const hakuban_url *url,
-                              char *ret_url, size_t url_bytes, hakuban_error *reterr)
+hakuban_status hkb_stream_listen(void *self_memory, void *listener_memory, const hakuban_url *url,
+                                 char *ret_url, size_t url_bytes, hakuban_error *reterr)
 {
-    hkb_tcp_self *self = self_memory;
-    hkb_tcp_listener *listener = listener_memory;
+    hkb_stream_self *self = self_memory;
+    hkb_stream_listener *listener = listener_memory;
     char where[HKB_ADDRESS_WHERE_BYTES], reached[HKB_ADDRESS_WHERE_BYTES];
-    hakuban_status status = hkb_tcp_check(url, true, &listener->nodelay, reterr);
+    hakuban_status status = hkb_stream_check(url, true, &listener->nodelay, reterr);
     if (status) {
         return status;
     }
     hkb_address_where(url, where);
-    listener->kind = HKB_TCP_LISTENER;
+    listener->kind = HKB_STREAM_LISTENER;
     listener->fd = -1;
+    if (self->layer) {
+        status = self->layer->listen(self, url, &listener->policy, reterr);
+        if (status) {
+            return status;
+        }
+    }
     status = strcmp(url->scheme, "unix") == 0 ? listen_unix(self, listener, url, where, reterr)
                                               : listen_tcp(listener, url, where, reterr);
     if (status) {
+        listener->policy = hkb_stream_policy_unref(self, listener->policy);
         return status;
     }
-    if (!own_url(listener, reached, sizeof reached) || strlen(reached) >= url_bytes) {
+    if (!own_url(listener, url->scheme, reached, sizeof reached) || strlen(reached) >= url_bytes) {
         status = hakuban_error_set(reterr, HAKUBAN_ERR_LIMIT,
                                    "cannot listen on %s: no room for the address it got", where);
     } else if (self->host->fd_set(self->host->host, listener, listener->fd, HAKUBAN_READ)) {
@@ -178,14 +186,14 @@ hakuban_status hkb_tcp_listen(void *self_memory, void *listener_memory, const ha
         memcpy(ret_url, reached, strlen(reached) + 1);
         return HAKUBAN_OK;
     }
-    hkb_tcp_unlisten(self, listener);
+    hkb_stream_unlisten(self, listener);
     return status;
 }
 
-void hkb_tcp_unlisten(void *self_memory, void *listener_memory)
+void hkb_stream_unlisten(void *self_memory, void *listener_memory)
 {
-    hkb_tcp_self *self = self_memory;
-    hkb_tcp_listener *listener = listener_memory;
+    hkb_stream_self *self = self_memory;
+    hkb_stream_listener *listener = listener_memory;
     struct stat file;
     (void)self->host->wake_at(self->host->host, listener, UINT64_MAX);
     if (listener->path) {
@@ -197,14 +205,15 @@ void hkb_tcp_unlisten(void *self_memory, void *listener_memory)
         self->host->alloc->free(self->host->alloc->ctx, listener->path, listener->path_bytes);
         listener->path = NULL;
     }
-    hkb_tcp_forget_fd(self, listener, &listener->fd);
+    hkb_stream_forget_fd(self, listener, &listener->fd);
+    listener->policy = hkb_stream_policy_unref(self, listener->policy);
     if (self->busy == listener) {
         self->busy = NULL;
     }
 }
 
 /* Only with a way to come back: a listener that waits for nothing would be deaf for ever. */
-static void pause_until(hkb_tcp_self *self, hkb_tcp_listener *listener, uint64_t until_ns)
+static void pause_until(hkb_stream_self *self, hkb_stream_listener *listener, uint64_t until_ns)
 {
     if (!self->host->wake_at(self->host->host, listener, until_ns)) {
         (void)self->host->fd_set(self->host->host, listener, listener->fd, 0);
@@ -233,29 +242,35 @@ static bool may_be_repeated(int error)
     }
 }
 
-static void welcome(hkb_tcp_self *self, hkb_tcp_listener *listener, int fd,
+static void welcome(hkb_stream_self *self, hkb_stream_listener *listener, int fd,
                     const hkb_address *peer)
 {
     char text[HKB_ADDRESS_TEXT_BYTES];
     void *memory = NULL;
     bool nodelay = listener->nodelay;
+    hkb_stream_policy *policy = listener->policy;
+    if (policy) {
+        policy->references++; /* the connection's; the listener may go meanwhile */
+    }
     hkb_address_text(peer, text);
     hakuban_link *link = self->host->accepted(self->host->host, listener, text, &memory);
     if (!link) {
+        (void)hkb_stream_policy_unref(self, policy);
         (void)close(fd);
         return;
     }
-    hkb_tcp_conn *conn = memory;
-    conn->kind = HKB_TCP_CONN;
+    hkb_stream_conn *conn = memory;
+    conn->kind = HKB_STREAM_CONN;
     conn->fd = fd;
     conn->link = link;
-    hkb_tcp_options(fd, peer->is.any.sa_family, nodelay);
-    if (hkb_tcp_open(self, conn)) {
-        hkb_tcp_finish(self, conn, HAKUBAN_ERR_NO_MEMORY, strerror(ENOMEM));
+    conn->policy = policy;
+    hkb_stream_options(fd, peer->is.any.sa_family, nodelay);
+    if (hkb_stream_open(self, conn)) {
+        hkb_stream_finish(self, conn, HAKUBAN_ERR_NO_MEMORY, strerror(ENOMEM));
     }
 }
 
-static void earn_credit(hkb_tcp_listener *listener, uint64_t now_ns)
+static void earn_credit(hkb_stream_listener *listener, uint64_t now_ns)
 {
     uint64_t elapsed_ns = now_ns - listener->last_ns;
     listener->last_ns = now_ns;
@@ -264,7 +279,8 @@ static void earn_credit(hkb_tcp_listener *listener, uint64_t now_ns)
                               : CREDIT_NS_MAX;
 }
 
-void hkb_tcp_listener_ready(hkb_tcp_self *self, hkb_tcp_listener *listener, uint64_t now_ns)
+void hkb_stream_listener_ready(hkb_stream_self *self, hkb_stream_listener *listener,
+                               uint64_t now_ns)
 {
     if (listener->paused) {
         if (self->host->fd_set(self->host->host, listener, listener->fd, HAKUBAN_READ)) {

@@ -1,0 +1,426 @@
+/* Bytes in, bytes out over non-blocking sockets. How a connection comes about is in stream_dial.c and stream_listen.c. Knows no
+ * event loop, no frames and no message; never blocks, touches no signal. */
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "stream.h"
+
+#define READ_BYTES (256u * 1024)
+#define READS_PER_TURN 4 /* then the other connections have their turn */
+#define NOTSENT_BYTES (16 * 1024)
+
+hakuban_status hkb_stream_init(void *self_memory, const hakuban_transport_host *host)
+{
+    hkb_stream_self *self = self_memory;
+    self->host = host;
+    self->buffer = host->alloc->alloc(host->alloc->ctx, READ_BYTES);
+    return self->buffer ? HAKUBAN_OK : HAKUBAN_ERR_NO_MEMORY;
+}
+
+void hkb_stream_done(void *self_memory)
+{
+    hkb_stream_self *self = self_memory;
+    if (self->buffer) {
+        self->host->alloc->free(self->host->alloc->ctx, self->buffer, READ_BYTES);
+        self->buffer = NULL;
+    }
+}
+
+/* Options are for speed: a kernel that has one of them not is no reason to fail. NOTSENT_LOWAT keeps stale data out of the kernel's
+ * buffers, where it could no longer be replaced by newer data. */
+void hkb_stream_options(int fd, int family, bool nodelay)
+{
+    if (family == AF_UNIX) {
+        return;
+    }
+    int on = nodelay, notsent_bytes = NOTSENT_BYTES;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &notsent_bytes, sizeof notsent_bytes);
+}
+
+void hkb_stream_forget_fd(hkb_stream_self *self, void *owner, int *fd)
+{
+    if (*fd >= 0) {
+        (void)self->host->fd_set(self->host->host, owner, *fd, 0);
+        (void)close(*fd);
+        *fd = -1;
+    }
+}
+
+static void drop_rest(hkb_stream_self *self, hkb_stream_conn *conn)
+{
+    if (conn->rest) {
+        self->host->alloc->free(self->host->alloc->ctx, conn->rest, conn->rest_bytes);
+        conn->rest = NULL;
+    }
+    conn->rest_bytes = conn->rest_sent = 0;
+}
+
+uint64_t hkb_stream_now_ns(void)
+{
+    struct timespec time;
+    (void)clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * UINT64_C(1000000000) + (uint64_t)time.tv_nsec;
+}
+
+hkb_stream_policy *hkb_stream_policy_unref(hkb_stream_self *self, hkb_stream_policy *policy)
+{
+    if (policy && --policy->references == 0) {
+        self->host->alloc->free(self->host->alloc->ctx, policy, policy->bytes);
+    }
+    return NULL;
+}
+
+void hkb_stream_finish(hkb_stream_self *self, hkb_stream_conn *conn, hakuban_status why,
+                       const char *text)
+{
+    hkb_stream_farewell *farewell = conn->farewell;
+    (void)self->host->wake_at(self->host->host, conn, UINT64_MAX);
+    hkb_stream_forget_fd(self, conn, &conn->fd);
+    drop_rest(self, conn);
+    hkb_stream_dial_free(self, conn);
+    conn->policy = hkb_stream_policy_unref(self, conn->policy);
+    if (conn->state) {
+        conn->layer->free(self, conn->state);
+        conn->state = NULL;
+    }
+    conn->farewell = NULL;
+    conn->over = true;
+    if (self->busy == conn) {
+        self->busy = NULL;
+    }
+    self->host->closed(conn->link, farewell ? farewell->why : why,
+                       farewell ? farewell->text : text);
+    if (farewell) {
+        self->host->alloc->free(self->host->alloc->ctx, farewell, sizeof *farewell);
+    }
+}
+
+hakuban_status hkb_stream_open(hkb_stream_self *self, hkb_stream_conn *conn)
+{
+    if (conn->ending && !conn->layer) {
+        (void)shutdown(conn->fd, SHUT_WR);
+    }
+    return self->host->fd_set(self->host->host, conn, conn->fd, HAKUBAN_READ);
+}
+
+/* closed() follows from ready(), not from here: the caller is in the middle of its own work, and what the other side has said last is
+ * still to be read. Only without a way to come back is it called at once. */
+hakuban_status hkb_stream_fail(hkb_stream_self *self, hkb_stream_conn *conn, int error)
+{
+    hakuban_status status = error == ENOMEM ? HAKUBAN_ERR_NO_MEMORY : HAKUBAN_ERR_IO;
+    conn->failure = error;
+    drop_rest(self, conn);
+    if (self->host->wake_at(self->host->host, conn, 0)) {
+        hkb_stream_finish(self, conn, status, strerror(error));
+    }
+    return status;
+}
+
+/* Bytes the kernel took, 0 if it is full, or -1. */
+static ssize_t write_out(int fd, struct iovec *vectors, size_t vector_count)
+{
+    const struct msghdr message = {.msg_iov = vectors, .msg_iovlen = vector_count};
+    ssize_t sent;
+    do {
+        sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (sent < 0 && errno == EINTR);
+    return sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? 0 : sent;
+}
+
+/* Puts what the kernel did not take behind what it had not taken before. */
+static hakuban_status keep_rest(hkb_stream_self *self, hkb_stream_conn *conn,
+                                const hakuban_slice *parts, unsigned part_count, size_t sent,
+                                size_t total)
+{
+    const hakuban_alloc *alloc = self->host->alloc;
+    size_t before = conn->rest_bytes - conn->rest_sent, filled = before;
+    unsigned char *rest = alloc->alloc(alloc->ctx, before + total - sent);
+    if (!rest) {
+        return hkb_stream_fail(self, conn, ENOMEM);
+    }
+    if (before > 0) {
+        memcpy(rest, conn->rest + conn->rest_sent, before);
+    }
+    for (unsigned i = 0; i < part_count; i++) {
+        size_t bytes = parts[i].bytes, skip = sent < bytes ? sent : bytes;
+        sent -= skip;
+        if (bytes > skip) {
+            memcpy(rest + filled, (const char *)parts[i].data + skip, bytes - skip);
+            filled += bytes - skip;
+        }
+    }
+    drop_rest(self, conn);
+    conn->rest = rest;
+    conn->rest_bytes = filled;
+    if (self->host->fd_set(self->host->host, conn, conn->fd, HAKUBAN_READ | HAKUBAN_WRITE)) {
+        return hkb_stream_fail(self, conn, ENOMEM);
+    }
+    return HAKUBAN_OK_FULL;
+}
+
+hakuban_status hkb_stream_write(hkb_stream_self *self, hkb_stream_conn *conn,
+                                const hakuban_slice *parts, unsigned part_count)
+{
+    if (conn->failure || conn->over) {
+        return HAKUBAN_ERR_CLOSED;
+    }
+    struct iovec vectors[HKB_STREAM_PARTS_MAX];
+    unsigned vector_count = 0;
+    size_t total = 0;
+    for (unsigned i = 0; i < part_count; i++) {
+        if (parts[i].bytes > 0) {
+            /* iovec has no const; sendmsg() only reads. */
+            vectors[vector_count].iov_base = (void *)(uintptr_t)parts[i].data;
+            vectors[vector_count++].iov_len = parts[i].bytes;
+            total += parts[i].bytes;
+        }
+    }
+    if (total == 0) {
+        return HAKUBAN_OK;
+    }
+    ssize_t sent = conn->rest ? 0 : write_out(conn->fd, vectors, vector_count);
+    if (sent < 0) {
+        return hkb_stream_fail(self, conn, errno);
+    }
+    if ((size_t)sent == total) {
+        return HAKUBAN_OK;
+    }
+    return keep_rest(self, conn, parts, part_count, (size_t)sent, total);
+}
+
+hakuban_status hkb_stream_send(void *self_memory, void *conn_memory, const hakuban_slice *parts,
+                               unsigned part_count)
+{
+    hkb_stream_self *self = self_memory;
+    hkb_stream_conn *conn = conn_memory;
+    if (conn->failure || conn->farewell) {
+        return HAKUBAN_ERR_CLOSED;
+    }
+    if (conn->dialing || conn->ending || conn->full || part_count > HAKUBAN_SEND_PARTS_MAX ||
+        (conn->policy && self->layered)) {
+        return HAKUBAN_ERR_ARGUMENT;
+    }
+    /* Who is spoken to first is native. */
+    conn->policy = hkb_stream_policy_unref(self, conn->policy);
+    hakuban_status status = conn->layer ? conn->layer->send(self, conn, parts, part_count)
+                                        : hkb_stream_write(self, conn, parts, part_count);
+    conn->full = status == HAKUBAN_OK_FULL;
+    return status;
+}
+
+static void write_rest(hkb_stream_self *self, hkb_stream_conn *conn)
+{
+    struct iovec vector = {.iov_base = conn->rest + conn->rest_sent,
+                           .iov_len = conn->rest_bytes - conn->rest_sent};
+    ssize_t sent = write_out(conn->fd, &vector, 1);
+    if (sent < 0) {
+        conn->failure = errno;
+        return;
+    }
+    conn->rest_sent += (size_t)sent;
+    if (conn->rest_sent < conn->rest_bytes) {
+        return;
+    }
+    bool told = conn->full;
+    drop_rest(self, conn);
+    conn->full = false;
+    if (self->host->fd_set(self->host->host, conn, conn->fd, HAKUBAN_READ)) {
+        conn->failure = ENOMEM;
+    } else if (conn->farewell || (conn->ending && !conn->layer)) {
+        (void)shutdown(conn->fd, SHUT_WR);
+    } else if (told && !conn->ending) {
+        self->host->writable(conn->link);
+    }
+}
+
+void hkb_stream_part(hkb_stream_self *self, hkb_stream_conn *conn, hakuban_status why,
+                     const char *format, ...)
+{
+    const hakuban_alloc *alloc = self->host->alloc;
+    hkb_stream_farewell farewell = {.why = why};
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(farewell.text, sizeof farewell.text, format, arguments);
+    va_end(arguments);
+    if (conn->over || conn->farewell) {
+        return;
+    }
+    conn->farewell = alloc->alloc(alloc->ctx, sizeof farewell);
+    if (!conn->farewell ||
+        self->host->wake_at(self->host->host, conn, hkb_stream_now_ns() + HKB_STREAM_LINGER_NS)) {
+        if (conn->farewell) {
+            alloc->free(alloc->ctx, conn->farewell, sizeof farewell);
+            conn->farewell = NULL;
+        }
+        hkb_stream_finish(self, conn, why, farewell.text);
+        return;
+    }
+    *conn->farewell = farewell;
+    if (!conn->rest) {
+        (void)shutdown(conn->fd, SHUT_WR);
+    }
+}
+
+void hkb_stream_carries(hkb_stream_self *self, hkb_stream_conn *conn, hakuban_carries what)
+{
+    const hakuban_transport_host *host = self->host;
+    if (host->size >= offsetof(hakuban_transport_host, carries) + sizeof host->carries &&
+        host->carries) {
+        host->carries(conn->link, what);
+    }
+}
+
+/* How much more than before of what begins is there in data. */
+static size_t match(const char *begins, size_t before, const unsigned char *data, size_t bytes)
+{
+    size_t length = strlen(begins), more = 0;
+    while (more < bytes && before + more < length &&
+           data[more] == (unsigned char)begins[before + more]) {
+        more++;
+    }
+    return more;
+}
+
+static void give(hkb_stream_self *self, hkb_stream_conn *conn, const unsigned char *data,
+                 size_t bytes)
+{
+    if (self->busy != conn || bytes == 0 || conn->farewell) {
+        return;
+    }
+    if (conn->layer) {
+        conn->layer->received(self, conn, data, bytes);
+    } else {
+        self->host->received(conn->link, data, bytes);
+    }
+}
+
+/* The first bytes of an accepted connection say what it is. As many as were the layer's are known without having been kept. */
+static void decide(hkb_stream_self *self, hkb_stream_conn *conn, const unsigned char *data,
+                   size_t bytes)
+{
+    const hkb_stream_layer *layer = self->layer;
+    size_t before = conn->begun_bytes, more = match(layer->begins, before, data, bytes);
+    bool matches = before + more == strlen(layer->begins);
+    conn->begun_bytes = (uint8_t)(before + more);
+    if (!matches && more == bytes) {
+        return;
+    }
+    hkb_stream_policy *policy = conn->policy;
+    hakuban_status status = HAKUBAN_OK;
+    conn->policy = NULL;
+    if (matches) {
+        conn->layer = layer;
+        status = layer->accepted(self, conn, policy);
+    } else if (self->layered) {
+        hkb_stream_carries(self, conn, HAKUBAN_CARRIES_BYTES);
+    }
+    (void)hkb_stream_policy_unref(self, policy);
+    if (status) {
+        hkb_stream_finish(self, conn, status, hakuban_status_text(status));
+        return;
+    }
+    give(self, conn, (const unsigned char *)layer->begins, before);
+    give(self, conn, data, bytes);
+}
+
+/* A short read means that nothing more is there, so the call that would only answer EAGAIN is saved. After every upcall the
+ * connection may be gone. */
+static void read_in(hkb_stream_self *self, hkb_stream_conn *conn)
+{
+    for (unsigned reads = 0; reads < READS_PER_TURN; reads++) {
+        ssize_t got = recv(conn->fd, self->buffer, READ_BYTES, MSG_DONTWAIT);
+        if (got == 0) {
+            hkb_stream_finish(self, conn, HAKUBAN_ERR_CLOSED,
+                              "the other side closed the connection");
+            return;
+        }
+        if (got < 0) {
+            int error = errno;
+            if (error != EAGAIN && error != EWOULDBLOCK && error != EINTR) {
+                hkb_stream_finish(self, conn, HAKUBAN_ERR_IO, strerror(error));
+            }
+            return;
+        }
+        if (conn->policy) {
+            decide(self, conn, self->buffer, (size_t)got);
+        } else {
+            give(self, conn, self->buffer, (size_t)got);
+        }
+        if (self->busy != conn || (size_t)got < READ_BYTES) {
+            return;
+        }
+    }
+}
+
+static void conn_ready(hkb_stream_self *self, hkb_stream_conn *conn, unsigned events)
+{
+    if ((events & HAKUBAN_WRITE) && conn->rest) {
+        write_rest(self, conn);
+    }
+    if (self->busy == conn && ((events & HAKUBAN_READ) || conn->failure)) {
+        read_in(self, conn);
+    }
+    if (self->busy != conn) {
+        return;
+    }
+    if (conn->failure) {
+        hkb_stream_finish(self, conn,
+                          conn->failure == ENOMEM ? HAKUBAN_ERR_NO_MEMORY : HAKUBAN_ERR_IO,
+                          strerror(conn->failure));
+    } else if (events == 0 && conn->farewell) {
+        hkb_stream_finish(self, conn, conn->farewell->why, conn->farewell->text);
+    } else if (events == 0 && conn->layer) {
+        conn->layer->late(self, conn);
+    }
+}
+
+void hkb_stream_ready(void *self_memory, void *owner, unsigned events, uint64_t now_ns)
+{
+    hkb_stream_self *self = self_memory;
+    self->busy = owner;
+    if (*(hkb_stream_kind *)owner == HKB_STREAM_LISTENER) {
+        hkb_stream_listener_ready(self, owner, now_ns);
+    } else if (((hkb_stream_conn *)owner)->dialing) {
+        hkb_stream_dial_ready(self, owner, events, now_ns);
+    } else {
+        conn_ready(self, owner, events);
+    }
+    self->busy = NULL;
+}
+
+void hkb_stream_shutdown(void *self_memory, void *conn_memory)
+{
+    hkb_stream_self *self = self_memory;
+    hkb_stream_conn *conn = conn_memory;
+    bool again = conn->ending;
+    conn->ending = true;
+    if (again || conn->dialing || conn->farewell || conn->failure) {
+        return;
+    }
+    if (conn->layer) {
+        conn->layer->shutdown(self, conn);
+    } else if (!conn->rest) {
+        (void)shutdown(conn->fd, SHUT_WR);
+    }
+}
+
+void hkb_stream_close(void *self_memory, void *conn_memory)
+{
+    hkb_stream_self *self = self_memory;
+    hkb_stream_conn *conn = conn_memory;
+    if (conn->layer) {
+        hkb_stream_shutdown(self, conn);
+    }
+    if (!conn->over) {
+        hkb_stream_finish(self, conn, HAKUBAN_ERR_CLOSED, "closed on this side");
+    }
+}

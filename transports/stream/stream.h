@@ -1,0 +1,175 @@
+/* What transports over byte-stream sockets share: listening, dialing, reading, writing, ending. A layer may stand between a
+ * connection and the host, as WebSocket does. Built on hakuban's public headers and the system's alone; knows no particular layer. */
+#ifndef HKB_STREAM_H
+#define HKB_STREAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include <hakuban/plugin/transport.h>
+
+#include "common/address.h"
+
+#define HKB_STREAM_REASON_BYTES 192
+#define HKB_STREAM_PARTS_MAX (HAKUBAN_SEND_PARTS_MAX + 1) /* a layer may put a header in front */
+#define HKB_STREAM_LINGER_NS UINT64_C(500000000)
+
+typedef struct hkb_stream_self hkb_stream_self;
+typedef struct hkb_stream_conn hkb_stream_conn;
+
+/* How a listener wants the connections of its layer to be; shared by the listener and those of which it is not known yet what they
+ * are. A layer's own begins with it. */
+typedef struct hkb_stream_policy {
+    unsigned references;
+    size_t bytes;
+} hkb_stream_policy;
+
+/* What stands between a socket and the host. All slots are mandatory. */
+typedef struct hkb_stream_layer {
+    const char *begins; /* the first bytes of its connections; native ones never begin so */
+    /* Reads what a listener's URL says; *ret_policy has one reference. */
+    hakuban_status (*listen)(hkb_stream_self *self, const hakuban_url *url,
+                             hkb_stream_policy **ret_policy, hakuban_error *reterr);
+    /* Fills in conn->state of an accepted connection that begins so; policy is borrowed. */
+    hakuban_status (*accepted)(hkb_stream_self *self, hkb_stream_conn *conn,
+                               hkb_stream_policy *policy);
+    /* Fills in conn->state of a connection that will be dialled. */
+    hakuban_status (*dial)(hkb_stream_self *self, hkb_stream_conn *conn, const hakuban_url *url,
+                           hakuban_error *reterr);
+    void (*connected)(hkb_stream_self *self,
+                      hkb_stream_conn *conn); /* says opened() when it is ready */
+    void (*received)(hkb_stream_self *self, hkb_stream_conn *conn, const unsigned char *data,
+                     size_t bytes);
+    hakuban_status (*send)(hkb_stream_self *self, hkb_stream_conn *conn, const hakuban_slice *parts,
+                           unsigned part_count);
+    void (*shutdown)(hkb_stream_self *self,
+                     hkb_stream_conn *conn);                    /* says that nothing more follows */
+    void (*late)(hkb_stream_self *self, hkb_stream_conn *conn); /* dialing took too long */
+    void (*free)(hkb_stream_self *self,
+                 void *state); /* of conn->state; the connection may be gone */
+} hkb_stream_layer;
+
+struct hkb_stream_self {
+    const hakuban_transport_host *host;
+    const hkb_stream_layer
+        *layer;            /* of accepted connections that begin as it says; NULL: there is none */
+    bool layered;          /* dialled connections have it, and so do messages */
+    unsigned char *buffer; /* everything that is read lands here first */
+    void *busy;            /* the owner ready() is working for; NULL once it has ended meanwhile */
+};
+
+typedef enum hkb_stream_kind { HKB_STREAM_LISTENER = 1, HKB_STREAM_CONN } hkb_stream_kind;
+
+typedef struct hkb_stream_listener {
+    hkb_stream_kind kind; /* first in both owners, so that ready() can tell them apart */
+    int fd;
+    bool nodelay, paused;
+    uint64_t last_ns, credit_ns; /* of the limit on accepts per second */
+    hkb_stream_policy *policy;   /* NULL without a layer */
+    char *path;                  /* unix: the file to remove; NULL otherwise */
+    size_t path_bytes;
+    dev_t device; /* unix: how the file is known to be still ours */
+    ino_t inode;
+} hkb_stream_listener;
+
+typedef struct hkb_stream_dialing hkb_stream_dialing;
+
+/* Why a connection ends once its last words have left. */
+typedef struct hkb_stream_farewell {
+    hakuban_status why;
+    char text[HKB_STREAM_REASON_BYTES];
+} hkb_stream_farewell;
+
+struct hkb_stream_conn {
+    hkb_stream_kind kind;
+    int fd;
+    int failure;         /* errno of the first failed write: closed() is due */
+    bool ending;         /* shutdown() was called */
+    bool full;           /* the host waits for writable() */
+    bool over;           /* closed() was called */
+    uint8_t begun_bytes; /* accepted: how much of layer->begins has come */
+    hakuban_link *link;
+    hkb_stream_policy *policy;     /* accepted, and not known yet what it is; else NULL */
+    const hkb_stream_layer *layer; /* NULL: bytes as they are */
+    void *state;                   /* the layer's */
+    hkb_stream_dialing *dialing;   /* NULL once connected */
+    hkb_stream_farewell *farewell; /* nothing is received or sent any more */
+    unsigned char *rest;           /* what the kernel has not taken yet */
+    size_t rest_bytes, rest_sent;
+};
+
+/* stream_address.c */
+hakuban_status hkb_stream_check(const hakuban_url *url, bool listening, bool *ret_nodelay,
+                                hakuban_error *reterr);
+/* Never blocks; false: the host is a name, not a number. */
+bool hkb_stream_numeric(const hakuban_url *url, hkb_address *ret_address);
+
+/* stream.c: the slots of a transport's table that are as they are for all; init() sets self->layer and self->layered. */
+hakuban_status hkb_stream_init(void *self_memory, const hakuban_transport_host *host);
+void hkb_stream_done(void *self_memory);
+hakuban_status hkb_stream_send(void *self_memory, void *conn_memory, const hakuban_slice *parts,
+                               unsigned part_count);
+void hkb_stream_shutdown(void *self_memory, void *conn_memory);
+void hkb_stream_close(void *self_memory, void *conn_memory);
+void hkb_stream_ready(void *self_memory, void *owner, unsigned events, uint64_t now_ns);
+
+/* stream.c: for layers. */
+/* Writes or keeps all of it, behind what is kept already; OK or a failure, after which closed() follows. OK_FULL: kept. */
+hakuban_status hkb_stream_write(hkb_stream_self *self, hkb_stream_conn *conn,
+                                const hakuban_slice *parts, unsigned part_count);
+/* The connection cannot go on: closed() follows, from ready(). Gives what a slot answers. */
+hakuban_status hkb_stream_fail(hkb_stream_self *self, hkb_stream_conn *conn, int error);
+/* Tells a host that is new enough. */
+void hkb_stream_carries(hkb_stream_self *self, hkb_stream_conn *conn, hakuban_carries what);
+/* Ends at once. */
+void hkb_stream_finish(hkb_stream_self *self, hkb_stream_conn *conn, hakuban_status why,
+                       const char *text);
+/* Ends after what was written has arrived: what still comes is thrown away, for half a second at most. */
+void hkb_stream_part(hkb_stream_self *self, hkb_stream_conn *conn, hakuban_status why,
+                     const char *format, ...) HAKUBAN_PRINTF(4, 5);
+
+/* stream.c: for the other files. */
+void hkb_stream_options(int fd, int family, bool nodelay);
+void hkb_stream_forget_fd(hkb_stream_self *self, void *owner, int *fd);
+hkb_stream_policy *hkb_stream_policy_unref(hkb_stream_self *self, hkb_stream_policy *policy);
+/* Connected: lets the host know that reading matters now. */
+hakuban_status hkb_stream_open(hkb_stream_self *self, hkb_stream_conn *conn);
+uint64_t hkb_stream_now_ns(void);
+
+/* stream_dial.c */
+hakuban_status hkb_stream_dial(void *self_memory, void *conn_memory, hakuban_link *link,
+                               const hakuban_url *url, hakuban_error *reterr);
+void hkb_stream_dial_ready(hkb_stream_self *self, hkb_stream_conn *conn, unsigned events,
+                           uint64_t now_ns);
+void hkb_stream_dial_free(hkb_stream_self *self, hkb_stream_conn *conn);
+
+/* stream_listen.c */
+hakuban_status hkb_stream_listen(void *self_memory, void *listener_memory, const hakuban_url *url,
+                                 char *ret_url, size_t url_bytes, hakuban_error *reterr);
+void hkb_stream_unlisten(void *self_memory, void *listener_memory);
+void hkb_stream_listener_ready(hkb_stream_self *self, hkb_stream_listener *listener,
+                               uint64_t now_ns);
+
+/* A transport's table around these functions. */
+#define HKB_STREAM_TABLE(name, the_flags, the_init)                                                \
+    {                                                                                              \
+        .size = sizeof(hakuban_transport_ops), .abi = HAKUBAN_TRANSPORT_ABI, .scheme = (name),     \
+        .flags = (the_flags), .self_bytes = sizeof(hkb_stream_self),                               \
+        .listener_bytes = sizeof(hkb_stream_listener), .conn_bytes = sizeof(hkb_stream_conn),      \
+        .init = (the_init), .done = hkb_stream_done, .listen = hkb_stream_listen,                  \
+        .unlisten = hkb_stream_unlisten, .dial = hkb_stream_dial, .send = hkb_stream_send,         \
+        .shutdown = hkb_stream_shutdown, .close = hkb_stream_close, .ready = hkb_stream_ready,     \
+    }
+
+/* transports/ws, where it was built. */
+extern const hkb_stream_layer hkb_ws_layer;
+
+extern const hakuban_transport_ops hakuban_transport_tcp;
+extern const hakuban_transport_ops hakuban_transport_unix;
+extern const hakuban_transport_ops hakuban_transport_ws;
+
+#endif

@@ -228,6 +228,63 @@ HAKUBAN_API void hakuban_tag_info_done(hakuban_tag_info *infos, size_t count);
  */
 HAKUBAN_API void hakuban_contract_info_done(hakuban_contract_info *infos, size_t count);
 
+/* ---- statistics as objects */
+
+#define HAKUBAN_STATS_SUBJECTS_MAX 10000 /* by default */
+
+/* Publishes statistics of an exchange as objects in it. */
+typedef struct hakuban_publisher hakuban_publisher;
+
+/* Zero it, set size, then what is wanted. */
+typedef struct hakuban_stats_options {
+    uint32_t size;         /* sizeof(hakuban_stats_options) */
+    uint32_t subjects_max; /* links and objects that are described while all are observed; 0: HAKUBAN_STATS_SUBJECTS_MAX */
+    const char *name;      /* of the exchange, UTF-8, 1 to 64 bytes, different from all others in the tree; NULL: random digits */
+} hakuban_stats_options;
+
+/**
+ * Describes an exchange by objects in it: itself, each link, each object and who exposes it. docs/introspection.md has their names and
+ * fields.
+ *
+ * They carry two tags: the given one, and {"statistics":NAME} of this exchange alone. Anybody who reaches the exchange may observe them,
+ * each by its name or all by a tag. Two are always there, the rest while "subjects" or one of the tags is observed. A state is made only
+ * while its object is observed, at once and then at most once a second, if it changed. Objects that carry a {"statistics":…} tag are not
+ * described.
+ *
+ * @param exchange  borrowed until hakuban_publisher_free()
+ * @param tag_json  copied; terminated text of one JSON value
+ * @param options   borrowed for the call; NULL: all defaults
+ * @param ret       owned; end with hakuban_publisher_free()
+ * @param reterr    what is wrong with the text; may be NULL
+ * @return OK, ERR_ARGUMENT (also: a name that is too long or not UTF-8), ERR_PARSE, ERR_LIMIT, ERR_NO_MEMORY, ERR_CLOSED
+ *         (hakuban_exchange_close() was called)
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API HAKUBAN_NODISCARD hakuban_status
+hakuban_exchange_publish_stats(hakuban_exchange *exchange, const char *tag_json,
+                               const hakuban_stats_options *options, hakuban_publisher **ret,
+                               hakuban_error *reterr);
+
+/**
+ * Ends the statistics. Never blocks.
+ *
+ * @param publisher  owned, or NULL
+ * @return NULL
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API hakuban_publisher *hakuban_publisher_free(hakuban_publisher *publisher);
+
+/**
+ * What the exchange is called in its statistics.
+ *
+ * @return terminated, borrowed until hakuban_publisher_free()
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API const char *hakuban_publisher_name(const hakuban_publisher *publisher);
+
 #ifdef __cplusplus
 }
 #endif

@@ -7,8 +7,11 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "common/text.h"
 
 const char *report_name = "hakuban";
 
@@ -30,11 +33,11 @@ void report(const char *format, ...)
     (void)written; /* there is nobody left to tell */
 }
 
-static void write_log(void *ctx, hakuban_log_level level, const char *room, const char *text)
+static void write_log(void *ctx, hakuban_log_level level, const char *room, const char *words)
 {
     static const char *const names[] = {"", "error", "warning", "info", "debug"};
     (void)ctx;
-    report("%s: %s: %s", names[level], room, text);
+    report("%s: %s: %s", names[level], room, words);
 }
 
 hakuban_log report_log(unsigned verbosity)
@@ -74,4 +77,27 @@ void standard_descriptors(void)
         }
     }
     (void)signal(SIGPIPE, SIG_IGN);
+}
+
+/* Bare words are the commonest mistake: JSON strings need quotes, and the shell takes one pair of them. */
+void report_bad_json(const char *what, const char *json, const hakuban_error *error)
+{
+    text hint = {NULL, 0, 0};
+    if (error->status == HAKUBAN_ERR_PARSE && *json && !strchr("{[\" \t\n", *json)) {
+        text quoted = {NULL, 0, 0};
+        text_add_json_string(&quoted, json, strlen(json));
+        text_add_string(&hint, "; did you mean '");
+        for (const char *c = quoted.data; *c; c++) {
+            text_add_string(&hint, *c == '\'' ? "'\\''" : (char[2]){*c, '\0'});
+        }
+        text_add_string(&hint, "'");
+        text_free(&quoted);
+    }
+    if (error->line > 0) {
+        report("%s %s: line %u, column %u: %s%s", what, json, error->line, error->column,
+               error->text, hint.data ? hint.data : "");
+    } else {
+        report("%s %s: %s%s", what, json, error->text, hint.data ? hint.data : "");
+    }
+    text_free(&hint);
 }

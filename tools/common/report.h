@@ -9,6 +9,8 @@
 extern const char *report_name; /* the program's; set by main() */
 
 void report(const char *format, ...) HAKUBAN_PRINTF(1, 2);
+/* What is wrong with a JSON text of the command line, and what was perhaps meant. */
+void report_bad_json(const char *what, const char *json, const hakuban_error *error);
 /* The log of an exchange: warnings always, more with each -v. */
 hakuban_log report_log(unsigned verbosity);
 

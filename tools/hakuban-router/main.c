@@ -33,6 +33,8 @@ typedef struct router {
     hakuban_exchange *exchange;
     hakuban_queue *queue;
     hakuban_connection *connection;
+    const char *stats_tag; /* JSON; NULL: none */
+    hakuban_publisher *stats;
     bound *bound;
     size_t bound_count;
     upstream above;
@@ -93,6 +95,43 @@ static int connect_url(router *r, const char *url)
         return exit_code_of(status);
     }
     return 0;
+}
+
+/* The router's name in its statistics: that of the upstream's URL, else of the first bind's; false: none was given. */
+static bool own_name(const router *r, char *buffer, size_t room)
+{
+    const char *urls[] = {r->now.connect, r->now.binds[0]};
+    for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
+        const char *parameter = urls[i] ? strchr(urls[i], '#') : NULL;
+        while (parameter && strncmp(parameter + 1, "name=", 5) != 0) {
+            parameter = strchr(parameter + 1, ',');
+        }
+        if (parameter) {
+            parameter += 6;
+            snprintf(buffer, room, "%.*s", (int)strcspn(parameter, ","), parameter);
+            return buffer[0] != '\0';
+        }
+    }
+    return false;
+}
+
+static int publish_stats(router *r)
+{
+    char name[256];
+    hakuban_stats_options options = {.size = sizeof(options),
+                                     .name = own_name(r, name, sizeof(name)) ? name : NULL};
+    hakuban_error error = {.status = HAKUBAN_OK};
+    hakuban_status status =
+        hakuban_exchange_publish_stats(r->exchange, r->stats_tag, &options, &r->stats, &error);
+    if (status >= 0) {
+        return 0;
+    }
+    if (status == HAKUBAN_ERR_PARSE || status == HAKUBAN_ERR_LIMIT) {
+        report_bad_json("--stats-tag", r->stats_tag, &error);
+        return EXIT_USAGE;
+    }
+    report("--stats-tag %s: %s", r->stats_tag, words(&error, status));
+    return exit_code_of(status);
 }
 
 /* The command line and the file together. */
@@ -272,6 +311,9 @@ static int start(router *r, int *ret_signal_fd)
         report("exchange: %s", hakuban_status_text(status));
         return EXIT_RUNTIME;
     }
+    if (r->stats_tag) {
+        exit_code = publish_stats(r);
+    }
     for (size_t i = 0; exit_code == 0 && i < r->now.bind_count; i++) {
         exit_code = bind_url(r, r->now.binds[i]);
     }
@@ -295,6 +337,7 @@ static void end(router *r, bool orderly)
         free(r->bound[r->bound_count].url);
     }
     free(r->bound);
+    hakuban_publisher_free(r->stats);
     hakuban_connection_free(r->connection);
     hakuban_queue_free(r->queue);
     hakuban_exchange_free(r->exchange);
@@ -307,6 +350,7 @@ enum {
     OPTION_CONNECT,
     OPTION_THREADS,
     OPTION_THRESHOLD,
+    OPTION_STATS,
     OPTION_CONFIG,
     OPTION_VERBOSE,
     OPTION_HELP,
@@ -317,6 +361,7 @@ static const arg_option options_table[] = {{"--bind", 'b', true, OPTION_BIND},
                                            {"--connect", 'c', true, OPTION_CONNECT},
                                            {"--threads", 't', true, OPTION_THREADS},
                                            {"--rebalance-threshold", 0, true, OPTION_THRESHOLD},
+                                           {"--stats-tag", 0, true, OPTION_STATS},
                                            {"--config", 0, true, OPTION_CONFIG},
                                            {"--verbose", 'v', false, OPTION_VERBOSE},
                                            {"--help", 'h', false, OPTION_HELP},
@@ -334,6 +379,9 @@ static const char help[] =
     "  -t, --threads N              accepted; one thread does the work\n"
     "      --rebalance-threshold X  an exposer's load must be this much smaller than\n"
     "                               another's to take an object from it; default 0.1\n"
+    "      --stats-tag JSON         publish statistics of the router, its links and objects as\n"
+    "                               objects with this tag, e.g. '\"stats\"'; made only while\n"
+    "                               somebody observes them (hakuban snapshot)\n"
     "      --config FILE            lines: bind URL, connect URL, rebalance-threshold X,\n"
     "                               # comments; SIGHUP reads it again\n"
     "  -v, --verbose                say more on stderr; twice: everything\n"
@@ -376,6 +424,14 @@ static int read_arguments(router *r, int argc, char **argv)
             break;
         case OPTION_THRESHOLD:
             good = arg_real("--rebalance-threshold", value, &r->given.rebalance_threshold);
+            break;
+        case OPTION_STATS:
+            good = !r->stats_tag;
+            if (!good) {
+                report("--stats-tag %s: one tag is enough, and %s came before", value,
+                       r->stats_tag);
+            }
+            r->stats_tag = value;
             break;
         case OPTION_CONFIG:
             good = !r->config_path;

@@ -1,4 +1,4 @@
-/* hakuban: observe, get, list and expose from a shell. Finds the verb; everything else is in the verb's own file. */
+/* hakuban: observe, get, list, expose and snapshot from a shell. Finds the verb; everything else is in the verb's own file. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +14,7 @@ static const struct {
     {"get", verb_get, "print one state and end"},
     {"list", verb_list, "print the objects that carry a tag"},
     {"expose", verb_expose, "publish states from lines, a file or a command"},
+    {"snapshot", verb_snapshot, "print who exposes and observes what, from published statistics"},
 };
 enum { VERB_COUNT = sizeof(verbs) / sizeof(verbs[0]) };
 

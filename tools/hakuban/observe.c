@@ -38,16 +38,7 @@ typedef struct observation {
 
 static int compare_objects(const void *a, const void *b)
 {
-    const hakuban_descriptor *x = ((const shown *)a)->object, *y = ((const shown *)b)->object;
-    int order = strcmp(hakuban_descriptor_json(x), hakuban_descriptor_json(y));
-    size_t x_count = hakuban_descriptor_tag_count(x), y_count = hakuban_descriptor_tag_count(y);
-    if (order == 0 && x_count != y_count) {
-        order = x_count < y_count ? -1 : 1;
-    }
-    for (size_t i = 0; order == 0 && i < x_count; i++) {
-        order = strcmp(hakuban_descriptor_tag(x, i), hakuban_descriptor_tag(y, i));
-    }
-    return order;
+    return compare_names(((const shown *)a)->object, ((const shown *)b)->object);
 }
 
 static void free_shown(void *memory)

@@ -6,29 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Bare words are the commonest mistake: JSON strings need quotes, and the shell takes one pair of them. */
-static void report_bad_json(const char *what, const char *json, const hakuban_error *error)
-{
-    text hint = {NULL, 0, 0};
-    if (error->status == HAKUBAN_ERR_PARSE && *json && !strchr("{[\" \t\n", *json)) {
-        text quoted = {NULL, 0, 0};
-        text_add_json_string(&quoted, json, strlen(json));
-        text_add_string(&hint, "; did you mean '");
-        for (const char *c = quoted.data; *c; c++) {
-            text_add_string(&hint, *c == '\'' ? "'\\''" : (char[2]){*c, '\0'});
-        }
-        text_add_string(&hint, "'");
-        text_free(&quoted);
-    }
-    if (error->line > 0) {
-        report("%s %s: line %u, column %u: %s%s", what, json, error->line, error->column,
-               error->text, hint.data ? hint.data : "");
-    } else {
-        report("%s %s: %s%s", what, json, error->text, hint.data ? hint.data : "");
-    }
-    text_free(&hint);
-}
-
 static hakuban_descriptor *descriptor_of(const char *what, const char *json,
                                          const char *const *tags, size_t tag_count)
 {
@@ -50,17 +27,22 @@ static hakuban_descriptor *descriptor_of(const char *what, const char *json,
     return descriptor;
 }
 
+bool interest_check_tag(const char *option, const char *json)
+{
+    hakuban_descriptor *checked = descriptor_of(option, json, NULL, 0);
+    hakuban_descriptor_unref(checked);
+    return checked != NULL;
+}
+
 bool interest_add_tag(interest *wanted, const char *json)
 {
     if (wanted->tag_count == HAKUBAN_DESCRIPTOR_TAGS_MAX) {
         report("--tag %s: more than %d tags", json, HAKUBAN_DESCRIPTOR_TAGS_MAX);
         return false;
     }
-    hakuban_descriptor *checked = descriptor_of("--tag", json, NULL, 0);
-    if (!checked) {
+    if (!interest_check_tag("--tag", json)) {
         return false;
     }
-    hakuban_descriptor_unref(checked);
     wanted->tags[wanted->tag_count++] = json;
     return true;
 }
@@ -69,6 +51,19 @@ bool interest_set_object(interest *wanted, const char *json)
 {
     wanted->object = descriptor_of("object", json, wanted->tags, wanted->tag_count);
     return wanted->object != NULL;
+}
+
+int compare_names(const hakuban_descriptor *a, const hakuban_descriptor *b)
+{
+    int order = strcmp(hakuban_descriptor_json(a), hakuban_descriptor_json(b));
+    size_t a_count = hakuban_descriptor_tag_count(a), b_count = hakuban_descriptor_tag_count(b);
+    if (order == 0 && a_count != b_count) {
+        order = a_count < b_count ? -1 : 1;
+    }
+    for (size_t i = 0; order == 0 && i < a_count; i++) {
+        order = strcmp(hakuban_descriptor_tag(a, i), hakuban_descriptor_tag(b, i));
+    }
+    return order;
 }
 
 static int failed(session *s, const char *what, hakuban_status status)

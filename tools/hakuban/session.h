@@ -37,10 +37,15 @@ typedef struct interest {
     hakuban_descriptor *object; /* NULL: every object of the tags */
 } interest;
 
+/* False: reported, under the option's name. */
+bool interest_check_tag(const char *option, const char *json);
 /* False: reported. */
 bool interest_add_tag(interest *wanted, const char *json);
 /* The tags must have been added. */
 bool interest_set_object(interest *wanted, const char *json);
+
+/* An order of objects' names: by their JSON, then their tags. */
+int compare_names(const hakuban_descriptor *a, const hakuban_descriptor *b);
 
 /* 0, or the exit code of what was reported. */
 int session_open(session *s);
@@ -55,5 +60,6 @@ int verb_observe(int argc, char **argv);
 int verb_get(int argc, char **argv);
 int verb_list(int argc, char **argv);
 int verb_expose(int argc, char **argv);
+int verb_snapshot(int argc, char **argv);
 
 #endif

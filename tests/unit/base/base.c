@@ -81,10 +81,13 @@ START_TEST(a_walk_through_a_map_misses_nobody_who_stays)
         ck_assert_uint_eq(place, UINT64_MAX);
         ck_assert_uint_eq(hkb_map_scan(&map, &place, slice, 32), 0);
         ck_assert_uint_le(given, 80000);
+        int missed = 0, again = 0;
         for (int i = 0; i < 40000; i++) {
-            ck_assert_msg(i >= 1000 || told[i] >= 1, "%d was not told of", i);
-            ck_assert_msg(crowd >= 2 || told[i] <= 1, "%d was told of %u times", i, told[i]);
+            missed += i < 1000 && told[i] == 0;
+            again += told[i] > 1;
         }
+        ck_assert_int_eq(missed, 0);
+        ck_assert(again == 0 || crowd >= 2);
         for (going = going < coming ? going : coming; going > 0;)
             hkb_map_remove(&map, &items[--going]);
         ck_assert_uint_eq(map.count, 0);

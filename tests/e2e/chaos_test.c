@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "crowd.h"
+#include "node.h"
 #include "proxy.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -30,7 +31,8 @@ enum {
     OBJECTS = 5,
     EXPOSERS = 8,
     OBSERVERS = 10,
-    MEMBERS = HUBS + EXPOSERS + OBSERVERS,
+    NODES = 2, /* exposer and observer in one, in many threads */
+    MEMBERS = HUBS + EXPOSERS + OBSERVERS + NODES,
     STORMS = 3,
     STORM_MS = 8000,
     CALM_MS_MAX = 120000, /* to agree after a storm, on a machine that is very busy */
@@ -69,14 +71,14 @@ typedef struct plan {
 
 static struct {
     uint64_t seed, seconds;
-    const char *own_path;
-} asked = {0, SANITIZED ? 40 : 115, "e2e_chaos"};
+} asked = {0, SANITIZED ? 40 : 115};
+static char own_path[1024];
 
 static char folder[64], urls[MEMBERS][URL_BYTES], hub_urls[HUBS][2][URL_BYTES];
 static uint64_t seed, dice;
 static member *hubs[HUBS], *everybody[MEMBERS];
-static exposer exposers[EXPOSERS];
-static observer observers[OBSERVERS];
+static exposer exposers[EXPOSERS + NODES]; /* the nodes' come last */
+static observer observers[OBSERVERS + NODES];
 static plan plans[MEMBERS];
 static uint64_t heals_ms[MEMBERS]; /* of the way to the hub, by member; 0: it is good */
 static proxy *network;
@@ -115,8 +117,8 @@ static void plan_note(uint64_t at_ms, const char *format, ...)
 static void failed(const char *text)
 {
     fflush(schedule);
-    ck_abort_msg("%s\nthe same storm again: %s --seed %llu --seconds 1\nlogs: %s", text,
-                 asked.own_path, (unsigned long long)seed, folder);
+    ck_abort_msg("%s\nthe same storm again: %s --seed %llu --seconds 1\nlogs: %s", text, own_path,
+                 (unsigned long long)seed, folder);
 }
 
 static void give_up(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -163,7 +165,7 @@ static void check_data(const char *who, unsigned object, const char *data)
 {
     static char expected[DATA_BYTES_MAX];
     unsigned by, number;
-    if (sscanf(data, "{\"by\":%u,\"n\":%u,", &by, &number) != 2 || by >= EXPOSERS ||
+    if (sscanf(data, "{\"by\":%u,\"n\":%u,", &by, &number) != 2 || by >= EXPOSERS + NODES ||
         exposers[by].object != object || number > exposers[by].said) {
         give_up("%s got a state that nobody made: %.200s", who, data);
     }
@@ -263,6 +265,16 @@ static void start(unsigned index)
         if (e->last) {
             member_say(e->m, e->last);
         }
+    } else if (index >= MEMBERS - NODES) {
+        unsigned node = index - (MEMBERS - NODES);
+        exposer *e = &exposers[EXPOSERS + node];
+        snprintf(object, sizeof(object), "{\"o\":%u}", e->object);
+        const char *words[] = {own_path, "node", urls[index], object, "\"t\"", NULL};
+        forget_seen(&observers[OBSERVERS + node]);
+        member_start(e->m, words);
+        if (e->last) {
+            member_say(e->m, e->last);
+        }
     } else {
         observer *o = &observers[index - HUBS - EXPOSERS];
         snprintf(object, sizeof(object), "{\"o\":%u}", o->only);
@@ -326,6 +338,13 @@ static void set_up(void)
             snprintf(name, sizeof(name), "exposer%u", k);
             exposers[k] = (exposer){.object = k % OBJECTS};
             exposers[k].m = everybody[i] = member_new(name, NULL, NULL);
+        } else if (i >= MEMBERS - NODES) {
+            unsigned k = i - (MEMBERS - NODES);
+            snprintf(name, sizeof(name), "node%u", k);
+            exposers[EXPOSERS + k] = (exposer){.object = OBJECTS - 1 - k};
+            observers[OBSERVERS + k] = (observer){.only = OBJECTS};
+            everybody[i] = member_new(name, observed, &observers[OBSERVERS + k]);
+            exposers[EXPOSERS + k].m = observers[OBSERVERS + k].m = everybody[i];
         } else {
             unsigned k = i - HUBS - EXPOSERS;
             snprintf(name, sizeof(name), "observer%u", k);
@@ -439,7 +458,8 @@ static void storm(void)
     uint64_t begin_ms = crowd_now_ms(), at_ms = 0;
     while (at_ms < STORM_MS) {
         /* All dice of a step are thrown whether or not they are needed: what follows does not depend on what happened. */
-        unsigned what = roll(100), who = roll(MEMBERS), speaker = roll(EXPOSERS), how = roll(100);
+        unsigned what = roll(100), who = roll(MEMBERS), speaker = roll(EXPOSERS + NODES),
+                 how = roll(100);
         unsigned length = between(1, roll(3) ? 600 : 4000), more = roll(1u << 20);
         at_ms += roll(20);
         crowd_turn(begin_ms + at_ms);
@@ -464,7 +484,7 @@ static const char *difference(void)
     for (unsigned k = 0; k < OBJECTS; k++) {
         const seen *first = NULL;
         const char *first_name = "";
-        for (unsigned i = 0; i < OBSERVERS; i++) {
+        for (unsigned i = 0; i < OBSERVERS + NODES; i++) {
             const observer *o = &observers[i];
             const seen *s = &o->objects[k];
             const char *name = member_name(o->m);
@@ -488,7 +508,7 @@ static const char *difference(void)
             first_name = name;
         }
         bool is_last = false;
-        for (unsigned e = 0; e < EXPOSERS && first; e++) {
+        for (unsigned e = 0; e < EXPOSERS + NODES && first; e++) {
             size_t bytes = strlen(exposers[e].last);
             is_last = is_last || (exposers[e].object == k &&
                                   strncmp(first->data, exposers[e].last, bytes) == 0);
@@ -506,7 +526,7 @@ static void calm(void)
 {
     uint64_t begin_ms = crowd_now_ms();
     const char *missing;
-    for (unsigned e = 0; e < EXPOSERS; e++) {
+    for (unsigned e = 0; e < EXPOSERS + NODES; e++) {
         say(e);
     }
     while ((missing = difference()) != NULL) {
@@ -533,11 +553,11 @@ static void tear_down(void)
             give_up("%s ended with %d", member_name(everybody[i]), code);
         }
     }
-    for (unsigned i = 0; i < OBSERVERS; i++) {
+    for (unsigned i = 0; i < OBSERVERS + NODES; i++) {
         counts.states += observers[i].states;
         forget_seen(&observers[i]);
     }
-    for (unsigned i = 0; i < EXPOSERS; i++) {
+    for (unsigned i = 0; i < EXPOSERS + NODES; i++) {
         free(exposers[i].last);
         exposers[i].last = NULL;
     }
@@ -604,18 +624,18 @@ static uint64_t number(const char *text)
 /* By hand nobody says where the programs are: they were built beside this one. */
 static void find_programs(void)
 {
-    char path[1024];
-    ssize_t bytes = readlink("/proc/self/exe", path, sizeof(path) - 16);
-    char *slash = bytes > 0 ? memrchr(path, '/', (size_t)bytes) : NULL;
-    if (slash) {
-        snprintf(slash, 16, "/../bin");
-        setenv("HAKUBAN_BIN", path, 0);
-    }
+    char path[sizeof(own_path) + 16];
+    ssize_t bytes = readlink("/proc/self/exe", own_path, sizeof(own_path) - 1);
+    const char *slash = bytes > 0 ? strrchr(own_path, '/') : own_path;
+    snprintf(path, sizeof(path), "%.*s/../bin", (int)(slash - own_path), own_path);
+    setenv("HAKUBAN_BIN", path, 0);
 }
 
 int main(int argc, char **argv)
 {
-    asked.own_path = argv[0];
+    if (argc > 1 && strcmp(argv[1], "node") == 0) {
+        return node_main(argc - 2, argv + 2);
+    }
     find_programs();
     asked.seed = crowd_now_ms() * 1000003u % 1000000007u;
     for (int i = 1; i < argc; i += 2) {

@@ -12,6 +12,8 @@ typedef struct candidate {
     hkb_peer *peer; /* DOWNSTREAM: the share is made only if it is chosen */
     double cost;    /* what it will be charged */
     double load;    /* of the peer, that cost included */
+    bool holds;     /* it had the object before this hub was restarted */
+    uint64_t sink_id;
 } candidate;
 
 /* -- Who could -- */
@@ -68,9 +70,18 @@ static void consider(const hkb_object *object, hkb_peer *peer, hkb_share *share,
         return;
     double cost = 1.0 / (double)capacity;
     double load = peer->load + cost + (promised ? peer->promised : 0);
-    if (load > hkb_peer_load_limit(peer) + LOAD_ROUNDING || (best->peer && load >= best->load))
+    uint64_t sink_id = 0;
+    bool holds = object->exposer == HKB_NOBODY && hkb_recall_holder(peer, object, &sink_id);
+    if (load > hkb_peer_load_limit(peer) + LOAD_ROUNDING)
         return;
-    *best = (candidate){.kind = HKB_DOWNSTREAM, .peer = peer, .cost = cost, .load = load};
+    if (best->peer && (holds < best->holds || (holds == best->holds && load >= best->load)))
+        return;
+    *best = (candidate){.kind = HKB_DOWNSTREAM,
+                        .peer = peer,
+                        .cost = cost,
+                        .load = load,
+                        .holds = holds,
+                        .sink_id = sink_id};
 }
 
 /* promised: as if what was promised were there already. */
@@ -96,6 +107,8 @@ static candidate downstream_candidate(const hkb_object *object, bool promised)
                          &best);
         }
     }
+    if (object->exposer == HKB_NOBODY && !best.holds && hkb_recall_awaits(object))
+        return (candidate){.kind = HKB_NOBODY};
     return best;
 }
 
@@ -154,7 +167,8 @@ static void assign(hkb_object *object, const candidate *to)
     } else if (to->kind == HKB_DOWNSTREAM) {
         object->chosen.share = share;
         object->charge = to->cost;
-        object->sink_id = object->exchange->host.random(object->exchange->host.ctx);
+        object->sink_id =
+            to->holds ? to->sink_id : object->exchange->host.random(object->exchange->host.ctx);
         share->in_source = HAKUBAN_SOURCE_ASSIGNED;
         share->peer->load += to->cost;
         hkb_share_settle_stream(share);

@@ -25,6 +25,7 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
     exchange->rebalances = settings->rebalances;
     exchange->now_ns = exchange->tick_ns = exchange->rebalance_ns = now_ns;
     exchange->wall_ns = wall_ns;
+    exchange->born_ns = now_ns;
     for (size_t i = 0; i < 2; i++) {
         exchange->map_key[i] = exchange->host.random(ctx);
         exchange->path[0][i] = exchange->node[i] = exchange->host.random(ctx);
@@ -47,7 +48,7 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
                          &exchange->dirty,     &exchange->dirty_tags, &exchange->listings,
                          &exchange->passing,
                          &exchange->ended,     &exchange->waiting,  &exchange->balanced,
-                         &exchange->declined,  &exchange->deltas};
+                         &exchange->declined,  &exchange->deltas,   &exchange->held};
     for (size_t i = 0; i < HKB_COUNT(lists); i++)
         hkb_list_init(lists[i]);
     *ret = exchange;
@@ -75,6 +76,7 @@ hkb_exchange *hkb_exchange_free(hkb_exchange *exchange)
     hkb_map_done(&exchange->shares);
     hkb_map_done(&exchange->tag_shares);
     hkb_map_done(&exchange->sessions);
+    hkb_recall_done(exchange);
     hkb_buffer_done(&exchange->packet);
     hkb_native_done(&exchange->shared.native);
     hkb_delta_context_free(exchange->delta);
@@ -106,6 +108,9 @@ void hkb_exchange_expect_upstream(hkb_exchange *exchange, bool expected)
     exchange->upstream_was_there = false;
     if (!expected && exchange->upstream && exchange->upstream->detached)
         hkb_link_leave(&exchange->upstream->link, exchange->now_ns); /* nobody will dial for it again */
+    for (size_t i = 0; !expected && exchange->objects.count && i <= exchange->objects.mask; i++)
+        if (exchange->objects.slots[i])
+            ((hkb_object *)exchange->objects.slots[i])->remembered = 0;
     hkb_exchange_mark_all(exchange);
 }
 
@@ -212,6 +217,8 @@ void hkb_exchange_tick(hkb_exchange *exchange)
     tick_balance(exchange);
     hkb_decline_tick(exchange);
     tick_deltas(exchange);
+    hkb_recall_expire(exchange);
+    hkb_recall_grow_up(exchange);
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -227,6 +234,10 @@ uint64_t hkb_exchange_deadline(const hkb_exchange *exchange)
         return exchange->now_ns;
     if (exchange->peer_count)
         deadline_ns = exchange->tick_ns;
+    if (!hkb_list_empty(&exchange->held))
+        deadline_ns = earlier(deadline_ns, exchange->held_until_ns);
+    if (exchange->waits_until_ns)
+        deadline_ns = earlier(deadline_ns, exchange->waits_until_ns);
     if (node)
         deadline_ns = earlier(deadline_ns, HKB_CONTAINER(node, hkb_object, timed)->deadline_ns);
     if (exchange->rebalances && exchange->balanced_count)

@@ -45,6 +45,16 @@ typedef struct hkb_delta {
     uint64_t made_ns;
 } hkb_delta;
 
+typedef struct hkb_recall hkb_recall;
+typedef struct hkb_recall_pair {
+    uint64_t name; /* of an object; 0: free */
+    uint64_t value;
+} hkb_recall_pair;
+typedef struct hkb_recall_table {
+    hkb_recall_pair *slots;
+    size_t mask, count;
+} hkb_recall_table;
+
 struct hkb_exchange {
     const hakuban_alloc *alloc;
     hakuban_log log;
@@ -68,6 +78,10 @@ struct hkb_exchange {
     hkb_list balanced;     /* objects that a downstream has or could have */
     hkb_list declined;     /* objects that the upstream is not to choose this exchange for */
     hkb_list deltas;       /* by age */
+    hkb_list held;         /* objects that stay as they were with an upstream that does not know us any more */
+    uint64_t held_until_ns, held_since_ns;
+    hkb_recall_table had_live; /* while young: objects that somebody had */
+    uint64_t born_ns, waits_until_ns;
     hkb_delta *delta_spare; /* one, so that a state that passes through needs no allocation for it */
     size_t state_bytes, state_bytes_max; /* data of all objects' states, older ones that are kept included */
     size_t delta_count, delta_bytes, balanced_count, declined_count;
@@ -108,6 +122,7 @@ struct hkb_peer {
     hkb_load_limit *load_limit;
     uint64_t load_limit_ns;
     size_t accounted_bytes; /* what this peer made us keep */
+    hkb_recall *recall;     /* what is named after a session was lost; or NULL */
 };
 
 typedef enum hkb_channel_phase {
@@ -188,11 +203,13 @@ struct hkb_object {
     uint32_t observe_shares, expose_shares; /* downstream shares registered on the object itself */
     uint8_t exists : 1, exposer : 2, freshness : 2, source : 2, unconfirmed : 1;
     uint8_t timed_as : 2;
+    uint8_t remembered : 1;       /* it is there although the upstream that had it is lost */
+    uint8_t held : 1, holds_sink : 1;
     uint32_t number; /* for inspection */
     hkb_exchange *exchange;
     hakuban_descriptor *descriptor;
     uint64_t capacity; /* local object contracts and downstream shares together */
-    hkb_node dirty, timed;
+    hkb_node dirty, timed, hold;
     uint64_t deadline_ns;
     hkb_list shares, deliveries, contracts;
     hkb_share *upstream;
@@ -427,6 +444,7 @@ void hkb_share_queue(hkb_share *share);
 void hkb_share_settle_stream(hkb_share *share);
 void hkb_share_close(hkb_share *share); /* channels and all, without words: the peer is gone */
 void hkb_share_close_in(hkb_share *share);
+uint64_t hkb_state_check(hakuban_state *state); /* XXH3-64 of its data */
 void hkb_share_drop_out(hkb_share *share); /* forgets what was sent, keeps the channel */
 bool hkb_share_release(hkb_share *share); /* frees it if it has no meaning any more */
 /* Says what the peer does not know yet; queues itself again if it could not say all. */
@@ -443,6 +461,7 @@ hakuban_status hkb_share_hear_state(hkb_share *share, const hkb_message *message
 hakuban_status hkb_share_hear_part(hkb_share *share, hakuban_slice payload, hakuban_error *reterr);
 void hkb_share_hear_condition(hkb_share *share, hakuban_freshness freshness, hakuban_source source,
                               uint64_t age_ns);
+hakuban_status hkb_share_hear_same(hkb_share *share, const hkb_message *message);
 void hkb_incoming_free(hkb_share *share);
 /* What came before the share became the object's source counts from now on. */
 void hkb_share_become_source(hkb_share *share);
@@ -459,6 +478,29 @@ static inline bool hkb_peer_is_away(const hkb_peer *peer)
 {
     return peer->detached || peer->link.returning;
 }
+
+/* recall.c */
+/* The connector's side, for each share of a session that is over, before it is closed. */
+void hkb_recall_remember(hkb_share *share); /* the object stays, STALE, until a new upstream has listed what there is */
+void hkb_recall_hold(hkb_share *share);     /* choice and freshness stay for the rest of the grace */
+bool hkb_recall_exists(const hkb_object *object);
+void hkb_recall_confirm(hkb_object *object); /* the new upstream has the same to say */
+void hkb_recall_release(hkb_object *object); /* it has something else to say */
+void hkb_recall_expire(hkb_exchange *exchange);
+void hkb_recall_listed(hkb_tag *tag);
+void hkb_recall_offer(hkb_peer *peer); /* gathers what the new upstream is told; an item of the peer says it */
+bool hkb_recall_say(hkb_peer *peer);   /* one frame; false: there was nothing (more) */
+/* The listener's. */
+hakuban_status hkb_recall_hear(hkb_peer *peer, const hkb_message *message, hakuban_error *reterr);
+bool hkb_recall_awaits(const hkb_object *object); /* its holder may still come back */
+bool hkb_recall_lists_later(const hkb_exchange *exchange);
+void hkb_recall_grow_up(hkb_exchange *exchange);
+bool hkb_recall_holder(const hkb_peer *peer, const hkb_object *object, uint64_t *ret_sink_id);
+bool hkb_recall_has(const hkb_share *share); /* the peer has the newest state already */
+uint32_t hkb_recall_check(hakuban_state *state);
+void hkb_recall_tick(hkb_peer *peer);
+void hkb_recall_free(hkb_peer *peer);
+void hkb_recall_done(hkb_exchange *exchange);
 
 /* contract.c, queue.c */
 void hkb_entry_push(hakuban_queue *queue, hkb_entry *entry, hkb_entry_kind kind);

@@ -51,6 +51,7 @@ static void free_record(hkb_object *object)
         }
     }
     hkb_list_remove(&object->dirty);
+    hkb_list_remove(&object->hold);
     leave_timed(object);
     while (object->deltas)
         hkb_delta_free(object->deltas);
@@ -396,7 +397,7 @@ static bool should_exist(const hkb_object *object)
 {
     const hkb_share *upstream = object->upstream;
     return object->local_observers || object->local_exposers || object->observe_shares ||
-           object->expose_shares ||
+           object->expose_shares || hkb_recall_exists(object) ||
            (upstream && (upstream->in_phase == HKB_CHANNEL_OPEN ||
                          upstream->out_phase == HKB_CHANNEL_OPEN));
 }
@@ -416,6 +417,8 @@ bool hkb_object_needed(const hkb_object *object)
     const hkb_share *upstream = object->upstream;
     if (!object->exists)
         return false;
+    if (object->held)
+        return true;
     if (upstream && (upstream->out_phase == HKB_CHANNEL_OPEN ||
                      (upstream->in_phase == HKB_CHANNEL_OPEN &&
                       upstream->in_source != HAKUBAN_SOURCE_NONE)))
@@ -528,6 +531,10 @@ void hkb_object_settle(hkb_object *object)
         settle_streams(object);
     }
     bool needed = hkb_object_needed(object);
+    if (object->held) {
+        settle_registration(object); /* the rest waits for what the new upstream says */
+        return;
+    }
     if (needed)
         hkb_choose(object);
     else

@@ -200,6 +200,10 @@ static void release_all(hkb_peer *peer)
         }
         share->observes = share->exposes = share->declines = 0;
         share->capacity = 0;
+        if (peer->link.connector) {
+            hkb_recall_remember(share);
+            hkb_recall_release(object);
+        }
         if (!peer->link.connector)
             hkb_share_refresh(share);
         hkb_share_close(share);
@@ -249,6 +253,7 @@ static void free_peer(hkb_peer *peer)
     hkb_map_done(&peer->in_channels);
     hkb_map_done(&peer->out_channels);
     hkb_free(exchange->alloc, peer->load_limit, sizeof *peer->load_limit);
+    hkb_recall_free(peer);
     hkb_link_done(&peer->link);
     hkb_free(exchange->alloc, peer, sizeof *peer);
 }
@@ -292,6 +297,7 @@ uint64_t hkb_peer_deadline(const hkb_peer *peer)
 void hkb_peer_tick(hkb_peer *peer)
 {
     hkb_link_tick(&peer->link, peer->exchange->now_ns);
+    hkb_recall_tick(peer);
     if (peer->exchange->now_ns < yield_ns(peer))
         return;
     peer->yields = true;
@@ -432,6 +438,12 @@ static hakuban_status on_hello(hkb_link *link, const hkb_hello *theirs, hkb_hell
     return status;
 }
 
+static void queue_first(hkb_peer *peer)
+{
+    hkb_list_remove(&peer->item.node);
+    hkb_list_push_front(&peer->queue, &peer->item.node);
+}
+
 static void on_opened(hkb_link *link)
 {
     hkb_peer *peer = peer_of(link);
@@ -441,6 +453,10 @@ static void on_opened(hkb_link *link)
     if (!link->connector)
         return;
     exchange->upstream_was_there = true;
+    if (exchange->has_replaces && (link->features & HKB_FEATURE_HAVE)) {
+        hkb_recall_offer(peer);
+        queue_first(peer);
+    }
     exchange->has_replaces = false;
     hkb_exchange_mark_all(exchange); /* announces every contract */
 }
@@ -459,14 +475,32 @@ static void on_ended(hkb_link *link, bool orderly, const hakuban_error *why)
         hkb_list_push(&peer->exchange->ended, &peer->ended);
 }
 
+/* What was said to the hub before is nothing to the one that it is now. What users see stays for a while: perhaps it comes back. */
 static void on_anew(hkb_link *link)
 {
     hkb_peer *peer = peer_of(link);
-    release_all(peer);
+    HKB_LIST_EACH(hkb_share, share, &peer->shares, of_peer)
+    {
+        hkb_object *object = share->object;
+        hkb_recall_remember(share);
+        hkb_recall_hold(share);
+        hkb_share_close(share);
+        share->observes = share->exposes = share->declines = 0;
+        share->capacity = 0;
+        if (!object->held && object->exposer == HKB_UPSTREAM)
+            hkb_choose_nobody(object);
+        hkb_share_queue(share); /* which also releases it, where it has no meaning any more */
+    }
+    HKB_LIST_EACH(hkb_tag_share, share, &peer->tag_shares, of_peer)
+    {
+        share->observes = share->exposes = share->listed = 0;
+        share->capacity = share->listed_count = 0;
+    }
     peer->last_channel = 0;
     peer->limit_due = link->settings.load_limit.count > 0;
     if (peer->limit_due)
-        hkb_list_push_front(&peer->queue, &peer->item.node);
+        queue_first(peer);
+    peer->exchange->has_replaces = true;
 }
 
 static void say_peer(hkb_peer *peer)
@@ -477,6 +511,8 @@ static void say_peer(hkb_peer *peer)
                                .load_limit = &peer->link.settings.load_limit};
         hkb_link_say(&peer->link, &message, NULL);
     }
+    if (peer->link.connector && hkb_recall_say(peer))
+        queue_first(peer); /* before any contract is told */
     if (peer->path_due) {
         peer->path_due = false;
         hkb_message message = {.kind = HKB_MESSAGE_PATH,
@@ -626,8 +662,10 @@ static hakuban_status hear_stream_open(hkb_peer *peer, const hkb_message *messag
     share->in_phase = HKB_CHANNEL_OPEN;
     share->in_source = (unsigned)message->source & 3u;
     share->in_freshness = (unsigned)message->freshness & 3u;
-    if (message->source != HAKUBAN_SOURCE_NONE)
+    if (message->source != HAKUBAN_SOURCE_NONE) {
+        hkb_recall_confirm(share->object);
         hkb_choose(share->object); /* now: the state may follow in the same packet */
+    }
     /* Otherwise the state that follows tells whether the floor is news to the other side. */
     share->floor_due =
         message->freshness == HAKUBAN_NEVER && hkb_object_floor(share->object) != NULL;
@@ -659,6 +697,7 @@ static hakuban_status hear_sink_open(hkb_peer *peer, const hkb_message *message,
     share->out_state = object->state_count - 1;
     share->out_condition = object->condition_count;
     object->sink_id = message->sink_id;
+    hkb_recall_confirm(object);
     if (hkb_object_raise_floor(object, &message->version) != HAKUBAN_OK)
         return no_memory(reterr);
     hkb_share_queue(share);
@@ -671,6 +710,7 @@ static hakuban_status hear_close(hkb_peer *peer, const hkb_message *message, hak
     if (share) {
         hkb_object *object = share->object;
         hkb_share_close_in(share);
+        hkb_recall_release(object);
         if (object->exposer == HKB_UPSTREAM)
             hkb_choose(object); /* somebody else, or nobody: the stream is what served it */
         hkb_object_mark(object);
@@ -732,6 +772,8 @@ static hakuban_status hear_listed(hkb_peer *peer, const hkb_message *message)
     /* An earlier one belongs to an observing that was taken back. */
     tag->upstream->listed_count--;
     tag->upstream->listed = tag->upstream->listed_count == 0;
+    if (tag->upstream->listed)
+        hkb_recall_listed(tag);
     hkb_tag_recheck_listed(tag);
     return HAKUBAN_OK;
 }
@@ -753,6 +795,8 @@ static hakuban_status hear_on_channel(hkb_peer *peer, const hkb_message *message
     switch ((int)message->kind) {
     case HKB_MESSAGE_STATE:
         return hkb_share_hear_state(share, message, reterr);
+    case HKB_MESSAGE_SAME:
+        return hkb_share_hear_same(share, message);
     case HKB_MESSAGE_PART:
         return hkb_share_hear_part(share, message->payload, reterr);
     case HKB_MESSAGE_CONDITION:
@@ -778,6 +822,9 @@ static hakuban_status hear_from_downstream(hkb_peer *peer, const hkb_message *me
         return hear_load_limit(peer, message, reterr);
     case HKB_MESSAGE_CLOSED:
         return hear_closed(peer, message);
+    case HKB_MESSAGE_HAVE:
+    case HKB_MESSAGE_HOLDING:
+        return hkb_recall_hear(peer, message, reterr);
     default:
         return wrong(reterr, "a message that only an upstream may send");
     }

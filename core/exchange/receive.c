@@ -29,6 +29,8 @@ static bool is_source(const hkb_share *share)
     const hkb_object *object = share->object;
     if (share->in_phase != HKB_CHANNEL_OPEN)
         return false;
+    if (object->held && share->in_source == HAKUBAN_SOURCE_NONE)
+        return false; /* a hub that does not know yet what there was */
     if (share->peer->link.connector)
         return object->exposer == HKB_UPSTREAM || object->exposer == HKB_NOBODY;
     return object->exposer == HKB_DOWNSTREAM && object->chosen.share == share;
@@ -196,6 +198,23 @@ hakuban_status hkb_share_hear_state(hkb_share *share, const hkb_message *message
     return apply(share, message, message->payload, reterr);
 }
 
+hakuban_status hkb_share_hear_same(hkb_share *share, const hkb_message *message)
+{
+    hkb_object *object = share->object;
+    hakuban_state *state = object->state;
+    if (!state || hkb_recall_check(state) != message->check) {
+        ask_for_whole(share); /* it has changed since it was named */
+        return HAKUBAN_OK;
+    }
+    hakuban_state_ref(state);
+    if (is_source(share))
+        hkb_object_hear(object, hakuban_state_ref(state), message->freshness, message->age_ns);
+    note_condition(share, message->freshness, message->age_ns);
+    set_in_base(share, state);
+    hakuban_state_unref(state);
+    return HAKUBAN_OK;
+}
+
 hakuban_status hkb_share_hear_part(hkb_share *share, hakuban_slice payload, hakuban_error *reterr)
 {
     hkb_incoming *incoming = share->incoming;
@@ -224,6 +243,8 @@ void hkb_share_hear_condition(hkb_share *share, hakuban_freshness freshness, hak
     note_condition(share, freshness, age_ns);
     if (source_changed)
         hkb_object_mark(object);
+    if (source != HAKUBAN_SOURCE_NONE)
+        hkb_recall_confirm(object);
     if (!is_source(share))
         return;
     /* What it says is about the last state it sent, which may be older than what is held, or newer. */

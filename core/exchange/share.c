@@ -127,6 +127,7 @@ bool hkb_share_release(hkb_share *share)
     if (share->observes || share->exposes || share->declines || share->declining ||
         (share->observing && object->exists) || share->stream_wanted || share->in_phase != HKB_CHANNEL_CLOSED ||
         share->out_phase != HKB_CHANNEL_CLOSED || object->leaving == share ||
+        (object->held && object->upstream == share) ||
         (object->exposer == HKB_DOWNSTREAM && object->chosen.share == share))
         return false;
     object->observing -= share->observing; /* by a tag: it comes again with the object */
@@ -302,13 +303,21 @@ static hakuban_status begin_outgoing(hkb_share *share, hakuban_bytes *payload)
     return HAKUBAN_OK;
 }
 
-static uint32_t state_check(hakuban_state *state)
+uint64_t hkb_state_check(hakuban_state *state)
 {
     if (!state->has_check) {
         state->check = hkb_hash64(state->data, state->data_bytes);
         state->has_check = 1;
     }
-    return (uint32_t)state->check;
+    return state->check;
+}
+
+/* The peer knows the newest state from here on. */
+static void is_told(hkb_share *share)
+{
+    hkb_object_set_base(share, share->object->state);
+    share->out_state = share->object->state_count;
+    share->out_condition = share->object->condition_count;
 }
 
 static hakuban_status say_state(hkb_share *share)
@@ -329,7 +338,7 @@ static hakuban_status say_state(hkb_share *share)
     message.channel = share->out_id;
     message.freshness = (hakuban_freshness)object->freshness;
     message.age_ns = hkb_object_age_ns(object);
-    message.check = state_check(state);
+    message.check = (uint32_t)hkb_state_check(state);
     message.total_bytes = bytes.bytes;
     message.payload = (hakuban_slice){bytes.data, hkb_min(bytes.bytes, HKB_PART_BYTES_MAX)};
     hkb_state_get_version(state, &message.version);
@@ -344,12 +353,25 @@ static hakuban_status say_state(hkb_share *share)
     hakuban_bytes_unref(payload);
     if (status != HAKUBAN_OK)
         return status;
-    hkb_object_set_base(share, state);
-    share->out_state = object->state_count;
-    share->out_condition = object->condition_count;
+    is_told(share);
     object->exchange->stats.states_out++;
     object->exchange->stats.state_bytes_out += state->data_bytes;
     return HAKUBAN_OK;
+}
+
+/* The peer has named the newest state as one that it has. */
+static void say_same(hkb_share *share)
+{
+    hkb_object *object = share->object;
+    hkb_message message = {
+        .kind = HKB_MESSAGE_SAME,
+        .channel = share->out_id,
+        .check = hkb_recall_check(object->state),
+        .freshness = (hakuban_freshness)object->freshness,
+        .age_ns = hkb_object_age_ns(object),
+    };
+    hkb_link_say(&share->peer->link, &message, NULL);
+    is_told(share);
 }
 
 static bool is_too_large(const hkb_share *share)
@@ -402,7 +424,9 @@ static void emit_states(hkb_share *share)
         /* A STATE implies the freshness, but not the source. */
         if (condition_differs)
             say_condition(share);
-        if (say_state(share) != HAKUBAN_OK)
+        if (hkb_recall_has(share))
+            say_same(share);
+        else if (say_state(share) != HAKUBAN_OK)
             hkb_link_fail(&share->peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
     } else if (condition_differs) {
         say_condition(share);

@@ -183,6 +183,8 @@ void hkb_tag_passed(hkb_tag_share *share)
 bool hkb_tag_is_listed(const hkb_tag *tag)
 {
     const hkb_exchange *exchange = tag->exchange;
+    if (hkb_recall_lists_later(exchange))
+        return false; /* what was there before a restart is about to come back */
     if (exchange->upstream && exchange->upstream->link.phase != HKB_LINK_HELLO)
         return tag->upstream && tag->upstream->observes && tag->upstream->listed;
     return !exchange->upstream_expected || exchange->upstream_was_there;

@@ -96,6 +96,10 @@ hakuban_status hkb_hello_write(const hkb_hello *hello, hkb_buffer *out)
         status = put_number(out, "window", hello->window_bytes);
     if (status == HAKUBAN_OK)
         status = put_number(out, "state_max", hello->state_bytes_max);
+    if (status == HAKUBAN_OK && (hello->features & HKB_FEATURE_HAVE)) {
+        static const hkb_offer have = {"have"};
+        status = put_names(out, "features", &have, 1);
+    }
     if (status == HAKUBAN_OK && hello->has_token) {
         id_text(text, hello->token);
         status = put_string(out, "token", text);
@@ -220,6 +224,17 @@ static hakuban_status take_node(hello_reader *reader, void *items, size_t index)
     return take_id(reader, nodes[index]);
 }
 
+static hakuban_status take_feature(hello_reader *reader, void *items, size_t index)
+{
+    char name[HKB_OFFER_NAME_BYTES_MAX + 1];
+    uint32_t *features = items;
+    (void)index;
+    hakuban_status status = take_text(reader, name, HKB_OFFER_NAME_BYTES_MAX);
+    if (status == HAKUBAN_OK && strcmp(name, "have") == 0)
+        *features |= HKB_FEATURE_HAVE;
+    return status;
+}
+
 /* A member of a later release. Its inside was checked with the whole text. */
 static hakuban_status skip(hello_reader *reader)
 {
@@ -243,6 +258,7 @@ static hakuban_status skip(hello_reader *reader)
 static hakuban_status take_member(hello_reader *reader, const char *key, hkb_hello *hello)
 {
     uint64_t value = 0;
+    size_t count;
     hakuban_status status;
     if (strcmp(key, "hakuban") == 0) {
         status = take_number(reader, &value);
@@ -261,6 +277,8 @@ static hakuban_status take_member(hello_reader *reader, const char *key, hkb_hel
     if (strcmp(key, "compressors") == 0)
         return take_array(reader, HKB_OFFERS_MAX, &hello->compressor_count, take_name,
                           hello->compressors);
+    if (strcmp(key, "features") == 0)
+        return take_array(reader, HKB_OFFERS_MAX, &count, take_feature, &hello->features);
     if (strcmp(key, "keep_alive_ms") == 0)
         return take_number(reader, &hello->keep_alive_ms);
     if (strcmp(key, "grace_ms") == 0)

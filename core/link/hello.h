@@ -7,6 +7,7 @@
 
 #define HKB_PROTOCOL_MAJOR 1
 #define HKB_OFFERS_MAX 16
+#define HKB_FEATURE_HAVE 1u /* HAVE, HOLDING, SAME */
 #define HKB_OFFER_NAME_BYTES_MAX 32
 
 typedef struct hkb_offer {
@@ -27,6 +28,7 @@ typedef struct hkb_hello {
     uint64_t token[2];      /* listener: of the new session; connector: of the session it returns to */
     uint64_t received_bytes; /* with a token: of counted frames, since the session began */
     bool has_token;
+    uint32_t features;      /* what the sender also understands; unknown names are left out */
     bool resumed;           /* listener: the session goes on */
     bool replaces;          /* connector: token names a session that has ended here */
     char refused[200];      /* listener: why not; "" else */

@@ -158,6 +158,7 @@ static void describe(const hkb_link *link, hkb_hello *hello)
     hello->grace_ms = link->settings.grace_ns / MS;
     hello->window_bytes = link->settings.window_bytes;
     hello->state_bytes_max = link->settings.state_bytes_max;
+    hello->features = link->settings.features;
 }
 
 static hakuban_status put_hello(hkb_link *link, const hkb_hello *hello, hkb_buffer *out)
@@ -183,6 +184,7 @@ static void adopt(hkb_link *link, const hkb_hello *theirs)
         keep_alive_ms = 86400000;
     memcpy(link->peer_name, theirs->name, sizeof link->peer_name);
     link->peer_keep_alive_ns = keep_alive_ms * MS;
+    link->features = theirs->features & link->settings.features;
     link->peer_grace_ns = theirs->grace_ms > 3600000 ? 3600000 * MS : theirs->grace_ms * MS;
     uint64_t window_bytes = theirs->window_bytes ? theirs->window_bytes : HKB_WINDOW_BYTES_DEFAULT;
     link->window_bytes = window_bytes < link->settings.window_bytes ? window_bytes
@@ -253,10 +255,10 @@ static void go_on(hkb_link *link, uint64_t received_bytes, uint64_t now_ns)
 /* The first connection's session cannot go on: a new one begins with the same link. */
 static void begin_anew(hkb_link *link)
 {
+    link->shared->events->anew(link); /* which may ask for the grace that is left */
     link->returning = link->has_token = false;
     link->sent_bytes = link->acked_bytes = link->received_bytes = link->ack_said_bytes = 0;
     link->log.bytes = link->log_begin = link->unsaid = 0;
-    link->shared->events->anew(link);
 }
 
 static void adopt_token(hkb_link *link, const hkb_hello *hello)

@@ -35,6 +35,7 @@ typedef struct hkb_link_settings {
     char serializer[HKB_OFFER_NAME_BYTES_MAX + 1]; /* ""; any; else the only one offered or accepted */
     char compressor[HKB_OFFER_NAME_BYTES_MAX + 1];
     hkb_load_limit load_limit; /* connector only */
+    uint32_t features;         /* what of it is spoken */
 } hkb_link_settings;
 
 /* Reads the parameters; every unknown key and bad value is ERR_URL in words. registry: to refuse names that are not there. */
@@ -108,6 +109,7 @@ struct hkb_link {
     uint64_t peer_keep_alive_ns, peer_grace_ns, peer_state_bytes_max;
     uint64_t window_bytes; /* the smaller of both sides' */
     uint64_t token[2];
+    uint32_t features; /* of both sides */
     /* Counted in frames that are not ACK or PING, since the session began. */
     uint64_t sent_bytes, acked_bytes, received_bytes, ack_said_bytes;
     uint64_t opened_ns, last_received_ns, last_sent_ns, leaving_ns, away_ns;

@@ -138,6 +138,7 @@ hakuban_status hkb_link_settings_read(const hakuban_url *url, const hkb_registry
         .grace_ns = HKB_GRACE_NS_DEFAULT,
         .window_bytes = HKB_WINDOW_BYTES_DEFAULT,
         .state_bytes_max = HAKUBAN_STATE_BYTES_MAX,
+        .features = HKB_FEATURE_HAVE,
     };
     for (size_t i = 0; i < url->param_count; i++) {
         hakuban_status status = read_param(&url->params[i], registry, &settings, reterr);

@@ -336,6 +336,20 @@ hakuban_status hkb_native_encode(hkb_native *native, const hakuban_serializer_op
         hakuban_write_uint(writer, message->kind);
         hakuban_write_uint(writer, message->channel);
         break;
+    case HKB_MESSAGE_HAVE:
+    case HKB_MESSAGE_HOLDING:
+        hakuban_write_array(writer, 2);
+        hakuban_write_uint(writer, message->kind);
+        hakuban_write_uint(writer, message->flags);
+        break;
+    case HKB_MESSAGE_SAME:
+        hakuban_write_array(writer, 5);
+        hakuban_write_uint(writer, HKB_MESSAGE_SAME);
+        hakuban_write_uint(writer, message->channel);
+        hakuban_write_uint(writer, message->check);
+        hakuban_write_uint(writer, message->freshness);
+        hakuban_write_uint(writer, message->age_ns / NS_PER_US);
+        break;
     case HKB_MESSAGE_CONDITION:
         hakuban_write_array(writer, 5);
         hakuban_write_uint(writer, HKB_MESSAGE_CONDITION);
@@ -557,7 +571,7 @@ static hakuban_status decode_fields(hkb_native *native, uint64_t kind, hakuban_s
 
     if (kind >= HKB_MESSAGE_STATE && kind <= (HKB_MESSAGE_STATE | STATE_FLAGS))
         return decode_state(native, (unsigned)kind, payload, previous, ctx, ret, reterr);
-    if (kind > HKB_MESSAGE_RESEND)
+    if (kind > HKB_MESSAGE_SAME)
         return HAKUBAN_OK; /* of a later release: ignored */
     ret->kind = (hkb_message_kind)kind;
     switch (ret->kind) {
@@ -630,6 +644,24 @@ static hakuban_status decode_fields(hkb_native *native, uint64_t kind, hakuban_s
         return read_channel(reader, &ret->channel) ? HAKUBAN_OK : bad(reterr, "channel");
     case HKB_MESSAGE_LISTED:
         return read_tag(native, ret, reterr);
+    case HKB_MESSAGE_HAVE:
+    case HKB_MESSAGE_HOLDING:
+        if (!read_limited(reader, UINT32_MAX, &value))
+            return bad(reterr, "list of names");
+        ret->flags = (uint32_t)value;
+        ret->payload = payload;
+        return HAKUBAN_OK;
+    case HKB_MESSAGE_SAME:
+        if (!read_channel(reader, &ret->channel))
+            return bad(reterr, "channel");
+        if (!read_limited(reader, UINT32_MAX, &value) ||
+            !read_limited(reader, HAKUBAN_STALE, &limit) ||
+            !read_limited(reader, UINT64_MAX / NS_PER_US, &ret->age_ns))
+            return bad(reterr, "condition");
+        ret->check = (uint32_t)value;
+        ret->freshness = (hakuban_freshness)limit;
+        ret->age_ns *= NS_PER_US;
+        return HAKUBAN_OK;
     case HKB_MESSAGE_CONDITION:
         if (!read_channel(reader, &ret->channel))
             return bad(reterr, "channel");

@@ -396,6 +396,7 @@ START_TEST(a_restarted_router_forgets_but_observers_never_go_back)
     expose(&behind, "behind");
     net_quiet(net3.network);
     net_connect(net3.b, net3.hub, NULL);
+    net_run(net3.network, 3 * NET_S); /* who had it might have come back */
     play(net3.network, &behind, NULL);
     assert_shows(&observer, OBJECT, "behind", HAKUBAN_LIVE);
     exposed_object *object = exposed(&behind, OBJECT);

@@ -266,8 +266,16 @@ void net_settings(net_node *node, const char *params, hkb_link_settings *ret)
     snprintf(text, sizeof text, "tcp://x:1#%s", params ? params : "");
     NET_MUST(hkb_url_parse(hakuban_alloc_default(), text, &url, &error) == HAKUBAN_OK, "%s",
              error.text);
+    bool named = true;
+    for (size_t i = 0; i < url->param_count; i++)
+        if (strcmp(url->params[i].key, "features") == 0) {
+            url->param_count--;
+            named = false;
+        }
     NET_MUST(hkb_link_settings_read(url, &node->registry, ret, &error) == HAKUBAN_OK, "%s",
              error.text);
+    if (!named)
+        ret->features = 0; /* a peer of an earlier release */
     hkb_url_free(hakuban_alloc_default(), url);
 }
 

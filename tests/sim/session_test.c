@@ -399,6 +399,253 @@ START_TEST(a_tree_in_a_storm_of_short_cuts_shows_nothing)
 }
 END_TEST
 
+/* -- A hub that is restarted empty -- */
+
+/* Gone for 300 ms; whoever was connected comes back, each after its own pause. */
+static void restart_hub(net *network, net_node *hub, net_node *const *below, size_t count,
+                        const char *params)
+{
+    net_run(network, NET_S);
+    net_restart(hub);
+    net_run(network, 300 * NET_MS);
+    for (size_t i = 0; i < count; i++) {
+        net_connect(below[i], hub, params);
+        net_run(network, 50 * NET_MS);
+    }
+}
+
+START_TEST(a_restarted_hub_is_seen_by_nobody)
+{
+    pair at = pair_new(20, NULL);
+    net_node *below[] = {at.exposing, at.observing};
+    if (_i)
+        below[0] = at.observing, below[1] = at.exposing;
+    watcher by_tag;
+    watch_tag(&by_tag, at.observing, TAG);
+    net_quiet(at.network);
+    watch(&by_tag);
+    for (int i = 0; i < 3; i++) {
+        restart_hub(at.network, at.hub, below, 2, NULL);
+        net_run(at.network, 4 * NET_S);
+        expose_turn(&at.producer);
+        assert_shows(&at, "first", HAKUBAN_LIVE);
+        ck_assert_uint_eq(shown(&at)->conditions, 0);
+        ck_assert_uint_eq(shown(&at)->states, 1);
+        ck_assert_uint_eq(at.producer.objects[0].opens, 1);
+        ck_assert_uint_eq(at.producer.objects[0].closes, 0);
+        const seen_object *object = watched(&by_tag, OBJECT);
+        ck_assert_uint_eq(object->conditions, 0);
+        ck_assert_uint_eq(object->opens, 1);
+        ck_assert_uint_eq(object->closes, 0);
+    }
+    expose(&at.producer, "second");
+    net_quiet(at.network);
+    assert_shows(&at, "second", HAKUBAN_LIVE);
+    watch_end(&by_tag);
+    pair_free(&at);
+}
+END_TEST
+
+START_TEST(what_was_sent_while_a_hub_was_restarted_arrives)
+{
+    pair at = pair_new(21, NULL);
+    net_node *below[] = {at.observing, at.exposing};
+    net_restart(at.hub);
+    expose(&at.producer, "second");
+    net_run(at.network, 500 * NET_MS);
+    net_connect(below[_i], at.hub, NULL);
+    net_run(at.network, 100 * NET_MS);
+    net_connect(below[1 - _i], at.hub, NULL);
+    net_run(at.network, 3 * NET_S);
+    assert_shows(&at, "second", HAKUBAN_LIVE);
+    ck_assert_uint_eq(shown(&at)->conditions, 0);
+    expose_turn(&at.producer);
+    ck_assert_uint_eq(at.producer.objects[0].opens, 1);
+    pair_free(&at);
+}
+END_TEST
+
+START_TEST(states_travel_up_once_and_not_down_again_after_a_restart)
+{
+    enum { BYTES = 30000 };
+    pair at = pair_new(22, NULL);
+    static char text[BYTES];
+    for (size_t i = 0; i < BYTES; i++)
+        text[i] = (char)('a' + net_below(at.network, 26));
+    ck_assert_int_eq(net_send_bytes(at.exposing, at.producer.objects[0].sink, text, BYTES),
+                     HAKUBAN_OK);
+    net_quiet(at.network);
+    net_node *below[] = {at.exposing, at.observing};
+    if (_i)
+        below[0] = at.observing, below[1] = at.exposing;
+    restart_hub(at.network, at.hub, below, 2, NULL);
+    net_run(at.network, 4 * NET_S);
+    ck_assert_uint_eq(shown(&at)->bytes, BYTES);
+    ck_assert_int_eq(shown(&at)->freshness, HAKUBAN_LIVE);
+    uint64_t up = at.exposing->up->written[0], down = at.observing->up->written[1];
+    ck_assert_uint_gt(up, BYTES / 2);
+    ck_assert_uint_lt(up, 2 * BYTES);
+    ck_assert_uint_lt(down, 1000);
+    /* a difference to what was named is understood */
+    text[0] = 'X';
+    ck_assert_int_eq(net_send_bytes(at.exposing, at.producer.objects[0].sink, text, BYTES),
+                     HAKUBAN_OK);
+    net_quiet(at.network);
+    ck_assert_str_eq(shown(&at)->text + 1, at.observer.objects[0].text + 1);
+    ck_assert_int_eq(shown(&at)->text[0], 'X');
+    ck_assert_uint_lt(at.observing->up->written[1] - down, 200);
+    pair_free(&at);
+}
+END_TEST
+
+START_TEST(who_held_an_object_keeps_it_over_a_restart)
+{
+    pair at = pair_new(23, NULL);
+    net_node *second_node = net_add(at.network);
+    exposer second;
+    net_connect(second_node, at.hub, NULL);
+    expose_object(&second, second_node, OBJECT, TAG, 1);
+    expose(&second, "from the second");
+    net_quiet(at.network);
+    expose_turn(&second);
+    ck_assert_uint_eq(second.open_count, 0);
+    net_node *below[] = {second_node, at.observing, at.exposing};
+    restart_hub(at.network, at.hub, below, _i ? 2 : 3, NULL);
+    net_run(at.network, 3 * NET_S);
+    expose_turn(&second);
+    expose_turn(&at.producer);
+    net_quiet(at.network);
+    if (_i) { /* the holder stays away: after its time the other one gets the object */
+        ck_assert_uint_eq(second.open_count, 1);
+        assert_shows(&at, "from the second", HAKUBAN_LIVE);
+    } else {
+        ck_assert_uint_eq(second.open_count, 0);
+        ck_assert_uint_eq(at.producer.objects[0].opens, 1);
+        assert_shows(&at, "first", HAKUBAN_LIVE);
+        ck_assert_uint_eq(shown(&at)->conditions, 0);
+    }
+    expose_end(&second);
+    pair_free(&at);
+}
+END_TEST
+
+START_TEST(a_first_start_waits_for_nobody)
+{
+    net *network = net_new(24);
+    net_node *hub = net_add(network), *left = net_add(network), *right = net_add(network);
+    watcher observer;
+    exposer producer;
+    watch_object(&observer, right, OBJECT, TAG);
+    expose_object(&producer, left, OBJECT, TAG, 1);
+    expose(&producer, "x");
+    net_connect(left, hub, NULL);
+    net_connect(right, hub, NULL);
+    net_quiet(network);
+    expose_turn(&producer);
+    net_quiet(network);
+    ck_assert_str_eq(watched(&observer, OBJECT)->text, "x");
+    watch_end(&observer);
+    expose_end(&producer);
+    net_free(network);
+}
+END_TEST
+
+START_TEST(a_hub_in_the_middle_may_be_restarted)
+{
+    net *network = net_new(25);
+    net_node *root = net_add(network), *middle = net_add(network), *left = net_add(network),
+             *right = net_add(network);
+    net_connect(middle, root, NULL);
+    net_connect(left, _i & 1 ? root : middle, NULL);
+    net_connect(right, _i & 2 ? root : middle, NULL);
+    watcher observer, by_tag;
+    exposer producer;
+    watch_object(&observer, right, OBJECT, TAG);
+    watch_tag(&by_tag, right, TAG);
+    expose_object(&producer, left, OBJECT, TAG, 1);
+    expose(&producer, "x");
+    net_quiet(network);
+    expose_turn(&producer);
+    net_run(network, NET_S);
+    watch(&observer);
+    net_restart(middle);
+    net_run(network, 200 * NET_MS);
+    net_connect(middle, root, NULL);
+    net_run(network, 20 * NET_MS);
+    for (int i = 0; i < 2; i++) {
+        net_node *node = i ? right : left;
+        if (!node->up)
+            net_connect(node, middle, NULL);
+        net_run(network, 50 * NET_MS);
+    }
+    net_run(network, 4 * NET_S);
+    expose_turn(&producer);
+    net_quiet(network);
+    const seen_object *object = watched(&observer, OBJECT);
+    ck_assert_str_eq(object->text, "x");
+    ck_assert_int_eq(object->freshness, HAKUBAN_LIVE);
+    ck_assert_uint_eq(object->conditions, 0);
+    ck_assert_uint_eq(watched(&by_tag, OBJECT)->closes, 0);
+    expose(&producer, "y");
+    net_quiet(network);
+    ck_assert_str_eq(watched(&observer, OBJECT)->text, "y");
+    watch_end(&observer);
+    watch_end(&by_tag);
+    expose_end(&producer);
+    net_free(network);
+}
+END_TEST
+
+START_TEST(observers_of_a_tag_keep_what_they_saw_while_the_hub_is_gone)
+{
+    pair at = pair_new(26, NULL);
+    watcher by_tag;
+    watch_tag(&by_tag, at.observing, TAG);
+    net_quiet(at.network);
+    watch(&by_tag);
+    net_cut(at.observing->up);
+    net_run(at.network, 10 * NET_S);
+    const seen_object *object = watched(&by_tag, OBJECT);
+    ck_assert(object->open);
+    ck_assert_int_eq(object->freshness, HAKUBAN_STALE);
+    ck_assert_uint_ge(object->age_ns, NET_S);
+    ck_assert_uint_eq(object->conditions, 1);
+    if (_i) /* and what is gone by then is closed when all is listed again */
+        expose_end(&at.producer);
+    net_run(at.network, 5 * NET_S);
+    if (_i)
+        watch_end(&at.observer);
+    net_connect(at.observing, at.hub, NULL);
+    net_run(at.network, 3 * NET_S);
+    if (!_i)
+        expose_turn(&at.producer); /* it is needed again */
+    net_quiet(at.network);
+    object = watched(&by_tag, OBJECT);
+    ck_assert(object->open == !_i);
+    ck_assert_uint_eq(object->opens, 1);
+    if (!_i)
+        ck_assert_int_eq(object->freshness, HAKUBAN_LIVE);
+    watch_end(&by_tag);
+    if (!_i)
+        watch_end(&at.observer);
+    expose_end(&at.producer);
+    net_free(at.network);
+}
+END_TEST
+
+START_TEST(a_peer_that_names_nothing_still_converges)
+{
+    pair at = pair_new(27, "features=none");
+    net_node *below[] = {at.exposing, at.observing};
+    restart_hub(at.network, at.hub, below, 2, "features=none");
+    net_run(at.network, 3 * NET_S);
+    expose_turn(&at.producer);
+    net_quiet(at.network);
+    assert_shows(&at, "first", HAKUBAN_LIVE);
+    pair_free(&at);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("sessions");
@@ -417,6 +664,17 @@ int main(void)
     tcase_add_loop_test(cases, a_half_open_connection_does_not_block_a_return, 0, 2);
     tcase_add_test(cases, only_what_was_lost_travels_again);
     tcase_add_test(cases, a_tree_in_a_storm_of_short_cuts_shows_nothing);
+    suite_add_tcase(suite, cases);
+    cases = tcase_create("restarts");
+    tcase_set_timeout(cases, 120);
+    tcase_add_loop_test(cases, a_restarted_hub_is_seen_by_nobody, 0, 2);
+    tcase_add_loop_test(cases, what_was_sent_while_a_hub_was_restarted_arrives, 0, 2);
+    tcase_add_loop_test(cases, states_travel_up_once_and_not_down_again_after_a_restart, 0, 2);
+    tcase_add_loop_test(cases, who_held_an_object_keeps_it_over_a_restart, 0, 2);
+    tcase_add_test(cases, a_first_start_waits_for_nobody);
+    tcase_add_loop_test(cases, a_hub_in_the_middle_may_be_restarted, 0, 4);
+    tcase_add_loop_test(cases, observers_of_a_tag_keep_what_they_saw_while_the_hub_is_gone, 0, 2);
+    tcase_add_test(cases, a_peer_that_names_nothing_still_converges);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

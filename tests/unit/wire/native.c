@@ -451,8 +451,8 @@ START_TEST(unknown_kinds_and_more_fields_are_ignored)
 {
     hkb_message got;
     hakuban_error error = {0};
-    static const char *const unknown[] = {"[0]", "[7]", "[11,1]", "[17]", "[19,{\"a\":[1]}]",
-                                          "[5,\"name\"]", "[24,null]", "[63]", "[128]",
+    static const char *const unknown[] = {"[0]", "[7]", "[11,1]", "[19,{\"a\":[1]}]",
+                                          "[5,\"name\"]", "[25,null]", "[63]", "[128]",
                                           "[18446744073709551615,[[[]]]]"};
     for (size_t i = 0; i < HKB_COUNT(unknown); i++) {
         ck_assert_msg(hear_text(unknown[i], (hakuban_slice){"", 0}, &got, &error) == HAKUBAN_OK,

@@ -497,6 +497,7 @@ bool hkb_recall_lists_later(const hkb_exchange *exchange);
 void hkb_recall_grow_up(hkb_exchange *exchange);
 bool hkb_recall_holder(const hkb_peer *peer, const hkb_object *object, uint64_t *ret_sink_id);
 bool hkb_recall_has(const hkb_share *share); /* the peer has the newest state already */
+void hkb_recall_forget(const hkb_share *share); /* it has not got it any more */
 uint32_t hkb_recall_check(hakuban_state *state);
 void hkb_recall_tick(hkb_peer *peer);
 void hkb_recall_free(hkb_peer *peer);

@@ -750,6 +750,8 @@ static hakuban_status hear_floor(hkb_share *share, const hkb_message *message,
 static void hear_resend(hkb_share *share)
 {
     hkb_object_set_base(share, NULL);
+    if (!share->peer->link.connector)
+        hkb_recall_forget(share);
     share->out_state = share->object->state_count - 1;
     hkb_share_queue(share);
 }

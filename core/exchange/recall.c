@@ -55,12 +55,12 @@ static hakuban_status table_put(hkb_recall_table *table, const hkb_exchange *exc
     return HAKUBAN_OK;
 }
 
-static const hkb_recall_pair *table_find(const hkb_recall_table *table,
-                                         const hkb_exchange *exchange, uint64_t name)
+static hkb_recall_pair *table_find(const hkb_recall_table *table, const hkb_exchange *exchange,
+                                   uint64_t name)
 {
     if (table->count == 0 || name == 0)
         return NULL;
-    const hkb_recall_pair *pair = &table->slots[slot_of(table, exchange, name)];
+    hkb_recall_pair *pair = &table->slots[slot_of(table, exchange, name)];
     return pair->name ? pair : NULL;
 }
 
@@ -361,6 +361,15 @@ bool hkb_recall_has(const hkb_share *share)
     const hkb_recall_pair *pair =
         table_find(&peer->recall->had, peer->exchange, name_of(share->object));
     return pair && pair->value == identity_of(share->object->state);
+}
+
+void hkb_recall_forget(const hkb_share *share)
+{
+    const hkb_peer *peer = share->peer;
+    hkb_recall_pair *pair =
+        peer->recall ? table_find(&peer->recall->had, peer->exchange, name_of(share->object)) : NULL;
+    if (pair)
+        pair->value = 0; /* its slot must stay: others may be behind it */
 }
 
 uint32_t hkb_recall_check(hakuban_state *state)

@@ -170,6 +170,9 @@ void bench_report_raw(bench_report *report, const char *key, const char *title, 
 double bench_report_median(const bench_report *report, const char *key, bool raw);
 void bench_report_print(bench_report *report);
 void bench_progress(const bench_report *report, const char *what);
+/* All of a sub-command that has no raw side: --runs times run(), with zeroed shared memory that begins with a pointer to options. */
+void bench_run_alone(const bench_options *options, const char *ratio_key, size_t shared_bytes,
+                     void (*run)(bench_report *report, void *shared));
 
 /* ---- sub-commands ---- */
 

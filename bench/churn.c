@@ -9,7 +9,7 @@
 enum { WAVE = 1000 };
 
 typedef struct churn_shared {
-    const bench_options *options;
+    const bench_options *options; /* first: bench_run_alone() sets it */
     bench_router router;
     _Atomic uint64_t seen; /* objects whose state the observer has had */
     _Atomic uint64_t gone; /* objects whose end it has seen */
@@ -110,8 +110,9 @@ static uint64_t rss_when_gone(churn_shared *shared, uint64_t objects)
     return bench_process_rss_bytes(shared->router.pid);
 }
 
-static void run(bench_report *report, churn_shared *shared)
+static void run(bench_report *report, void *memory)
 {
+    churn_shared *shared = memory;
     uint64_t objects = shared->options->objects, early = objects / 10;
     bench_router_start(shared->options, &shared->router);
     bench_spawn(churn_observer, shared, 0);
@@ -137,20 +138,5 @@ static void run(bench_report *report, churn_shared *shared)
 
 void bench_churn(const bench_options *options)
 {
-    bench_report report;
-    churn_shared *shared = bench_share(sizeof(*shared));
-    if (!options->with_hakuban) {
-        bench_die("churn: there is no raw side");
-    }
-    bench_report_init(&report, options, "objects_per_s");
-    bench_report_parameter(&report, "objects", (double)options->objects);
-    bench_report_parameter(&report, "bytes", (double)options->bytes);
-    for (report.run = 0; report.run < options->runs; report.run++) {
-        memset(shared, 0, sizeof(*shared));
-        shared->options = options;
-        bench_progress(&report, "hakuban");
-        run(&report, shared);
-    }
-    bench_report_print(&report);
-    bench_unshare(shared, sizeof(*shared));
+    bench_run_alone(options, "objects_per_s", sizeof(churn_shared), run);
 }

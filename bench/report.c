@@ -230,3 +230,24 @@ void bench_progress(const bench_report *report, const char *what)
     fprintf(stderr, "%s: run %u of %u: %s\n", report->options->command, report->run + 1,
             (unsigned)report->options->runs, what);
 }
+
+void bench_run_alone(const bench_options *options, const char *ratio_key, size_t shared_bytes,
+                     void (*run)(bench_report *report, void *shared))
+{
+    bench_report report;
+    void *shared = bench_share(shared_bytes);
+    if (!options->with_hakuban) {
+        bench_die("%s: there is no raw side", options->command);
+    }
+    bench_report_init(&report, options, ratio_key);
+    bench_report_parameter(&report, "objects", (double)options->objects);
+    bench_report_parameter(&report, "bytes", (double)options->bytes);
+    for (report.run = 0; report.run < options->runs; report.run++) {
+        memset(shared, 0, shared_bytes);
+        memcpy(shared, &options, sizeof(options));
+        bench_progress(&report, "hakuban");
+        run(&report, shared);
+    }
+    bench_report_print(&report);
+    bench_unshare(shared, shared_bytes);
+}

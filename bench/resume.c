@@ -14,7 +14,7 @@ enum { CHANGED_MAX = 10, QUIET_MS = 1000 };
 typedef enum resume_phase { FILLING, SYNCED, CUT, CHANGED, RETURNED, KILLED, RESTARTED, OVER } resume_phase;
 
 typedef struct resume_shared {
-    const bench_options *options;
+    const bench_options *options; /* first: bench_run_alone() sets it */
     bench_router router;
     _Atomic int phase;
     uint64_t first_out, restart_out;          /* bytes from the exposer */
@@ -269,8 +269,9 @@ static double percent(uint64_t part, uint64_t whole)
     return 100.0 * (double)part / (double)whole;
 }
 
-static void run(bench_report *report, resume_shared *shared)
+static void run(bench_report *report, void *memory)
 {
+    resume_shared *shared = memory;
     const bench_options *options = shared->options;
     bench_router_start(options, &shared->router);
     bench_spawn(resume_observer, shared, 0);
@@ -299,20 +300,5 @@ static void run(bench_report *report, resume_shared *shared)
 
 void bench_resume(const bench_options *options)
 {
-    bench_report report;
-    resume_shared *shared = bench_share(sizeof(*shared));
-    if (!options->with_hakuban) {
-        bench_die("resume: there is no raw side");
-    }
-    bench_report_init(&report, options, "resume_percent");
-    bench_report_parameter(&report, "objects", (double)options->objects);
-    bench_report_parameter(&report, "bytes", (double)options->bytes);
-    for (report.run = 0; report.run < options->runs; report.run++) {
-        memset(shared, 0, sizeof(*shared));
-        shared->options = options;
-        bench_progress(&report, "hakuban");
-        run(&report, shared);
-    }
-    bench_report_print(&report);
-    bench_unshare(shared, sizeof(*shared));
+    bench_run_alone(options, "resume_percent", sizeof(resume_shared), run);
 }

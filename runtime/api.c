@@ -214,6 +214,14 @@ void hkb_runtime_drive(hakuban_exchange *exchange, bool wait)
     hkb_queue_side_run_callbacks(exchange);
 }
 
+hakuban_status hkb_runtime_may_wait(const hakuban_exchange *exchange, bool in_time)
+{
+    if (!in_time)
+        return HAKUBAN_ERR_TIMEOUT;
+    return exchange->in_callback && hkb_runtime_is_driver(exchange) ? HAKUBAN_ERR_WOULD_BLOCK
+                                                                    : HAKUBAN_OK;
+}
+
 bool hkb_runtime_wait(hakuban_exchange *exchange, pthread_cond_t *cond, uint64_t when_ns)
 {
     if (hkb_runtime_is_driver(exchange)) {

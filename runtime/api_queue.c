@@ -156,10 +156,8 @@ hakuban_status hakuban_queue_next(hakuban_queue *queue, int timeout_ms, hakuban_
     while (!take(side, ret_event)) {
         if (exchange->closed || side->doomed)
             status = HAKUBAN_ERR_CLOSED;
-        else if (!in_time)
-            status = HAKUBAN_ERR_TIMEOUT;
-        else if (exchange->in_callback && hkb_runtime_is_driver(exchange))
-            status = HAKUBAN_ERR_WOULD_BLOCK;
+        else
+            status = hkb_runtime_may_wait(exchange, in_time);
         if (status < 0)
             break;
         in_time = hkb_runtime_wait(exchange, &side->filled, until_ns);

@@ -318,10 +318,8 @@ hakuban_status hakuban_connection_wait(hakuban_connection *connection, int timeo
     while (connection->state != HAKUBAN_CONNECTION_CONNECTED) {
         if (exchange->closing || connection->state == HAKUBAN_CONNECTION_CLOSED)
             status = HAKUBAN_ERR_CLOSED;
-        else if (!in_time)
-            status = HAKUBAN_ERR_TIMEOUT;
-        else if (exchange->in_callback && hkb_runtime_is_driver(exchange))
-            status = HAKUBAN_ERR_WOULD_BLOCK;
+        else
+            status = hkb_runtime_may_wait(exchange, in_time);
         if (status < 0)
             break;
         in_time = hkb_runtime_wait(exchange, &exchange->changed, until_ns);

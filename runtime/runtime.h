@@ -89,6 +89,8 @@ void hkb_runtime_drive(hakuban_exchange *exchange, bool wait);
 uint64_t hkb_runtime_clock_ns(void);
 /* UINT64_MAX for a negative timeout. */
 uint64_t hkb_runtime_until(uint64_t now_ns, int timeout_ms);
+/* Whether who waits for something may go on with that: OK, ERR_TIMEOUT, ERR_WOULD_BLOCK. */
+hakuban_status hkb_runtime_may_wait(const hakuban_exchange *exchange, bool in_time);
 /* With the mutex held: waits until something happened, at most until when_ns: turns the loop on the driving thread, else waits
  * on cond. False: the time is over. */
 bool hkb_runtime_wait(hakuban_exchange *exchange, pthread_cond_t *cond, uint64_t when_ns);

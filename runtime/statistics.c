@@ -173,6 +173,23 @@ bool hkb_is_statistics(const hakuban_descriptor *object)
 
 /* ---- texts */
 
+static const char *phase_name(hakuban_link_phase phase)
+{
+    switch (phase) {
+    case HAKUBAN_LINK_HELLO:
+        return "hello";
+    case HAKUBAN_LINK_OPEN:
+        return "open";
+    case HAKUBAN_LINK_LEAVING:
+        return "leaving";
+    case HAKUBAN_LINK_ENDED:
+        return "ended";
+    case HAKUBAN_LINK_AWAY:
+        return "away";
+    }
+    return "";
+}
+
 hakuban_status hkb_statistics_exchange(hkb_buffer *out, const char *name, int64_t wall_ms,
                                        const hakuban_exchange_stats *stats)
 {
@@ -206,9 +223,8 @@ hakuban_status hkb_statistics_subjects(hkb_buffer *out, const hkb_subject_counts
 hakuban_status hkb_statistics_link(hkb_buffer *out, int64_t wall_ms, const hakuban_link_info *info,
                                    size_t *ret_facts)
 {
-    static const char *const phases[] = {"", "hello", "open", "leaving", "ended"};
     size_t begin = out->bytes;
-    hakuban_status status = put(out, "{\"exists\":true,\"phase\":\"%s\"", phases[info->phase]);
+    hakuban_status status = put(out, "{\"exists\":true,\"phase\":\"%s\"", phase_name(info->phase));
     if (status >= 0)
         status = put_string(out, "name", info->name);
     if (status >= 0)

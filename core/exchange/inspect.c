@@ -168,7 +168,7 @@ void hkb_peer_inspect(const hkb_peer *peer, hakuban_link_info *ret)
     memset(ret, 0, sizeof *ret);
     ret->number = peer->number;
     ret->upstream = link->connector;
-    ret->phase = (hakuban_link_phase)link->phase;
+    ret->phase = (hakuban_link_phase)link->phase; /* the same numbers */
     copy_name(ret->name, sizeof ret->name, link->peer_name);
     copy_name(ret->own_name, sizeof ret->own_name, link->settings.name);
     if (link->serializer)

@@ -30,6 +30,7 @@ typedef enum hakuban_link_phase {
     HAKUBAN_LINK_OPEN = 2,
     HAKUBAN_LINK_LEAVING = 3, /* it ends in order */
     HAKUBAN_LINK_ENDED = 4,
+    HAKUBAN_LINK_AWAY = 5, /* its connection was lost, within the grace time */
 } hakuban_link_phase;
 
 /* One link. Texts are terminated, and "" as long as they are not known. */

@@ -93,6 +93,17 @@ START_TEST(an_object_tells_who_exposes_and_observes_it)
     ck_assert_int_eq(info.freshness, HAKUBAN_STALE);
     ck_assert_uint_ge(info.age_ns, 4 * NET_S);
     done(&info);
+
+    /* a lost connection is away first, then gone */
+    net_cut(b->up);
+    cursor = (hakuban_cursor){{0, 0}};
+    ck_assert_uint_eq(hkb_inspect_links(net_enter(hub), &cursor, peers, 16), 2);
+    hkb_peer_inspect(peers[1], &link);
+    ck_assert_str_eq(link.name, "screen");
+    ck_assert_int_eq(link.phase, HAKUBAN_LINK_AWAY);
+    net_run(network, 5 * NET_S);
+    cursor = (hakuban_cursor){{0, 0}};
+    ck_assert_uint_eq(hkb_inspect_links(net_enter(hub), &cursor, peers, 16), 1);
     watch_end(&observer);
     net_free(network);
 }

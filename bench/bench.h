@@ -29,6 +29,9 @@ typedef struct bench_options {
     const char *bind;   /* where the router listens; NULL: where the transport usually does */
     const char *router; /* path of the program; NULL: beside this one */
     const char *cpus;   /* as given; NULL: anywhere */
+    const char *rust;   /* --peer: the folder of the Rust programs */
+    const char *work;   /* --peer: the only one to do; NULL: all */
+    bool theirs;        /* the router is the Rust one */
     bool json, with_hakuban, with_raw;
 } bench_options;
 
@@ -64,6 +67,8 @@ void bench_check(hakuban_status status, const char *what);
 void *bench_share(size_t bytes);
 void bench_unshare(void *memory, size_t bytes);
 
+/* fork(2): 0 in the child. joined: bench_join() waits for it; else bench_kill() ends it. */
+pid_t bench_fork(bool joined);
 /* Runs actor in a process of its own, which ends when actor returns. */
 pid_t bench_spawn(bench_actor actor, void *shared, unsigned index);
 /* Waits until every spawned process has ended well; else ends the others and dies. */
@@ -181,6 +186,8 @@ void bench_flood(const bench_options *options);
 void bench_hot(const bench_options *options);
 void bench_objects(const bench_options *options);
 void bench_matrix(const bench_options *options);
+void bench_peer(const bench_options *options);
+bool bench_peer_has_work(const char *name);
 void bench_stuck(const bench_options *options);
 void bench_resume(const bench_options *options);
 void bench_churn(const bench_options *options);
@@ -188,6 +195,7 @@ void bench_churn(const bench_options *options);
 /* Without the printing. */
 void bench_ping_measure(bench_report *report, const bench_options *options);
 void bench_flood_measure(bench_report *report, const bench_options *options);
+void bench_objects_measure(bench_report *report, const bench_options *options);
 
 /* With options of their own; argv[0] is the sub-command. What main() returns, after words on stderr where it is not 0. */
 int bench_codec(int argc, char **argv);

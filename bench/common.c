@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -139,7 +141,7 @@ static void end_router_group_on_signals(void)
     }
 }
 
-static pid_t fork_child(bool joined)
+pid_t bench_fork(bool joined)
 {
     if (processes.count == PROCESSES_MAX) {
         bench_die("too many processes");
@@ -172,7 +174,7 @@ static pid_t fork_child(bool joined)
 
 static pid_t spawn(bench_actor actor, void *shared, unsigned index, bool joined)
 {
-    pid_t pid = fork_child(joined);
+    pid_t pid = bench_fork(joined);
     if (pid == 0) {
         actor(shared, index);
         /* The end of the process is the clean-up of what actor opened. */
@@ -286,8 +288,68 @@ static void bind_url(const bench_options *options, char *ret, size_t size)
              options->serializer, options->compressor);
 }
 
+/* A port that is free now: theirs cannot be asked which one it took. */
+static unsigned free_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+    socklen_t bytes = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, bytes) != 0 ||
+        getsockname(fd, (struct sockaddr *)&address, &bytes) != 0) {
+        bench_die("a free port: %s", strerror(errno));
+    }
+    close(fd);
+    return ntohs(address.sin_port);
+}
+
+static void wait_for_port(unsigned port)
+{
+    uint64_t until = bench_now_ns() + 20 * BENCH_SECOND_NS;
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)port),
+                                  .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+    bool there = false;
+    while (!there) {
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        there = fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+        close(fd);
+        if (!there && bench_now_ns() > until) {
+            bench_die("the Rust router does not listen");
+        }
+        bench_sleep_ns(5000000);
+    }
+}
+
+static void rust_router_start(const bench_options *options, bench_router *ret)
+{
+    char path[PATH_MAX + 32];
+    unsigned port = free_port();
+    snprintf(path, sizeof(path), "%s/hakuban-router", options->rust);
+    /* Without nodelay each of its channels would wait 40 ms for an acknowledgement. */
+    snprintf(ret->url, sizeof(ret->url), "ws://127.0.0.1:%u#nodelay=true", port);
+    pid_t pid = bench_fork(false);
+    setpgid(pid, pid);
+    if (pid == 0) {
+        int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+        if (dup2(nothing, 0) < 0 || dup2(nothing, 1) < 0 || dup2(nothing, 2) < 0) {
+            _exit(1);
+        }
+        /* With one worker thread it hangs: reading its input takes that one. */
+        execl(path, "hakuban-router", "-t", "2", "-b", ret->url, (char *)NULL);
+        _exit(1);
+    }
+    router_group = ret->pid = pid;
+    end_router_group_on_signals();
+    wait_for_port(port);
+}
+
 void bench_router_start(const bench_options *options, bench_router *ret)
 {
+    if (options->theirs) {
+        rust_router_start(options, ret);
+        return;
+    }
     char path[PATH_MAX + 32], line[256], url[512];
     int output[2];
     router_path(options, path, sizeof(path));
@@ -295,7 +357,7 @@ void bench_router_start(const bench_options *options, bench_router *ret)
     if (pipe2(output, O_CLOEXEC) != 0) {
         bench_die("pipe: %s", strerror(errno));
     }
-    pid_t pid = fork_child(false); /* not into *ret, which the child shares */
+    pid_t pid = bench_fork(false); /* not into *ret, which the child shares */
     setpgid(pid, pid); /* on both sides: whichever comes first */
     if (pid == 0) {
         int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);

@@ -21,6 +21,7 @@ static const char usage[] =
     "  hot      one object as fast as possible: age of what observers take, memory\n"
     "  objects  many objects: memory for each, and how long a late joiner waits\n"
     "  stuck    very many observers of one object: what they get while one of them is stopped\n"
+    "  --peer rust  the Rust implementation beside ours (hakuban-bench --peer rust --help)\n"
     "  matrix   ping and flood, short, over every transport, serializer and compressor\n"
     "  resume   what travels again after a lost connection, and after the router was killed\n"
     "  churn    objects that come and go: how fast, and what is left of them\n"
@@ -47,6 +48,21 @@ static const char usage[] =
     "  --only WHAT   hakuban or raw\n"
     "  --bind URL    where the router listens, instead of --transport\n"
     "  --router PATH hakuban-router (default: beside this program)\n";
+
+static const char peer_usage[] =
+    "usage: hakuban-bench --peer rust [OPTION]...\n"
+    "The same work on the Rust implementation's router and on ours, with clients of both; what is\n"
+    "divided by is their router with their clients.\n"
+    "\n"
+    "  --rust DIR      where tests/interop/build-rust.sh --release built their programs\n"
+    "                  (default: " HAKUBAN_RUST_DIR "/release)\n"
+    "  --work NAME     ping, large, flood, objects or idle only\n"
+    "  --count N       round trips of ping (5000)\n"
+    "  --objects N     of objects (10000)\n"
+    "  --observers N   of flood (8)\n"
+    "  --seconds T     of flood (2)\n"
+    "  --runs N, --transport, --serializer, --compressor NAME, --cpus LIST, --json, --router PATH\n"
+    "                  as for the other commands; the transport is that between ours\n";
 
 static _Noreturn void wrong_usage(const char *what, const char *detail)
 {
@@ -100,6 +116,17 @@ static const bench_command commands[] = {
      "--bytes --objects --bind ",
      {COMMON_DEFAULTS, .bytes = 64, .objects = 200000}},
 };
+
+static const bench_command peer_command = {
+    "--peer rust",
+    bench_peer,
+    "--rust --work --count --objects --observers --seconds ",
+    {COMMON_DEFAULTS,
+     .rust = HAKUBAN_RUST_DIR "/release",
+     .count = 5000,
+     .objects = 10000,
+     .observers = 8,
+     .seconds = 2}};
 
 typedef struct number_option {
     const char *name;
@@ -239,6 +266,13 @@ static void read_option(bench_options *options, const char *name, const char *va
         options->compressor = built_in("compressors", name, value);
     } else if (strcmp(name, "--bind") == 0) {
         options->bind = value;
+    } else if (strcmp(name, "--rust") == 0) {
+        options->rust = value;
+    } else if (strcmp(name, "--work") == 0) {
+        options->work = value;
+        if (!bench_peer_has_work(value)) {
+            wrong_usage("--work takes ping, large, flood, objects or idle, not ", value);
+        }
     } else {
         options->router = value; /* the last one that command_takes() knows */
     }
@@ -284,7 +318,7 @@ static void read_options(const bench_command *command, int argc, char **argv,
     for (int i = 0; i < argc; i++) {
         const char *name = argv[i];
         if (strcmp(name, "--help") == 0) {
-            fputs(usage, stdout);
+            fputs(command == &peer_command ? peer_usage : usage, stdout);
             exit(0);
         }
         if (strncmp(name, "--", 2) != 0 || !command_takes(command, name)) {
@@ -327,6 +361,16 @@ int main(int argc, char **argv)
         } else {
             printf("hakuban-bench %s\n", hakuban_version());
         }
+        return 0;
+    }
+    if (strcmp(argv[1], "--peer") == 0) {
+        if (argc < 3 || strcmp(argv[2], "rust") != 0) {
+            wrong_usage("--peer takes rust", "");
+        }
+        bench_options options = peer_command.defaults;
+        options.command = peer_command.name;
+        read_options(&peer_command, argc - 3, argv + 3, &options);
+        bench_peer(&options);
         return 0;
     }
     if (strcmp(argv[1], "delta") == 0) {

@@ -265,7 +265,7 @@ void bench_ping_measure(bench_report *report, const bench_options *options)
     size_t shared_bytes = sizeof(ping_shared) + options->count * sizeof(double);
     ping_shared *shared = bench_share(shared_bytes);
     shared->options = options;
-    shared->warm_up = 500;
+    shared->warm_up = options->count < 500 ? options->count : 500;
     bench_report_init(report, options, "round_trips_per_s");
     bench_report_parameter(report, "count", (double)options->count);
     bench_report_parameter(report, "bytes", (double)options->bytes);

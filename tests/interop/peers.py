@@ -50,6 +50,7 @@ class Process:
     def __init__(self, name, words):
         self.name, self.words = name, words
         self.lines, self.errors = [], []
+        self.broken = None  # in words
         self.heard = threading.Condition()
         self.child = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                       stderr=subprocess.PIPE)
@@ -79,6 +80,8 @@ class Process:
         until = time.monotonic() + PATIENCE_S
         with self.heard:
             while True:
+                if self.broken:
+                    raise Failure(f"{self.broken}\n{self.told()}")
                 result = found()
                 if result is not None:
                     return result
@@ -144,16 +147,8 @@ class Leaf(Process):
             self.events.append(said)
         else:
             if "error" in said:
-                raise Failure(f"{self.name}: {line}")
+                self.broken = f"{self.name} could not obey: {line}"
             self.answers += 1
-
-    def read(self, stream, take):
-        try:
-            super().read(stream, take)
-        except Failure as failure:
-            with self.heard:
-                self.errors.append(str(failure))
-                self.heard.notify_all()
 
     def order(self, *words):
         """One command; returns once it is done."""

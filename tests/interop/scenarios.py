@@ -149,6 +149,7 @@ def observers_return(stage):
     a.wait_sink("e", thing)
     a.send("e", thing, "first")
     b.wait_state("o", thing, "first")
+    stays.wait_state("o", thing, "first")
     b.disconnect()
     b.wait_state("o", thing, "first", synchronized=False)
     a.send("e", thing, "meanwhile")

@@ -296,7 +296,7 @@ void hkb_choose_open(hkb_object *object)
     if (object->exposer != HKB_LOCAL || object->sink)
         return;
     if (hkb_sink_new(object, object->chosen.contract, &object->sink) != HAKUBAN_OK)
-        object->unconfirmed = 1; /* without memory now: tried again after a while */
+        object->retry_due = 1;
 }
 
 void hkb_choose_left(hkb_share *share)

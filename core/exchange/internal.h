@@ -202,6 +202,7 @@ struct hkb_object {
     uint32_t observing, observing_only;   /* downstream shares; those that do not also expose */
     uint32_t observe_shares, expose_shares; /* downstream shares registered on the object itself */
     uint8_t exists : 1, exposer : 2, freshness : 2, source : 2, unconfirmed : 1;
+    uint8_t retry_due : 1; /* there was no memory for something: tried again after a while, not at once */
     uint8_t timed_as : 2;
     uint8_t remembered : 1;       /* it is there although the upstream that had it is lost */
     uint8_t held : 1, holds_sink : 1;

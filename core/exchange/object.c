@@ -114,7 +114,8 @@ static bool is_referred_to(const hkb_object *object)
 {
     return object->exists || !hkb_list_empty(&object->shares) ||
            !hkb_list_empty(&object->deliveries) || !hkb_list_empty(&object->contracts) ||
-           object->leaving || object->unconfirmed || hkb_node_linked(&object->dirty);
+           object->leaving || object->unconfirmed || object->retry_due ||
+           hkb_node_linked(&object->dirty);
 }
 
 /* -- Versions -- */
@@ -466,7 +467,7 @@ bool hkb_object_has_choice(const hkb_object *object)
 
 static hkb_timed timed_as(const hkb_object *object, bool needed)
 {
-    if (object->leaving || object->unconfirmed)
+    if (object->leaving || object->unconfirmed || object->retry_due)
         return HKB_WAITING;
     if (needed && object->exchange->rebalances && hkb_object_has_choice(object))
         return HKB_BALANCED;
@@ -501,6 +502,7 @@ static void settle_timed(hkb_object *object, bool needed)
 void hkb_object_expired(hkb_object *object)
 {
     leave_timed(object);
+    object->retry_due = 0;
     if (object->leaving) {
         object->leaving = NULL; /* it had its time; what it still sends is not listened to */
         hkb_object_mark(object);
@@ -523,8 +525,8 @@ void hkb_object_settle(hkb_object *object)
         if (!exists)
             close_tag_deliveries(object);
         else if (begin_to_exist(object) != HAKUBAN_OK) {
-            object->exists = 0; /* without memory now: tried again after a while, not at once */
-            object->unconfirmed = 1;
+            object->exists = 0;
+            object->retry_due = 1;
             close_tag_deliveries(object);
             hkb_list_remove(&object->dirty);
         }

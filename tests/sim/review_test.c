@@ -421,6 +421,38 @@ START_TEST(an_object_that_ends_before_there_was_memory_for_it_leaves_nothing)
 }
 END_TEST
 
+/* Its state comes together with it, and does not make anybody forget to try again. */
+START_TEST(an_object_for_which_there_was_no_memory_is_seen_once_there_is)
+{
+    for (size_t fail_at = 1; fail_at < 30; fail_at++) {
+        net *network = net_new(22);
+        net_node *hub = net_add(network), *leaf = net_add(network);
+        watcher observer, another;
+        exposer producer;
+        net_pipe *pipe = net_connect(leaf, hub, NULL);
+        watch_tag(&observer, leaf, TAG);
+        net_quiet(network);
+        pipe->stalled[0] = true;
+        watch_object(&another, hub, OBJECT, TAG);
+        expose_object(&producer, hub, OBJECT, TAG, 1);
+        expose(&producer, "state");
+        play(network, &producer, NULL, NULL);
+        fail_alloc_arm(&leaf->memory, fail_at, false);
+        pipe->stalled[0] = false;
+        net_run(network, 100 * NET_MS);
+        fail_alloc_arm(&leaf->memory, 0, false);
+        if (!leaf->up)
+            net_connect(leaf, hub, NULL);
+        net_run(network, 3 * NET_S);
+        assert_shows(&observer, OBJECT, "state", HAKUBAN_LIVE);
+        watch_end(&observer);
+        watch_end(&another);
+        expose_end(&producer);
+        net_free(network);
+    }
+}
+END_TEST
+
 /* -- Links -- */
 
 START_TEST(a_patient_listener_does_not_keep_silent_itself)
@@ -447,7 +479,7 @@ START_TEST(a_way_to_a_root_that_is_gone_is_forgotten_below)
     net_connect(leaf, middle, NULL);
     net_quiet(network);
     net_cut(pipe);
-    net_run(network, 3 * NET_S); /* it might have come back */
+    net_run(network, 3 * NET_S);                     /* it might have come back */
     net_pipe *below = net_connect(root, leaf, NULL); /* no loop any more */
     net_quiet(network);
     ck_assert(!below->broken);
@@ -774,6 +806,7 @@ int main(void)
     tcase_add_test(cases, an_exposer_is_lost_without_memory_for_the_next);
     tcase_add_test(cases, memory_that_stays_away_stops_nothing_for_ever);
     tcase_add_test(cases, an_object_that_ends_before_there_was_memory_for_it_leaves_nothing);
+    tcase_add_test(cases, an_object_for_which_there_was_no_memory_is_seen_once_there_is);
     tcase_add_test(cases, a_patient_listener_does_not_keep_silent_itself);
     tcase_add_test(cases, a_way_to_a_root_that_is_gone_is_forgotten_below);
     tcase_add_test(cases, what_is_too_large_to_be_sent_leaves_the_old_one_stale);

@@ -617,6 +617,88 @@ bool oracle_pending(sim_world *world, char *out, size_t out_bytes)
     return false;
 }
 
+/* -- Outages -- */
+
+void oracle_before_outage(sim_world *world)
+{
+    for (size_t i = 0; i < world->plan->user_count; i++) {
+        sim_user *user = &world->users[i];
+        for (size_t k = 0; user->contract && k < world->plan->object_count; k++) {
+            if (user->plan->observes)
+                user->seen[k].losses_before = user->seen[k].losses;
+            else
+                user->held[k].opens_before = user->held[k].opens;
+        }
+    }
+}
+
+static bool is_below(const sim_world *world, int node, size_t top)
+{
+    while (node >= 0 && (size_t)node != top)
+        node = world->places[node].parent;
+    return node >= 0;
+}
+
+/* Whether one of those who could take object over says nothing by itself. */
+static bool somebody_is_lazy(const sim_world *world, size_t object)
+{
+    for (size_t i = 0; i < world->plan->user_count; i++) {
+        const sim_user *user = &world->users[i];
+        if (user->contract && !user->plan->observes && user->plan->lazy &&
+            plan_covers(world->plan, user->plan, object))
+            return true;
+    }
+    return false;
+}
+
+static void check_observer_after(const sim_world *world, size_t object, const situation *at,
+                                 const sim_user *user, size_t node, sim_outage outage)
+{
+    const sim_seen *seen = &user->seen[object];
+    unsigned losses = seen->losses - seen->losses_before;
+    bool crosses = is_below(world, (int)user->plan->node, node) !=
+                   is_below(world, (int)at->chosen->plan->node, node);
+    bool alone = at->candidates + at->drained == 1;
+    /* While the tree is in two, others can take the object over and then give it back, and where nobody mentions it, it ends. */
+    bool exact = alone && user->plan->object >= 0;
+    unsigned most = outage == SIM_LONG ? (exact ? crosses : 2) : outage == SIM_TOLERABLE && !alone;
+    unsigned least = outage == SIM_LONG && exact && crosses;
+    char who[128];
+    if (losses >= least && losses <= most)
+        return;
+    plan_describe_user(world->plan, user->number, who, sizeof who);
+    net_violated("I11 no flicker: %s, stopped seeing %s as LIVE %u times in an outage %s", who,
+                 world->plan->objects[object].json, losses,
+                 outage == SIM_LONG ? "over the grace" : "within the grace");
+}
+
+void oracle_after_outage(sim_world *world, size_t node, sim_outage outage)
+{
+    for (size_t k = 0; outage != SIM_UNCERTAIN && k < world->plan->object_count; k++) {
+        situation at = look_at(world, k);
+        if (!at.chosen || at.chosen->capacity == 0 || at.limited || somebody_is_lazy(world, k))
+            continue;
+        for (size_t i = 0; i < world->plan->user_count; i++) {
+            const sim_user *user = &world->users[i];
+            if (!user->contract || !plan_covers(world->plan, user->plan, k))
+                continue;
+            if (user->plan->observes) {
+                check_observer_after(world, k, &at, user, node, outage);
+                continue;
+            }
+            bool may_move =
+                outage == SIM_LONG || (outage == SIM_TOLERABLE && at.candidates + at.drained > 1);
+            NET_MUST(may_move || user->held[k].opens == user->held[k].opens_before,
+                     "I11 no flicker: user %zu on node %u got the sink of %s in an outage %s", i,
+                     (unsigned)user->plan->node, world->plan->objects[k].json,
+                     outage == SIM_SHORT ? "shorter than half a second"
+                                         : "within the grace, and nobody else could have it");
+        }
+    }
+}
+
+/* -- The end -- */
+
 bool oracle_lingers(sim_world *world, char *out, size_t out_bytes)
 {
     for (size_t i = 0; i < world->plan->node_count; i++) {

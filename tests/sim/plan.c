@@ -226,6 +226,18 @@ static void draw_actions(drawing *on)
     qsort(plan->actions, plan->action_count, sizeof plan->actions[0], compare_actions);
 }
 
+static void draw_outages(drawing *on)
+{
+    sim_plan *plan = on->plan;
+    plan->outage_count = plan->node_count > 1 ? below(on, PLAN_OUTAGES_MAX + 1) : 0;
+    for (size_t i = 0; i < plan->outage_count; i++)
+        plan->outages[i] = (plan_outage){
+            .node = (uint16_t)(1 + below(on, plan->node_count - 1)),
+            .percent = (uint32_t)(chance(on, 60) ? below(on, 100) : 80 + skewed(on, 200)),
+            .news = chance(on, 50),
+        };
+}
+
 void plan_draw(uint64_t seed, sim_plan *ret)
 {
     memset(ret, 0, sizeof *ret);
@@ -236,6 +248,7 @@ void plan_draw(uint64_t seed, sim_plan *ret)
     draw_objects(&on);
     draw_users(&on);
     draw_actions(&on);
+    draw_outages(&on);
 }
 
 bool plan_covers(const sim_plan *of, const plan_user *user, size_t object)

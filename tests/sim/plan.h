@@ -13,6 +13,7 @@
 #define PLAN_TAGS_MAX 4
 #define PLAN_USERS_MAX 100
 #define PLAN_ACTIONS_MAX 400
+#define PLAN_OUTAGES_MAX 3
 
 /* What may go wrong or change, one word each for reports. */
 #define PLAN_KINDS(X)                                                                              \
@@ -78,6 +79,13 @@ typedef struct plan_node {
     uint32_t buffered_bytes;
 } plan_node;
 
+/* Once all has come right: a connection is lost and is back after a while, which is about as long as its grace. */
+typedef struct plan_outage {
+    uint16_t node;
+    uint32_t percent; /* of the grace */
+    bool news;        /* exposers say something new meanwhile */
+} plan_outage;
+
 typedef struct sim_plan {
     uint64_t seed;
     uint32_t duration_ms;
@@ -89,6 +97,8 @@ typedef struct sim_plan {
     plan_object objects[PLAN_OBJECTS_MAX];
     plan_user users[PLAN_USERS_MAX];
     plan_action actions[PLAN_ACTIONS_MAX];
+    size_t outage_count;
+    plan_outage outages[PLAN_OUTAGES_MAX];
 } sim_plan;
 
 extern const char *const plan_tags[PLAN_TAGS_MAX];

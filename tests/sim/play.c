@@ -556,6 +556,50 @@ static void stay(sim_world *world)
              (unsigned long long)(opens - opens_before));
 }
 
+/* -- Outages around the time of grace -- */
+
+static sim_outage judge_outage(const sim_place *place, uint64_t for_ns)
+{
+    uint64_t grace_ns = place->settings.grace_ns;
+    uint64_t way_ns = (place->plan->delay_ms + place->plan->jitter_ms) * NET_MS;
+    uint64_t back_ns = for_ns + 2 * way_ns + 2 * NET_MS; /* until both have each other again */
+    if (back_ns < grace_ns)
+        return back_ns < HKB_YIELD_NS ? SIM_SHORT : SIM_TOLERABLE;
+    /* Time limits are looked at every now and then, and observers need not look at once. */
+    return for_ns > grace_ns + 2 * HKB_TICK_NS + NET_S ? SIM_LONG : SIM_UNCERTAIN;
+}
+
+static void suffer(sim_world *world, const plan_outage *plan)
+{
+    sim_place *place = &world->places[plan->node];
+    net_pipe *pipe = place->node->up;
+    if (!pipe || place->parent < 0)
+        return;
+    const hkb_peer *peer = pipe->peer[0];
+    uint64_t token = peer->link.token[0];
+    uint64_t for_ns =
+        (place->settings.grace_ns ? place->settings.grace_ns : 2 * NET_S) * plan->percent / 100;
+    sim_outage outage = judge_outage(place, for_ns);
+    oracle_before_outage(world);
+    net_tell(world->network, NULL, "OUTAGE of the way of node %u upwards, %llu ms",
+             (unsigned)plan->node, (unsigned long long)(for_ns / NET_MS));
+    net_cut(pipe);
+    place->redial_ns = now(world) + for_ns;
+    for (size_t i = 0; plan->news && i < world->plan->user_count; i++)
+        world->users[i].sends_due += !world->plan->users[i].observes;
+    while (now(world) < place->redial_ns) {
+        uint64_t left_ns = place->redial_ns - now(world);
+        turn(world, left_ns < SLICE_NS ? left_ns : SLICE_NS);
+    }
+    turn(world, 0); /* it dials */
+    converge(world);
+    oracle_after_outage(world, plan->node, outage);
+    world->result.short_outages += outage == SIM_SHORT || outage == SIM_TOLERABLE;
+    world->result.long_outages += outage == SIM_LONG;
+    pipe = place->node->up;
+    world->result.sessions_kept += token && pipe && pipe->peer[0]->link.token[0] == token;
+}
+
 static void everybody_goes(sim_world *world)
 {
     char text[600];
@@ -581,6 +625,10 @@ void sim_play(const sim_plan *plan, const bool *kept, bool trace, sim_result *re
     heal(world);
     converge(world);
     stay(world);
+    uint64_t converged_ns = world->result.converged_ns;
+    for (size_t i = 0; i < plan->outage_count; i++)
+        suffer(world, &plan->outages[i]);
+    world->result.converged_ns = converged_ns;
     everybody_goes(world);
     world->result.trace_hash = world->network->trace_hash;
     world->result.simulated_ns = now(world) - NET_BEGIN_NS;

@@ -54,6 +54,9 @@ static void add(page *to, const sim_result *result)
     to->sum.published += result->published;
     to->sum.delivered += result->delivered;
     to->sum.histories += result->histories;
+    to->sum.short_outages += result->short_outages;
+    to->sum.long_outages += result->long_outages;
+    to->sum.sessions_kept += result->sessions_kept;
     for (int kind = 0; kind < PLAN_KIND_COUNT; kind++)
         to->sum.injected[kind] += result->injected[kind];
     if (result->converged_ns > to->converged_max_ns)

@@ -22,7 +22,7 @@ typedef struct sim_seen {
     hakuban_freshness freshness;
     hakuban_source source;
     uint64_t age_ns;
-    unsigned losses; /* how often it stopped being LIVE */
+    unsigned losses, losses_before; /* how often it stopped being LIVE; until the last outage */
 } sim_seen;
 
 /* What an exposer has of an object. */
@@ -30,7 +30,7 @@ typedef struct sim_held {
     hakuban_sink *sink;
     uint64_t content; /* sent last on this sink; 0: nothing yet */
     bool due;         /* it has something to say that was not taken yet */
-    unsigned opens;
+    unsigned opens, opens_before; /* until the last outage */
 } sim_held;
 
 typedef struct sim_user {
@@ -67,6 +67,7 @@ typedef struct sim_result {
     uint64_t simulated_ns, converged_ns; /* in all; after the faults had stopped */
     uint64_t published, delivered;
     uint32_t injected[PLAN_KIND_COUNT];
+    uint32_t short_outages, long_outages, sessions_kept; /* at the end, around the time of grace; those that went on */
     uint32_t histories;
 } sim_result;
 
@@ -108,6 +109,15 @@ void oracle_check_memory(sim_world *world);
 void oracle_check_silence(sim_world *world);
 /* What is still missing once the faults are over, as text; false: nothing. */
 bool oracle_pending(sim_world *world, char *out, size_t out_bytes);
+/* I11: before and after an outage of the way from node upwards. */
+typedef enum sim_outage {
+    SIM_UNCERTAIN, /* it may have been noticed or not */
+    SIM_SHORT,     /* too short for a sink to move */
+    SIM_TOLERABLE, /* within the grace */
+    SIM_LONG,      /* certainly over */
+} sim_outage;
+void oracle_before_outage(sim_world *world);
+void oracle_after_outage(sim_world *world, size_t node, sim_outage outage);
 /* Everybody has gone: I7, I13. */
 bool oracle_lingers(sim_world *world, char *out, size_t out_bytes);
 void oracle_done(sim_world *world);

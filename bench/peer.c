@@ -451,14 +451,10 @@ static void print_all(peer_run *p)
     printf("}\n");
 }
 
-/* Our library speaks to their programs, and our router to their clients, where it has WebSocket. */
+/* Each with its own: what is ours does not speak to what is theirs yet. */
 static void find_out_what_is_able(peer_run *p)
 {
-    bench_features transports;
-    bench_features_of("transports", &transports);
-    bool websocket = bench_features_have(&transports, "ws", 2);
     p->able[THEIRS][THEIRS] = p->able[OURS][OURS] = true;
-    p->able[THEIRS][OURS] = p->able[OURS][THEIRS] = websocket;
 }
 
 static void run_one(peer_run *p, size_t work, int router, int clients)

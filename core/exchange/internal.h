@@ -393,6 +393,8 @@ void hkb_object_hear(hkb_object *object, hakuban_state *state, hakuban_freshness
 void hkb_object_set_condition(hkb_object *object, hakuban_freshness freshness,
                               uint64_t stale_since_ns);
 void hkb_object_refresh_source(hkb_object *object);
+/* Whether the connection that its states come by is lost just now. No event says so: most come back unseen. */
+bool hkb_object_source_is_away(const hkb_object *object);
 uint64_t hkb_object_age_ns(const hkb_object *object);
 /* A share stands on state now, not any more on the one before. */
 void hkb_object_set_base(hkb_share *share, hakuban_state *state);

@@ -199,14 +199,21 @@ void hkb_object_refresh_source(hkb_object *object)
                      : HAKUBAN_SOURCE_NONE;
     } else if (object->exposer == HKB_UPSTREAM) {
         source = (hakuban_source)object->upstream->in_source;
-    } else if (object->exposer == HKB_DOWNSTREAM &&
-               object->chosen.share->in_source == HAKUBAN_SOURCE_AWAY) {
-        source = HAKUBAN_SOURCE_AWAY;
     }
     if (object->source != source) {
         object->source = (unsigned)source & 3u;
         condition_changed(object);
     }
+}
+
+bool hkb_object_source_is_away(const hkb_object *object)
+{
+    const hkb_share *share = object->upstream;
+    if (object->exposer == HKB_LOCAL)
+        return false;
+    if (object->exposer == HKB_DOWNSTREAM)
+        share = object->chosen.share;
+    return share && (object->held || hkb_peer_is_away(share->peer));
 }
 
 static void forget_base(hkb_object *object, hakuban_state *state)

@@ -150,6 +150,8 @@ void hkb_delivery_peek(hkb_delivery *delivery, hakuban_event *ret)
     fill_contract(delivery->contract, ret);
     ret->kind = HAKUBAN_EVENT_STATE;
     fill_state(delivery->object, ret);
+    if (ret->source == HAKUBAN_SOURCE_ASSIGNED && hkb_object_source_is_away(delivery->object))
+        ret->source = HAKUBAN_SOURCE_AWAY;
 }
 
 /* -- Sinks -- */

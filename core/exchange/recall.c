@@ -69,15 +69,22 @@ static uint64_t name_of(const hkb_object *object)
     return hkb_hash64(object->descriptor->text, object->descriptor->text_bytes);
 }
 
+static uint8_t *put_word(uint8_t *out, uint64_t word)
+{
+    for (size_t i = 0; i < 8; i++)
+        *out++ = (uint8_t)(word >> (8 * i));
+    return out;
+}
+
 /* Format, version and data in one. */
 static uint64_t identity_of(hakuban_state *state)
 {
-    uint8_t head[sizeof(uint64_t) * (HAKUBAN_VERSION_ELEMENTS_MAX + 2)];
-    uint64_t words[2] = {hkb_state_check(state), hkb_hash64(state->format, state->format_bytes)};
-    size_t version_bytes = state->version_count * sizeof state->version[0];
-    memcpy(head, words, sizeof words);
-    memcpy(head + sizeof words, state->version, version_bytes);
-    return hkb_hash64(head, sizeof words + version_bytes);
+    uint8_t words[8 * (HAKUBAN_VERSION_ELEMENTS_MAX + 2)];
+    uint8_t *end = put_word(words, hkb_state_check(state));
+    end = put_word(end, hkb_hash64(state->format, state->format_bytes));
+    for (size_t i = 0; i < state->version_count; i++)
+        end = put_word(end, (uint64_t)state->version[i]);
+    return hkb_hash64(words, (size_t)(end - words));
 }
 
 /* -- The record of one peer -- */
@@ -221,12 +228,8 @@ void hkb_recall_expire(hkb_exchange *exchange)
 
 static void offer(hkb_recall *recall, size_t kind, uint64_t name, uint64_t value)
 {
-    hkb_recall_pair pair = {name, value};
     uint8_t bytes[PAIR_BYTES];
-    for (size_t i = 0; i < 8; i++) {
-        bytes[i] = (uint8_t)(pair.name >> (8 * i));
-        bytes[8 + i] = (uint8_t)(pair.value >> (8 * i));
-    }
+    (void)put_word(put_word(bytes, name), value);
     (void)hkb_buffer_append(&recall->pairs[kind], bytes, sizeof bytes); /* without room it travels whole */
 }
 

@@ -19,7 +19,7 @@ typedef struct hakuban_listener hakuban_listener;
 typedef enum hakuban_connection_state {
     HAKUBAN_CONNECTION_CONNECTING = 1, /* trying, or waiting for the next try */
     HAKUBAN_CONNECTION_CONNECTED = 2,
-    HAKUBAN_CONNECTION_AWAY = 3,    /* lost, within the grace time: observers have not noticed. Not yet in 0.1 */
+    HAKUBAN_CONNECTION_AWAY = 3,    /* lost, within the grace time: observers have not noticed, sinks stay open */
     HAKUBAN_CONNECTION_REFUSED = 4, /* the other side said why; tried again later all the same */
     HAKUBAN_CONNECTION_CLOSED = 5,  /* ended by us */
 } hakuban_connection_state;

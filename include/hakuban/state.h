@@ -31,7 +31,7 @@ typedef enum hakuban_freshness {
 typedef enum hakuban_source {
     HAKUBAN_SOURCE_NONE = 0,     /* no exposer is assigned */
     HAKUBAN_SOURCE_ASSIGNED = 1, /* one is */
-    HAKUBAN_SOURCE_AWAY = 2,     /* one is, and its link is in its grace time. Not yet in 0.1, which only passes it on */
+    HAKUBAN_SOURCE_AWAY = 2,     /* one is, and its link is in its grace time: hakuban_contract_peek() says so, no event does */
 } hakuban_source;
 
 /* The parts of a state. Zero it, then set what is known. */

@@ -86,6 +86,32 @@ START_TEST(a_short_outage_is_seen_by_nobody)
 }
 END_TEST
 
+static hakuban_source peeked_source(pair *at)
+{
+    hakuban_event event;
+    hakuban_descriptor *object = net_descriptor(OBJECT, TAG);
+    net_enter(at->observing);
+    ck_assert_int_eq(hkb_contract_peek(at->observer.contract.contract, object, &event), HAKUBAN_OK);
+    hakuban_source source = event.source;
+    hkb_event_done(&event);
+    hakuban_descriptor_unref(object);
+    return source;
+}
+
+START_TEST(who_looks_during_an_outage_sees_that_the_source_is_away)
+{
+    pair at = pair_new(28, NULL);
+    ck_assert_int_eq(peeked_source(&at), HAKUBAN_SOURCE_ASSIGNED);
+    net_cut(at.observing->up);
+    ck_assert_int_eq(peeked_source(&at), HAKUBAN_SOURCE_AWAY);
+    net_run(at.network, NET_S);
+    net_connect(at.observing, at.hub, NULL);
+    net_quiet(at.network);
+    ck_assert_int_eq(peeked_source(&at), HAKUBAN_SOURCE_ASSIGNED);
+    pair_free(&at);
+}
+END_TEST
+
 START_TEST(what_is_sent_during_an_outage_arrives_after_it)
 {
     pair at = pair_new(2, NULL);
@@ -652,6 +678,7 @@ int main(void)
     TCase *cases = tcase_create("outages");
     tcase_set_timeout(cases, 120);
     tcase_add_loop_test(cases, a_short_outage_is_seen_by_nobody, 0, 2);
+    tcase_add_test(cases, who_looks_during_an_outage_sees_that_the_source_is_away);
     tcase_add_test(cases, what_is_sent_during_an_outage_arrives_after_it);
     tcase_add_test(cases, contracts_made_during_an_outage_are_told_after_it);
     tcase_add_loop_test(cases, a_cut_at_any_byte_loses_nothing, 0, 8);

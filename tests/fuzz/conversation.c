@@ -23,6 +23,9 @@ enum {
 typedef struct stranger {
     hkb_peer *peer;
     bool answered;         /* the exchange's hello came out */
+    bool has_session, returns; /* it knows a token; as upstream: the exchange wants to go on */
+    uint64_t token[2];
+    uint64_t received, received_before; /* counted bytes of the session; without the last packet */
     hakuban_bytes *last[CHANNELS]; /* what it said last on each channel */
 } stranger;
 
@@ -94,11 +97,28 @@ static bool previous_of(void *ctx, uint32_t channel, hkb_version *ret)
     return true;
 }
 
+static void hear_hello(world *w, stranger *s, hakuban_slice header)
+{
+    static hkb_hello hello;
+    hakuban_error error;
+    HKB_ASSERT(hkb_hello_read(header, &hello, &error) == HAKUBAN_OK);
+    s->answered = true;
+    if (s == &w->strangers[0]) { /* it made the token itself */
+        s->returns = s->has_session && hello.has_token && !hello.replaces;
+        return;
+    }
+    s->has_session = hello.has_token;
+    memcpy(s->token, hello.token, sizeof s->token);
+    if (!hello.resumed)
+        s->received = 0;
+}
+
 static void check_packet(world *w, stranger *s, hakuban_slice packet)
 {
     const hakuban_serializer_ops *json = hkb_registry_serializer(&registry, "json", 4);
     const uint8_t *data = packet.data;
     size_t taken = 0;
+    s->received_before = s->received;
     while (taken < packet.bytes) {
         hakuban_slice header, payload;
         hakuban_error error;
@@ -110,24 +130,32 @@ static void check_packet(world *w, stranger *s, hakuban_slice packet)
         HKB_ASSERT(frame > 0);
         taken += frame;
         if (!s->answered) {
-            static hkb_hello hello;
-            HKB_ASSERT(hkb_hello_read(header, &hello, &error) == HAKUBAN_OK);
-            s->answered = true;
+            hear_hello(w, s, header);
             continue;
         }
         HKB_ASSERT(hkb_native_decode(&w->native, json, header, payload,
                                      previous_of, NULL, &message, &error) == HAKUBAN_OK);
         HKB_ASSERT(message.kind);
+        if (message.kind != HKB_MESSAGE_ACK && message.kind != HKB_MESSAGE_PING)
+            s->received += frame;
         hakuban_descriptor_unref(message.descriptor);
     }
+}
+
+/* The connection is gone; the session may go on. */
+static void disconnect(stranger *s)
+{
+    s->answered = false;
+    s->peer = NULL;
 }
 
 static void forget(stranger *s)
 {
     for (size_t i = 0; i < CHANNELS; i++)
         s->last[i] = hakuban_bytes_unref(s->last[i]);
-    s->answered = false;
-    s->peer = NULL;
+    disconnect(s);
+    s->has_session = false;
+    s->received = 0;
 }
 
 static void carry(world *w)
@@ -182,20 +210,40 @@ static void come(world *w, stranger *s)
         .load_limit = {.count = 2, .points = {{0, 0}, {1000000000, 8}}},
     };
     bool connector = s == &w->strangers[0];
-    char hello[300];
+    char hello[400], session[120] = "";
     if (hkb_exchange_attach(w->exchange, &defaults, connector, true, s, &s->peer) != HAKUBAN_OK) {
         s->peer = NULL;
         return;
     }
-    if (connector)
+    if (connector) {
         carry(w);
+        if (!s->returns)
+            s->received = 0;
+        s->token[1] = s->returns ? s->token[1] : next_random(w);
+        s->has_session = true;
+    }
+    if (s->has_session)
+        snprintf(session, sizeof session,
+                 ",\"token\":\"%016llx%016llx\",\"received\":%llu%s",
+                 (unsigned long long)s->token[0], (unsigned long long)s->token[1],
+                 (unsigned long long)s->received,
+                 connector && s->returns ? ",\"resumed\":true" : "");
     snprintf(hello, sizeof hello,
              "{\"hakuban\":1,\"name\":\"s\",\"path\":[\"%032u\"],\"serializers\":[\"json\"],"
-             "\"compressors\":[\"none\"],\"keep_alive_ms\":20000,\"grace_ms\":0,"
-             "\"window\":16384,\"state_max\":100000}",
-             (unsigned)(s - w->strangers) + 1);
+             "\"compressors\":[\"none\"],\"keep_alive_ms\":20000,\"grace_ms\":2000,"
+             "\"window\":16384,\"state_max\":100000%s}",
+             (unsigned)(s - w->strangers) + 1, session);
     hear_text(s, hello, (hakuban_slice){NULL, 0});
     carry(w);
+}
+
+static void take_session(stranger *s, stranger *from)
+{
+    forget(s);
+    s->has_session = from->has_session;
+    s->received = from->received;
+    memcpy(s->token, from->token, sizeof s->token);
+    from->has_session = false;
 }
 
 /* Says a state as a true exchange would: whole, as a difference to the last one, in two parts; or with a wrong check. */
@@ -268,6 +316,18 @@ static void stranger_does(world *w, stranger *s, char what, const uint8_t *data,
     case 'x':
         hkb_peer_lost(s->peer, HAKUBAN_ERR_IO, "gone");
         forget(s);
+        break;
+    case 'X': /* it comes back; what it was sent last may have been lost */
+        hkb_peer_lost(s->peer, HAKUBAN_ERR_IO, "gone");
+        if (bytes && data[0] == '1')
+            s->received = s->received_before;
+        disconnect(s);
+        break;
+    case 'K': /* the session of the other downstream goes on here, whose connection is not known to be lost */
+        if (s == &w->strangers[0])
+            break;
+        hkb_peer_lost(s->peer, HAKUBAN_ERR_IO, "gone");
+        take_session(s, s == &w->strangers[1] ? &w->strangers[2] : &w->strangers[1]);
         break;
     case 'l':
         hkb_peer_leave(s->peer);

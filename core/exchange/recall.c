@@ -164,7 +164,7 @@ void hkb_recall_listed(hkb_tag *tag)
     HKB_LIST_EACH(hkb_object_tag, place, &tag->objects, of_tag)
     {
         hkb_object *object = place->object;
-        if (object->remembered &&
+        if (object && object->remembered && /* NULL: a cursor */
             !(object->upstream && object->upstream->in_phase == HKB_CHANNEL_OPEN)) {
             object->remembered = 0;
             hkb_object_mark(object);

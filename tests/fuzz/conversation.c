@@ -56,6 +56,13 @@ static void queue_ready(void *ctx, hakuban_queue *queue)
     (void)queue;
 }
 
+/* The connection is gone; the session may go on. */
+static void disconnect(stranger *s)
+{
+    s->answered = false;
+    s->peer = NULL;
+}
+
 static void opened(void *ctx, void *carrier, hkb_peer *peer)
 {
     (void)ctx;
@@ -67,7 +74,7 @@ static void moved(void *ctx, void *carrier, hkb_peer *peer)
     (void)ctx;
     stranger *before = hkb_peer_carrier(peer);
     if (before)
-        before->peer = NULL;
+        disconnect(before);
     ((stranger *)carrier)->peer = peer;
 }
 
@@ -75,7 +82,7 @@ static void dropped(void *ctx, void *carrier, const hakuban_error *why)
 {
     (void)ctx;
     HKB_ASSERT(memchr(why->text, 0, sizeof why->text));
-    ((stranger *)carrier)->peer = NULL;
+    disconnect(carrier);
 }
 
 static void ended(void *ctx, void *carrier, bool orderly, const hakuban_error *why)
@@ -140,13 +147,6 @@ static void check_packet(world *w, stranger *s, hakuban_slice packet)
             s->received += frame;
         hakuban_descriptor_unref(message.descriptor);
     }
-}
-
-/* The connection is gone; the session may go on. */
-static void disconnect(stranger *s)
-{
-    s->answered = false;
-    s->peer = NULL;
 }
 
 static void forget(stranger *s)

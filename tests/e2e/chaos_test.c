@@ -16,6 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <hakuban/hakuban.h>
+
 #include "crowd.h"
 #include "node.h"
 #include "proxy.h"
@@ -34,7 +36,9 @@ enum {
     NODES = 2, /* exposer and observer in one, in many threads */
     MEMBERS = HUBS + EXPOSERS + OBSERVERS + NODES,
     STORMS = 3,
-    STORM_MS = 8000,
+    STORM_MS = 7000,
+    BREEZE_MS = 2500,
+    BREEZE_OUTAGE_MS = 300,
     CALM_MS_MAX = 120000, /* to agree after a storm, on a machine that is very busy */
     END_MS_MAX = 60000,
     HUB_KIB_MAX = 100 * 1024,
@@ -81,10 +85,13 @@ static exposer exposers[EXPOSERS + NODES]; /* the nodes' come last */
 static observer observers[OBSERVERS + NODES];
 static plan plans[MEMBERS];
 static uint64_t heals_ms[MEMBERS]; /* of the way to the hub, by member; 0: it is good */
+static bool is_steady
+    [MEMBERS]; /* its grace time is so long that a short outage stays one on the busiest machine */
+static bool breeze_blows; /* there are short outages only, which nobody must see */
 static proxy *network;
 static FILE *schedule;
 static struct {
-    unsigned kills, ends, freezes, cuts, delays, trickles, swallows, refusals;
+    unsigned kills, ends, freezes, cuts, delays, trickles, swallows, refusals, short_outages;
     unsigned long states;
     uint64_t calm_ms_max;
 } counts;
@@ -217,6 +224,9 @@ static void observed(void *ctx, const char *line)
     }
     s->there = strncmp(line, "{\"event\":\"close\"", 16) != 0;
     s->synchronized = s->synchronized && s->there;
+    if (breeze_blows && !s->synchronized) {
+        give_up("%s saw an outage shorter than the grace time: %.300s", name, line);
+    }
     if (!s->there) {
         s->version[0] =
             '\0'; /* of a tag, when its link is lost: what comes back later begins anew */
@@ -302,26 +312,40 @@ static void say(unsigned who)
     member_say(e->m, e->last);
 }
 
-/* Where member index connects to: a hub, over which transport, through its own way in the network. */
+/* One of those that were built, and one port for each of them; WebSocket shares TCP's. */
+static const char *draw_scheme(unsigned index)
+{
+    bool has_zmq = strstr(hakuban_features(), " zmq+tcp") != NULL;
+    bool has_ws = strstr(hakuban_features(), " ws") != NULL;
+    unsigned drawn = roll(4);
+    if (index < HUBS) {
+        drawn = index % 2; /* both kinds among the hubs, whatever the seed */
+    }
+    return drawn == 0 && has_zmq ? "zmq+tcp" : drawn == 2 && has_ws ? "ws" : "tcp";
+}
+
+/* What member index connects to: a hub, through its own way in the network. */
 static void set_up_network(void)
 {
+    static const char *const graces[] = {"0s", "300ms", "2s", "8s", "8s", "8s"};
     static proxy_route ways[MEMBERS];
     const char *address = proxy_address();
     for (unsigned i = 0; i < HUBS; i++) {
-        snprintf(hub_urls[i][0], URL_BYTES, "tcp://%s:%u#name=hub%u,keep-alive=1s", address,
-                 3000 + i, i);
+        snprintf(hub_urls[i][0], URL_BYTES, "tcp://%s:%u#name=hub%u,keep-alive=1s,grace=8s",
+                 address, 3000 + i, i);
 #ifdef HAKUBAN_TEST_ZMQ
-        snprintf(hub_urls[i][1], URL_BYTES, "zmq+tcp://%s:%u#name=hub%u,keep-alive=1s", address,
-                 3100 + i, i);
+        snprintf(hub_urls[i][1], URL_BYTES, "zmq+tcp://%s:%u#name=hub%u,keep-alive=1s,grace=8s",
+                 address, 3100 + i, i);
 #endif
     }
     for (unsigned i = 0; i < MEMBERS; i++) {
-        unsigned hub = i < HUBS ? parents[i] : i % HUBS;
-        bool zmq = hub_urls[0][1][0] && (i < HUBS ? i % 2 == 0 : roll(3) == 0);
+        unsigned hub = i < HUBS ? parents[i] : i % HUBS, grace = roll(6);
+        const char *scheme = draw_scheme(i);
+        is_steady[i] = i > 0 && grace >= 3;
         ways[i].from = (uint16_t)(4000 + i);
-        ways[i].to = (uint16_t)((zmq ? 3100 : 3000) + hub);
-        snprintf(urls[i], URL_BYTES, "%s://%s:%u#name=%s,keep-alive=1s", zmq ? "zmq+tcp" : "tcp",
-                 address, 4000 + i, member_name(everybody[i]));
+        ways[i].to = (uint16_t)((scheme[0] == 'z' ? 3100 : 3000) + hub);
+        snprintf(urls[i], URL_BYTES, "%s://%s:%u#name=%s,keep-alive=1s,grace=%s", scheme, address,
+                 4000 + i, member_name(everybody[i]), graces[grace]);
     }
     network = proxy_start(address, ways, MEMBERS, seed);
 }
@@ -545,6 +569,33 @@ static void calm(void)
     }
 }
 
+/* Many short outages of those who have the time for it: LIVE for everybody all the time. */
+static void breeze(void)
+{
+    uint64_t begin_ms = crowd_now_ms(), at_ms = 0;
+    breeze_blows = true;
+    while (at_ms < BREEZE_MS) {
+        unsigned who = roll(MEMBERS), speaker = roll(EXPOSERS + NODES), what = roll(3);
+        unsigned length = between(1, BREEZE_OUTAGE_MS);
+        at_ms += roll(60);
+        crowd_turn(begin_ms + at_ms);
+        mend(at_ms);
+        say(speaker);
+        if (is_steady[who] && !heals_ms[who] && what < 2) {
+            plan_note(at_ms, "breeze: %s for %u ms", member_name(everybody[who]), length);
+            heals_ms[who] = at_ms + length;
+            if (what == 0) {
+                proxy_refuse(network, who);
+            }
+            proxy_cut(network, who, 0);
+            counts.short_outages++;
+        }
+    }
+    mend(UINT64_MAX);
+    calm();
+    breeze_blows = false;
+}
+
 static void tear_down(void)
 {
     for (unsigned i = MEMBERS; i-- > 0;) {
@@ -597,14 +648,16 @@ START_TEST(after_storms_everybody_has_the_last_state)
         for (int i = 0; i < STORMS; i++) {
             storm();
             calm();
+            breeze();
         }
         tear_down();
         remove_folder();
         printf("seed %llu: %u killed, %u ended, %u frozen, %u cut, %u delayed, %u trickled, "
-               "%u half-open, %u refused; %lu states seen; calm after at most %.1f s\n",
+               "%u half-open, %u refused, %u short outages; %lu states seen; calm after at most "
+               "%.1f s\n",
                (unsigned long long)seed, counts.kills, counts.ends, counts.freezes, counts.cuts,
-               counts.delays, counts.trickles, counts.swallows, counts.refusals, counts.states,
-               (double)counts.calm_ms_max / 1000);
+               counts.delays, counts.trickles, counts.swallows, counts.refusals,
+               counts.short_outages, counts.states, (double)counts.calm_ms_max / 1000);
         fflush(stdout);
     } while (crowd_now_ms() - begin_ms < asked.seconds * 1000);
 }

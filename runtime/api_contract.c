@@ -120,6 +120,13 @@ hakuban_status hakuban_expose_tag(hakuban_exchange *exchange, const char *tag_js
     return begin_tag(exchange, HKB_EXPOSE_TAG, tag_json, options, ret, reterr);
 }
 
+hakuban_status hakuban_preload_tag(hakuban_exchange *exchange, const char *tag_json,
+                                   const hakuban_contract_options *options, hakuban_contract **ret,
+                                   hakuban_error *reterr)
+{
+    return begin_tag(exchange, HKB_PRELOAD_TAG, tag_json, options, ret, reterr);
+}
+
 /* ---- end */
 
 /* What on_freed is called with once the mutex is released. */

@@ -198,6 +198,35 @@ static void connection_destroy(hakuban_connection *connection)
     hkb_free(alloc, connection, sizeof(*connection));
 }
 
+/* The URL's parameter: as long as there is this connection. */
+static hakuban_status begin_preload(hakuban_connection *connection, hakuban_error *reterr)
+{
+    hakuban_exchange *exchange = connection->exchange;
+    const char *text = connection->settings.preload;
+    char tag[HAKUBAN_DESCRIPTOR_BYTES_MAX + 1];
+    size_t bytes;
+    hakuban_error why;
+    if (!text[0])
+        return HAKUBAN_OK;
+    hakuban_slice json = {.data = text, .bytes = strlen(text)};
+    if (hkb_tag_canonical(exchange->alloc, json, tag, &bytes, &why) < 0)
+        return hakuban_error_set(reterr, HAKUBAN_ERR_URL, "parameter preload=%s: %s", text, why.text);
+    hakuban_status status =
+        hkb_contract_new(exchange->core, HKB_PRELOAD_TAG, NULL,
+                         (hakuban_slice){.data = tag, .bytes = bytes}, 0, NULL, NULL,
+                         &connection->preload);
+    return status < 0 ? hakuban_error_set(reterr, status, "%s", hakuban_status_text(status)) : status;
+}
+
+static void end_preload(hakuban_connection *connection)
+{
+    if (!connection->preload)
+        return;
+    hkb_contract_end(connection->preload);
+    hkb_contract_unref(connection->preload);
+    connection->preload = NULL;
+}
+
 static hakuban_status check(hakuban_exchange *exchange, hakuban_connection *connection,
                             hakuban_error *reterr)
 {
@@ -241,6 +270,8 @@ hakuban_status hakuban_exchange_connect(hakuban_exchange *exchange, const char *
     hkb_runtime_enter(exchange);
     if (status >= 0)
         status = check(exchange, connection, reterr);
+    if (status >= 0)
+        status = begin_preload(connection, reterr);
     if (status >= 0) {
         exchange->connection = connection;
         hkb_exchange_expect_upstream(exchange->core, true);
@@ -276,6 +307,7 @@ hakuban_connection *hakuban_connection_free(hakuban_connection *connection)
         return NULL;
     hakuban_exchange *exchange = connection->exchange;
     hkb_runtime_enter(exchange);
+    end_preload(connection);
     if (exchange->connection == connection) {
         exchange->connection = NULL;
         hkb_exchange_expect_upstream(exchange->core, false);

@@ -205,6 +205,7 @@ struct hakuban_connection {
     hakuban_exchange *exchange;
     hakuban_url *url;
     hkb_link_settings settings;
+    hakuban_contract *preload; /* what its URL asks for, or NULL; the core's only */
     hkb_transport *transport;
     hakuban_queue *queue; /* or NULL */
     hkb_connection_entry entry;

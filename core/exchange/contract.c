@@ -23,13 +23,17 @@ static hakuban_status join_tag(hakuban_contract *contract)
 {
     hkb_tag *tag = contract->tag;
     hkb_list_push(&tag->contracts, &contract->of_subject);
+    hkb_tag_mark(tag);
+    if (contract->kind == HKB_PRELOAD_TAG) { /* it concerns the upstream only */
+        tag->local_preloads++;
+        return HAKUBAN_OK;
+    }
     if (contract->kind == HKB_OBSERVE_TAG)
         tag->local_observers++;
     else
         tag->local_exposers++;
     if (contract->kind == HKB_EXPOSE_TAG)
         tag->capacity += contract->capacity;
-    hkb_tag_mark(tag);
     hkb_tag_mark_objects(tag);
     if (contract->kind == HKB_EXPOSE_TAG)
         return HAKUBAN_OK;
@@ -105,6 +109,10 @@ static void leave_subject(hakuban_contract *contract)
         tag->local_exposers--;
         tag->capacity -= contract->capacity;
         break;
+    case HKB_PRELOAD_TAG:
+        tag->local_preloads--;
+        hkb_tag_mark(tag);
+        return;
     }
     if (object) {
         hkb_object_mark(object);

@@ -90,6 +90,7 @@ typedef enum hkb_contract_kind {
     HKB_EXPOSE_OBJECT = 2,
     HKB_OBSERVE_TAG = 3,
     HKB_EXPOSE_TAG = 4,
+    HKB_PRELOAD_TAG = 5, /* has no events; queue may be NULL */
 } hkb_contract_kind;
 hakuban_status hkb_contract_new(hkb_exchange *exchange, hkb_contract_kind kind,
                                 hakuban_descriptor *descriptor, hakuban_slice tag,

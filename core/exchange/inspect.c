@@ -258,7 +258,8 @@ hakuban_status hkb_tag_inspect(const hkb_tag *tag, hakuban_tag_info *ret)
 hakuban_status hkb_contract_inspect(const hakuban_contract *contract, hakuban_contract_info *ret)
 {
     hakuban_contract_info info = {.number = contract->number,
-                                  .exposes = !hkb_contract_observes(contract),
+                                  .exposes = contract->kind == HKB_EXPOSE_OBJECT ||
+                                             contract->kind == HKB_EXPOSE_TAG,
                                   .of_tag = contract->tag != NULL,
                                   .capacity = contract->capacity};
     hakuban_status status = HAKUBAN_OK;

@@ -235,8 +235,8 @@ struct hkb_object {
 
 struct hkb_tag {
     uint32_t hash;
-    uint32_t local_observers, local_exposers;
-    uint32_t observe_shares, expose_shares;
+    uint32_t local_observers, local_exposers, local_preloads;
+    uint32_t observe_shares, expose_shares, preload_shares;
     uint32_t number; /* for inspection */
     uint64_t capacity;
     hkb_exchange *exchange;
@@ -257,7 +257,7 @@ struct hkb_tag_share {
     hkb_item item;
     hkb_node passing;
     hkb_object_tag cursor; /* while passing: how far it is among the tag's objects */
-    uint8_t observes : 1, exposes : 1;
+    uint8_t observes : 1, exposes : 1, preloads : 1;
     uint8_t listed : 1;        /* upstream: the last LISTED that is to come was heard */
     uint8_t listed_wanted : 1; /* downstream: waits for LISTED */
     uint8_t pass_again : 1;    /* when it has passed, since something changed meanwhile */
@@ -343,15 +343,25 @@ static inline hkb_wanted hkb_object_wanted(const hkb_object *object)
         wanted.flags |= HKB_WANT_DECLINE;
     return wanted;
 }
+/* What is preloaded here is observed above, so that it comes from there, too. */
 static inline hkb_wanted hkb_tag_wanted(const hkb_tag *tag)
 {
-    return hkb_wanted_of(tag->local_observers || tag->observe_shares,
-                         tag->local_exposers || tag->expose_shares, tag->capacity);
+    hkb_wanted wanted =
+        hkb_wanted_of(tag->local_observers || tag->observe_shares || tag->preload_shares,
+                      tag->local_exposers || tag->expose_shares, tag->capacity);
+    if (tag->local_preloads)
+        wanted.flags |= HKB_WANT_PRELOAD;
+    return wanted;
 }
 /* Whether a share or tag share of the upstream says what it was told already. */
 #define HKB_WAS_TOLD(share, wanted)                                                                \
     ((share)->observes == (wanted).observes && (share)->exposes == (wanted).exposes &&             \
      (share)->capacity == (wanted).capacity)
+static inline bool hkb_tag_was_told(const hkb_tag_share *share, const hkb_wanted *wanted)
+{
+    return HKB_WAS_TOLD(share, *wanted) &&
+           share->preloads == ((wanted->flags & HKB_WANT_PRELOAD) != 0);
+}
 static inline bool hkb_object_was_told(const hkb_share *share, const hkb_wanted *wanted)
 {
     return HKB_WAS_TOLD(share, *wanted) &&

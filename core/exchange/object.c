@@ -415,7 +415,7 @@ static bool locally_observed(const hkb_object *object)
     if (object->local_observers)
         return true;
     for (size_t i = 0; i < object->tag_count; i++)
-        if (object->tags[i].tag->local_observers)
+        if (object->tags[i].tag->local_observers || object->tags[i].tag->preload_shares)
             return true;
     return false;
 }

@@ -118,6 +118,7 @@ void hkb_tag_share_free(hkb_tag_share *share)
     } else {
         tag->observe_shares -= share->observes;
         tag->expose_shares -= share->exposes;
+        tag->preload_shares -= share->preloads;
         tag->capacity -= share->capacity;
     }
     (void)hkb_peer_account(share->peer, 0, sizeof *share + sizeof *tag + tag->json_bytes);
@@ -135,7 +136,7 @@ void hkb_tag_share_free(hkb_tag_share *share)
 
 static void release(hkb_tag_share *share)
 {
-    if (!share->observes && !share->exposes && share->listed_count == 0 &&
+    if (!share->observes && !share->exposes && !share->preloads && share->listed_count == 0 &&
         !hkb_node_linked(&share->passing))
         hkb_tag_share_free(share);
 }
@@ -143,6 +144,7 @@ static void release(hkb_tag_share *share)
 hakuban_status hkb_tag_register(hkb_tag *tag, hkb_peer *peer, uint32_t flags, uint32_t capacity)
 {
     bool observes = (flags & HKB_WANT_OBSERVE) != 0, exposes = (flags & HKB_WANT_EXPOSE) != 0;
+    bool preloads = (flags & HKB_WANT_PRELOAD) != 0;
     hkb_tag_share *share;
     hakuban_status status = get_share(peer, tag, &share);
     if (status != HAKUBAN_OK)
@@ -150,14 +152,17 @@ hakuban_status hkb_tag_register(hkb_tag *tag, hkb_peer *peer, uint32_t flags, ui
     if (!exposes)
         capacity = 0;
     bool observed_before = share->observes, exposed_before = share->exposes;
-    bool changed = observes != observed_before || exposes != exposed_before;
+    bool changed = observes != observed_before || exposes != exposed_before ||
+                   preloads != share->preloads;
     if (changed || capacity != share->capacity)
         hkb_pass_begin(share, changed);
     tag->observe_shares += (uint32_t)observes - (uint32_t)observed_before;
     tag->expose_shares += (uint32_t)exposes - (uint32_t)exposed_before;
+    tag->preload_shares += (uint32_t)preloads - (uint32_t)share->preloads;
     tag->capacity += (uint64_t)capacity - share->capacity;
     share->observes = observes;
     share->exposes = exposes;
+    share->preloads = preloads;
     share->capacity = capacity;
     hkb_tag_mark(tag);
     if (observes && !observed_before) {
@@ -228,7 +233,7 @@ static void settle_registration(hkb_tag *tag)
     }
     if (!share)
         return;
-    if (!HKB_WAS_TOLD(share, wanted))
+    if (!hkb_tag_was_told(share, &wanted))
         hkb_peer_queue(peer, &share->item);
     else if (!wanted.flags && share->listed_count == 0)
         hkb_tag_share_free(share); /* taken back before the upstream heard of it, or it has said all it will */
@@ -252,7 +257,7 @@ static void emit_registration(hkb_tag_share *share)
 {
     hkb_tag *tag = share->tag;
     hkb_wanted wanted = hkb_tag_wanted(tag);
-    if (HKB_WAS_TOLD(share, wanted))
+    if (hkb_tag_was_told(share, &wanted))
         return;
     if (wanted.observes && !share->observes) {
         share->listed = 0;
@@ -260,6 +265,7 @@ static void emit_registration(hkb_tag_share *share)
     }
     share->observes = wanted.observes;
     share->exposes = wanted.exposes;
+    share->preloads = tag->local_preloads > 0;
     share->capacity = wanted.capacity;
     hkb_message message = {
         .kind = HKB_MESSAGE_TAG,

@@ -18,6 +18,7 @@
 #define HKB_PACKET_BYTES (40u * 1024)
 #define HKB_KEEP_ALIVE_NS_DEFAULT (20ull * 1000000000)
 #define HKB_GRACE_NS_DEFAULT (2ull * 1000000000)
+#define HKB_PRELOAD_BYTES_MAX 255
 #define HKB_HELLO_TIMEOUT_NS (5ull * 1000000000)
 #define HKB_LINGER_NS (2ull * 1000000000)
 #define HKB_ACK_NS (200ull * 1000000) /* what was received is acknowledged after this long, even if it is little */
@@ -36,6 +37,7 @@ typedef struct hkb_link_settings {
     char compressor[HKB_OFFER_NAME_BYTES_MAX + 1];
     hkb_load_limit load_limit; /* connector only */
     uint32_t features;         /* what of it is spoken */
+    char preload[HKB_PRELOAD_BYTES_MAX + 1]; /* connector only; "": none. A tag as it was written */
 } hkb_link_settings;
 
 /* Reads the parameters; every unknown key and bad value is ERR_URL in words. registry: to refuse names that are not there. */

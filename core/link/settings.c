@@ -102,6 +102,14 @@ static hakuban_status read_param(const hakuban_url_param *param, const hkb_regis
                    ? HAKUBAN_OK
                    : keyed(reterr, key, value, &cause);
     }
+    if (strcmp(key, "preload") == 0) { /* whose tag is read where it is used */
+        if (bytes > HKB_PRELOAD_BYTES_MAX)
+            return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
+                                     "parameter preload: longer than %d bytes",
+                                     HKB_PRELOAD_BYTES_MAX);
+        memcpy(settings->preload, value, bytes + 1);
+        return HAKUBAN_OK;
+    }
     if (strcmp(key, "serializer") == 0)
         return read_codec(param, hkb_registry_serializer(registry, value, bytes) != NULL,
                           settings->serializer, reterr);
@@ -124,8 +132,8 @@ static hakuban_status read_param(const hakuban_url_param *param, const hkb_regis
         return HAKUBAN_OK;
     return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
                              "there is no parameter \"%s\"; known are name, timeout, keep-alive, "
-                             "nodelay, load-limit, serializer, compressor, grace, window, dialect "
-                             "and origin",
+                             "nodelay, load-limit, preload, serializer, compressor, grace, window, "
+                             "dialect and origin",
                              key);
 }
 

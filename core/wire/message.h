@@ -39,7 +39,12 @@ typedef enum hkb_message_kind {
 } hkb_message_kind;
 
 /* flags of OBJECT and TAG */
-enum { HKB_WANT_OBSERVE = 1, HKB_WANT_EXPOSE = 2, HKB_WANT_DECLINE = 4 };
+enum {
+    HKB_WANT_OBSERVE = 1,
+    HKB_WANT_EXPOSE = 2,
+    HKB_WANT_DECLINE = 4, /* OBJECT: not to be chosen for it now */
+    HKB_WANT_PRELOAD = 8, /* TAG: to be kept warm there; nothing is sent for it */
+};
 
 typedef enum hkb_close_reason {
     HKB_CLOSE_GONE = 0,     /* the object is not live any more, or not asked for */

@@ -100,6 +100,29 @@ hakuban_expose_tag(hakuban_exchange *exchange, const char *tag_json,
                    hakuban_error *reterr);
 
 /**
+ * Asks the exchange above to keep the objects of a tag warm, though nobody observes them: it observes the tag itself, so that who
+ * comes first waits for nobody.
+ *
+ * Nothing is sent here for it, and there are no events. It holds while this contract does and the exchange is connected, also after a
+ * connection is lost and found. Objects that exist only by being observed (their exposers expose a tag) are kept while others observe
+ * them, not longer. Without a connection, or where the other side is the Rust implementation, it does nothing. A connection can ask for
+ * one tag by its URL: parameter preload.
+ *
+ * @param exchange  borrowed until hakuban_contract_free()
+ * @param tag_json  copied; terminated text of one JSON value
+ * @param options   borrowed for the call; only on_freed, user, queue and on_event are looked at; may be NULL
+ * @param ret       owned; end with hakuban_contract_free()
+ * @param reterr    where the text is wrong; may be NULL
+ * @return OK, ERR_ARGUMENT, ERR_PARSE, ERR_LIMIT, ERR_NO_MEMORY, ERR_CLOSED (hakuban_exchange_close() was called)
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API HAKUBAN_NODISCARD hakuban_status
+hakuban_preload_tag(hakuban_exchange *exchange, const char *tag_json,
+                    const hakuban_contract_options *options, hakuban_contract **ret,
+                    hakuban_error *reterr);
+
+/**
  * Ends a contract. Never blocks; may be called anywhere, in the contract's own callback too.
  *
  * No event of it comes after the call, except on_freed once no callback is running. A state that was sent before still

@@ -103,7 +103,7 @@ typedef struct hakuban_tag_info {
 /* One contract. End with hakuban_contract_info_done(). */
 typedef struct hakuban_contract_info {
     uint64_t number;             /* counts the exchange's contracts, from 0 */
-    int exposes;                 /* 0: it observes */
+    int exposes;                 /* 0: it observes, or preloads */
     int of_tag;                  /* 0: it is on an object */
     hakuban_descriptor *subject; /* owned; of a tag: its JSON is the tag's */
     uint32_t capacity;

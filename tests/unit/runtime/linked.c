@@ -397,6 +397,54 @@ START_TEST(the_same_failure_is_logged_once)
 }
 END_TEST
 
+/* The hub is asked to keep the tag's objects warm, by the connection's URL or by a contract: the exposer has a sink though nobody
+ * observes, and who comes then has the state. */
+START_TEST(a_preloaded_tag_waits_for_no_observer)
+{
+    exchange_pair pair = two(_i);
+    char url[200], asking[240];
+    hakuban_listener *listener = listen_at(pair.hub, listen_url(_i / 2, url));
+    (void)snprintf(asking, sizeof(asking), "%s%s", hakuban_listener_url(listener),
+                   _i % 2 ? "#preload=\"warm\"" : "");
+    hakuban_connection *connection = connect_to(pair.leaf, asking, NULL);
+    hakuban_contract *wish = NULL, *writer = NULL;
+    if (_i % 2 == 0)
+        ck_assert_int_eq(hakuban_preload_tag(pair.leaf, " \"warm\"", NULL, &wish, NULL), HAKUBAN_OK);
+    hakuban_descriptor *name = make_name("1", "\"warm\"");
+    ck_assert_int_eq(hakuban_expose_object(pair.leaf, name, NULL, &writer), HAKUBAN_OK);
+    hakuban_sink *sink = await_sink(&pair, writer);
+    ck_assert_int_ge(hakuban_sink_send_json(sink, "[1]"), HAKUBAN_OK);
+    hakuban_contract *reader = NULL;
+    ck_assert_int_eq(hakuban_observe_object(pair.hub, name, NULL, &reader), HAKUBAN_OK);
+    pair_await_text(&pair, hakuban_contract_queue(reader), "[1]");
+    hakuban_descriptor_unref(name);
+    (void)hakuban_sink_unref(sink);
+    (void)hakuban_contract_free(reader);
+    (void)hakuban_contract_free(writer);
+    (void)hakuban_contract_free(wish);
+    (void)hakuban_connection_free(connection);
+    (void)hakuban_listener_free(listener);
+    end(&pair);
+}
+END_TEST
+
+START_TEST(what_cannot_be_preloaded_is_told)
+{
+    hakuban_exchange *exchange = exchange_make(HAKUBAN_DRIVE_MANUAL, NULL, "leaf");
+    hakuban_connection *connection = NULL;
+    hakuban_contract *wish = NULL;
+    hakuban_error error;
+    ck_assert_int_eq(hakuban_exchange_connect(exchange, "inproc://x#preload=cpu", NULL, &connection,
+                                              &error),
+                     HAKUBAN_ERR_URL);
+    ck_assert_ptr_nonnull(strstr(error.text, "parameter preload=cpu: "));
+    ck_assert_int_eq(hakuban_preload_tag(exchange, "{", NULL, &wish, &error), HAKUBAN_ERR_PARSE);
+    ck_assert_int_eq(hakuban_preload_tag(exchange, NULL, NULL, &wish, &error),
+                     HAKUBAN_ERR_ARGUMENT);
+    (void)hakuban_exchange_free(exchange);
+}
+END_TEST
+
 static const char *const names[] = {"inproc", "unix", "tcp", "zmq+tcp", "zmq+ipc"};
 
 int main(void)
@@ -413,12 +461,14 @@ int main(void)
         tcase_add_loop_test(linked, a_refusal_is_told, 2 * i, 2 * i + 2);
         tcase_add_loop_test(linked, closing_brings_the_last_state_over, 2 * i, 2 * i + 2);
         tcase_add_loop_test(linked, an_address_that_is_taken_is_an_error, 2 * i, 2 * i + 2);
+        tcase_add_loop_test(linked, a_preloaded_tag_waits_for_no_observer, 2 * i, 2 * i + 2);
         suite_add_tcase(suite, linked);
     }
     TCase *nobody = tcase_create("nobody");
     tcase_add_loop_test(nobody, waiting_for_nobody_times_out_with_the_reason, 0, 2);
     tcase_add_test(nobody, listening_to_the_world_gives_one_warning);
     tcase_add_test(nobody, the_same_failure_is_logged_once);
+    tcase_add_test(nobody, what_cannot_be_preloaded_is_told);
     suite_add_tcase(suite, nobody);
     return run_suite(suite);
 }

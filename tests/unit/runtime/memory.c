@@ -6,6 +6,7 @@
 #include "exchange_pair.h"
 
 #include <pthread.h>
+#include <sys/socket.h>
 
 #include "fail_alloc.h"
 
@@ -32,6 +33,7 @@ static const combination plans[] = {
 #define TEXT_BYTES (100 * 1024) /* travels in parts */
 #define STATES 3
 #define PLAY_MS 10 /* what runs into a failure has this long before memory is back */
+#define RETURN_MS 110 /* the same, where a lost connection has to come back first: its first pause is 100 ms at most */
 
 typedef struct life {
     const combination *plan;
@@ -222,6 +224,22 @@ static int seen(life *at)
     return number;
 }
 
+/* Both ends of it are in this process. */
+static bool cut_connection(const life *at)
+{
+    bool cut = false;
+    if (at->plan->way != BY_OWN_LOOP)
+        return false;
+    for (int fd = 3; fd < 256; fd++) {
+        struct sockaddr_storage peer;
+        socklen_t bytes = sizeof(peer);
+        if (getpeername(fd, (struct sockaddr *)&peer, &bytes) == 0 &&
+            (peer.ss_family == AF_INET || peer.ss_family == AF_UNIX))
+            cut |= shutdown(fd, SHUT_RDWR) == 0;
+    }
+    return cut;
+}
+
 static bool bring_over(life *at, int number, int patience_ms)
 {
     int64_t until_ms = test_now_ms() + patience_ms;
@@ -273,8 +291,10 @@ static bool live(const combination *plan, size_t fail_at, bool from_then_on, siz
                       hakuban_status_text(status));
     if (status != HAKUBAN_OK && !from_then_on) /* once more, and it works */
         status = prepare(&at);
-    for (int i = 0; i < STATES && status == HAKUBAN_OK; i++)
-        (void)bring_over(&at, i, fail_at ? PLAY_MS : PATIENCE_MS);
+    for (int i = 0; i < STATES && status == HAKUBAN_OK; i++) {
+        bool returns = i == 1 && cut_connection(&at);
+        (void)bring_over(&at, i, !fail_at ? PATIENCE_MS : returns ? RETURN_MS : PLAY_MS);
+    }
     *ret_calls = at.memory.calls;
     bool failed = fail_alloc_failed(&at.memory);
 

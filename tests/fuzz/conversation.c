@@ -510,11 +510,11 @@ static bool begin(world *w)
 static void finish(world *w)
 {
     fail_alloc_arm(&w->memory, 0, false);
-    for (unsigned i = 0; i < PEERS; i++)
-        if (w->strangers[i].peer) {
+    for (unsigned i = 0; i < PEERS; i++) {
+        if (w->strangers[i].peer)
             hkb_peer_lost(w->strangers[i].peer, HAKUBAN_ERR_IO, "gone");
-            forget(&w->strangers[i]);
-        }
+        forget(&w->strangers[i]);
+    }
     for (unsigned i = 0; i < CONTRACTS; i++)
         drop_contract(w, i);
     hkb_exchange_settle(w->exchange);

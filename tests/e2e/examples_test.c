@@ -66,6 +66,43 @@ START_TEST(worker_pool_shares_the_work_and_survives_a_loss)
 }
 END_TEST
 
+static long long term_of(const char *line)
+{
+    long long term = 0;
+    const char *at = strstr(line, "term ");
+    ck_assert(at && sscanf(at, "term %lld", &term) == 1);
+    return term;
+}
+
+START_TEST(leader_is_one_of_many_and_has_a_successor)
+{
+    program *first = program_run("examples/leader", url, "one", NULL);
+    long long term = term_of(program_find(first, "one leads"));
+    program *second = program_run("examples/leader", url, "two", NULL);
+    program *watch =
+        program_run("hakuban", "observe", "-c", url, "--tag", "\"leader\"", NULL);
+    program_find(watch, "\"leader\":\"one\"");
+    /* A leader that dies without a word. */
+    program_signal(first, SIGKILL);
+    long long next = term_of(program_find(second, "two leads")); /* its first line: it never led before */
+    ck_assert_int_gt(next, term);
+    program_find(watch, "\"leader\":\"two\"");
+    /* One that ends in order. */
+    program *third = program_run("examples/leader", url, "three", NULL);
+    program *get = program_run("hakuban", "get", "-c", url, "--tag", "\"leader\"", "\"office\"", NULL);
+    ck_assert_ptr_nonnull(strstr(program_line(get), "\"two\""));
+    ck_assert_int_eq(program_end(get), 0);
+    ck_assert_int_eq(program_stop(second, SIGTERM), 0);
+    ck_assert_int_gt(term_of(program_find(third, "three leads")), next);
+    ck_assert_int_eq(program_stop(third, SIGINT), 0);
+    ck_assert_int_eq(program_end(first), 128 + SIGKILL);
+    ck_assert_int_eq(program_stop(watch, SIGTERM), 0);
+    program *wrong = program_run("examples/leader", url, NULL);
+    program_find_error(wrong, "usage: leader");
+    ck_assert_int_eq(program_end(wrong), 2);
+}
+END_TEST
+
 START_TEST(embed_poll_observes_from_a_loop_of_its_own)
 {
     program *embedded = program_run("examples/embed-poll", url, "2", NULL);
@@ -122,6 +159,7 @@ int main(void)
     tcase_add_loop_test(tcase, hello_says_hello_within_itself_and_over_a_router, 0, 2);
     tcase_add_test(tcase, all_top_shows_everybody);
     tcase_add_test(tcase, worker_pool_shares_the_work_and_survives_a_loss);
+    tcase_add_test(tcase, leader_is_one_of_many_and_has_a_successor);
     tcase_add_test(tcase, embed_poll_observes_from_a_loop_of_its_own);
     tcase_add_test(tcase, readme_shows_the_code_of_hello);
     suite_add_tcase(suite, tcase);

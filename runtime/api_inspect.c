@@ -101,6 +101,22 @@ hakuban_status hakuban_inspect_tags(hakuban_exchange *exchange, hakuban_cursor *
     return HAKUBAN_OK;
 }
 
+hakuban_status hakuban_inspect_tag_links(hakuban_exchange *exchange,
+                                         const hakuban_descriptor *name, hakuban_cursor *cursor,
+                                         hakuban_tag_link_info *ret, size_t room,
+                                         size_t *ret_count)
+{
+    if (!may_walk(exchange, cursor, ret, room, ret_count) || !name)
+        return HAKUBAN_ERR_ARGUMENT;
+    const char *json = hakuban_descriptor_json(name);
+    hkb_runtime_enter(exchange);
+    const hkb_tag *tag = hkb_tag_find(exchange->core, (hakuban_slice){json, strlen(json)});
+    if (tag)
+        *ret_count = hkb_inspect_tag_links(tag, cursor, ret, room);
+    hkb_runtime_leave(exchange);
+    return tag ? HAKUBAN_OK : HAKUBAN_ERR_NOT_FOUND;
+}
+
 hakuban_status hakuban_inspect_contracts(hakuban_exchange *exchange, hakuban_cursor *cursor,
                                          hakuban_contract_info *ret, size_t room,
                                          size_t *ret_count)

@@ -150,9 +150,12 @@ size_t hkb_inspect_object_links(const hkb_object *object, hakuban_cursor *cursor
                                 hakuban_object_link_info *ret, size_t room);
 size_t hkb_inspect_tags(const hkb_exchange *exchange, hakuban_cursor *cursor, hkb_tag **ret,
                         size_t room);
+size_t hkb_inspect_tag_links(const hkb_tag *tag, hakuban_cursor *cursor,
+                             hakuban_tag_link_info *ret, size_t room);
 size_t hkb_inspect_contracts(const hkb_exchange *exchange, hakuban_cursor *cursor,
                              hakuban_contract **ret, size_t room);
 hkb_object *hkb_object_find(const hkb_exchange *exchange, const hakuban_descriptor *descriptor);
+hkb_tag *hkb_tag_find(const hkb_exchange *exchange, hakuban_slice json); /* canonical */
 hkb_peer *hkb_peer_find(const hkb_exchange *exchange, bool upstream, uint64_t number);
 const hakuban_descriptor *hkb_object_descriptor(const hkb_object *object);
 uint64_t hkb_peer_number(const hkb_peer *peer, bool *ret_upstream);

@@ -120,6 +120,25 @@ size_t hkb_inspect_object_links(const hkb_object *object, hakuban_cursor *cursor
     return count;
 }
 
+size_t hkb_inspect_tag_links(const hkb_tag *tag, hakuban_cursor *cursor,
+                             hakuban_tag_link_info *ret, size_t room)
+{
+    size_t count = 0;
+    uint64_t index = 0;
+    HKB_LIST_EACH(hkb_tag_share, share, &tag->shares, of_tag)
+    {
+        if (index++ < cursor->place[0] || count == room)
+            continue;
+        cursor->place[0] = index;
+        if (!share->peer->link.connector)
+            ret[count++] = (hakuban_tag_link_info){.number = share->peer->number,
+                                                   .observes = share->observes,
+                                                   .exposes = share->exposes,
+                                                   .capacity = share->capacity};
+    }
+    return count;
+}
+
 hkb_peer *hkb_peer_find(const hkb_exchange *exchange, bool upstream, uint64_t number)
 {
     HKB_LIST_EACH(hkb_peer, peer, &exchange->peers, of_exchange)

@@ -10,15 +10,24 @@ bool hkb_tag_equal(const void *item, const void *key)
     return tag->json_bytes == json->bytes && memcmp(tag->json, json->data, json->bytes) == 0;
 }
 
+static uint32_t tag_hash(const hkb_exchange *exchange, hakuban_slice json)
+{
+    return (uint32_t)hkb_siphash(exchange->map_key, json.data, json.bytes);
+}
+
+hkb_tag *hkb_tag_find(const hkb_exchange *exchange, hakuban_slice json)
+{
+    return hkb_map_find(&exchange->tags, tag_hash(exchange, json), &json);
+}
+
 hakuban_status hkb_tag_get(hkb_exchange *exchange, hakuban_slice json, hkb_tag **ret)
 {
-    uint32_t hash = (uint32_t)hkb_siphash(exchange->map_key, json.data, json.bytes);
-    hkb_tag *tag = hkb_map_find(&exchange->tags, hash, &json);
+    hkb_tag *tag = hkb_tag_find(exchange, json);
     if (!tag) {
         tag = hkb_alloc(exchange->alloc, sizeof *tag + json.bytes + 1);
         if (!tag)
             return HAKUBAN_ERR_NO_MEMORY;
-        tag->hash = hash;
+        tag->hash = tag_hash(exchange, json);
         tag->exchange = exchange;
         tag->number = exchange->tag_numbers++;
         tag->json_bytes = (uint16_t)json.bytes;

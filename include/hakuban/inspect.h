@@ -100,6 +100,13 @@ typedef struct hakuban_tag_info {
     uint64_t capacity;                      /* of all contracts and downstreams */
 } hakuban_tag_info;
 
+/* What one downstream has registered on one tag. */
+typedef struct hakuban_tag_link_info {
+    uint64_t number; /* of the link */
+    int observes, exposes;
+    uint32_t capacity;
+} hakuban_tag_link_info;
+
 /* One contract. End with hakuban_contract_info_done(). */
 typedef struct hakuban_contract_info {
     uint64_t number;             /* counts the exchange's contracts, from 0 */
@@ -184,6 +191,23 @@ HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_inspect_tags(hakuban_exchan
                                                                   hakuban_cursor *cursor,
                                                                   hakuban_tag_info *ret, size_t room,
                                                                   size_t *ret_count);
+
+/**
+ * The next downstreams that have to do with a tag.
+ *
+ * @param tag        borrowed for the call: a descriptor whose JSON is the tag's, as in hakuban_tag_info
+ * @param cursor     where the walk is; moved on
+ * @param ret        room for room structs
+ * @param room       HAKUBAN_INSPECT_ROOM_MIN to HAKUBAN_INSPECT_ROOM_MAX
+ * @param ret_count  how many were filled in; 0: the walk has ended
+ * @return OK, ERR_NOT_FOUND (the tag is not there any more), ERR_ARGUMENT
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API HAKUBAN_NODISCARD hakuban_status
+hakuban_inspect_tag_links(hakuban_exchange *exchange, const hakuban_descriptor *tag,
+                          hakuban_cursor *cursor, hakuban_tag_link_info *ret, size_t room,
+                          size_t *ret_count);
 
 /**
  * The next contracts.

@@ -61,7 +61,6 @@ static const wrong wrongs[] = {
     {{"hakuban-router", "-b", "127.0.0.1:0"}, "hakuban-router: 127.0.0.1:0: "},
     {{"hakuban-router", "-b", "tcp://127.0.0.1:0#name"},
      "hakuban-router: tcp://127.0.0.1:0#name: "},
-    {{"hakuban-router", "--monitor-tag", "m"}, "hakuban-router: unknown option --monitor-tag"},
     {{"hakuban-router", "--stats-tag", "m"}, "hakuban-router: --stats-tag m: line 1, column 1: "},
     {{"hakuban-router", "--rebalance-threshold", "a"}, "not a number of 0 or more"},
     {{"hakuban-router", "--rebalance-threshold", "-1"}, "not a number of 0 or more"},

@@ -196,6 +196,30 @@ START_TEST(tags_count_their_objects)
 }
 END_TEST
 
+START_TEST(tags_tell_which_links_registered_what)
+{
+    net *network = net_new(4);
+    net_node *hub = net_add(network), *a = net_add(network), *b = net_add(network);
+    net_connect(a, hub, NULL);
+    net_connect(b, hub, NULL);
+    net_contract exposed = net_expose_tag(a, TAG, 3), observed = net_observe_tag(b, TAG);
+    net_quiet(network);
+    hkb_tag *tag = hkb_tag_find(net_enter(hub), (hakuban_slice){TAG, strlen(TAG)});
+    ck_assert_ptr_nonnull(tag);
+    hakuban_cursor cursor = {{0, 0}};
+    hakuban_tag_link_info links[16];
+    ck_assert_uint_eq(hkb_inspect_tag_links(tag, &cursor, links, 16), 2);
+    size_t of_a = links[0].number == 0 ? 0 : 1;
+    ck_assert(links[of_a].exposes && !links[of_a].observes && links[of_a].capacity == 3);
+    ck_assert(links[1 - of_a].observes && !links[1 - of_a].exposes);
+    ck_assert_uint_eq(hkb_inspect_tag_links(tag, &cursor, links, 16), 0);
+    ck_assert_ptr_null(hkb_tag_find(hub->exchange, (hakuban_slice){"7", 1}));
+    net_end(&exposed);
+    net_end(&observed);
+    net_free(network);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("inspect");
@@ -203,6 +227,7 @@ int main(void)
     tcase_add_test(cases, an_object_tells_who_exposes_and_observes_it);
     tcase_add_test(cases, what_vanishes_while_one_walks_does_no_harm);
     tcase_add_test(cases, tags_count_their_objects);
+    tcase_add_test(cases, tags_tell_which_links_registered_what);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

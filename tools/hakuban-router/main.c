@@ -16,6 +16,7 @@
 #include "common/text.h"
 #include "common/upstream.h"
 #include "config.h"
+#include "monitor.h"
 
 #define DEFAULT_BIND "tcp://127.0.0.1:3001"
 #define CLOSE_MS 2000
@@ -35,6 +36,8 @@ typedef struct router {
     hakuban_connection *connection;
     const char *stats_tag; /* JSON; NULL: none */
     hakuban_publisher *stats;
+    const char *monitor_tag; /* text; NULL: none */
+    monitor watched;
     bound *bound;
     size_t bound_count;
     upstream above;
@@ -134,6 +137,40 @@ static int publish_stats(router *r)
     return exit_code_of(status);
 }
 
+/* A URL as the Rust implementation spells it: with the path that was left out, and the parameters as they were given. */
+static char *full_url(const char *url, const char *given)
+{
+    text t = {NULL, 0, 0};
+    size_t bytes = strcspn(url, "#");
+    text_add(&t, url, bytes);
+    if (strncmp(url, "ws://", 5) == 0 && 5 + strcspn(url + 5, "/#") >= bytes) {
+        text_add_string(&t, "/");
+    }
+    text_add_string(&t, given + strcspn(given, "#"));
+    return t.data;
+}
+
+/* Those who watch are told of one place to connect to: the first that is WebSocket, else the first. */
+static int place_monitor(router *r)
+{
+    if (!r->monitor_tag) {
+        return 0;
+    }
+    const bound *chosen = NULL;
+    for (size_t i = 0; i < r->bound_count; i++) {
+        if (!chosen || (strncmp(chosen->url, "ws://", 5) != 0 &&
+                        strncmp(r->bound[i].url, "ws://", 5) == 0)) {
+            chosen = &r->bound[i];
+        }
+    }
+    char *listening = chosen ? full_url(hakuban_listener_url(chosen->listener), chosen->url) : NULL;
+    char *connecting = r->now.connect ? full_url(r->now.connect, r->now.connect) : NULL;
+    int exit_code = monitor_place(&r->watched, listening, connecting, r->connection);
+    free(listening);
+    free(connecting);
+    return exit_code;
+}
+
 /* The command line and the file together. */
 static int read_config(const router *r, config *ret)
 {
@@ -198,6 +235,7 @@ static void reload(router *r)
             (void)connect_url(r, r->now.connect);
         }
     }
+    (void)place_monitor(r);
     report("%s: reloaded", r->config_path);
 }
 
@@ -263,10 +301,16 @@ static int run(router *r, int signal_fd)
             if (event.kind == HAKUBAN_EVENT_CONNECTION && event.connection == r->connection) {
                 upstream_changed(&r->above, r->connection, r->now.connect, true);
             }
+            monitor_event(&r->watched, &event);
             hakuban_event_done(&event);
         }
         (void)fflush(stdout);
-        if (poll(fds, 3, hakuban_exchange_timeout_ms(r->exchange)) <= 0) {
+        int timeout_ms = poll_timeout_ms(monitor_step(&r->watched));
+        int exchange_ms = hakuban_exchange_timeout_ms(r->exchange);
+        if (timeout_ms < 0 || (exchange_ms >= 0 && exchange_ms < timeout_ms)) {
+            timeout_ms = exchange_ms;
+        }
+        if (poll(fds, 3, timeout_ms) <= 0) {
             continue;
         }
         if (fds[1].revents && !on_signals(r)) {
@@ -314,13 +358,16 @@ static int start(router *r, int *ret_signal_fd)
     if (r->stats_tag) {
         exit_code = publish_stats(r);
     }
+    if (exit_code == 0 && r->monitor_tag) {
+        exit_code = monitor_start(&r->watched, r->exchange, r->queue, r->monitor_tag);
+    }
     for (size_t i = 0; exit_code == 0 && i < r->now.bind_count; i++) {
         exit_code = bind_url(r, r->now.binds[i]);
     }
     if (exit_code == 0 && r->now.connect) {
         exit_code = connect_url(r, r->now.connect);
     }
-    return exit_code;
+    return exit_code == 0 ? place_monitor(r) : exit_code;
 }
 
 static void end(router *r, bool orderly)
@@ -338,6 +385,7 @@ static void end(router *r, bool orderly)
     }
     free(r->bound);
     hakuban_publisher_free(r->stats);
+    monitor_stop(&r->watched);
     hakuban_connection_free(r->connection);
     hakuban_queue_free(r->queue);
     hakuban_exchange_free(r->exchange);
@@ -351,6 +399,7 @@ enum {
     OPTION_THREADS,
     OPTION_THRESHOLD,
     OPTION_STATS,
+    OPTION_MONITOR,
     OPTION_CONFIG,
     OPTION_VERBOSE,
     OPTION_HELP,
@@ -362,6 +411,7 @@ static const arg_option options_table[] = {{"--bind", 'b', true, OPTION_BIND},
                                            {"--threads", 't', true, OPTION_THREADS},
                                            {"--rebalance-threshold", 0, true, OPTION_THRESHOLD},
                                            {"--stats-tag", 0, true, OPTION_STATS},
+                                           {"--monitor-tag", 0, true, OPTION_MONITOR},
                                            {"--config", 0, true, OPTION_CONFIG},
                                            {"--verbose", 'v', false, OPTION_VERBOSE},
                                            {"--help", 'h', false, OPTION_HELP},
@@ -382,6 +432,8 @@ static const char help[] =
     "      --stats-tag JSON         publish statistics of the router, its links and objects as\n"
     "                               objects with this tag, e.g. '\"stats\"'; made only while\n"
     "                               somebody observes them (hakuban snapshot)\n"
+    "      --monitor-tag TEXT       publish the monitor objects of the Rust implementation with\n"
+    "                               this text as their tag\n"
     "      --config FILE            lines: bind URL, connect URL, rebalance-threshold X,\n"
     "                               # comments; SIGHUP reads it again\n"
     "  -v, --verbose                say more on stderr; twice: everything\n"
@@ -432,6 +484,14 @@ static int read_arguments(router *r, int argc, char **argv)
                        r->stats_tag);
             }
             r->stats_tag = value;
+            break;
+        case OPTION_MONITOR:
+            good = !r->monitor_tag;
+            if (!good) {
+                report("--monitor-tag %s: one tag is enough, and %s came before", value,
+                       r->monitor_tag);
+            }
+            r->monitor_tag = value;
             break;
         case OPTION_CONFIG:
             good = !r->config_path;

@@ -48,6 +48,11 @@ START_TEST(a_walk_ends_with_an_empty_slice)
     cursor = (hakuban_cursor){{0, 0}};
     ck_assert_int_eq(hakuban_inspect_object_links(pair.hub, unknown, &cursor, links, 16, &count),
                      HAKUBAN_ERR_NOT_FOUND);
+    hakuban_tag_link_info tag_links[16];
+    ck_assert_int_eq(hakuban_inspect_tag_links(pair.hub, unknown, &cursor, tag_links, 16, &count),
+                     HAKUBAN_ERR_NOT_FOUND);
+    ck_assert_int_eq(hakuban_inspect_tag_links(pair.hub, NULL, &cursor, tag_links, 16, &count),
+                     HAKUBAN_ERR_ARGUMENT);
     hakuban_descriptor_unref(known);
     hakuban_descriptor_unref(unknown);
     for (int i = 0; i < 100; i++)

@@ -178,6 +178,45 @@ void hkb_carrier_close(hakuban_link *link)
     hkb_slot_end(exchange);
 }
 
+/* ---- what is said about peers */
+
+/* At most PEER_LINES_MAX lines a second; what is left out is counted. */
+static bool may_tell(hakuban_exchange *exchange)
+{
+    uint64_t now_ns = exchange->now_ns;
+    if (now_ns - exchange->lines_since_ns >= NS_PER_S) {
+        if (exchange->lines_left_out)
+            hkb_log(&exchange->log, HAKUBAN_LOG_WARNING, "runtime", "%u more connections ended",
+                    exchange->lines_left_out);
+        exchange->lines_since_ns = now_ns;
+        exchange->lines = exchange->lines_left_out = 0;
+    }
+    if (exchange->lines < PEER_LINES_MAX) {
+        exchange->lines++;
+        return true;
+    }
+    exchange->lines_left_out++;
+    return false;
+}
+
+static void tell_of(hakuban_link *link, hakuban_log_level level, const char *text)
+{
+    link->told = true;
+    if (level <= link->exchange->log.level && may_tell(link->exchange))
+        hkb_log(&link->exchange->log, level, "runtime", "%s://%s: %s",
+                link->transport->entry->ops.scheme, link->address, text);
+}
+
+/* A downstream that broke the rules is worth a warning; one that left or was lost is not. */
+static void tell_of_end(hakuban_link *link, bool orderly, const hakuban_error *why)
+{
+    bool usual = orderly || why->status == HAKUBAN_ERR_CLOSED || why->status == HAKUBAN_ERR_IO;
+    hakuban_log_level level = orderly ? HAKUBAN_LOG_DEBUG
+                              : usual ? HAKUBAN_LOG_INFO
+                                      : HAKUBAN_LOG_WARNING;
+    tell_of(link, level, why->text);
+}
+
 /* ---- what transports tell */
 
 static hakuban_status host_fd_set(void *host, void *owner, int fd, unsigned events)
@@ -233,7 +272,7 @@ static hakuban_status attach(hakuban_link *link, const hkb_link_settings *settin
 static void said_nothing(hkb_timer *timer)
 {
     hakuban_link *link = HKB_CONTAINER(timer, hakuban_link, deadline);
-    hkb_carrier_tell(link, HAKUBAN_LOG_WARNING, "neither a hello nor an upgrade came within 5 s");
+    tell_of(link, HAKUBAN_LOG_WARNING, "neither a hello nor an upgrade came within 5 s");
     hkb_carrier_close(link);
 }
 
@@ -245,7 +284,7 @@ static bool attach_accepted(hakuban_link *link)
         return link->peer != NULL;
     hkb_timer_cancel(&link->deadline);
     if (attach(link, &link->listener->settings, &why) < 0) {
-        hkb_carrier_tell(link, HAKUBAN_LOG_WARNING, why.text);
+        tell_of(link, HAKUBAN_LOG_WARNING, why.text);
         hkb_carrier_doom(link);
     }
     link->listener = NULL;
@@ -317,8 +356,12 @@ static void host_carries(hakuban_link *link, hakuban_carries what)
 static void host_closed(hakuban_link *link, hakuban_status why, const char *text)
 {
     text = text ? text : hakuban_status_text(why);
-    if (!link->gone && link->listener && why != HAKUBAN_ERR_CLOSED)
-        hkb_carrier_tell(link, HAKUBAN_LOG_WARNING, text); /* the core does not know it */
+    bool accepted = link->address[0] != 0; /* else it is of a connection that has let go of it */
+    if (accepted && !link->gone && !link->told && !link->exchange->closing) {
+        hakuban_error end = {0};
+        (void)hakuban_error_set(&end, why, "%s", text);
+        tell_of_end(link, false, &end);
+    }
     carrier_gone(link, why, text);
 }
 
@@ -478,42 +521,6 @@ void hkb_carrier_moved(void *ctx, void *carrier, hkb_peer *peer)
     if (before)
         let_go(before);
     link->peer = peer;
-}
-
-/* At most PEER_LINES_MAX lines a second; what is left out is counted. */
-static bool may_tell(hakuban_exchange *exchange)
-{
-    uint64_t now_ns = exchange->now_ns;
-    if (now_ns - exchange->lines_since_ns >= NS_PER_S) {
-        if (exchange->lines_left_out)
-            hkb_log(&exchange->log, HAKUBAN_LOG_WARNING, "runtime", "%u more connections ended",
-                    exchange->lines_left_out);
-        exchange->lines_since_ns = now_ns;
-        exchange->lines = exchange->lines_left_out = 0;
-    }
-    if (exchange->lines < PEER_LINES_MAX) {
-        exchange->lines++;
-        return true;
-    }
-    exchange->lines_left_out++;
-    return false;
-}
-
-void hkb_carrier_tell(hakuban_link *link, hakuban_log_level level, const char *text)
-{
-    if (level <= link->exchange->log.level && may_tell(link->exchange))
-        hkb_log(&link->exchange->log, level, "runtime", "%s://%s: %s",
-                link->transport->entry->ops.scheme, link->address, text);
-}
-
-/* A downstream that broke the rules is worth a warning; one that left or was lost is not. */
-static void tell_of_end(hakuban_link *link, bool orderly, const hakuban_error *why)
-{
-    bool usual = orderly || why->status == HAKUBAN_ERR_CLOSED || why->status == HAKUBAN_ERR_IO;
-    hakuban_log_level level = orderly ? HAKUBAN_LOG_DEBUG
-                              : usual ? HAKUBAN_LOG_INFO
-                                      : HAKUBAN_LOG_WARNING;
-    hkb_carrier_tell(link, level, why->text);
 }
 
 void hkb_carrier_dropped(void *ctx, void *carrier, const hakuban_error *why)

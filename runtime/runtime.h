@@ -169,6 +169,7 @@ struct hakuban_link {
     hkb_timer deadline;             /* to connect, to linger */
     char address[64]; /* of an accepted peer, in words */
     bool opened, shut, gone;
+    bool told;   /* accepted: why it ends was logged */
     bool doomed; /* to be closed whatever the core says */
 };
 
@@ -187,8 +188,6 @@ void hkb_carrier_free(hakuban_link *link);
 void hkb_carrier_doom(hakuban_link *link);
 /* Closes at once; not inside a slot. */
 void hkb_carrier_close(hakuban_link *link);
-/* One line about an accepted link, unless there were too many of late. */
-void hkb_carrier_tell(hakuban_link *link, hakuban_log_level level, const char *text);
 /* The transports' descriptors; called by the loop without the mutex. */
 void hkb_carry_ready(void *ctx, void *transport, void *owner, unsigned events);
 /* Settles the core, sends what is to be sent, ends what is over. On the driving thread. */

@@ -1,4 +1,4 @@
-/* Programs that meet in a router over different transports: tcp, unix, ZeroMQ over tcp and over ipc; and routers linked by ZeroMQ. */
+/* Programs that meet in a router over different transports: tcp, unix, ZeroMQ over tcp and over ipc, WebSocket; and routers linked by ZeroMQ. */
 #define _GNU_SOURCE
 #include <check.h>
 #include <signal.h>
@@ -9,7 +9,11 @@
 
 #include "programs.h"
 
+#ifdef HAKUBAN_TEST_WS
+#define PLACES 5
+#else
 #define PLACES 4
+#endif
 
 static char urls[PLACES][URL_BYTES];
 static program *router;
@@ -20,7 +24,11 @@ static void start_router(void)
     (void)snprintf(unix_url, sizeof(unix_url), "unix://%s", scratch_path("mixed.sock"));
     (void)snprintf(ipc_url, sizeof(ipc_url), "zmq+ipc://%s", scratch_path("mixed.zmq"));
     router = router_run(urls[0], "zmq+tcp://127.0.0.1:0", "-b", "tcp://127.0.0.1:0", "-b", unix_url,
-                        "-b", ipc_url, NULL);
+                        "-b", ipc_url,
+#ifdef HAKUBAN_TEST_WS
+                        "-b", "ws://127.0.0.1:0",
+#endif
+                        NULL);
     for (int i = 1; i < PLACES; i++) {
         const char *line = program_find(router, "listening ");
         (void)snprintf(urls[i], sizeof(urls[i]), "%s", line + strlen("listening "));

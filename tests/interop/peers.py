@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 
-PATIENCE_S = 40.0
+PATIENCE_S = float(os.environ.get("INTEROP_PATIENCE_S", "40.0"))
 QUIET_S = 0.7  # how long something must not happen for it to count as not happening
 
 

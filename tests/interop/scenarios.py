@@ -6,7 +6,7 @@ promises beyond that is asked where Stage.ours says that nothing of theirs is in
 
 import time
 
-from peers import PATIENCE_S, Failure, Leaf, eventually, stay_quiet, text_of
+from peers import PATIENCE_S, QUIET_S, Failure, Leaf, eventually, stay_quiet, text_of
 
 
 class Stage:
@@ -27,6 +27,12 @@ class Stage:
             if leaf.child.poll() is None:
                 leaf.end()
         self.leaves.clear()
+
+    def kill(self):
+        """What a failure left."""
+        for leaf in self.leaves:
+            if leaf in Leaf.running:
+                leaf.kill()
 
     def thing(self, name, **more):
         """An object of this stage only."""
@@ -187,24 +193,41 @@ def exposers_return(stage):
     b.check_versions("o")
 
 
+def the_holder(leaves, identity, thing):
+    """The only one whose sink is open, once that has stayed so for a while: a choice may move on its way through the tree."""
+    since, holder = time.monotonic(), None
+
+    def rests():
+        nonlocal since, holder
+        holders = [leaf for leaf in leaves if leaf.has_sink(identity, thing)]
+        if len(holders) != 1 or holders[0] is not holder:
+            since, holder = time.monotonic(), holders[0] if len(holders) == 1 else None
+        return holder is not None and time.monotonic() - since > QUIET_S
+
+    eventually(lambda: "not one of them alone has the object for a while: " +
+               str([leaf.has_sink(identity, thing) for leaf in leaves]), rests)
+    return holder
+
+
 def objects_move(stage):
     thing = stage.thing("moves")
-    a, b = stage.leaf(stage.a, "exposer"), stage.leaf(stage.b, "observer and exposer")
+    a, b = stage.leaf(stage.a, "exposer"), stage.leaf(stage.b, "exposer beside the observer")
     third = stage.leaf(stage.b, "observer")
     third.observe("o", thing)
     a.expose("e", thing)
     a.wait_sink("e", thing)
-    b.expose("e", thing)
     a.send("e", thing, "of a")
     third.wait_state("o", thing, "of a")
-    stay_quiet(lambda: "two exposers at a time" if a.has_sink("e", thing) and b.has_sink("e", thing)
-               else None)
-    holder, heir = (a, b) if a.has_sink("e", thing) else (b, a)
+    b.expose("e", thing)
+    # In a tree b may be nearer.
+    holder = the_holder([a, b], "e", thing)
+    heir = b if holder is a else a
+    holder.send("e", thing, "of the holder")
+    third.wait_state("o", thing, "of the holder")
     holder.drop("e")
     heir.wait_sink("e", thing)
     heir.send("e", thing, "of the heir")
     third.wait_state("o", thing, "of the heir")
-    # Both want it, and both can make it: one does.
     holder.expose("again", thing)
     heir.drop("e")
     holder.wait_sink("again", thing)
@@ -215,34 +238,18 @@ def objects_move(stage):
 
 def one_leader(stage):
     thing = stage.thing("leader")
-    a, b = stage.leaf(stage.a, "candidate"), stage.leaf(stage.b, "candidate")
-    third = stage.leaf(stage.b, "candidate")
-    leaves = [a, b, third]
+    leaves = [stage.leaf(place, "candidate") for place in (stage.a, stage.b, stage.b)]
     for leaf in leaves:
         leaf.observe("o", thing)
         leaf.expose("e", thing)
-
-    def leaders():
-        return [leaf for leaf in leaves if leaf.has_sink("e", thing)]
-
-    eventually(lambda: f"{len(leaders())} leaders", lambda: len(leaders()) == 1)
     while leaves:
-        # A choice may still move on its way through the tree.
-        settled = time.monotonic()
-        while time.monotonic() - settled < 0.5:
-            if len(leaders()) != 1:
-                settled = time.monotonic()
-                eventually(lambda: f"{len(leaders())} leaders", lambda: len(leaders()) == 1)
-            time.sleep(0.01)
-        leader = leaders()[0]
+        leader = the_holder(leaves, "e", thing)
         words = f"led by {leader.name}, {len(leaves)} left"
         leader.send("e", thing, words)
         for leaf in leaves:
             leaf.wait_state("o", thing, words)
         leaves.remove(leader)
         leader.kill()
-        if leaves:
-            eventually("nobody follows", lambda: len(leaders()) > 0)
 
 
 def capacities_count(stage):

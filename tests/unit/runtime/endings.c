@@ -4,8 +4,10 @@
 
 #include "exchange_pair.h"
 
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 #include "fail_alloc.h"
@@ -468,6 +470,76 @@ START_TEST(a_connection_may_be_freed_inside_its_event_and_made_anew)
 }
 END_TEST
 
+/* Both ends of it are in this process. */
+static void cut_connections(void)
+{
+    for (int fd = 3; fd < 256; fd++) {
+        struct sockaddr_in peer;
+        socklen_t bytes = sizeof(peer);
+        if (getpeername(fd, (struct sockaddr *)&peer, &bytes) == 0 && peer.sin_family == AF_INET)
+            ck_assert_int_eq(shutdown(fd, SHUT_RDWR), 0);
+    }
+}
+
+/* The connection is lost and its session waits: everything may end then, too, on the side that lost it and on the other. */
+START_TEST(all_may_end_while_a_connection_is_away)
+{
+    enum { READER, WRITER, CONNECTION, CLOSING, EVERYTHING, RETURN, WAYS };
+    for (int how = 0; how < WAYS; how++) {
+        exchange_pair pair = begin(_i, true);
+        char url[200];
+        hakuban_listener *listener = listen_at(pair.hub, listen_url(2, url));
+        char place[200];
+        (void)snprintf(place, sizeof(place), "%s", hakuban_listener_url(listener));
+        hakuban_connection *connection = connect_to(pair.leaf, place, NULL);
+        hakuban_contract *reader = observe(pair.leaf, "1", NULL);
+        hakuban_contract *writer = expose(pair.hub, "1", NULL);
+        hakuban_contract *up_reader = observe(pair.hub, "2", NULL);
+        hakuban_contract *up_writer = expose(pair.leaf, "2", NULL);
+        hakuban_sink *sink = await_sink(&pair, writer), *up_sink = await_sink(&pair, up_writer);
+        ck_assert_int_eq(hakuban_sink_send_json(sink, "\"before\""), HAKUBAN_OK);
+        pair_await_text(&pair, hakuban_contract_queue(reader), "\"before\"");
+        listener = hakuban_listener_free(listener); /* so that it stays away */
+        pair_step(&pair, 0);
+        cut_connections();
+        hakuban_connection_info info;
+        pair_await_connection(&pair, connection, HAKUBAN_CONNECTION_AWAY, &info);
+        /* An open sink takes states while its connection is away. */
+        ck_assert_int_eq(hakuban_sink_send_json(up_sink, "\"meanwhile\""), HAKUBAN_OK);
+        ck_assert_int_eq(hakuban_sink_send_json(sink, "\"meanwhile\""), HAKUBAN_OK);
+        if (how == READER) {
+            reader = hakuban_contract_free(reader);
+            up_reader = hakuban_contract_free(up_reader);
+        } else if (how == WRITER) {
+            writer = hakuban_contract_free(writer);
+            up_writer = hakuban_contract_free(up_writer);
+            ck_assert_int_eq(hakuban_sink_send_json(up_sink, "1"), HAKUBAN_ERR_REVOKED);
+        } else if (how == CONNECTION) {
+            connection = hakuban_connection_free(connection);
+            connection = connect_to(pair.leaf, place, NULL);
+        } else if (how == CLOSING) {
+            ck_assert_int_ne(hakuban_exchange_close(pair.leaf, 0), HAKUBAN_ERR_WOULD_BLOCK);
+            ck_assert_int_ne(hakuban_exchange_close(pair.hub, 0), HAKUBAN_ERR_WOULD_BLOCK);
+        } else if (how == RETURN) {
+            listener = listen_at(pair.hub, place);
+            pair_await_text(&pair, hakuban_contract_queue(reader), "\"meanwhile\"");
+            pair_await_text(&pair, hakuban_contract_queue(up_reader), "\"meanwhile\"");
+        }
+        for (int i = 0; i < 3; i++)
+            pair_step(&pair, 1);
+        (void)hakuban_sink_unref(sink);
+        (void)hakuban_sink_unref(up_sink);
+        (void)hakuban_contract_free(reader);
+        (void)hakuban_contract_free(writer);
+        (void)hakuban_contract_free(up_reader);
+        (void)hakuban_contract_free(up_writer);
+        (void)hakuban_connection_free(connection);
+        (void)hakuban_listener_free(listener);
+        end(&pair);
+    }
+}
+END_TEST
+
 /* ---- all at once */
 
 enum { STORM_CONTRACTS = 400 };
@@ -578,6 +650,7 @@ int main(void)
     tcase_add_loop_test(cases, who_was_told_of_a_state_that_was_there_may_end, 0, 2);
     tcase_add_loop_test(cases, an_exposer_may_send_and_end_in_its_callback, 0, 2);
     tcase_add_loop_test(cases, a_connection_may_be_freed_inside_its_event_and_made_anew, 0, 2);
+    tcase_add_loop_test(cases, all_may_end_while_a_connection_is_away, 0, 2);
     tcase_add_test(cases, contracts_end_in_the_midst_of_deliveries);
     suite_add_tcase(suite, cases);
     return run_suite(suite);

@@ -112,6 +112,29 @@ static candidate downstream_candidate(const hkb_object *object, bool promised)
     return best;
 }
 
+static bool is_away_below(const hkb_peer *peer)
+{
+    return !peer->link.connector && hkb_peer_is_away(peer);
+}
+
+/* Whether somebody could expose it whose connection is lost just now: most of them are back at once. */
+static bool is_offered_from_away(const hkb_object *object)
+{
+    HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
+    {
+        if (share->exposes && share->capacity && is_away_below(share->peer))
+            return true;
+    }
+    for (size_t i = 0; i < object->tag_count; i++) {
+        HKB_LIST_EACH(hkb_tag_share, share, &object->tags[i].tag->shares, of_tag)
+        {
+            if (share->exposes && share->capacity && is_away_below(share->peer))
+                return true;
+        }
+    }
+    return false;
+}
+
 /* -- Changing it -- */
 
 static void let_go(hkb_object *object)
@@ -175,7 +198,7 @@ static void assign(hkb_object *object, const candidate *to)
         hkb_share_queue(share);
     }
     /* Observers stay LIVE through a hand-over, but not for ever, and not where nobody follows. */
-    if (object->freshness == HAKUBAN_LIVE && to->kind == HKB_NOBODY)
+    if (object->freshness == HAKUBAN_LIVE && to->kind == HKB_NOBODY && !is_offered_from_away(object))
         hkb_object_set_condition(object, HAKUBAN_STALE, object->exchange->now_ns);
     else if (object->freshness == HAKUBAN_LIVE && had_exposer)
         object->unconfirmed = 1;

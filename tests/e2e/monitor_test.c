@@ -15,7 +15,9 @@
 
 static program *get(const char *url, const char *tag, const char *object)
 {
-    return program_run("hakuban", "get", "-c", url, "--raw", "--for", "20s", "--tag", tag, object, NULL);
+    return tag ? program_run("hakuban", "get", "-c", url, "--raw", "--for", "60s", "--tag", tag,
+                             object, NULL)
+               : program_run("hakuban", "get", "-c", url, "--raw", "--for", "60s", object, NULL);
 }
 
 /* The pieces must come in this order. */
@@ -160,19 +162,27 @@ START_TEST(more_than_ten_thousand_objects_are_cut)
                          HAKUBAN_OK);
         hakuban_descriptor_unref(object);
     }
-    program *watcher = program_run("hakuban", "observe", "-c", url, "--raw", "--tag", "\"m\"",
-                                   "\"exchange\"", NULL);
-    const char *line;
-    do { /* the first pictures may be from before all had arrived */
-        line = program_line(watcher);
-        ck_assert_ptr_nonnull(line);
-    } while (!strstr(line, "],\"upstream_connection\":false,\"truncated\":true}"));
+    /* The last one's state comes behind all the others' announcements. */
+    hakuban_event event = {.kind = HAKUBAN_EVENT_OPEN};
+    program *last = get(url, NULL, "{\"number\":10099}");
+    while (event.kind != HAKUBAN_EVENT_SINK_OPEN) {
+        hakuban_event_done(&event);
+        ck_assert_int_eq(hakuban_queue_next(queue, 60000, &event), HAKUBAN_OK);
+    }
+    ck_assert_int_eq(hakuban_sink_send_json(event.sink, "1"), HAKUBAN_OK);
+    hakuban_event_done(&event);
+    ck_assert_str_eq(program_line(last), "1");
+    ck_assert_int_eq(program_end(last), 0);
+    program *picture = get(url, "\"m\"", "\"exchange\"");
+    const char *line = program_line(picture);
+    ck_assert_ptr_nonnull(line);
+    ck_assert_ptr_nonnull(strstr(line, "],\"upstream_connection\":false,\"truncated\":true}"));
     unsigned objects = 0;
-    for (const char *at = line; (at = strstr(at, "\"should_exist\"")) != NULL; at++) {
-        objects++;
+    for (const char *at = line; *at; at++) { /* strstr() under ASan measures all that follows each time */
+        objects += *at == 's' && strncmp(at, "should_exist\"", 13) == 0;
     }
     ck_assert_uint_eq(objects, 10000);
-    ck_assert_int_eq(program_stop(watcher, SIGTERM), 0);
+    ck_assert_int_eq(program_end(picture), 0);
     for (int i = 0; i < COUNT; i++) {
         (void)hakuban_contract_free(contracts[i]);
     }

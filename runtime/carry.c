@@ -253,12 +253,10 @@ static hakuban_status attach(hakuban_link *link, const hkb_link_settings *settin
 {
     hakuban_exchange *exchange = link->exchange;
     exchange->unsettled = true;
-    if (link->carries == HAKUBAN_CARRIES_RUST)
-        return hakuban_error_set(why, HAKUBAN_ERR_UNSUPPORTED,
-                                 "the other side speaks the protocol of hakuban 0.8 for Rust, "
-                                 "which is not built in");
+    hkb_link_settings with = *settings;
+    with.rust = link->carries == HAKUBAN_CARRIES_RUST;
     bool stream = link->carries == HAKUBAN_CARRIES_BYTES;
-    hakuban_status status = hkb_exchange_attach(exchange->core, settings, link->connection != NULL,
+    hakuban_status status = hkb_exchange_attach(exchange->core, &with, link->connection != NULL,
                                                 stream, link, &link->peer);
     if (status < 0)
         (void)hakuban_error_set(why, status, "%s",

@@ -112,29 +112,6 @@ static candidate downstream_candidate(const hkb_object *object, bool promised)
     return best;
 }
 
-static bool is_away_below(const hkb_peer *peer)
-{
-    return !peer->link.connector && hkb_peer_is_away(peer);
-}
-
-/* Whether somebody could expose it whose connection is lost just now: most of them are back at once. */
-static bool is_offered_from_away(const hkb_object *object)
-{
-    HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
-    {
-        if (share->exposes && share->capacity && is_away_below(share->peer))
-            return true;
-    }
-    for (size_t i = 0; i < object->tag_count; i++) {
-        HKB_LIST_EACH(hkb_tag_share, share, &object->tags[i].tag->shares, of_tag)
-        {
-            if (share->exposes && share->capacity && is_away_below(share->peer))
-                return true;
-        }
-    }
-    return false;
-}
-
 /* -- Changing it -- */
 
 static void let_go(hkb_object *object)
@@ -147,7 +124,7 @@ static void let_go(hkb_object *object)
     } else if (object->exposer == HKB_DOWNSTREAM) {
         share->peer->load -= object->charge;
         if (share->in_phase == HKB_CHANNEL_OPEN && share->peer->link.phase != HKB_LINK_ENDED &&
-            !hkb_peer_is_away(share->peer))
+            !hkb_peer_is_away(share->peer) && !share->peer->link.dialect->is_reference)
             object->leaving = share;
         hkb_share_queue(share);
     }
@@ -198,10 +175,10 @@ static void assign(hkb_object *object, const candidate *to)
         hkb_share_queue(share);
     }
     /* Observers stay LIVE through a hand-over, but not for ever, and not where nobody follows. */
-    if (object->freshness == HAKUBAN_LIVE && to->kind == HKB_NOBODY && !is_offered_from_away(object))
+    if (object->freshness == HAKUBAN_LIVE && to->kind == HKB_NOBODY)
         hkb_object_set_condition(object, HAKUBAN_STALE, object->exchange->now_ns);
     else if (object->freshness == HAKUBAN_LIVE && had_exposer)
-        object->unconfirmed = 1;
+        hkb_object_set_unconfirmed(object, true);
     if (share && share->in_phase == HKB_CHANNEL_OPEN) {
         /* It was taken away and given back before it heard of either: nothing has happened. */
         if (object->leaving == share)

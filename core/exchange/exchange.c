@@ -42,8 +42,8 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
     hkb_map_init(&exchange->shares, alloc, offsetof(hkb_share, hash), hkb_share_equal);
     hkb_map_init(&exchange->tag_shares, alloc, offsetof(hkb_tag_share, hash), hkb_tag_share_equal);
     hkb_map_init(&exchange->sessions, alloc, offsetof(hkb_peer, session_hash), hkb_session_equal);
-    hkb_buffer_init(&exchange->packet, alloc,
-                    HKB_PACKET_BYTES + HKB_FRAME_BYTES_MAX + HKB_HELLO_BYTES_MAX);
+    hkb_rust_init(&exchange->shared.rust, alloc);
+    hkb_buffer_init(&exchange->packet, alloc, 2 * HKB_RUST_EVENT_BYTES_MAX);
     hkb_list *lists[] = {&exchange->contracts, &exchange->peers,    &exchange->ready,
                          &exchange->dirty,     &exchange->dirty_tags, &exchange->listings,
                          &exchange->passing,

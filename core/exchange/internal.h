@@ -11,6 +11,7 @@
 
 #define HKB_HANDOVER_NS 1000000000ull
 #define HKB_YIELD_NS 500000000ull /* a closed connection's objects may move after this long, or its grace */
+#define HKB_LISTS_NS 300000000ull /* without a further stream */
 #define HKB_REBALANCE_NS 100000000ull /* a tenth of all objects each time */
 #define HKB_REBALANCE_PARTS 10
 #define HKB_DECLINE_NS 60000000000ull /* a decline that nobody needs any more is forgotten after this */
@@ -40,7 +41,7 @@ typedef struct hkb_delta {
     struct hkb_delta *next;
     hkb_object *object;
     hakuban_state *base; /* NULL: whole */
-    const hkb_compressor *compressor;
+    const void *form; /* of the links that it is for: their payload_form */
     hakuban_bytes *payload;
     uint64_t made_ns;
 } hkb_delta;
@@ -121,6 +122,7 @@ struct hkb_peer {
     double promised;       /* downstream: of objects that the upstream was told lately that there is room for them */
     hkb_load_limit *load_limit;
     uint64_t load_limit_ns;
+    uint64_t lists_ns; /* an upstream that does not say LISTED is taken to have listed all by then; 0: nothing is awaited */
     size_t accounted_bytes; /* what this peer made us keep */
     hkb_recall *recall;     /* what is named after a session was lost; or NULL */
 };
@@ -368,6 +370,12 @@ static inline bool hkb_object_was_told(const hkb_share *share, const hkb_wanted 
            share->declines == ((wanted->flags & HKB_WANT_DECLINE) != 0);
 }
 
+static inline uint32_t hkb_registered_flags(bool observes, bool exposes, bool declines)
+{
+    return (observes ? HKB_WANT_OBSERVE : 0u) | (exposes ? HKB_WANT_EXPOSE : 0u) |
+           (declines ? HKB_WANT_DECLINE : 0u);
+}
+
 static inline bool hkb_contract_observes(const hakuban_contract *contract)
 {
     return contract->kind == HKB_OBSERVE_OBJECT || contract->kind == HKB_OBSERVE_TAG;
@@ -403,6 +411,8 @@ void hkb_object_hear(hkb_object *object, hakuban_state *state, hakuban_freshness
 void hkb_object_set_condition(hkb_object *object, hakuban_freshness freshness,
                               uint64_t stale_since_ns);
 void hkb_object_refresh_source(hkb_object *object);
+/* In a hand-over the state stays LIVE; only peers that do as the reference are told that nobody confirms it. */
+void hkb_object_set_unconfirmed(hkb_object *object, bool unconfirmed);
 /* Whether the connection that its states come by is lost just now. No event says so: most come back unseen. */
 bool hkb_object_source_is_away(const hkb_object *object);
 uint64_t hkb_object_age_ns(const hkb_object *object);
@@ -429,6 +439,7 @@ uint64_t hkb_decline_deadline(const hkb_exchange *exchange);
 
 /* tag.c */
 hakuban_status hkb_tag_get(hkb_exchange *exchange, hakuban_slice json, hkb_tag **ret);
+hkb_tag *hkb_tag_find(const hkb_exchange *exchange, hakuban_slice json);
 void hkb_tag_mark(hkb_tag *tag);
 void hkb_tag_mark_objects(hkb_tag *tag); /* each is settled again: for local contracts, who pay for it themselves */
 void hkb_tag_settle(hkb_tag *tag); /* registration upwards; frees it if nothing refers to it */
@@ -438,6 +449,7 @@ hkb_tag_share *hkb_tag_share_find(const hkb_exchange *exchange, const hkb_peer *
                                   const hkb_tag *tag);
 void hkb_tag_share_free(hkb_tag_share *share);
 bool hkb_tag_is_listed(const hkb_tag *tag); /* nothing further is to be expected from upstream */
+void hkb_tag_say_listed(hkb_peer *peer); /* the upstream has listed everything, as far as can be told */
 void hkb_tag_recheck_listed(hkb_tag *tag); /* who waits for LISTED may get it now */
 void hkb_tag_emit(hkb_tag_share *share);
 void hkb_tag_passed(hkb_tag_share *share); /* its pass has ended; it may be freed by that */
@@ -464,7 +476,7 @@ bool hkb_share_release(hkb_share *share); /* frees it if it has no meaning any m
 void hkb_share_emit(hkb_share *share);
 void hkb_share_touch(hkb_object *object); /* state or condition changed: queue whoever has a channel */
 /* Keeps payload for other shares on the same base; takes a reference. */
-void hkb_delta_keep(hkb_object *object, hakuban_state *base, const hkb_compressor *compressor,
+void hkb_delta_keep(hkb_object *object, hakuban_state *base, const void *form,
                     hakuban_bytes *payload);
 void hkb_delta_free(hkb_delta *delta);
 

@@ -189,6 +189,28 @@ void hkb_object_set_condition(hkb_object *object, hakuban_freshness freshness,
     condition_changed(object);
 }
 
+void hkb_object_set_unconfirmed(hkb_object *object, bool unconfirmed)
+{
+    if (object->unconfirmed == unconfirmed)
+        return;
+    object->unconfirmed = unconfirmed;
+    HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
+    {
+        if (share->out_phase == HKB_CHANNEL_OPEN && share->peer->link.dialect->is_reference) {
+            share->out_condition = object->condition_count - 1;
+            hkb_share_queue(share);
+        }
+    }
+}
+
+static void settle_streams(hkb_object *object)
+{
+    HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
+    {
+        hkb_share_settle_stream(share);
+    }
+}
+
 void hkb_object_refresh_source(hkb_object *object)
 {
     hakuban_source source = HAKUBAN_SOURCE_ASSIGNED;
@@ -201,8 +223,11 @@ void hkb_object_refresh_source(hkb_object *object)
         source = (hakuban_source)object->upstream->in_source;
     }
     if (object->source != source) {
+        bool had_none = object->source == HAKUBAN_SOURCE_NONE;
         object->source = (unsigned)source & 3u;
         condition_changed(object);
+        if (had_none || source == HAKUBAN_SOURCE_NONE)
+            settle_streams(object);
     }
 }
 
@@ -314,20 +339,15 @@ void hkb_object_hear(hkb_object *object, hakuban_state *state, hakuban_freshness
         hakuban_state_unref(state);
         return;
     }
-    /* What the next one held before its sink opened does not end the time of a hand-over. */
-    bool hands_over = object->unconfirmed && object->freshness == HAKUBAN_LIVE &&
-                      freshness == HAKUBAN_STALE;
-    object->unconfirmed = hands_over;
+    hkb_object_set_unconfirmed(object, false);
     if (replaces) {
         if (order == 0)
             hkb_log(&object->exchange->log, HAKUBAN_LOG_WARNING, "exchange",
                     "%.200s: a version was used again for other data",
                     object->descriptor->text);
         replace_state(object, state);
-        if (!hands_over) {
-            object->freshness = (unsigned)freshness & 3u;
-            object->stale_since_ns = since_ns;
-        }
+        object->freshness = (unsigned)freshness & 3u;
+        object->stale_since_ns = since_ns;
         hkb_share_touch(object);
     }
     if (state && object->floor)
@@ -439,13 +459,12 @@ bool hkb_object_needed(const hkb_object *object)
     return object->observing_only || object->observing >= 2 || locally_observed(object);
 }
 
-static void settle_streams(hkb_object *object)
+/* Which releases them once their channels are closed. */
+static void queue_shares(hkb_object *object)
 {
     HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
     {
-        hkb_share_settle_stream(share);
-        if (!object->exists)
-            hkb_share_queue(share); /* which releases it once its channels are closed */
+        hkb_share_queue(share);
     }
 }
 
@@ -520,7 +539,7 @@ void hkb_object_expired(hkb_object *object)
         hkb_object_mark(object);
     }
     if (object->unconfirmed) {
-        object->unconfirmed = 0;
+        hkb_object_set_unconfirmed(object, false);
         if (object->freshness == HAKUBAN_LIVE)
             hkb_object_set_condition(object, HAKUBAN_STALE, object->exchange->now_ns - HKB_HANDOVER_NS);
     }
@@ -543,6 +562,8 @@ void hkb_object_settle(hkb_object *object)
             hkb_list_remove(&object->dirty);
         }
         settle_streams(object);
+        if (!object->exists)
+            queue_shares(object);
     }
     bool needed = hkb_object_needed(object);
     if (object->held) {

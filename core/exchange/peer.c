@@ -55,6 +55,8 @@ hkb_peer *hkb_exchange_ready_peer(hkb_exchange *exchange)
 hakuban_slice hkb_peer_pull(hkb_peer *peer)
 {
     hkb_exchange *exchange = peer->exchange;
+    if (exchange->packet.capacity > HAKUBAN_MESSAGE_BYTES_MAX)
+        hkb_buffer_done(&exchange->packet); /* after one of the large messages that only Rust peers get */
     hkb_link_pull(&peer->link, exchange->now_ns, &exchange->packet);
     bool more = hkb_link_has_control(&peer->link) ||
                 (!hkb_list_empty(&peer->queue) &&
@@ -129,7 +131,7 @@ hakuban_status hkb_exchange_attach(hkb_exchange *exchange, const hkb_link_settin
 {
     hkb_peer *peer = exchange->upstream;
     if (connector && peer) {
-        if (peer->link.phase != HKB_LINK_AWAY)
+        if (peer->link.phase != HKB_LINK_AWAY || settings->rust)
             return HAKUBAN_ERR_EXISTS;
         hkb_link_return(&peer->link, stream, exchange->now_ns);
         attach_carrier(peer, carrier);
@@ -291,6 +293,8 @@ static uint64_t yield_ns(const hkb_peer *peer)
 uint64_t hkb_peer_deadline(const hkb_peer *peer)
 {
     uint64_t link_ns = hkb_link_deadline(&peer->link), ns = yield_ns(peer);
+    if (peer->lists_ns && peer->lists_ns < ns)
+        ns = peer->lists_ns;
     return link_ns < ns ? link_ns : ns;
 }
 
@@ -298,6 +302,8 @@ void hkb_peer_tick(hkb_peer *peer)
 {
     hkb_link_tick(&peer->link, peer->exchange->now_ns);
     hkb_recall_tick(peer);
+    if (peer->lists_ns && peer->exchange->now_ns >= peer->lists_ns)
+        hkb_tag_say_listed(peer);
     if (peer->exchange->now_ns < yield_ns(peer))
         return;
     peer->yields = true;
@@ -560,6 +566,50 @@ static bool on_previous(hkb_link *link, uint32_t channel, hkb_version *ret)
     return true;
 }
 
+static void on_registered(hkb_link *link, hkb_message *message)
+{
+    const hkb_peer *peer = peer_of(link);
+    message->before_flags = message->before_capacity = 0;
+    if (message->kind == HKB_MESSAGE_TAG) {
+        const hkb_tag *tag = hkb_tag_find(peer->exchange, message->text);
+        const hkb_tag_share *share = tag ? hkb_tag_share_find(peer->exchange, peer, tag) : NULL;
+        if (share) {
+            message->before_flags = hkb_registered_flags(share->observes, share->exposes, false);
+            message->before_capacity = share->capacity;
+        }
+        return;
+    }
+    const hkb_object *object = hkb_object_find(peer->exchange, message->descriptor);
+    const hkb_share *share = object ? hkb_share_find(peer->exchange, peer, object) : NULL;
+    if (share) {
+        message->before_flags =
+            hkb_registered_flags(share->observes, share->exposes, share->declines);
+        message->before_capacity = share->capacity;
+    }
+}
+
+static hkb_channel_use on_use_of(hkb_link *link, uint32_t channel)
+{
+    const hkb_peer *peer = peer_of(link);
+    const hkb_share *share = find_channel(&peer->in_channels, channel);
+    if (share && share->in_phase == HKB_CHANNEL_OPEN)
+        return HKB_CHANNEL_FROM_PEER;
+    share = find_channel(&peer->out_channels, channel);
+    return share && share->out_phase == HKB_CHANNEL_OPEN ? HKB_CHANNEL_TO_PEER : HKB_CHANNEL_UNUSED;
+}
+
+static uint32_t on_channel_of(hkb_link *link, const hkb_message *opened)
+{
+    const hkb_peer *peer = peer_of(link);
+    const hkb_object *object = hkb_object_find(peer->exchange, opened->descriptor);
+    const hkb_share *share = object ? hkb_share_find(peer->exchange, peer, object) : NULL;
+    if (!share)
+        return 0;
+    if (opened->kind == HKB_MESSAGE_STREAM_OPEN)
+        return share->in_phase == HKB_CHANNEL_OPEN ? share->in_id : 0;
+    return share->out_phase == HKB_CHANNEL_OPEN ? share->out_id : 0;
+}
+
 /* -- What messages mean -- */
 
 static hakuban_status wrong(hakuban_error *reterr, const char *what)
@@ -636,9 +686,10 @@ static hakuban_status new_channel(hkb_peer *peer, const hkb_message *message, hk
                                   hakuban_error *reterr)
 {
     hkb_object *object;
-    if (message->channel <= peer->last_channel)
+    if (message->channel > peer->last_channel)
+        peer->last_channel = message->channel;
+    else if (!peer->link.dialect->is_reference) /* whose numbers come in any order, and are checked by the link */
         return wrong(reterr, "a channel number was used again");
-    peer->last_channel = message->channel;
     if (hkb_object_get(peer->exchange, message->descriptor, &object) != HAKUBAN_OK)
         return no_memory(reterr);
     hkb_object_mark(object);
@@ -659,6 +710,8 @@ static hakuban_status hear_stream_open(hkb_peer *peer, const hkb_message *messag
         share->in_id = 0;
         return no_memory(reterr);
     }
+    if (peer->lists_ns)
+        peer->lists_ns = peer->exchange->now_ns + HKB_LISTS_NS;
     share->in_phase = HKB_CHANNEL_OPEN;
     share->in_source = (unsigned)message->source & 3u;
     share->in_freshness = (unsigned)message->freshness & 3u;
@@ -698,6 +751,8 @@ static hakuban_status hear_sink_open(hkb_peer *peer, const hkb_message *message,
     share->out_condition = object->condition_count;
     object->sink_id = message->sink_id;
     hkb_recall_confirm(object);
+    if (peer->link.dialect->is_reference) /* which does not name assignments */
+        object->sink_id = peer->exchange->host.random(peer->exchange->host.ctx);
     if (hkb_object_raise_floor(object, &message->version) != HAKUBAN_OK)
         return no_memory(reterr);
     hkb_share_queue(share);
@@ -871,6 +926,9 @@ const hkb_link_events hkb_peer_events = {
     .opened = on_opened,
     .message = on_message,
     .previous = on_previous,
+    .registered = on_registered,
+    .use_of = on_use_of,
+    .channel_of = on_channel_of,
     .produce = on_produce,
     .wake = on_wake,
     .ended = on_ended,

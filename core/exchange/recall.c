@@ -207,7 +207,7 @@ void hkb_recall_confirm(hkb_object *object)
         return;
     hkb_recall_release(object);
     if (object->freshness == HAKUBAN_LIVE && object->exposer == HKB_UPSTREAM)
-        object->unconfirmed = 1;
+        hkb_object_set_unconfirmed(object, true);
 }
 
 void hkb_recall_expire(hkb_exchange *exchange)

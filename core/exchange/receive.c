@@ -79,12 +79,12 @@ static void pass_on(hkb_share *share, hakuban_state *base, hakuban_slice payload
     {
         if (other != share && other->out_phase == HKB_CHANNEL_OPEN &&
             other->out_base == (whole ? NULL : base) &&
-            other->peer->link.compressor == share->peer->link.compressor)
+            other->peer->link.payload_form == share->peer->link.payload_form)
             wanted = true;
     }
     if (wanted &&
         hakuban_bytes_new(object->exchange->alloc, payload.data, payload.bytes, &bytes) == HAKUBAN_OK) {
-        hkb_delta_keep(object, whole ? NULL : base, share->peer->link.compressor, bytes);
+        hkb_delta_keep(object, whole ? NULL : base, share->peer->link.payload_form, bytes);
         hakuban_bytes_unref(bytes);
     }
 }
@@ -94,7 +94,8 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
 {
     hkb_exchange *exchange = share->object->exchange;
     hkb_link *link = &share->peer->link;
-    bool whole = hkb_delta_is_whole(payload);
+    bool reference = link->dialect->is_reference;
+    bool whole = reference ? !share->in_base : hkb_delta_is_whole(payload);
     hakuban_state *base = whole ? NULL : share->in_base, *state;
     /* Sent before the other side heard that its base is lost: even if the data need no base, the version does. The answer names its
      * format. */
@@ -114,12 +115,11 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
         format_count = share->in_base->format_count;
         format_bytes = share->in_base->format_bytes;
     }
-    hakuban_status status =
-        hkb_delta_size(payload, old.bytes, (size_t)link->settings.state_bytes_max, &bytes);
-    if (status == HAKUBAN_ERR_LIMIT)
-        return refuse(reterr, share, "a state is larger than the limit");
+    hakuban_error error;
+    hakuban_status status = link->dialect->size(
+        payload, old.bytes, (size_t)link->settings.state_bytes_max, &bytes, &error);
     if (status != HAKUBAN_OK)
-        return refuse(reterr, share, "a malformed difference");
+        return refuse(reterr, share, error.text);
     if (exchange->state_bytes_max && exchange->state_bytes + bytes > exchange->state_bytes_max)
         return hakuban_error_set(reterr, HAKUBAN_ERR_LIMIT,
                                  "this hub has no room for more states: they take %zu bytes",
@@ -129,16 +129,17 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
                            format_count, format_bytes, bytes, &state, &data);
     if (status != HAKUBAN_OK)
         return hakuban_error_set(reterr, status, "out of memory");
-    hkb_delta_compressor with = {&link->compressor->ops, link->compressor->self};
-    status = hkb_delta_apply(exchange->delta, with, old, payload, data, bytes);
+    status = link->dialect->apply(link, exchange->delta, old, payload, data, bytes);
     if (status != HAKUBAN_OK) {
         hakuban_state_unref(state);
         return status == HAKUBAN_ERR_NO_MEMORY ? hakuban_error_set(reterr, status, "out of memory")
                                                : refuse(reterr, share, "a malformed difference");
     }
-    state->check = hkb_hash64(data, bytes);
-    state->has_check = 1;
-    if ((uint32_t)state->check != head->check) {
+    if (!reference) {
+        state->check = hkb_hash64(data, bytes);
+        state->has_check = 1;
+    }
+    if (!reference && (uint32_t)state->check != head->check) {
         hakuban_state_unref(state);
         if (whole)
             return refuse(reterr, share, "a whole state does not match its check");

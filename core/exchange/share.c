@@ -22,6 +22,11 @@ static uint32_t share_hash(const hkb_exchange *exchange, const hkb_peer *peer,
     return (uint32_t)hkb_siphash(exchange->map_key, key, sizeof key);
 }
 
+static bool peer_is_reference(const hkb_share *share)
+{
+    return share->peer->link.dialect->is_reference;
+}
+
 static size_t share_bytes(const hkb_object *object)
 {
     return sizeof(hkb_share) + sizeof(hkb_object) + object->descriptor->text_bytes +
@@ -179,7 +184,9 @@ void hkb_share_settle_stream(hkb_share *share)
     if (share->peer->link.connector)
         return;
     bool wanted = object->exists && share->observing &&
-                  !(object->exposer == HKB_DOWNSTREAM && object->chosen.share == share);
+                  !(object->exposer == HKB_DOWNSTREAM && object->chosen.share == share) &&
+                  !(peer_is_reference(share) &&
+                    object->source == HAKUBAN_SOURCE_NONE);
     if (wanted != share->stream_wanted) {
         share->stream_wanted = wanted;
         hkb_share_queue(share);
@@ -220,7 +227,7 @@ void hkb_delta_free(hkb_delta *delta)
 }
 
 /* Keeps payload (one more reference) for others; forgets old ones instead of growing. Without memory it just isn't kept. */
-void hkb_delta_keep(hkb_object *object, hakuban_state *base, const hkb_compressor *compressor,
+void hkb_delta_keep(hkb_object *object, hakuban_state *base, const void *form,
                     hakuban_bytes *payload)
 {
     hkb_exchange *exchange = object->exchange;
@@ -236,7 +243,7 @@ void hkb_delta_keep(hkb_object *object, hakuban_state *base, const hkb_compresso
     memset(delta, 0, sizeof *delta);
     delta->object = object;
     delta->base = base ? hakuban_state_ref(base) : NULL;
-    delta->compressor = compressor;
+    delta->form = form;
     delta->payload = hakuban_bytes_ref(payload);
     delta->made_ns = exchange->now_ns;
     delta->next = object->deltas;
@@ -253,24 +260,23 @@ static hakuban_status payload_for(hkb_share *share, hakuban_bytes **ret)
 {
     hkb_object *object = share->object;
     hkb_exchange *exchange = object->exchange;
-    const hkb_compressor *compressor = share->peer->link.compressor;
+    hkb_link *link = &share->peer->link;
     for (const hkb_delta *delta = object->deltas; delta; delta = delta->next)
-        if (delta->base == share->out_base && delta->compressor == compressor) {
+        if (delta->base == share->out_base && delta->form == link->payload_form) {
             *ret = hakuban_bytes_ref(delta->payload);
             exchange->stats.deltas_shared++;
             return HAKUBAN_OK;
         }
-    hkb_delta_compressor with = {&compressor->ops, compressor->self};
     hakuban_slice old = {NULL, 0};
     if (share->out_base)
         old = hakuban_state_data(share->out_base);
-    hakuban_status status = hkb_delta_make(exchange->delta, exchange->alloc, with, old,
-                                           hakuban_state_data(object->state), ret);
+    hakuban_status status = link->dialect->make(link, exchange->delta, old,
+                                                hakuban_state_data(object->state), ret);
     if (status != HAKUBAN_OK)
         return status;
     exchange->stats.deltas_made++;
     if (object->out_channels > 1) /* else nobody else can want it */
-        hkb_delta_keep(object, share->out_base, compressor, *ret);
+        hkb_delta_keep(object, share->out_base, link->payload_form, *ret);
     return HAKUBAN_OK;
 }
 
@@ -320,45 +326,6 @@ static void is_told(hkb_share *share)
     share->out_condition = share->object->condition_count;
 }
 
-static hakuban_status say_state(hkb_share *share)
-{
-    hkb_object *object = share->object;
-    hakuban_state *state = object->state, *base = share->out_base;
-    hakuban_bytes *payload;
-    hakuban_status status = payload_for(share, &payload);
-    if (status != HAKUBAN_OK)
-        return status;
-    hakuban_slice bytes = hakuban_bytes_slice(payload);
-    hkb_version previous;
-    hkb_message message;
-    previous.count = 0;
-    if (base)
-        hkb_state_get_version(base, &previous);
-    hkb_message_init(&message, HKB_MESSAGE_STATE);
-    message.channel = share->out_id;
-    message.freshness = (hakuban_freshness)object->freshness;
-    message.age_ns = hkb_object_age_ns(object);
-    message.check = (uint32_t)hkb_state_check(state);
-    message.total_bytes = bytes.bytes;
-    message.payload = (hakuban_slice){bytes.data, hkb_min(bytes.bytes, HKB_PART_BYTES_MAX)};
-    hkb_state_get_version(state, &message.version);
-    if (!base || !hkb_state_same_format(base, state)) {
-        message.format = state->format;
-        message.format_count = state->format_count;
-    }
-    if (bytes.bytes > HKB_PART_BYTES_MAX)
-        status = begin_outgoing(share, payload);
-    if (status == HAKUBAN_OK)
-        hkb_link_say(&share->peer->link, &message, &previous);
-    hakuban_bytes_unref(payload);
-    if (status != HAKUBAN_OK)
-        return status;
-    is_told(share);
-    object->exchange->stats.states_out++;
-    object->exchange->stats.state_bytes_out += state->data_bytes;
-    return HAKUBAN_OK;
-}
-
 /* The peer has named the newest state as one that it has. */
 static void say_same(hkb_share *share)
 {
@@ -374,6 +341,14 @@ static void say_same(hkb_share *share)
     is_told(share);
 }
 
+static hakuban_freshness shown_freshness(const hkb_share *share)
+{
+    const hkb_object *object = share->object;
+    return peer_is_reference(share) && object->unconfirmed && object->freshness == HAKUBAN_LIVE
+               ? HAKUBAN_STALE
+               : (hakuban_freshness)object->freshness;
+}
+
 static bool is_too_large(const hkb_share *share)
 {
     const hkb_object *object = share->object;
@@ -386,13 +361,15 @@ static void say_condition(hkb_share *share)
     hkb_message message = {
         .kind = HKB_MESSAGE_CONDITION,
         .channel = share->out_id,
-        .freshness = (hakuban_freshness)object->freshness,
+        .freshness = shown_freshness(share),
         .source = (hakuban_source)object->source,
         .age_ns = hkb_object_age_ns(object),
     };
     if (message.freshness == HAKUBAN_LIVE && is_too_large(share))
         message.freshness = HAKUBAN_STALE; /* what the peer has is not the newest */
     share->out_condition = object->condition_count;
+    if (peer_is_reference(share) && !share->out_base)
+        return; /* of a state that it has not got */
     hkb_link_say(&share->peer->link, &message, NULL);
 }
 
@@ -405,6 +382,53 @@ static void withhold_state(hkb_share *share)
             object->descriptor->text, object->state->data_bytes);
     share->out_state = object->state_count;
     say_condition(share);
+}
+
+static hakuban_status say_state(hkb_share *share)
+{
+    hkb_object *object = share->object;
+    hakuban_state *state = object->state, *base = share->out_base;
+    const hkb_link *link = &share->peer->link;
+    hakuban_bytes *payload;
+    hakuban_status status = payload_for(share, &payload);
+    if (status != HAKUBAN_OK)
+        return status;
+    hakuban_slice bytes = hakuban_bytes_slice(payload);
+    bool in_parts = !link->dialect->is_reference && bytes.bytes > HKB_PART_BYTES_MAX;
+    if (link->dialect->is_reference && bytes.bytes > link->peer_state_bytes_max) {
+        hakuban_bytes_unref(payload); /* a difference may be a little larger than the state */
+        withhold_state(share);
+        return HAKUBAN_OK;
+    }
+    hkb_version previous;
+    hkb_message message;
+    previous.count = 0;
+    if (base)
+        hkb_state_get_version(base, &previous);
+    hkb_message_init(&message, HKB_MESSAGE_STATE);
+    message.channel = share->out_id;
+    message.freshness = shown_freshness(share);
+    message.age_ns = hkb_object_age_ns(object);
+    if (!link->dialect->is_reference)
+        message.check = (uint32_t)hkb_state_check(state);
+    message.total_bytes = bytes.bytes;
+    message.payload = (hakuban_slice){bytes.data, in_parts ? HKB_PART_BYTES_MAX : bytes.bytes};
+    hkb_state_get_version(state, &message.version);
+    if (!base || !hkb_state_same_format(base, state)) {
+        message.format = state->format;
+        message.format_count = state->format_count;
+    }
+    if (in_parts)
+        status = begin_outgoing(share, payload);
+    if (status == HAKUBAN_OK)
+        hkb_link_say(&share->peer->link, &message, &previous);
+    hakuban_bytes_unref(payload);
+    if (status != HAKUBAN_OK)
+        return status;
+    is_told(share);
+    object->exchange->stats.states_out++;
+    object->exchange->stats.state_bytes_out += state->data_bytes;
+    return HAKUBAN_OK;
 }
 
 /* State and condition on an open channel. */
@@ -422,7 +446,7 @@ static void emit_states(hkb_share *share)
             return;
         }
         /* A STATE implies the freshness, but not the source. */
-        if (condition_differs)
+        if (condition_differs && !peer_is_reference(share))
             say_condition(share);
         if (hkb_recall_has(share))
             say_same(share);
@@ -483,16 +507,19 @@ static void emit_upwards(hkb_share *share)
     }
     hkb_wanted wanted = hkb_object_wanted(object);
     if (!hkb_object_was_told(share, &wanted)) {
-        share->observes = wanted.observes;
-        share->exposes = wanted.exposes;
-        share->declines = share->declining;
-        share->capacity = wanted.capacity;
         hkb_message message = {
             .kind = HKB_MESSAGE_OBJECT,
             .flags = wanted.flags,
             .capacity = wanted.capacity,
+            .before_flags =
+                hkb_registered_flags(share->observes, share->exposes, share->declines),
+            .before_capacity = share->capacity,
             .descriptor = object->descriptor,
         };
+        share->observes = wanted.observes;
+        share->exposes = wanted.exposes;
+        share->declines = share->declining;
+        share->capacity = wanted.capacity;
         hkb_link_say(link, &message, NULL);
     }
 }
@@ -567,12 +594,18 @@ static void emit_downwards(hkb_share *share)
         share->in_phase = HKB_CHANNEL_CLOSING;
         say_close(share, share->in_id,
                   object->exposer == HKB_NOBODY ? HKB_CLOSE_UNNEEDED : HKB_CLOSE_MOVED);
+        if (peer_is_reference(share)) { /* nothing is heard of it any more */
+            hkb_share_close_in(share);
+            hkb_choose_left(share);
+        }
     }
     if (chosen && !object->leaving && share->in_phase != HKB_CHANNEL_OPEN)
         open_sink(share);
     if (share->out_phase == HKB_CHANNEL_OPEN) {
-        /* What was said before the object went still arrives. */
-        if (has_states(share))
+        /* What was said before the object went still arrives; that a stream which ends is of no current state goes without
+         * saying to the reference. */
+        if (has_states(share) && (share->stream_wanted || !peer_is_reference(share) ||
+                                  share->out_state != object->state_count))
             emit_states(share);
         if (!share->stream_wanted && !share->outgoing) {
             uint32_t channel = share->out_id;

@@ -214,6 +214,18 @@ void hkb_tag_recheck_listed(hkb_tag *tag)
     }
 }
 
+void hkb_tag_say_listed(hkb_peer *peer)
+{
+    peer->lists_ns = 0;
+    HKB_LIST_EACH(hkb_tag_share, share, &peer->tag_shares, of_peer)
+    {
+        if (share->observes && !share->listed) {
+            share->listed = 1;
+            hkb_tag_recheck_listed(share->tag);
+        }
+    }
+}
+
 static void settle_listed(hkb_tag *tag)
 {
     HKB_LIST_EACH(hakuban_contract, contract, &tag->contracts, of_subject)
@@ -270,18 +282,23 @@ static void emit_registration(hkb_tag_share *share)
         return;
     if (wanted.observes && !share->observes) {
         share->listed = 0;
-        share->listed_count++;
+        if (share->peer->link.dialect->is_reference)
+            share->peer->lists_ns = tag->exchange->now_ns + HKB_LISTS_NS;
+        else
+            share->listed_count++;
     }
-    share->observes = wanted.observes;
-    share->exposes = wanted.exposes;
-    share->preloads = tag->local_preloads > 0;
-    share->capacity = wanted.capacity;
     hkb_message message = {
         .kind = HKB_MESSAGE_TAG,
         .flags = wanted.flags,
         .capacity = wanted.capacity,
+        .before_flags = hkb_registered_flags(share->observes, share->exposes, false),
+        .before_capacity = share->capacity,
         .text = {tag->json, tag->json_bytes},
     };
+    share->observes = wanted.observes;
+    share->exposes = wanted.exposes;
+    share->preloads = tag->local_preloads > 0;
+    share->capacity = wanted.capacity;
     hkb_link_say(&share->peer->link, &message, NULL);
     if (!wanted.flags)
         hkb_tag_mark(tag); /* which frees the share, unless a LISTED is still to come */

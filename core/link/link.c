@@ -19,11 +19,14 @@ void hkb_link_init(hkb_link *link, hkb_link_shared *shared, const hkb_link_setti
     link->connector = connector;
     link->stream = stream;
     link->opened_ns = link->last_received_ns = link->last_sent_ns = now_ns;
+    link->dialect = settings->rust ? &hkb_dialect_rust : &hkb_dialect_native;
     hkb_buffer_init(&link->partial, shared->alloc, HKB_FRAME_BYTES_MAX + HKB_VARINT_BYTES_MAX);
     hkb_buffer_init(&link->answer, shared->alloc, HKB_HELLO_BYTES_MAX + 16);
     /* Acknowledged frames at its beginning go when they are a quarter of it. */
     hkb_buffer_init(&link->log, shared->alloc,
                     2 * ((size_t)settings->window_bytes + HKB_PACKET_BYTES + HKB_FRAME_BYTES_MAX));
+    if (link->dialect->init)
+        link->dialect->init(link);
 }
 
 void hkb_link_done(hkb_link *link)
@@ -31,6 +34,8 @@ void hkb_link_done(hkb_link *link)
     hkb_buffer_done(&link->partial);
     hkb_buffer_done(&link->answer);
     hkb_buffer_done(&link->log);
+    if (link->dialect->done)
+        link->dialect->done(link);
 }
 
 static void end(hkb_link *link, bool orderly)
@@ -40,6 +45,8 @@ static void end(hkb_link *link, bool orderly)
     hkb_buffer_done(&link->partial);
     hkb_buffer_done(&link->log);
     link->log_begin = link->unsaid = 0;
+    if (link->dialect->done)
+        link->dialect->done(link);
     link->shared->events->ended(link, orderly, &link->reason);
     link->shared->events->wake(link);
 }
@@ -63,6 +70,15 @@ void hkb_link_end(hkb_link *link, hakuban_status status, const char *text)
     hakuban_error_set(&link->reason, status, "%s", text);
     link->over = true;
     end(link, false);
+}
+
+void hkb_link_end_orderly(hkb_link *link, const char *text)
+{
+    if (link->phase == HKB_LINK_ENDED)
+        return;
+    hakuban_error_set(&link->reason, HAKUBAN_ERR_CLOSED, "%s", text);
+    link->over = true;
+    end(link, true);
 }
 
 uint64_t hkb_link_grace_ns(const hkb_link *link)
@@ -200,6 +216,7 @@ static bool adopt_codecs(hkb_link *link, const char *serializer, const char *com
     const hkb_registry *registry = link->shared->registry;
     link->serializer = hkb_registry_serializer(registry, serializer, strlen(serializer));
     link->compressor = hkb_registry_compressor(registry, compressor, strlen(compressor));
+    link->payload_form = link->compressor;
     return link->serializer && link->compressor;
 }
 
@@ -626,13 +643,9 @@ static size_t complete_partial(hkb_link *link, const uint8_t *data, size_t bytes
     return taken;
 }
 
-void hkb_link_receive(hkb_link *link, uint64_t now_ns, const void *data, size_t bytes)
+static void native_receive(hkb_link *link, const void *data, size_t bytes)
 {
     const uint8_t *from = data;
-    if (link->phase == HKB_LINK_ENDED || bytes == 0)
-        return;
-    link->last_received_ns = now_ns;
-    link->shared->wire_bytes_in += bytes;
     size_t taken = link->partial.bytes ? complete_partial(link, from, bytes) : 0;
     taken += hear_frames(link, from + taken, bytes - taken);
     if (link->phase == HKB_LINK_ENDED || taken == bytes)
@@ -641,6 +654,15 @@ void hkb_link_receive(hkb_link *link, uint64_t now_ns, const void *data, size_t 
         hkb_link_fail(link, HAKUBAN_ERR_PROTOCOL, "a message ends in the middle of a frame");
     else if (hkb_buffer_append(&link->partial, from + taken, bytes - taken) != HAKUBAN_OK)
         hkb_link_fail(link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+}
+
+void hkb_link_receive(hkb_link *link, uint64_t now_ns, const void *data, size_t bytes)
+{
+    if (link->phase == HKB_LINK_ENDED || bytes == 0)
+        return;
+    link->last_received_ns = now_ns;
+    link->shared->wire_bytes_in += bytes;
+    link->dialect->receive(link, data, bytes);
 }
 
 /* -- Time -- */
@@ -706,15 +728,6 @@ static void tick_open(hkb_link *link, uint64_t now_ns)
     link->shared->events->wake(link);
 }
 
-static void refuse_late(hkb_link *link)
-{
-    hkb_hello answer;
-    hakuban_error why;
-    hakuban_error_set(&why, HAKUBAN_ERR_TIMEOUT, "no hello within 5 s");
-    describe(link, &answer);
-    refuse(link, &answer, &why);
-}
-
 static void grace_over(hkb_link *link)
 {
     hakuban_error why = link->reason;
@@ -734,7 +747,7 @@ void hkb_link_tick(hkb_link *link, uint64_t now_ns)
         else if (link->connector)
             hkb_link_end(link, HAKUBAN_ERR_TIMEOUT, "no answer to the hello within 5 s");
         else
-            refuse_late(link);
+            hear_hello(link, (hakuban_slice){"", 0});
         break;
     case HKB_LINK_OPEN:
         tick_open(link, now_ns);
@@ -756,15 +769,19 @@ _Static_assert(HKB_PACKET_BYTES + HKB_FRAME_BYTES_MAX + HKB_HELLO_BYTES_MAX <=
                    HAKUBAN_MESSAGE_BYTES_MAX,
                "no packet is larger than a transport's message");
 
-bool hkb_link_has_room(const hkb_link *link)
+static bool native_has_room(const hkb_link *link)
 {
     return link->sent_bytes - link->acked_bytes < link->window_bytes &&
            link->packet->bytes < HKB_PACKET_BYTES && link->phase != HKB_LINK_ENDED;
 }
 
-void hkb_link_say(hkb_link *link, const hkb_message *message, const hkb_version *previous)
+bool hkb_link_has_room(const hkb_link *link)
 {
-    HKB_ASSERT(link->packet);
+    return link->dialect->has_room(link);
+}
+
+static void native_say(hkb_link *link, const hkb_message *message, const hkb_version *previous)
+{
     size_t before = link->packet->bytes;
     hakuban_status status = hkb_native_encode(&link->shared->native, link->serializer, message,
                                               previous, link->packet);
@@ -782,6 +799,12 @@ void hkb_link_say(hkb_link *link, const hkb_message *message, const hkb_version 
         hkb_link_fail(link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
 }
 
+void hkb_link_say(hkb_link *link, const hkb_message *message, const hkb_version *previous)
+{
+    HKB_ASSERT(link->packet);
+    link->dialect->say(link, message, previous);
+}
+
 static void say_kind(hkb_link *link, hkb_message_kind kind)
 {
     hkb_message message = {.kind = kind};
@@ -792,7 +815,7 @@ static void say_kind(hkb_link *link, hkb_message_kind kind)
     } else if (kind == HKB_MESSAGE_ERROR) {
         message.text = (hakuban_slice){link->reason.text, strlen(link->reason.text)};
     }
-    hkb_link_say(link, &message, NULL);
+    native_say(link, &message, NULL);
 }
 
 static bool ack_due(const hkb_link *link)
@@ -875,17 +898,22 @@ static void pull_open(hkb_link *link)
     link->ping_due = false;
 }
 
+static void native_pull(hkb_link *link)
+{
+    pull_hello(link);
+    if (link->phase == HKB_LINK_OPEN || link->phase == HKB_LINK_LEAVING)
+        pull_open(link);
+    if (link->phase == HKB_LINK_ENDED && !link->over)
+        pull_ending(link);
+}
+
 void hkb_link_pull(hkb_link *link, uint64_t now_ns, hkb_buffer *packet)
 {
     packet->bytes = 0;
     if (link->over)
         return;
     link->packet = packet;
-    pull_hello(link);
-    if (link->phase == HKB_LINK_OPEN || link->phase == HKB_LINK_LEAVING)
-        pull_open(link);
-    if (link->phase == HKB_LINK_ENDED && !link->over)
-        pull_ending(link);
+    link->dialect->pull(link);
     link->packet = NULL;
     if (packet->bytes) {
         link->last_sent_ns = now_ns;
@@ -893,16 +921,61 @@ void hkb_link_pull(hkb_link *link, uint64_t now_ns, hkb_buffer *packet)
     }
 }
 
-bool hkb_link_has_control(const hkb_link *link)
+static bool native_has_control(const hkb_link *link)
 {
-    if (link->over)
-        return false;
     return link->answer.bytes || (link->connector && !link->hello_said) ||
            link->phase == HKB_LINK_ENDED || link->phase == HKB_LINK_LEAVING || link->ping_due ||
            link->unsaid || (link->phase == HKB_LINK_OPEN && ack_due(link));
+}
+
+bool hkb_link_has_control(const hkb_link *link)
+{
+    return !link->over && link->dialect->has_control(link);
 }
 
 bool hkb_link_is_over(const hkb_link *link)
 {
     return link->over;
 }
+
+/* -- The native dialect: what the codecs have to do with states -- */
+
+static hkb_delta_compressor delta_compressor(const hkb_link *link)
+{
+    return (hkb_delta_compressor){&link->compressor->ops, link->compressor->self};
+}
+
+static hakuban_status native_make(hkb_link *link, hkb_delta_context *context, hakuban_slice old,
+                                  hakuban_slice new_, hakuban_bytes **ret)
+{
+    return hkb_delta_make(context, link->shared->alloc, delta_compressor(link), old, new_, ret);
+}
+
+static hakuban_status native_size(hakuban_slice payload, size_t old_bytes, size_t bytes_max,
+                                  size_t *ret_bytes, hakuban_error *reterr)
+{
+    hakuban_status status = hkb_delta_size(payload, old_bytes, bytes_max, ret_bytes);
+    return status == HAKUBAN_OK
+               ? status
+               : hakuban_error_set(reterr, status,
+                                   status == HAKUBAN_ERR_LIMIT ? "a state is larger than the limit"
+                                                               : "a malformed difference");
+}
+
+static hakuban_status native_apply(hkb_link *link, hkb_delta_context *context, hakuban_slice old,
+                                   hakuban_slice payload, uint8_t *out, size_t out_bytes)
+{
+    return hkb_delta_apply(context, delta_compressor(link), old, payload, out, out_bytes);
+}
+
+const hkb_dialect hkb_dialect_native = {
+    .name = "native",
+    .receive = native_receive,
+    .say = native_say,
+    .pull = native_pull,
+    .has_room = native_has_room,
+    .has_control = native_has_control,
+    .make = native_make,
+    .size = native_size,
+    .apply = native_apply,
+};

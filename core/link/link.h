@@ -6,9 +6,11 @@
 #define HKB_LINK_LINK_H
 
 #include "link/hello.h"
+#include "link/rust_link.h"
 #include "plugin/registry.h"
 #include "wire/delta.h"
 #include "wire/native.h"
+#include "wire/rust.h"
 
 #define HKB_WINDOW_BYTES_DEFAULT (256u * 1024)
 #define HKB_WINDOW_BYTES_MIN (16u * 1024)
@@ -38,11 +40,20 @@ typedef struct hkb_link_settings {
     hkb_load_limit load_limit; /* connector only */
     uint32_t features;         /* what of it is spoken */
     char preload[HKB_PRELOAD_BYTES_MAX + 1]; /* connector only; "": none. A tag as it was written */
+    bool keep_alive_given;     /* keep_alive_ns is not the default */
+    bool rust; /* the other side is a Rust implementation: set by whoever knows what the connection carries */
 } hkb_link_settings;
 
 /* Reads the parameters; every unknown key and bad value is ERR_URL in words. registry: to refuse names that are not there. */
 hakuban_status hkb_link_settings_read(const hakuban_url *url, const hkb_registry *registry,
                                       hkb_link_settings *ret, hakuban_error *reterr);
+
+/* What a channel is used for, as the owner knows it. */
+typedef enum hkb_channel_use {
+    HKB_CHANNEL_UNUSED = 0, /* never opened, or closed */
+    HKB_CHANNEL_FROM_PEER,  /* states come on it */
+    HKB_CHANNEL_TO_PEER,
+} hkb_channel_use;
 
 /* The owner's side. All are made from inside hkb_link_receive(), hkb_link_pull() and hkb_link_tick(). */
 typedef struct hkb_link_events {
@@ -76,7 +87,38 @@ typedef struct hkb_link_events {
     /* connector: the other side does not know the session any more: opened() follows, and what was said so far counts for
      * nothing. */
     void (*anew)(hkb_link *link);
+
+    /* What a dialect that says less has to know. */
+    /* Fills in before_flags and before_capacity: what the peer has registered on message's object or tag. */
+    void (*registered)(hkb_link *link, hkb_message *message);
+    hkb_channel_use (*use_of)(hkb_link *link, uint32_t channel);
+    /* connector: the channel that is open for what opened, a STREAM_OPEN or SINK_OPEN, is about; 0: none. */
+    uint32_t (*channel_of)(hkb_link *link, const hkb_message *opened);
 } hkb_link_events;
+
+/* A way to talk. What the conversation is made of is the dialect's; phases, time limits and ends are the link's. */
+typedef struct hkb_dialect {
+    const char *name;
+    /* The other side does as the reference does: a stream is open only while its object has a source; CLOSE is not answered by
+     * CLOSED; LISTED, floors and checks are not known; a state is one message, whatever its size. */
+    bool is_reference;
+    void (*init)(hkb_link *link);
+    void (*done)(hkb_link *link);
+    void (*receive)(hkb_link *link, const void *data, size_t bytes);
+    void (*say)(hkb_link *link, const hkb_message *message, const hkb_version *previous);
+    void (*pull)(hkb_link *link);
+    bool (*has_room)(const hkb_link *link);
+    bool (*has_control)(const hkb_link *link);
+    /* A state's payload: as hkb_delta_make(), hkb_delta_size() and hkb_delta_apply(). */
+    hakuban_status (*make)(hkb_link *link, hkb_delta_context *context, hakuban_slice old,
+                           hakuban_slice new_, hakuban_bytes **ret);
+    hakuban_status (*size)(hakuban_slice payload, size_t old_bytes, size_t bytes_max,
+                           size_t *ret_bytes, hakuban_error *reterr);
+    hakuban_status (*apply)(hkb_link *link, hkb_delta_context *context, hakuban_slice old,
+                            hakuban_slice payload, uint8_t *out, size_t out_bytes);
+} hkb_dialect;
+extern const hkb_dialect hkb_dialect_native; /* link.c */
+extern const hkb_dialect hkb_dialect_rust;   /* rust_link.c */
 
 /* What all links of an exchange share. */
 typedef struct hkb_link_shared {
@@ -84,6 +126,7 @@ typedef struct hkb_link_shared {
     const hkb_registry *registry;
     const hkb_link_events *events;
     hkb_native native;
+    hkb_rust rust;
     uint64_t wire_bytes_in, wire_bytes_out;
 } hkb_link_shared;
 
@@ -97,6 +140,7 @@ typedef enum hkb_link_phase {
 
 struct hkb_link {
     hkb_link_shared *shared;
+    const hkb_dialect *dialect;
     hkb_link_settings settings;
     hkb_link_phase phase;
     bool connector;   /* I dialled: the other side is my upstream */
@@ -108,6 +152,7 @@ struct hkb_link {
     char peer_name[HKB_NAME_BYTES_MAX + 1];
     const hakuban_serializer_ops *serializer;
     hkb_compressor *compressor; /* NULL: none */
+    const void *payload_form;   /* payloads made for links that have the same are the same */
     uint64_t peer_keep_alive_ns, peer_grace_ns, peer_state_bytes_max;
     uint64_t window_bytes; /* the smaller of both sides' */
     uint64_t token[2];
@@ -123,6 +168,7 @@ struct hkb_link {
     hkb_buffer partial;   /* the beginning of a frame whose rest has not come yet */
     hkb_buffer answer;    /* the listener's hello, until it is pulled */
     hkb_buffer *packet;   /* only while pulled */
+    hkb_rust_link rust;   /* of that dialect only */
     hakuban_error reason; /* why it ended */
 };
 
@@ -160,5 +206,7 @@ void hkb_link_return(hkb_link *link, bool stream, uint64_t now_ns);
 uint64_t hkb_link_grace_ns(const hkb_link *link);
 /* Ends without a word to the other side. */
 void hkb_link_end(hkb_link *link, hakuban_status status, const char *text);
+/* Ends because all was said, with text as the reason; the carrier may go. */
+void hkb_link_end_orderly(hkb_link *link, const char *text);
 
 #endif

@@ -88,6 +88,7 @@ static hakuban_status read_param(const hakuban_url_param *param, const hkb_regis
         hakuban_status status =
             read_duration(param, 10 * MS, LONG_NS_MAX, &settings->keep_alive_ns, reterr);
         /* Peers count more than a day as a day: so often something has to be said. */
+        settings->keep_alive_given = true;
         if (status == HAKUBAN_OK && settings->keep_alive_ns > DAY)
             settings->keep_alive_ns = DAY;
         return status;

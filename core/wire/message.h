@@ -60,6 +60,7 @@ typedef struct hkb_message {
     uint32_t channel;
     uint32_t flags;                 /* OBJECT, TAG; HAVE: 1: LIVE */
     uint32_t capacity;              /* OBJECT, TAG */
+    uint32_t before_flags, before_capacity; /* OBJECT, TAG: what was registered until now; not in the native encoding */
     hakuban_descriptor *descriptor; /* OBJECT, STREAM_OPEN, SINK_OPEN; when decoded: owned by whoever decodes */
     hakuban_slice text;             /* TAG, LISTED: canonical tag; ERROR */
     uint64_t bytes;                 /* ACK */

@@ -107,8 +107,8 @@ int main(int argc, char **argv)
     hakuban_error error = {.text = "out of memory"};
     int good = hakuban_exchange_new(NULL, &exchange) >= 0 &&
                hakuban_queue_new(exchange, &queue) >= 0 &&
-               hakuban_descriptor_new(NULL, "\"office\"", (const char *[]){"\"leader\""}, 1, &office,
-                                      &error) >= 0;
+               hakuban_descriptor_new(NULL, "\"office\"", (const char *[]){"\"leader\""}, 1,
+                                      &office, &error) >= 0;
     hakuban_connection_options told = {.size = sizeof(told), .queue = queue};
     good = good && hakuban_exchange_connect(exchange, argv[1], &told, &connection, &error) >= 0;
     /* The hub wants the office to be held though nobody looks. A candidate that observed it would serve itself while it is

@@ -42,8 +42,8 @@ void hkb_decline_settle(hkb_object *object, bool needed)
     }
     /* The upstream serving it is no reason to take it back: that would end with the decline. */
     bool unheard = upstream && !upstream->declines && !needed;
-    if (upstream && (!offered || unheard || object->exposer == HKB_LOCAL ||
-                     object->exposer == HKB_DOWNSTREAM))
+    if (upstream &&
+        (!offered || unheard || object->exposer == HKB_LOCAL || object->exposer == HKB_DOWNSTREAM))
         upstream->declining = 0;
 }
 

@@ -18,7 +18,7 @@ void hkb_pass_begin(hkb_tag_share *share, bool refreshes)
     hkb_peer *peer = share->peer;
     share->pass_refreshes |= refreshes;
     if (hkb_node_linked(&share->passing)) {
-        share->pass_again = 1; /* those behind come first: who changes it all the time does not keep it at the front */
+        share->pass_again = 1; /* those behind come first, however often it changes */
         return;
     }
     enter_front(share);

@@ -370,7 +370,8 @@ static void set_capacity(size_t index, uint32_t capacity)
 {
     net_node *node = pool[index].contract.node;
     net_enter(node);
-    ck_assert_int_eq(hkb_contract_set_capacity(pool[index].contract.contract, capacity), HAKUBAN_OK);
+    ck_assert_int_eq(hkb_contract_set_capacity(pool[index].contract.contract, capacity),
+                     HAKUBAN_OK);
     hkb_exchange_settle(node->exchange);
     pool[index].capacity = capacity;
 }

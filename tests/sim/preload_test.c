@@ -121,7 +121,8 @@ START_TEST(who_asks_is_sent_nothing)
         net_run(at.network, 10 * NET_MS);
     }
     play(1);
-    ck_assert_uint_lt(at.to_asker->written[1] - bytes, 50); /* acknowledgements of its keep-alive at most */
+    ck_assert_uint_lt(at.to_asker->written[1] - bytes,
+                      50); /* acknowledgements of its keep-alive at most */
     ck_assert_uint_eq(at.asker->exchange->objects.count, 0);
     preload_end(&wish);
     finish();

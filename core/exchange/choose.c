@@ -12,6 +12,7 @@ typedef struct candidate {
     hkb_peer *peer; /* DOWNSTREAM: the share is made only if it is chosen */
     double cost;    /* what it will be charged */
     double load;    /* of the peer, that cost included */
+    bool over;      /* its load limit */
     bool holds;     /* it had the object before this hub was restarted */
     uint64_t sink_id;
 } candidate;
@@ -61,6 +62,17 @@ static hakuban_contract *local_candidate(const hkb_object *object)
     return best;
 }
 
+static bool is_better(const candidate *one, const candidate *other)
+{
+    if (other->kind == HKB_NOBODY)
+        return true;
+    if (one->over != other->over)
+        return !one->over;
+    if (one->holds != other->holds)
+        return one->holds;
+    return one->load < other->load;
+}
+
 static void consider(const hkb_object *object, hkb_peer *peer, hkb_share *share, bool promised,
                      candidate *best)
 {
@@ -68,23 +80,16 @@ static void consider(const hkb_object *object, hkb_peer *peer, hkb_share *share,
     if (capacity == 0 || peer->link.connector || hkb_peer_is_away(peer) ||
         (share && share->declines))
         return;
-    double cost = 1.0 / (double)capacity;
-    double load = peer->load + cost + (promised ? peer->promised : 0);
-    uint64_t sink_id = 0;
-    bool holds = object->exposer == HKB_NOBODY && hkb_recall_holder(peer, object, &sink_id);
-    if (load > hkb_peer_load_limit(peer) + LOAD_ROUNDING)
-        return;
-    if (best->peer && (holds < best->holds || (holds == best->holds && load >= best->load)))
-        return;
-    *best = (candidate){.kind = HKB_DOWNSTREAM,
-                        .peer = peer,
-                        .cost = cost,
-                        .load = load,
-                        .holds = holds,
-                        .sink_id = sink_id};
+    candidate one = {.kind = HKB_DOWNSTREAM, .peer = peer, .cost = 1.0 / (double)capacity};
+    one.load = peer->load + one.cost + (promised ? peer->promised : 0);
+    one.over = one.load > hkb_peer_load_limit(peer) + LOAD_ROUNDING;
+    one.holds = object->exposer == HKB_NOBODY && hkb_recall_holder(peer, object, &one.sink_id);
+    if ((!one.over || (share && share->observing)) && is_better(&one, best))
+        *best = one;
 }
 
-/* promised: as if what was promised were there already. */
+/* promised: as if what was promised were there already. Who observes the object itself would serve itself, limit or not, and so may
+ * another: if nobody has room, one of them is to serve all. */
 static candidate downstream_candidate(const hkb_object *object, bool promised)
 {
     candidate best = {.kind = HKB_NOBODY};
@@ -233,7 +238,7 @@ void hkb_choose(hkb_object *object)
             return;
         to = downstream_candidate(object, false);
     }
-    if (to.kind == HKB_NOBODY && may_stay(object))
+    if ((to.kind == HKB_NOBODY || to.over) && may_stay(object))
         return; /* it drains or is away, but there is nobody to take over yet */
     if (to.kind == HKB_NOBODY)
         hkb_choose_nobody(object);
@@ -253,7 +258,7 @@ void hkb_choose_again(hkb_object *object)
 {
     hkb_share *current = object->exposer == HKB_DOWNSTREAM ? object->chosen.share : NULL;
     candidate to = downstream_candidate(object, false);
-    if (to.kind == HKB_NOBODY || (current && to.peer == current->peer))
+    if (to.kind == HKB_NOBODY || (current && (to.peer == current->peer || to.over)))
         return;
     if (current) {
         bool drains = offered(object, current->peer, current) == 0 || current->peer->yields;

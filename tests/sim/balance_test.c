@@ -271,6 +271,33 @@ START_TEST(a_decline_is_forgotten_where_nobody_wants_the_object)
 }
 END_TEST
 
+/* Who observes an object that he could expose would serve himself, limit or not. Where nobody has room one of them serves all,
+ * so that there are not two exposers, nor observers without one. */
+START_TEST(of_those_at_their_limit_one_who_observes_serves_all)
+{
+    net *network = net_new(1);
+    net_node *root = net_add(network), *user = below(root, NULL);
+    watcher own[2];
+    for (size_t i = 0; i < 2; i++) {
+        net_node *hub = below(root, "load-limit=0"), *node = below(hub, NULL);
+        work(i, node, 1);
+        watch_object(&own[i], node, job(0), TAG);
+    }
+    play(network, 2 * NET_S, 2);
+    ck_assert_uint_eq(sink_count(2), 1);
+    want(user, 2); /* the second one nobody has room for */
+    play(network, 5 * NET_S, 2);
+    ck_assert_uint_eq(sink_count(2), 1);
+    ck_assert_uint_eq(served(), 1);
+    for (size_t i = 0; i < 2; i++) {
+        ck_assert_int_eq(watched(&own[i], job(0))->freshness, HAKUBAN_LIVE);
+        watch_end(&own[i]);
+    }
+    want_no_more(0, 2);
+    finish(network, 2);
+}
+END_TEST
+
 /* The exposer that a subtree was declined for goes away: the subtree has room by then and takes over. */
 START_TEST(who_declined_takes_over_once_it_has_room)
 {
@@ -569,6 +596,7 @@ int main(void)
     tcase_add_loop_test(tcase, room_that_comes_back_is_used, 0, 2);
     tcase_add_test(tcase, a_rising_limit_lets_in_what_was_declined);
     tcase_add_test(tcase, a_decline_is_forgotten_where_nobody_wants_the_object);
+    tcase_add_test(tcase, of_those_at_their_limit_one_who_observes_serves_all);
     tcase_add_test(tcase, who_declined_takes_over_once_it_has_room);
     suite_add_tcase(suite, tcase);
     TCase *spreading = tcase_create("spreading");

@@ -446,8 +446,8 @@ static bool observer_differs(const sim_world *world, size_t object, const situat
     const char *what = NULL;
     if (seen->open != (at->mentions > 0))
         what = seen->open ? "still sees it, though nobody mentions it any more" : "does not see it";
-    else if (!seen->open || at->limited)
-        return false; /* behind a limit that is reached, others may serve themselves */
+    else if (!seen->open)
+        return false;
     else if (!at->chosen)
         what = seen->freshness == HAKUBAN_LIVE ? "believes it LIVE, but nobody exposes it" : NULL;
     else if (!at->chosen->held[object].content || at->chosen->capacity == 0)
@@ -546,6 +546,7 @@ static bool is_better_elsewhere(const hkb_object *object)
 {
     const hkb_peer *current = object->chosen.share->peer;
     bool drains = offered(object, current) == 0;
+    double threshold = object->exchange->rebalance_threshold * fmin(1, current->load / 2);
     HKB_LIST_EACH(hkb_peer, peer, &object->exchange->peers, of_exchange)
     {
         const hkb_share *share = hkb_share_find(object->exchange, peer, object);
@@ -555,7 +556,7 @@ static bool is_better_elsewhere(const hkb_object *object)
         double load = peer->load + 1 / capacity;
         if (load <= hkb_peer_load_limit(peer) &&
             (drains ||
-             load < current->load - object->exchange->rebalance_threshold - LOAD_ROUNDING))
+             load < current->load - threshold - LOAD_ROUNDING))
             return true;
     }
     return false;

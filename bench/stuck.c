@@ -30,7 +30,7 @@ typedef struct stuck_shared {
     const bench_options *options;
     bench_router router;
     _Atomic uint32_t side, stopping; /* side: which histogram counts now */
-    uint64_t sends[2];
+    uint64_t sends[2], router_cpu_ns[2];
     unsigned seat_count;
     stuck_seat seats[]; /* the last one is the stuck observer's */
 } stuck_shared;
@@ -211,9 +211,11 @@ static void play(stuck_shared *shared, pid_t stuck)
     for (int i = 0; i < SEGMENTS; i++) {
         kill(stuck, sides[i] == STUCK ? SIGSTOP : SIGCONT);
         bench_sleep_ns(segment_ns); /* as long again, until its window is full, or empty again */
+        uint64_t cpu_ns = bench_process_cpu_ns(shared->router.pid);
         atomic_store(&shared->side, sides[i]);
         bench_sleep_ns(segment_ns);
         atomic_store(&shared->side, NOBODY_LOOKS);
+        shared->router_cpu_ns[sides[i]] += bench_process_cpu_ns(shared->router.pid) - cpu_ns;
     }
 }
 
@@ -241,6 +243,8 @@ static void tell(bench_report *report, const stuck_shared *shared, int side, stu
         (double)states / (double)shared->options->observers / shared->options->seconds);
     add(report, "sends_per_s", "states/s sent", 2,
         (double)shared->sends[side] / shared->options->seconds);
+    add(report, "router_cpu_us", "router CPU per delivered state, us", 3,
+        (double)shared->router_cpu_ns[side] / 1000 / (double)states);
     free(all);
 }
 

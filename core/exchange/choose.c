@@ -117,6 +117,26 @@ static candidate downstream_candidate(const hkb_object *object, bool promised)
     return best;
 }
 
+/* Whether one that offers it may be back any moment. */
+static bool somebody_is_away(const hkb_object *object)
+{
+    if (object->expose_shares) {
+        HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
+        {
+            if (share->exposes && hkb_peer_is_away(share->peer))
+                return true;
+        }
+    }
+    for (size_t i = 0; i < object->tag_count; i++) {
+        HKB_LIST_EACH(hkb_tag_share, tag_share, &object->tags[i].tag->shares, of_tag)
+        {
+            if (tag_share->exposes && hkb_peer_is_away(tag_share->peer))
+                return true;
+        }
+    }
+    return false;
+}
+
 /* -- Changing it -- */
 
 static void let_go(hkb_object *object)
@@ -165,6 +185,10 @@ static void assign(hkb_object *object, const candidate *to)
     if (share && !share->exposing)
         hkb_share_refresh(share); /* a pass has not come to it yet */
     bool had_exposer = object->exposer != HKB_NOBODY;
+    /* The upstream gave it to this hub, perhaps: who is to serve it comes back, or it is declined and another serves it. */
+    bool given = object->exposer == HKB_UPSTREAM && object->upstream &&
+                 object->upstream->peer->link.phase == HKB_LINK_OPEN;
+    bool follows = to->kind != HKB_NOBODY || (given && somebody_is_away(object));
     let_go(object);
     object->exposer = (unsigned)to->kind & 3u;
     if (to->kind == HKB_LOCAL) {
@@ -180,7 +204,7 @@ static void assign(hkb_object *object, const candidate *to)
         hkb_share_queue(share);
     }
     /* Observers stay LIVE through a hand-over, but not for ever, and not where nobody follows. */
-    if (object->freshness == HAKUBAN_LIVE && to->kind == HKB_NOBODY)
+    if (object->freshness == HAKUBAN_LIVE && !follows)
         hkb_object_set_condition(object, HAKUBAN_STALE, object->exchange->now_ns);
     else if (object->freshness == HAKUBAN_LIVE && had_exposer)
         hkb_object_set_unconfirmed(object, true);

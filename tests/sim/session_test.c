@@ -622,6 +622,71 @@ START_TEST(a_hub_in_the_middle_may_be_restarted)
 }
 END_TEST
 
+/* A hub is given an object just when the only one below it that could serve it has lost its connection. */
+START_TEST(a_hand_over_to_who_is_away_for_a_moment_is_not_seen)
+{
+    net *network = net_new(31);
+    net_node *root = net_add(network), *hub = net_add(network);
+    net_node *serving = net_add(network), *next = net_add(network), *observing = net_add(network);
+    net_node *idle = net_add(network);
+    watcher observer, elsewhere; /* which is why it is the root that chooses */
+    exposer first, second, spare;
+    net_connect(hub, root, NULL)->delay_ns = 20 * NET_MS;
+    net_connect(serving, root, NULL);
+    net_connect(idle, root, NULL);
+    net_connect(next, hub, NULL);
+    net_connect(observing, hub, NULL);
+    expose_object(&first, serving, OBJECT, TAG, 10);
+    expose(&first, "first");
+    net_quiet(network);
+    watch_object(&observer, observing, OBJECT, TAG);
+    watch_object(&elsewhere, root, OBJECT, TAG);
+    net_quiet(network);
+    expose_turn(&first);
+    net_quiet(network);
+    expose_object(&second, next, OBJECT, TAG, 8);
+    expose(&second, "second");
+    expose_object(&spare, idle, OBJECT, TAG, 5);
+    expose(&spare, "spare");
+    net_quiet(network);
+    expose_turn(&first);
+    ck_assert_int_eq(watched(&observer, OBJECT)->freshness, HAKUBAN_LIVE);
+    ck_assert_uint_eq(first.objects[0].closes, 0);
+
+    net_enter(serving);
+    ck_assert_int_eq(hkb_contract_set_capacity(first.contract.contract, 0), HAKUBAN_OK);
+    for (int i = 0; i < 4 * _i; i++) {
+        net_run(network, NET_MS);
+        expose_turn(&first);
+        expose_turn(&second);
+        expose_turn(&spare);
+    }
+    net_cut(next->up);
+    for (int i = 0; i < 300; i++) {
+        net_run(network, NET_MS);
+        expose_turn(&first);
+        expose_turn(&spare);
+        ck_assert_int_eq(watched(&observer, OBJECT)->freshness, HAKUBAN_LIVE);
+        ck_assert_int_eq(watched(&elsewhere, OBJECT)->freshness, HAKUBAN_LIVE);
+        if (i == 100)
+            net_connect(next, hub, NULL);
+        if (i > 100)
+            expose_turn(&second);
+    }
+    net_run(network, 5 * NET_S);
+    expose_turn(&second);
+    expose_turn(&spare);
+    net_quiet(network);
+    ck_assert_int_eq(watched(&observer, OBJECT)->freshness, HAKUBAN_LIVE);
+    watch_end(&observer);
+    watch_end(&elsewhere);
+    expose_end(&first);
+    expose_end(&second);
+    expose_end(&spare);
+    net_free(network);
+}
+END_TEST
+
 START_TEST(observers_of_a_tag_keep_what_they_saw_while_the_hub_is_gone)
 {
     pair at = pair_new(26, NULL);
@@ -701,6 +766,7 @@ int main(void)
     tcase_add_test(cases, a_first_start_waits_for_nobody);
     tcase_add_loop_test(cases, a_hub_in_the_middle_may_be_restarted, 0, 4);
     tcase_add_loop_test(cases, observers_of_a_tag_keep_what_they_saw_while_the_hub_is_gone, 0, 2);
+    tcase_add_loop_test(cases, a_hand_over_to_who_is_away_for_a_moment_is_not_seen, 0, 25);
     tcase_add_test(cases, a_peer_that_names_nothing_still_converges);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);

@@ -37,8 +37,12 @@ enum {
     MEMBERS = HUBS + EXPOSERS + OBSERVERS + NODES,
     STORMS = 3,
     STORM_MS = 7000,
-    BREEZE_MS = 2500,
+    BREEZE_MS = 5000,
     BREEZE_OUTAGE_MS = 300,
+    BREEZE_PAUSE_MS =
+        SANITIZED
+            ? 1500
+            : 700, /* until it is back: where all who expose are away, somebody has to notice */
     CALM_MS_MAX = 120000, /* to agree after a storm, on a machine that is very busy */
     END_MS_MAX = 60000,
     HUB_KIB_MAX = 100 * 1024,
@@ -569,10 +573,10 @@ static void calm(void)
     }
 }
 
-/* Many short outages of those who have the time for it: LIVE for everybody all the time. */
+/* Short outages, one after the other, of those who have the time for it: LIVE for everybody all the time. */
 static void breeze(void)
 {
-    uint64_t begin_ms = crowd_now_ms(), at_ms = 0;
+    uint64_t begin_ms = crowd_now_ms(), at_ms = 0, next_ms = 0;
     breeze_blows = true;
     while (at_ms < BREEZE_MS) {
         unsigned who = roll(MEMBERS), speaker = roll(EXPOSERS + NODES), what = roll(3);
@@ -581,10 +585,11 @@ static void breeze(void)
         crowd_turn(begin_ms + at_ms);
         mend(at_ms);
         say(speaker);
-        if (is_steady[who] && !heals_ms[who] && what < 2) {
+        if (is_steady[who] && at_ms >= next_ms) {
             plan_note(at_ms, "breeze: %s for %u ms", member_name(everybody[who]), length);
             heals_ms[who] = at_ms + length;
-            if (what == 0) {
+            next_ms = heals_ms[who] + BREEZE_PAUSE_MS;
+            if (what < 2) {
                 proxy_refuse(network, who);
             }
             proxy_cut(network, who, 0);

@@ -3,8 +3,8 @@
 # "N passed, N failed", then ", N skipped" if there were any.
 #
 #   scripts/test.sh          release build, all tests
-#   scripts/test.sh --full   also five subsets of what can be chosen, a build with clang, all tests under ASan and UBSan, the
-#                            threaded ones under TSan, and a short run of the fuzzers; so it is with CI=true
+#   scripts/test.sh --full   also five subsets of what can be chosen, a build with clang, bugs planted to be found, all tests
+#                            under ASan and UBSan, the threaded ones under TSan, and a short run of the fuzzers; so it is with CI=true
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 export LC_ALL=C.UTF-8
@@ -112,6 +112,7 @@ if [ $full = 1 ]; then
     subset tcp+inproc+json+msgpack+zstd TRANSPORT_TCP TRANSPORT_INPROC SERIALIZER_JSON \
         SERIALIZER_MSGPACK COMPRESSOR_ZSTD BUILD_TOOLS
     build clang
+    build planted -DHAKUBAN_PLANT_BUGS=ON -DHAKUBAN_BUILD_BENCH=OFF && run planted -L planted
     build asan && run asan
     build tsan && run tsan -L 'e2e|runtime|transports'
     build fuzz && run fuzz -L fuzz

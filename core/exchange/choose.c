@@ -147,7 +147,7 @@ static void let_go(hkb_object *object)
             hkb_sink_revoke(object->sink);
         object->sink = NULL;
     } else if (object->exposer == HKB_DOWNSTREAM) {
-        share->peer->load -= object->charge;
+        share->peer->load -= HKB_PLANTED(load_kept) ? 0 : object->charge;
         if (share->in_phase == HKB_CHANNEL_OPEN && share->peer->link.phase != HKB_LINK_ENDED &&
             !hkb_peer_is_away(share->peer) && !share->peer->link.dialect->is_reference)
             object->leaving = share;
@@ -243,7 +243,8 @@ static bool upstream_serves(const hkb_object *object)
 void hkb_choose(hkb_object *object)
 {
     candidate to = {.kind = HKB_NOBODY};
-    if (upstream_serves(object)) {
+    if (upstream_serves(object) &&
+        !(HKB_PLANTED(select_twice) && object->exposer == HKB_LOCAL)) {
         to.kind = HKB_UPSTREAM;
         if (object->exposer != HKB_UPSTREAM) {
             assign(object, &to);
@@ -288,7 +289,8 @@ void hkb_choose_again(hkb_object *object)
         bool drains = offered(object, current->peer, current) == 0 || current->peer->yields;
         if (!drains && hkb_peer_is_away(current->peer))
             return; /* who comes back soon keeps what it had */
-        if (!drains && to.load >= current->peer->load - margin(current->peer))
+        if (!drains && to.load >= current->peer->load - margin(current->peer) &&
+            !HKB_PLANTED(no_threshold))
             return;
     }
     assign(object, &to);

@@ -60,7 +60,8 @@ void hkb_decline_enter(hkb_object *object)
 
 static void look_again(hkb_object *object)
 {
-    if (!is_offered(object) || hkb_choose_promise(object)) {
+    if (!is_offered(object) ||
+        (!HKB_PLANTED(declines_for_ever) && hkb_choose_promise(object))) {
         take_back(object);
     } else if (object->exchange->now_ns >= object->deadline_ns) {
         if (hkb_object_needed(object))

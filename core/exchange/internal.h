@@ -8,6 +8,7 @@
 #include "exchange/exchange.h"
 #include "model/descriptor.h"
 #include "model/state.h"
+#include "base/planted.h"
 
 #define HKB_HANDOVER_NS 1000000000ull
 #define HKB_YIELD_NS 500000000ull /* a closed connection's objects may move after this long, or its grace */

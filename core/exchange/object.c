@@ -131,7 +131,7 @@ static void pass_floor(hkb_object *object)
     hkb_share *share = object->exposer == HKB_DOWNSTREAM ? object->chosen.share : object->upstream;
     if (object->exposer == HKB_LOCAL || !share || share->in_phase != HKB_CHANNEL_OPEN)
         return;
-    share->floor_due = 1;
+    share->floor_due = !HKB_PLANTED(floor_lost);
     hkb_share_queue(share);
 }
 
@@ -181,6 +181,8 @@ void hkb_object_set_condition(hkb_object *object, hakuban_freshness freshness,
 {
     if (!object->state)
         freshness = HAKUBAN_NEVER;
+    if (HKB_PLANTED(for_ever_live) && freshness == HAKUBAN_STALE)
+        return;
     if (object->freshness == freshness &&
         (freshness != HAKUBAN_STALE || object->stale_since_ns == stale_since_ns))
         return;
@@ -261,7 +263,8 @@ void hkb_object_set_base(hkb_share *share, hakuban_state *state)
     share->out_base = state;
     if (before) {
         before->base_users--;
-        if (before->base_users == 0 && hkb_node_linked(&before->base_node))
+        if (before->base_users == 0 && hkb_node_linked(&before->base_node) &&
+            !HKB_PLANTED(bases_kept))
             forget_base(object, before);
         hakuban_state_unref(before);
     }
@@ -287,6 +290,8 @@ static void retire(hkb_object *object, hakuban_state *state)
     hkb_list_push_front(&object->bases, &state->base_node);
     object->bases_bytes += state->data_bytes;
     size_t bytes_max = hkb_max(HKB_BASES_BYTES_MIN, object->state->data_bytes);
+    if (HKB_PLANTED(bases_kept))
+        bytes_max = SIZE_MAX;
     while (object->bases_bytes > bytes_max && object->bases.head.previous != &state->base_node)
         evict_base(object,
                    HKB_CONTAINER(object->bases.head.previous, hakuban_state, base_node));
@@ -392,7 +397,7 @@ static void close_tag_deliveries(hkb_object *object)
 {
     HKB_LIST_EACH(hkb_delivery, delivery, &object->deliveries, of_object)
     {
-        if (delivery->contract->kind == HKB_OBSERVE_TAG) {
+        if (delivery->contract->kind == HKB_OBSERVE_TAG && !HKB_PLANTED(close_lost)) {
             delivery->closing = true;
             hkb_delivery_touch(delivery);
         }
@@ -474,7 +479,7 @@ static void settle_registration(hkb_object *object)
     hkb_peer *peer = object->exchange->upstream;
     hkb_share *share = object->upstream;
     hkb_wanted wanted = hkb_object_wanted(object);
-    if (!peer)
+    if (!peer || (HKB_PLANTED(never_taken_back) && !wanted.flags))
         return;
     if (!share && wanted.flags) {
         if (hkb_share_get(peer, object, &share) != HAKUBAN_OK) {
@@ -557,7 +562,7 @@ void hkb_object_settle(hkb_object *object)
             close_tag_deliveries(object);
         else if (begin_to_exist(object) != HAKUBAN_OK) {
             object->exists = 0;
-            object->retry_due = 1;
+            object->retry_due = !HKB_PLANTED(no_retry);
             close_tag_deliveries(object);
             hkb_list_remove(&object->dirty);
         }

@@ -183,7 +183,7 @@ void hkb_share_settle_stream(hkb_share *share)
     hkb_object *object = share->object;
     if (share->peer->link.connector)
         return;
-    bool wanted = object->exists && share->observing &&
+    bool wanted = object->exists && (share->observing || HKB_PLANTED(tag_leak)) &&
                   !(object->exposer == HKB_DOWNSTREAM && object->chosen.share == share) &&
                   !(peer_is_reference(share) &&
                     object->source == HAKUBAN_SOURCE_NONE);
@@ -262,7 +262,8 @@ static hakuban_status payload_for(hkb_share *share, hakuban_bytes **ret)
     hkb_exchange *exchange = object->exchange;
     hkb_link *link = &share->peer->link;
     for (const hkb_delta *delta = object->deltas; delta; delta = delta->next)
-        if (delta->base == share->out_base && delta->form == link->payload_form) {
+        if ((delta->base == share->out_base || HKB_PLANTED(delta_key)) &&
+            delta->form == link->payload_form) {
             *ret = hakuban_bytes_ref(delta->payload);
             exchange->stats.deltas_shared++;
             return HAKUBAN_OK;
@@ -446,7 +447,7 @@ static void emit_states(hkb_share *share)
             return;
         }
         /* A STATE implies the freshness, but not the source. */
-        if (condition_differs && !peer_is_reference(share))
+        if (condition_differs && !peer_is_reference(share) && !HKB_PLANTED(source_lost))
             say_condition(share);
         if (hkb_recall_has(share))
             say_same(share);

@@ -1,6 +1,7 @@
 /* The state machine of one link. Everything that comes from the other side is checked here or by the owner before it is
  * believed; whatever is wrong ends the link with words, at once. */
 #include "link/link.h"
+#include "base/planted.h"
 
 #include <stdio.h>
 
@@ -260,6 +261,8 @@ static void go_on(hkb_link *link, uint64_t received_bytes, uint64_t now_ns)
 {
     forget_said(link, received_bytes);
     link->unsaid = link->log.bytes - link->log_begin;
+    if (HKB_PLANTED(one_side_forgets) && link->connector)
+        link->unsaid = 0;
     link->ack_said_bytes = link->received_bytes; /* the hello said it */
     link->ack_ns = 0;
     link->phase = HKB_LINK_OPEN;
@@ -713,6 +716,11 @@ static void cut(hkb_link *link, uint64_t now_ns)
 
 static void tick_open(hkb_link *link, uint64_t now_ns)
 {
+    if (HKB_PLANTED(grace_timer) && link->away_ns &&
+        now_ns >= link->away_ns + hkb_link_grace_ns(link)) {
+        hkb_link_end(link, HAKUBAN_ERR_TIMEOUT, "the grace is over");
+        return;
+    }
     if (now_ns >= link->last_received_ns + timeout_ns(link)) {
         cut(link, now_ns);
         return;
@@ -771,7 +779,8 @@ _Static_assert(HKB_PACKET_BYTES + HKB_FRAME_BYTES_MAX + HKB_HELLO_BYTES_MAX <=
 
 static bool native_has_room(const hkb_link *link)
 {
-    return link->sent_bytes - link->acked_bytes < link->window_bytes &&
+    bool open = link->sent_bytes - link->acked_bytes < link->window_bytes || HKB_PLANTED(no_window);
+    return open &&
            link->packet->bytes < HKB_PACKET_BYTES && link->phase != HKB_LINK_ENDED;
 }
 
@@ -917,6 +926,8 @@ void hkb_link_pull(hkb_link *link, uint64_t now_ns, hkb_buffer *packet)
     link->packet = NULL;
     if (packet->bytes) {
         link->last_sent_ns = now_ns;
+        if (HKB_PLANTED(keep_alive_by_writing))
+            link->last_received_ns = now_ns;
         link->shared->wire_bytes_out += packet->bytes;
     }
 }

@@ -1,4 +1,5 @@
 /* hakuban-sim: plays random histories of whole networks, and says which promise one of them broke and how to see it again. */
+#include "planted/planted.h"
 #include "runner.h"
 
 #include <getopt.h>
@@ -154,6 +155,44 @@ static void report(const sim_options *options, const sim_plan *plan, const run_v
     print_replay(options, plan, kept);
 }
 
+/* -- Planted bugs -- */
+
+#ifndef HAKUBAN_PLANT_BUGS
+bool planted_set(const char *name)
+{
+    (void)name;
+    return false;
+}
+#endif
+
+/* Each of those that a simulator can find must be found. */
+static int run_planted(const sim_options *options)
+{
+#define PLANTED_BUG(name, by, text) {#name, by, text},
+    static const struct {
+        const char *name, *by, *text;
+    } bugs[] = {PLANTED_BUGS(PLANTED_BUG)};
+#undef PLANTED_BUG
+    unsigned missed = 0, found = 0;
+    for (size_t i = 0; i < HKB_COUNT(bugs); i++) {
+        run_verdict verdict;
+        if (strcmp(bugs[i].by, "sim") != 0 || !planted_set(bugs[i].name))
+            continue;
+        run_seeds(&options->order, &verdict);
+        found += verdict.failed;
+        missed += !verdict.failed;
+        if (verdict.failed)
+            printf("%s (%s): found after %u histories, seed %llu: %s\n", bugs[i].name, bugs[i].text,
+                   verdict.sum.histories + 1, (unsigned long long)verdict.seed, verdict.text);
+        else
+            printf("%s (%s): NOT found in %u histories\n", bugs[i].name, bugs[i].text,
+                   verdict.sum.histories);
+        fflush(stdout);
+    }
+    printf("%u planted bugs found, %u missed\n", found, missed);
+    return missed > 0 || found == 0;
+}
+
 /* -- The ways to run -- */
 
 static int run_one(const sim_options *options)
@@ -290,8 +329,12 @@ int main(int argc, char **argv)
         fail_usage("what is ", argv[optind]);
     if (options.order.until_s && !seeds_given)
         options.order.count = UINT64_MAX / 2;
-    if (options.plant)
+    if (options.plant && !planted_set(NULL))
         fail_usage("this program was built without planted bugs (HAKUBAN_PLANT_BUGS)", NULL);
+    if (options.plant && strcmp(options.plant, "all") == 0)
+        return run_planted(&options);
+    if (options.plant)
+        (void)planted_set(options.plant);
     if (options.regressions)
         return run_regressions(&options);
     return options.one ? run_one(&options) : run_many(&options);

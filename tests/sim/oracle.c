@@ -652,6 +652,14 @@ static bool somebody_is_lazy(const sim_world *world, size_t object)
     return false;
 }
 
+static bool is_shallow(const sim_world *world)
+{
+    for (size_t i = 0; i < world->plan->node_count; i++)
+        if (world->places[i].parent > 0)
+            return false;
+    return true;
+}
+
 static void check_observer_after(const sim_world *world, size_t object, const situation *at,
                                  const sim_user *user, size_t node, sim_outage outage)
 {
@@ -660,8 +668,9 @@ static void check_observer_after(const sim_world *world, size_t object, const si
     bool crosses = is_below(world, (int)user->plan->node, node) !=
                    is_below(world, (int)at->chosen->plan->node, node);
     bool alone = at->candidates + at->drained == 1;
-    /* While the tree is in two, others can take the object over and then give it back, and where nobody mentions it, it ends. */
-    bool exact = alone && user->plan->object >= 0;
+    /* While the tree is in two, others can take the object over and then give it back, and where nobody mentions it, it ends. In
+     * deep trees the choice passes from hub to hub. */
+    bool exact = alone && user->plan->object >= 0 && is_shallow(world);
     unsigned most = outage == SIM_LONG ? (exact ? crosses : 2) : outage == SIM_TOLERABLE && !alone;
     unsigned least = outage == SIM_LONG && exact && crosses;
     char who[128];

@@ -1,5 +1,5 @@
 /* See plan.h. Each seed has some of the faults only, each at a rate of its own: what one fault hides, another history without it
- * shows. */
+ * shows. What is drawn, in this order, is what a seed means: where it changes, tests/sim/regressions needs other seeds. */
 #include "plan.h"
 
 #include <stdio.h>
@@ -173,6 +173,8 @@ static void draw_one(drawing *on, plan_kind kind, plan_action *action)
         action->amount = 1 + (int64_t)skewed(on, 200);
         action->end = chance(on, 30); /* all from then on */
         action->for_ms = 1 + (uint32_t)skewed(on, 300);
+        if (chance(on, 50)) /* when most of the users come */
+            action->at_ms /= 8;
         break;
     case PLAN_PARENT:
         action->amount = (int64_t)below(on, plan->node_count);
@@ -201,7 +203,7 @@ static void draw_actions(drawing *on)
         else if (kind == PLAN_SEND)
             weights[kind] = 4 + (unsigned)below(on, 30);
         else if (kind > PLAN_SEND && !plan->calm && chance(on, 30))
-            weights[kind] = 1 + (unsigned)skewed(on, 10);
+            weights[kind] = 1 + (unsigned)skewed(on, kind == PLAN_MEMORY ? 40 : 10);
         sum += weights[kind];
     }
     plan->duration_ms = 500 + (uint32_t)skewed(on, 20000);

@@ -558,9 +558,19 @@ static void stay(sim_world *world)
 
 /* -- Outages around the time of grace -- */
 
-static sim_outage judge_outage(const sim_place *place, uint64_t for_ns)
+/* The smaller one holds; a session for which there was no memory has none. */
+static uint64_t grace_of(const net_pipe *pipe)
 {
-    uint64_t grace_ns = place->settings.grace_ns;
+    uint64_t grace_ns = UINT64_MAX;
+    for (int end = 0; end < 2; end++) {
+        uint64_t its_ns = hkb_link_grace_ns(&pipe->peer[end]->link);
+        grace_ns = its_ns < grace_ns ? its_ns : grace_ns;
+    }
+    return grace_ns;
+}
+
+static sim_outage judge_outage(const sim_place *place, uint64_t grace_ns, uint64_t for_ns)
+{
     uint64_t way_ns = (place->plan->delay_ms + place->plan->jitter_ms) * NET_MS;
     uint64_t back_ns = for_ns + 2 * way_ns + 2 * NET_MS; /* until both have each other again */
     if (back_ns < grace_ns)
@@ -573,13 +583,11 @@ static void suffer(sim_world *world, const plan_outage *plan)
 {
     sim_place *place = &world->places[plan->node];
     net_pipe *pipe = place->node->up;
-    if (!pipe || place->parent < 0)
+    if (!pipe || !pipe->peer[0] || !pipe->peer[1])
         return;
-    const hkb_peer *peer = pipe->peer[0];
-    uint64_t token = peer->link.token[0];
-    uint64_t for_ns =
-        (place->settings.grace_ns ? place->settings.grace_ns : 2 * NET_S) * plan->percent / 100;
-    sim_outage outage = judge_outage(place, for_ns);
+    uint64_t token = pipe->peer[0]->link.token[0], grace_ns = grace_of(pipe);
+    uint64_t for_ns = (grace_ns ? grace_ns : 2 * NET_S) * plan->percent / 100;
+    sim_outage outage = judge_outage(place, grace_ns, for_ns);
     oracle_before_outage(world);
     net_tell(world->network, NULL, "OUTAGE of the way of node %u upwards, %llu ms",
              (unsigned)plan->node, (unsigned long long)(for_ns / NET_MS));

@@ -726,10 +726,11 @@ START_TEST(a_difference_that_does_not_fit_is_answered_by_the_whole_state)
         hakuban_sink *sink = exposed(&producer, OBJECT)->sink;
         ck_assert_int_eq(net_send_version(hub, sink, text, 1), HAKUBAN_OK);
         net_quiet(network);
+        watch(&observer);
         hakuban_descriptor *descriptor = net_descriptor(OBJECT, TAG);
         hkb_share *share = hkb_object_find(leaf->exchange, descriptor)->upstream;
         hakuban_descriptor_unref(descriptor);
-        ((uint8_t *)(uintptr_t)share->in_base->data)[300] ^= 1;
+        ((uint8_t *)(uintptr_t)share->in_base->data)[100] ^= 1;
         pipe->delay_ns = delayed ? 100 * NET_MS : 0;
         for (int i = 0; i < 10; i++) {
             if (i == 5)
@@ -738,6 +739,9 @@ START_TEST(a_difference_that_does_not_fit_is_answered_by_the_whole_state)
             text[0] = (char)('0' + i);
             ck_assert_int_eq(net_send_version(hub, sink, text, i + 2), HAKUBAN_OK);
             net_run(network, 10 * NET_MS);
+            watch(&observer);
+            if (i < 5) /* nobody is shown the damage */
+                ck_assert_uint_eq(strspn(observer.objects[0].text + 1, "x"), 126);
         }
         for (int t = 0; t < 100; t++) {
             net_run(network, 10 * NET_MS);
@@ -756,6 +760,31 @@ START_TEST(a_difference_that_does_not_fit_is_answered_by_the_whole_state)
         expose_end(&producer);
         net_free(network);
     }
+}
+END_TEST
+
+/* Its hub tells the root that it wants the object and has somebody for it, which is true and no help. */
+START_TEST(an_observer_next_to_an_exposer_that_drains_is_served_from_elsewhere)
+{
+    net *network = net_new(23);
+    net_node *root = net_add(network), *hub = net_add(network), *leaf = net_add(network);
+    watcher observer;
+    exposer drained, other;
+    net_connect(hub, root, NULL);
+    net_connect(leaf, hub, NULL);
+    expose_object(&drained, leaf, OBJECT, TAG, 0);
+    expose_object(&other, root, OBJECT, TAG, 1);
+    expose(&other, "state");
+    watch_object(&observer, hub, OBJECT, TAG);
+    play(network, &drained, &other, NULL);
+    net_run(network, 3 * NET_S);
+    play(network, &drained, &other, NULL);
+    assert_shows(&observer, OBJECT, "state", HAKUBAN_LIVE);
+    ck_assert_uint_eq(drained.open_count, 0);
+    watch_end(&observer);
+    expose_end(&drained);
+    expose_end(&other);
+    net_free(network);
 }
 END_TEST
 
@@ -816,6 +845,7 @@ int main(void)
     tcase_add_test(cases, a_state_that_comes_back_under_the_same_version_breaks_nothing);
     tcase_add_test(cases, a_hello_that_names_no_window_means_the_usual_one);
     tcase_add_test(cases, a_difference_that_does_not_fit_is_answered_by_the_whole_state);
+    tcase_add_test(cases, an_observer_next_to_an_exposer_that_drains_is_served_from_elsewhere);
     tcase_add_test(cases, what_comes_late_on_a_closed_channel_does_no_harm);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);

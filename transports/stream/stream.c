@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "stream.h"
+#include "common/planted.h"
 
 #define READ_BYTES (256u * 1024)
 #define READS_PER_TURN 4 /* then the other connections have their turn */
@@ -191,7 +192,7 @@ hakuban_status hkb_stream_write(hkb_stream_self *self, hkb_stream_conn *conn,
     if (sent < 0) {
         return hkb_stream_fail(self, conn, errno);
     }
-    if ((size_t)sent == total) {
+    if ((size_t)sent == total || HKB_PLANTED(partial_write)) {
         return HAKUBAN_OK;
     }
     return keep_rest(self, conn, parts, part_count, (size_t)sent, total);

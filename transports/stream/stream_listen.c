@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "stream.h"
+#include "common/planted.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 #define ACCEPTS_PER_TURN 64
@@ -303,7 +304,9 @@ void hkb_stream_listener_ready(hkb_stream_self *self, hkb_stream_listener *liste
             return;
         } else if (!may_be_repeated(errno)) {
             /* EMFILE, ENFILE, ENOBUFS, ENOMEM: the peer stays in the queue, so accepting at once would only spin. */
-            pause_until(self, listener, now_ns + SECOND_NS);
+            if (!HKB_PLANTED(emfile_spins)) {
+                pause_until(self, listener, now_ns + SECOND_NS);
+            }
             return;
         }
     }

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "zmq_transport.h"
+#include "common/planted.h"
 
 #define MESSAGES_PER_TURN 256u
 #define BYTES_PER_TURN (1024u * 1024)
@@ -648,7 +649,7 @@ static void welcome(hkb_zmq_self *self, hkb_zmq_router *router, zmq_msg_t *id, i
 {
     const hakuban_transport_host *host = self->host;
     bool standing = stands(self, router, id, fd, now_ns);
-    if (standing && router->slots[fd].used) {
+    if (standing && router->slots[fd].used && !HKB_PLANTED(zmq_stale_session)) {
         return;
     }
     char peer[HKB_ADDRESS_TEXT_BYTES] = "unknown";
@@ -695,7 +696,7 @@ static void hand_over(hkb_zmq_self *self, hkb_zmq_router *router, zmq_msg_t *id,
     hkb_zmq_content content = hkb_zmq_receive_rest(router->socket.zmq, body);
     if (!conn) {
         /* Nothing but the beginning of a session counts; names are refused at once, whatever they say. */
-        if (content == HKB_ZMQ_EMPTY || !own_name) {
+        if (content == HKB_ZMQ_EMPTY || !own_name || HKB_PLANTED(zmq_stale_session)) {
             welcome(self, router, id, zmq_msg_get(body, ZMQ_SRCFD), now_ns);
         }
     } else if (content == HKB_ZMQ_MESSAGE) {

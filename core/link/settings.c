@@ -129,12 +129,12 @@ static hakuban_status read_param(const hakuban_url_param *param, const hkb_regis
         return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
                                  "parameter dialect=%s: must be native or rust", value);
     }
-    if (strcmp(key, "origin") == 0) /* likewise: which pages may connect */
+    if (strcmp(key, "origin") == 0 || strcmp(key, "page") == 0) /* likewise: for browsers */
         return HAKUBAN_OK;
     return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
                              "there is no parameter \"%s\"; known are name, timeout, keep-alive, "
                              "nodelay, load-limit, preload, serializer, compressor, grace, window, "
-                             "dialect and origin",
+                             "dialect, origin and page",
                              key);
 }
 

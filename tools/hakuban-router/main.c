@@ -37,6 +37,7 @@ typedef struct router {
     const char *stats_tag; /* JSON; NULL: none */
     hakuban_publisher *stats;
     const char *monitor_tag; /* text; NULL: none */
+    const char *page;        /* a folder of files for browsers; NULL: none */
     monitor watched;
     bound *bound;
     size_t bound_count;
@@ -64,11 +65,28 @@ static const char *words(const hakuban_error *error, hakuban_status status)
     return error->text[0] ? error->text : hakuban_status_text(status);
 }
 
+/* Where a bind can be reached by browsers it gets the folder with it. Owned by the caller. */
+static char *with_page(const router *r, const char *url)
+{
+    bool fits = r->page && (strncmp(url, "tcp:", 4) == 0 || strncmp(url, "ws:", 3) == 0) &&
+                !strstr(url, "page=");
+    size_t bytes = strlen(url) + (fits ? strlen(r->page) : 0) + sizeof(",page=");
+    char *whole = checked(malloc(bytes));
+    if (fits) {
+        (void)snprintf(whole, bytes, "%s%cpage=%s", url, strchr(url, '#') ? ',' : '#', r->page);
+    } else {
+        (void)snprintf(whole, bytes, "%s", url);
+    }
+    return whole;
+}
+
 static int bind_url(router *r, const char *url)
 {
     hakuban_listener *listener = NULL;
     hakuban_error error = {.status = HAKUBAN_OK};
-    hakuban_status status = hakuban_exchange_listen(r->exchange, url, &listener, &error);
+    char *whole = with_page(r, url);
+    hakuban_status status = hakuban_exchange_listen(r->exchange, whole, &listener, &error);
+    free(whole);
     if (status < 0) {
         report("%s: %s", url, words(&error, status));
         return exit_code_of(status);
@@ -400,6 +418,7 @@ enum {
     OPTION_THRESHOLD,
     OPTION_STATS,
     OPTION_MONITOR,
+    OPTION_PAGE,
     OPTION_CONFIG,
     OPTION_VERBOSE,
     OPTION_HELP,
@@ -412,6 +431,7 @@ static const arg_option options_table[] = {{"--bind", 'b', true, OPTION_BIND},
                                            {"--rebalance-threshold", 0, true, OPTION_THRESHOLD},
                                            {"--stats-tag", 0, true, OPTION_STATS},
                                            {"--monitor-tag", 0, true, OPTION_MONITOR},
+                                           {"--serve-page", 0, true, OPTION_PAGE},
                                            {"--config", 0, true, OPTION_CONFIG},
                                            {"--verbose", 'v', false, OPTION_VERBOSE},
                                            {"--help", 'h', false, OPTION_HELP},
@@ -434,6 +454,8 @@ static const char help[] =
     "                               somebody observes them (hakuban snapshot)\n"
     "      --monitor-tag TEXT       publish the monitor objects of the Rust implementation with\n"
     "                               this text as their tag\n"
+    "      --serve-page FOLDER      give its files to browsers on this machine that ask the port\n"
+    "                               of a tcp:// or ws:// bind for them, as examples/browser\n"
     "      --config FILE            lines: bind URL, connect URL, rebalance-threshold X,\n"
     "                               # comments; SIGHUP reads it again\n"
     "  -v, --verbose                say more on stderr; twice: everything\n"
@@ -492,6 +514,16 @@ static int read_arguments(router *r, int argc, char **argv)
                        r->monitor_tag);
             }
             r->monitor_tag = value;
+            break;
+        case OPTION_PAGE:
+            good = strstr(hakuban_features(), " ws") && !strchr(value, ',') && !r->page;
+            if (!good) {
+                report("--serve-page %s: %s", value,
+                       r->page              ? "one folder is enough"
+                       : strchr(value, ',') ? "a comma in the name of a folder"
+                                            : "ws was not built in (HAKUBAN_TRANSPORT_WS)");
+            }
+            r->page = value;
             break;
         case OPTION_CONFIG:
             good = !r->config_path;

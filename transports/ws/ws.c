@@ -23,6 +23,7 @@ typedef enum phase {
 typedef struct policy {
     hkb_stream_policy is;
     hkb_ws_rules rules; /* its texts are behind it */
+    const char *page;   /* a folder; "": there is none */
 } policy;
 
 /* One connection. */
@@ -129,9 +130,10 @@ static hakuban_status listen_(hkb_stream_self *self, const hakuban_url *url,
     if (status) {
         return status;
     }
-    const char *origins = hakuban_url_get(url, "origin");
-    size_t host_bytes = strlen(url->host) + 1, origins_bytes = origins ? strlen(origins) + 1 : 1;
-    size_t bytes = sizeof(policy) + host_bytes + origins_bytes;
+    const char *origins = hakuban_url_get(url, "origin"), *page = hakuban_url_get(url, "page");
+    size_t host_bytes = strlen(url->host) + 1, origins_bytes = origins ? strlen(origins) + 1 : 1,
+           page_bytes = page ? strlen(page) + 1 : 1;
+    size_t bytes = sizeof(policy) + host_bytes + origins_bytes + page_bytes;
     policy *made = self->host->alloc->alloc(self->host->alloc->ctx, bytes);
     if (!made) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_NO_MEMORY, "out of memory");
@@ -139,8 +141,10 @@ static hakuban_status listen_(hkb_stream_self *self, const hakuban_url *url,
     char *texts = (char *)(made + 1);
     memcpy(texts, url->host, host_bytes);
     memcpy(texts + host_bytes, origins ? origins : "", origins_bytes);
+    memcpy(texts + host_bytes + origins_bytes, page ? page : "", page_bytes);
     *made = (policy){.is = {.references = 1, .bytes = bytes},
-                     .rules = {.host = texts, .origins = texts + host_bytes, .dialect = dialect}};
+                     .rules = {.host = texts, .origins = texts + host_bytes, .dialect = dialect},
+                     .page = texts + host_bytes + origins_bytes};
     *ret_policy = &made->is;
     return HAKUBAN_OK;
 }
@@ -495,8 +499,10 @@ static void refuse_request(ws *it, const hkb_ws_refusal *refusal)
     hkb_stream_self *self = it->self;
     hkb_stream_conn *conn = it->conn;
     if (hkb_stream_write(self, conn, &part, 1) >= 0) {
-        hkb_stream_part(self, conn, HAKUBAN_ERR_REFUSED, "upgrade refused with %u: %s",
-                        refusal->code, refusal->reason);
+        /* Browsers ask for things, such as icons, that nobody promised. */
+        hakuban_status why = refusal->code == 404 ? HAKUBAN_ERR_CLOSED : HAKUBAN_ERR_REFUSED;
+        hkb_stream_part(self, conn, why, "upgrade refused with %u: %s", refusal->code,
+                        refusal->reason);
     }
 }
 
@@ -508,7 +514,11 @@ static bool accept_upgrade(ws *it, size_t head_bytes)
     bool native = false;
     if (!hkb_ws_request_check(it->head, head_bytes, &it->policy->rules, it->accept, &native,
                               &refusal)) {
-        refuse_request(it, &refusal);
+        if (!refusal.plain || !it->policy->page[0] ||
+            !hkb_ws_page_serve(it->self, it->conn, it->policy->page, it->head, head_bytes,
+                               &refusal)) {
+            refuse_request(it, &refusal);
+        }
         return false;
     }
     hakuban_slice part = {out, hkb_ws_answer_accept(it->accept, native, out)};

@@ -13,6 +13,8 @@
 #define HKB_WS_ACCEPT_BYTES 29 /* 20 bytes in base64, terminated */
 #define HKB_WS_PROTOCOL "hakuban.1"
 #define HKB_WS_ANSWER_BYTES_MAX 768
+#define HKB_WS_FILE_NAME_BYTES 64
+#define HKB_WS_FILE_BYTES_MAX (256u * 1024)
 #define HKB_WS_HEADER_BYTES_MAX 14
 #define HKB_WS_FRAGMENT_BYTES (1024u * 1024)
 #define HKB_WS_CONTROL_BYTES_MAX 125
@@ -38,6 +40,7 @@ void hkb_ws_accept(const char *key, char ret_accept[HKB_WS_ACCEPT_BYTES]);
 
 typedef struct hkb_ws_refusal {
     unsigned code; /* of HTTP; 0 where it is an answer that is refused */
+    bool plain;    /* it was no upgrade at all, but a proper request */
     char reason[128];
 } hkb_ws_refusal;
 
@@ -68,6 +71,8 @@ typedef struct hkb_ws_rules {
 bool hkb_ws_request_check(const char *head, size_t bytes, const hkb_ws_rules *rules,
                           char ret_accept[HKB_WS_ACCEPT_BYTES], bool *ret_native,
                           hkb_ws_refusal *ret_refusal);
+/* The name of the file that a plain request asks for: "/" is index.html. false: none that could be served. */
+bool hkb_ws_request_file(const char *head, size_t bytes, char ret_name[HKB_WS_FILE_NAME_BYTES]);
 /* The answers; both give the bytes written. */
 size_t hkb_ws_answer_accept(const char *accept, bool native, char out[HKB_WS_ANSWER_BYTES_MAX]);
 size_t hkb_ws_answer_refuse(const hkb_ws_refusal *refusal, char out[HKB_WS_ANSWER_BYTES_MAX]);
@@ -76,6 +81,13 @@ size_t hkb_ws_answer_refuse(const hkb_ws_refusal *refusal, char out[HKB_WS_ANSWE
 bool hkb_ws_answer_check(const char *head, size_t bytes, const char *body, size_t body_bytes,
                          const char *accept, bool offered, bool *ret_native,
                          hkb_ws_refusal *ret_refusal);
+
+/* ---- ws_page.c: a page for browsers, where the listener's URL names a folder */
+
+/* Writes the file that a plain request asks for and ends the connection, or fills in *ret_refusal: 403 for who is not on this machine,
+ * 404. */
+bool hkb_ws_page_serve(hkb_stream_self *self, hkb_stream_conn *conn, const char *folder,
+                       const char *head, size_t bytes, hkb_ws_refusal *ret_refusal);
 
 /* ---- ws_frames.c: frames over bytes in memory */
 

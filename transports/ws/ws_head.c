@@ -27,6 +27,7 @@ static bool refuse(hkb_ws_refusal *refusal, unsigned code, const char *format, .
     va_list arguments;
     va_start(arguments, format);
     refusal->code = code;
+    refusal->plain = false;
     (void)vsnprintf(refusal->reason, sizeof refusal->reason, format, arguments);
     va_end(arguments);
     return false;
@@ -295,9 +296,10 @@ bool hkb_ws_request_check(const char *head, size_t bytes, const hkb_ws_rules *ru
         return refuse(ret_refusal, 400, "an upgrade has no body");
     }
     if (!found.upgrade || !found.connection) {
-        return refuse(
-            ret_refusal, 426,
-            "here is a WebSocket; Connection: Upgrade and Upgrade: websocket are missing");
+        (void)refuse(ret_refusal, 426, "here is a WebSocket; %s and %s are missing",
+                     "Connection: Upgrade", "Upgrade: websocket");
+        ret_refusal->plain = true;
+        return false;
     }
     if (found.version_count != 1 || !is_text(found.version, "13")) {
         return refuse(ret_refusal, 426, "Sec-WebSocket-Version must be 13");
@@ -317,6 +319,36 @@ bool hkb_ws_request_check(const char *head, size_t bytes, const hkb_ws_rules *ru
     return true;
 }
 
+bool hkb_ws_request_file(const char *head, size_t bytes, char ret_name[HKB_WS_FILE_NAME_BYTES])
+{
+    text line = {head, bytes}, method = next_of(&line, ' '), target = next_of(&line, ' ');
+    text name = next_of(&target, '?');
+    (void)method;
+    if (name.bytes == 0 || name.at[0] != '/') {
+        return false;
+    }
+    name.at++;
+    name.bytes--;
+    if (name.bytes == 0) {
+        name = (text){"index.html", strlen("index.html")};
+    }
+    /* Nothing hidden, no other folder. */
+    size_t dots = 0;
+    for (size_t i = 0; i < name.bytes; i++) {
+        char c = name.at[i];
+        dots += c == '.';
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (i > 0 && strchr("-_.", c)))) {
+            return false;
+        }
+    }
+    if (dots != 1 || name.bytes >= HKB_WS_FILE_NAME_BYTES) {
+        return false;
+    }
+    memcpy(ret_name, name.at, name.bytes);
+    ret_name[name.bytes] = '\0';
+    return true;
+}
+
 size_t hkb_ws_answer_accept(const char *accept, bool native, char out[HKB_WS_ANSWER_BYTES_MAX])
 {
     return (size_t)snprintf(out, HKB_WS_ANSWER_BYTES_MAX,
@@ -329,6 +361,7 @@ size_t hkb_ws_answer_accept(const char *accept, bool native, char out[HKB_WS_ANS
 size_t hkb_ws_answer_refuse(const hkb_ws_refusal *refusal, char out[HKB_WS_ANSWER_BYTES_MAX])
 {
     const char *name = refusal->code == 403   ? "Forbidden"
+                       : refusal->code == 404 ? "Not Found"
                        : refusal->code == 426 ? "Upgrade Required"
                        : refusal->code == 431 ? "Request Header Fields Too Large"
                                               : "Bad Request";

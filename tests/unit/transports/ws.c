@@ -266,6 +266,35 @@ START_TEST(a_head_without_end_is_refused_at_its_limit)
 }
 END_TEST
 
+static const struct {
+    const char *head, *name; /* NULL: none */
+} files[] = {
+    {"GET / HTTP/1.1\r\n", "index.html"},
+    {"GET /?url=ws://a HTTP/1.1\r\n", "index.html"},
+    {"GET /hakuban.js HTTP/1.1\r\n", "hakuban.js"},
+    {"GET /a-b_2.css?x HTTP/1.1\r\n", "a-b_2.css"},
+    {"GET /.htaccess HTTP/1.1\r\n", NULL},
+    {"GET /.. HTTP/1.1\r\n", NULL},
+    {"GET /../a.js HTTP/1.1\r\n", NULL},
+    {"GET /b/a.js HTTP/1.1\r\n", NULL},
+    {"GET //a.js HTTP/1.1\r\n", NULL},
+    {"GET /a..js HTTP/1.1\r\n", NULL},
+    {"GET /a.js.html HTTP/1.1\r\n", NULL},
+    {"GET /%2e%2e/a.js HTTP/1.1\r\n", NULL},
+    {"GET /nodot HTTP/1.1\r\n", NULL},
+    {"GET /aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.js HTTP/1.1\r\n",
+     NULL},
+};
+
+START_TEST(only_plain_names_are_files)
+{
+    char name[HKB_WS_FILE_NAME_BYTES] = "untouched";
+    bool is_file = hkb_ws_request_file(files[_i].head, strlen(files[_i].head), name);
+    ck_assert_int_eq(is_file, files[_i].name != NULL);
+    ck_assert_str_eq(name, is_file ? files[_i].name : "untouched");
+}
+END_TEST
+
 /* -- Heads of answers -- */
 
 #define SWITCH "HTTP/1.1 101 Switching Protocols\r\n"
@@ -977,6 +1006,7 @@ int main(void)
     suite_add_tcase(suite, digest);
     TCase *head = tcase_create("upgrade");
     tcase_add_loop_test(head, a_request_is_upgraded_or_refused_in_words, 0, COUNT(requests));
+    tcase_add_loop_test(head, only_plain_names_are_files, 0, COUNT(files));
     tcase_add_test(head, a_head_may_be_8_kib_and_64_lines_and_no_more);
     tcase_add_test(head, a_head_without_end_is_refused_at_its_limit);
     tcase_add_loop_test(head, an_answer_is_understood_or_refused_in_words, 0, COUNT(answers));

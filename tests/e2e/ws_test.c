@@ -135,7 +135,8 @@ static const struct {
     {NATIVE, "\x80\x81\0\0\0\0x", 7, "HTTP/1.1 101 ", 1002, "closed with 1002"},
     {NATIVE, "\x02\x81\0\0\0\0x\x82\x81\0\0\0\0x", 14, "HTTP/1.1 101 ", 1002, "closed with 1002"},
     {NATIVE, "\x88\x81\0\0\0\0x", 7, "HTTP/1.1 101 ", 1002, "half a code"},
-    {HEAD "\r\n", "", 0, "HTTP/1.1 101 ", 1000, "for Rust"},
+    {HEAD "\r\n", "\x82\x85\0\0\0\0hello", 11, "HTTP/1.1 101 ", 1000, "event"},
+    {HEAD "\r\n", "\x81\x81\0\0\0\0\xff", 7, "HTTP/1.1 101 ", 1007, "not UTF-8"},
     {NATIVE, "\x82\x85\0\0\0\0hello", 11, "HTTP/1.1 101 ", 1000,
      "does not speak the hakuban protocol"},
 };
@@ -274,6 +275,7 @@ START_TEST(pages_of_the_origins_named_are_let_in)
         int fd = dial();
         (void)snprintf(head, sizeof head, HEAD "Origin: %s\r\n\r\n", origins[i]);
         say(fd, head, strlen(head));
+        (void)shutdown(fd, SHUT_WR);
         (void)hear_all(fd, answer, sizeof answer);
         ck_assert_int_eq(strncmp(answer + 9, i < 2 ? "101" : "403", 3), 0);
         (void)close(fd);

@@ -451,10 +451,14 @@ static void print_all(peer_run *p)
     printf("}\n");
 }
 
-/* Each with its own: what is ours does not speak to what is theirs yet. */
+/* What is ours speaks to what is theirs where it has WebSocket. */
 static void find_out_what_is_able(peer_run *p)
 {
+    bench_features transports;
+    bench_features_of("transports", &transports);
+    bool websocket = bench_features_have(&transports, "ws", 2);
     p->able[THEIRS][THEIRS] = p->able[OURS][OURS] = true;
+    p->able[THEIRS][OURS] = p->able[OURS][THEIRS] = websocket;
 }
 
 static void run_one(peer_run *p, size_t work, int router, int clients)

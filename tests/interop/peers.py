@@ -102,6 +102,10 @@ class Process:
     def signal(self, number):
         self.child.send_signal(number)
 
+    def say(self, text):
+        self.child.stdin.write(text.encode())
+        self.child.stdin.flush()
+
     def end(self, number=None, expect=0):
         """Ends it by a signal, or by the end of its input; expect None: in whatever way."""
         if number is not None:

@@ -56,6 +56,7 @@ typedef void (*bench_actor)(void *shared, unsigned index);
 
 typedef struct bench_router {
     pid_t pid;
+    bool theirs;
     char url[256]; /* with the parameters that the options ask for */
 } bench_router;
 

@@ -340,6 +340,7 @@ static void rust_router_start(const bench_options *options, bench_router *ret)
         _exit(1);
     }
     router_group = ret->pid = pid;
+    ret->theirs = true;
     end_router_group_on_signals();
     wait_for_port(port);
 }
@@ -368,6 +369,7 @@ void bench_router_start(const bench_options *options, bench_router *ret)
         bench_die("%s: %s", path, strerror(errno));
     }
     router_group = ret->pid = pid;
+    ret->theirs = false;
     end_router_group_on_signals();
     close(output[1]);
     FILE *stream = fdopen(output[0], "r");
@@ -393,7 +395,8 @@ void bench_router_stop(bench_router *router)
     int status;
     siginfo_t ended = {0};
     uint64_t until = bench_now_ns() + 10 * BENCH_SECOND_NS;
-    kill(router->pid, SIGTERM);
+    /* Full of objects, theirs takes its time to end: that is nobody's figure. */
+    kill(router->pid, router->theirs ? SIGKILL : SIGTERM);
     while (ended.si_pid != router->pid) {
         if (waitid(P_PID, (id_t)router->pid, &ended, WEXITED | WNOHANG | WNOWAIT) != 0 ||
             bench_now_ns() > until) {
@@ -406,7 +409,7 @@ void bench_router_stop(bench_router *router)
     router_group = 0;
     waitpid(router->pid, &status, 0);
     forget(router->pid);
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+    if (!router->theirs && (!WIFEXITED(status) || WEXITSTATUS(status) != 0)) {
         bench_die("the router did not end in order");
     }
 }

@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 
 const HEAD: &str = "{\"id\":1000000,\"n\":1000000000000000000,\"pad\":\"";
 const WARM_UP: u64 = 100;
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(900);
 
 /// JSON text of a given length in which one number changes.
 #[derive(Clone)]

@@ -14,5 +14,5 @@ if [ $# -gt 0 ]; then
     "$build/bin/hakuban-sim" --plant "$1" --seeds 1000 && exit 1
     exit 0
 fi
-ctest --test-dir "$build" -L planted --output-on-failure -V | sed -nE 's/^[0-9]+: (.*found.*)$/\1/p; /tests passed/p'
+ctest --test-dir "$build" -L planted --output-on-failure -V | sed -nE '/Test command/d; s/^[0-9]+: (.*found.*)$/\1/p; /tests passed/p'
 exit "${PIPESTATUS[0]}"

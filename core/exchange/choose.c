@@ -117,20 +117,25 @@ static candidate downstream_candidate(const hkb_object *object, bool promised)
     return best;
 }
 
+static bool is_away_below(const hkb_peer *peer)
+{
+    return !peer->link.connector && hkb_peer_is_away(peer);
+}
+
 /* Whether one that offers it may be back any moment. */
 static bool somebody_is_away(const hkb_object *object)
 {
     if (object->expose_shares) {
         HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
         {
-            if (share->exposes && hkb_peer_is_away(share->peer))
+            if (share->exposes && is_away_below(share->peer))
                 return true;
         }
     }
     for (size_t i = 0; i < object->tag_count; i++) {
         HKB_LIST_EACH(hkb_tag_share, tag_share, &object->tags[i].tag->shares, of_tag)
         {
-            if (tag_share->exposes && hkb_peer_is_away(tag_share->peer))
+            if (tag_share->exposes && is_away_below(tag_share->peer))
                 return true;
         }
     }

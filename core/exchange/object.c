@@ -344,15 +344,20 @@ void hkb_object_hear(hkb_object *object, hakuban_state *state, hakuban_freshness
         hakuban_state_unref(state);
         return;
     }
-    hkb_object_set_unconfirmed(object, false);
+    /* What the next one held before its sink opened does not end the time of a hand-over. */
+    bool hands_over = object->unconfirmed && object->freshness == HAKUBAN_LIVE &&
+                      freshness == HAKUBAN_STALE;
+    hkb_object_set_unconfirmed(object, hands_over);
     if (replaces) {
         if (order == 0)
             hkb_log(&object->exchange->log, HAKUBAN_LOG_WARNING, "exchange",
                     "%.200s: a version was used again for other data",
                     object->descriptor->text);
         replace_state(object, state);
-        object->freshness = (unsigned)freshness & 3u;
-        object->stale_since_ns = since_ns;
+        if (!hands_over) {
+            object->freshness = (unsigned)freshness & 3u;
+            object->stale_since_ns = since_ns;
+        }
         hkb_share_touch(object);
     }
     if (state && object->floor)

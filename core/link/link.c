@@ -736,6 +736,15 @@ static void tick_open(hkb_link *link, uint64_t now_ns)
     link->shared->events->wake(link);
 }
 
+static void refuse_late(hkb_link *link)
+{
+    hkb_hello answer;
+    hakuban_error why;
+    hakuban_error_set(&why, HAKUBAN_ERR_TIMEOUT, "no hello within 5 s");
+    describe(link, &answer);
+    refuse(link, &answer, &why);
+}
+
 static void grace_over(hkb_link *link)
 {
     hakuban_error why = link->reason;
@@ -755,7 +764,7 @@ void hkb_link_tick(hkb_link *link, uint64_t now_ns)
         else if (link->connector)
             hkb_link_end(link, HAKUBAN_ERR_TIMEOUT, "no answer to the hello within 5 s");
         else
-            hear_hello(link, (hakuban_slice){"", 0});
+            refuse_late(link);
         break;
     case HKB_LINK_OPEN:
         tick_open(link, now_ns);

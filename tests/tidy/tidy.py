@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks the rules that a machine can check: who includes whom, banned calls, documented headers, leftovers.
+"""Checks the rules that a machine can check: who includes whom, banned calls, documented headers, numbers of decisions, leftovers.
 
 tidy.py <source folder>: prints one line per finding; exit code 1 if there are any.
 tidy.py --self-test: breaks each rule once in a small tree and wants each to be noticed.
@@ -80,6 +80,7 @@ class Tidy:
             if path.parts[0] == "include":
                 self.documentation(path, text, code)
         self.unique_names(sources)
+        self.decisions()
         self.leftovers()
         return self.findings
 
@@ -202,6 +203,17 @@ class Tidy:
                 self.find(path, 1, f"has the name of {seen[path.name]}")
             seen[path.name] = path
 
+    def decisions(self):
+        seen = {}
+        for path in sorted((self.root / "docs/adr").glob("*.md")):
+            relative = path.relative_to(self.root)
+            number = int(path.name[:4]) if re.match(r"\d{4}-", path.name) else None
+            if number is None or not path.read_text(encoding="utf-8").startswith(f"# {number}. "):
+                self.find(relative, 1, "a decision is docs/adr/NNNN-name.md and opens with '# N. '")
+            elif number in seen:
+                self.find(relative, 1, f"has the number of {seen[number]}")
+            seen.setdefault(number, relative)
+
     def leftovers(self):
         for path in sorted(self.root.rglob("*")):
             relative = path.relative_to(self.root)
@@ -280,6 +292,15 @@ def self_test():
         if not any("has the name of" in f for f in Tidy(root).run()):
             failed += 1
             print("two files of one name were not noticed")
+    with tempfile.TemporaryDirectory() as folder:
+        root = pathlib.Path(folder)
+        for name in ("docs/adr/0001-a.md", "docs/adr/0001-b.md", "docs/adr/0002-c.md"):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text("# 1. X\n")
+        findings = "\n".join(Tidy(root).run())
+        if "has the number of" not in findings or "0002-c.md:1: a decision is" not in findings:
+            failed += 1
+            print("two decisions of one number, or one that opens with another's, were not noticed")
     return failed
 
 

@@ -4,6 +4,7 @@
 usage: interop.py --bin DIR --leaf PATH --rust DIR [--only SCENARIO] MIX
        interop.py … bench: a short hakuban-bench --peer rust instead
        interop.py … drop-in: both routers' command lines and signals instead
+       interop.py … monitor: both routers' monitor objects instead
 
 --bin has hakuban-router, --leaf is the program made of leaf.c, --rust has hakuban-router of the crate and hakuban-rust-leaf.
 Exit code 77: the Rust programs are not there, which is a failure where CI=true.
@@ -17,8 +18,9 @@ import subprocess
 import sys
 import time
 
+import routers
 import scenarios
-from peers import PATIENCE_S, Failure, Leaf, OurRouter, Process, Router, RustRouter, exists, free_port
+from peers import Failure, Leaf, OurRouter, Process, RustRouter, exists
 
 
 class Mix:
@@ -150,50 +152,6 @@ def run(name, only):
     return failed == 0 and tried > 0
 
 
-# What both routers take, with the URL where {} stands, and what both refuse.
-TAKEN = [["-b", "{}"], ["-b{}"], ["-b={}"], ["--bind={}"], ["--bind", "{}", "-t", "2"], ["-b", "{}", "-t=2"],
-         ["-b", "{}", "--threads=2", "--rebalance-threshold", "0.5"], ["-b", "{}", "--rebalance-threshold=.1"],
-         ["-b", "{}", "-c", "ws://127.0.0.1:1"], ["-b", "{}", "--connect=ws://127.0.0.1:1#name=edge"],
-         ["-b", "{}#name=edge-1,timeout=120s,keep-alive=60s,nodelay=true,load-limit=2:0-2:5-5:7"],
-         ["-b", "{}#,name=a,,timeout=90,"], ["-b", "{}#timeout=1m30s,keep-alive=1m+10s"],
-         ["-b", "{}#timeout=2*30s,keep-alive=5sec,load-limit=3"], ["-b", "{}#timeout=7d,keep-alive=1Y"]]
-REFUSED = [["-b", "{}", "-t", "0"], ["-b", "{}", "-t", "x"], ["-b", "{}", "--nonsense"], ["-b", "{}", "extra"],
-           ["-b", "{}#colour=red"], ["-b", "{}#timeout=soon"], ["-b", "{}#timeout=1.5s"], ["-b", "{}#timeout"],
-           ["-b", "{}#nodelay=1"], ["-b", "{}#load-limit=x"], ["-b", "nonsense"], ["-b"],
-           ["-b", "{}", "-c", "ws://a:1", "-c", "ws://b:1"], ["-b", "{}", "--rebalance-threshold", "much"]]
-
-
-def pictured(line):
-    """Not a line of either's log."""
-    return line.strip() and not line.startswith(("[", "hakuban-router: "))
-
-
-def run_drop_in():
-    """Both routers take the same command lines and signals."""
-    programs = {"rust": RustRouter.program, "our": OurRouter.program}
-    signals = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
-    for number, words in enumerate(TAKEN):
-        for name, program in programs.items():
-            port = free_port()
-            filled = [word.format(f"ws://127.0.0.1:{port}") for word in words]
-            router = Router(f"{name} router {filled}", [program, *filled])
-            router.wait_listening(port)
-            # A line first: theirs listens before it has got ready for signals.
-            for ask in (lambda: router.say("\n"), lambda: router.signal(signal.SIGUSR2)):
-                before = len(router.errors)
-                ask()
-                router.wait("a picture", lambda: next((line for line in router.errors[before:] if pictured(line)), None))
-            router.end(signals[number % 3])
-    for words in REFUSED:
-        for name, program in programs.items():
-            filled = [word.format(f"ws://127.0.0.1:{free_port()}") for word in words]
-            done = subprocess.run([program, *filled], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                  stderr=subprocess.PIPE, timeout=PATIENCE_S, check=False)
-            if done.returncode == 0 or not done.stderr:
-                raise Failure(f"{name} router {filled}: {done.returncode}, {done.stderr}")
-    return True
-
-
 def run_bench(bench, rust_dir):
     """hakuban-bench --peer rust, short: every figure that it can take is there."""
     words = [bench, "--peer", "rust", "--rust", rust_dir, "--runs", "1", "--count", "50", "--objects", "200",
@@ -217,7 +175,7 @@ def main():
     parser.add_argument("--leaf", required=True)
     parser.add_argument("--rust", required=True)
     parser.add_argument("--only")
-    parser.add_argument("mix", choices=[*MIXES, "bench", "drop-in"])
+    parser.add_argument("mix", choices=[*MIXES, "bench", "drop-in", "monitor"])
     arguments = parser.parse_args()
     OurRouter.program = os.path.join(arguments.bin, "hakuban-router")
     RustRouter.program = os.path.join(arguments.rust, "hakuban-router")
@@ -228,8 +186,8 @@ def main():
     try:
         if arguments.mix == "bench":
             return 0 if run_bench(os.path.join(arguments.bin, "hakuban-bench"), arguments.rust) else 1
-        if arguments.mix == "drop-in":
-            return 0 if run_drop_in() else 1
+        if arguments.mix in ("drop-in", "monitor"):
+            return 0 if {"drop-in": routers.run_drop_in, "monitor": routers.run_monitor}[arguments.mix]() else 1
         return 0 if run(arguments.mix, arguments.only) else 1
     except Failure as failure:
         print(f"FAILED: {failure}")

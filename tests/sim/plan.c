@@ -57,6 +57,9 @@ static void draw_params(drawing *on, bool limits, plan_node *node)
     if (node->is_limited)
         at += (size_t)snprintf(out + at, room - at, ",load-limit=%llu",
                                (unsigned long long)(1 + below(on, 4)));
+    /* One of an earlier release, without what is optional; not drawn anew, so that seeds keep their meaning. */
+    if ((on->random ^ on->random >> 29) % 7 == 0)
+        snprintf(out + at, room - at, ",features=none");
 }
 
 static void draw_tree(drawing *on)

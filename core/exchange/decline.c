@@ -33,8 +33,6 @@ void hkb_decline_settle(hkb_object *object, bool needed)
     if (needed && offered && object->exposer == HKB_NOBODY) {
         if (hkb_recall_awaits(object))
             return; /* who held it may come back at any moment */
-        if (hkb_recall_awaits(object))
-            return; /* who had it is about to come back */
         if (!upstream && hkb_share_get(peer, object, &upstream) != HAKUBAN_OK) {
             hkb_link_fail(&peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
             return;

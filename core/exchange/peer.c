@@ -177,7 +177,8 @@ static void set_path(hkb_exchange *exchange, const uint64_t (*upwards)[2], size_
     exchange->path_count = count + 1;
     HKB_LIST_EACH(hkb_peer, peer, &exchange->peers, of_exchange)
     {
-        if (!peer->link.connector && peer->link.phase == HKB_LINK_OPEN) {
+        bool stays = peer->link.phase == HKB_LINK_OPEN || peer->link.phase == HKB_LINK_AWAY;
+        if (!peer->link.connector && stays) { /* who returns may be told an older one again, behind the hello */
             peer->path_due = true;
             hkb_peer_queue(peer, &peer->item);
         }
@@ -215,7 +216,7 @@ static void release_all(hkb_peer *peer)
             hkb_choose_nobody(object);
         if (!peer->orderly && object->exposer == HKB_NOBODY &&
             object->freshness == HAKUBAN_STALE && object->stale_since_ns == exchange->now_ns)
-            object->stale_since_ns = peer->link.last_received_ns;
+            object->stale_since_ns = hkb_link_known_ns(&peer->link);
         hkb_choose_left(share);
         hkb_list_remove(&share->item.node);
         bool released = hkb_share_release(share);
@@ -499,9 +500,10 @@ static void on_anew(hkb_link *link)
     }
     HKB_LIST_EACH(hkb_tag_share, share, &peer->tag_shares, of_peer)
     {
-        share->observes = share->exposes = share->listed = 0;
+        share->observes = share->exposes = share->preloads = share->listed = 0;
         share->capacity = share->listed_count = 0;
     }
+    hkb_recall_free(peer); /* what was still to be named, perhaps to one that does not know of it */
     peer->last_channel = 0;
     peer->limit_due = link->settings.load_limit.count > 0;
     if (peer->limit_due)
@@ -769,6 +771,7 @@ static hakuban_status hear_close(hkb_peer *peer, const hkb_message *message, hak
     if (share) {
         hkb_object *object = share->object;
         hkb_share_close_in(share);
+        object->remembered = 0;
         hkb_recall_release(object);
         if (object->exposer == HKB_UPSTREAM)
             hkb_choose(object); /* somebody else, or nobody: the stream is what served it */

@@ -164,9 +164,8 @@ void hkb_recall_listed(hkb_tag *tag)
     HKB_LIST_EACH(hkb_object_tag, place, &tag->objects, of_tag)
     {
         hkb_object *object = place->object;
-        if (object && object->remembered && /* NULL: a cursor */
-            !(object->upstream && object->upstream->in_phase == HKB_CHANNEL_OPEN)) {
-            object->remembered = 0;
+        if (object && object->remembered) { /* NULL: a cursor */
+            object->remembered = 0; /* from here on its stream says whether it is there */
             hkb_object_mark(object);
         }
     }
@@ -183,7 +182,7 @@ void hkb_recall_hold(hkb_share *share)
         return;
     if (hkb_list_empty(&exchange->held)) {
         exchange->held_until_ns = link->away_ns + hkb_link_grace_ns(link);
-        exchange->held_since_ns = link->last_received_ns;
+        exchange->held_since_ns = hkb_link_known_ns(link);
     }
     object->holds_sink = share->out_phase == HKB_CHANNEL_OPEN;
     object->held = 1;

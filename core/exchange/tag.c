@@ -199,7 +199,8 @@ bool hkb_tag_is_listed(const hkb_tag *tag)
     const hkb_exchange *exchange = tag->exchange;
     if (hkb_recall_lists_later(exchange))
         return false; /* what was there before a restart is about to come back */
-    if (exchange->upstream && exchange->upstream->link.phase != HKB_LINK_HELLO)
+    const hkb_peer *upstream = exchange->upstream;
+    if (upstream && (upstream->link.phase != HKB_LINK_HELLO || upstream->link.returning))
         return tag->upstream && tag->upstream->observes && tag->upstream->listed;
     return !exchange->upstream_expected || exchange->upstream_was_there;
 }
@@ -221,6 +222,7 @@ void hkb_tag_say_listed(hkb_peer *peer)
     {
         if (share->observes && !share->listed) {
             share->listed = 1;
+            hkb_recall_listed(share->tag);
             hkb_tag_recheck_listed(share->tag);
         }
     }

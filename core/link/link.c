@@ -90,11 +90,18 @@ uint64_t hkb_link_grace_ns(const hkb_link *link)
                                                          : link->peer_grace_ns;
 }
 
+uint64_t hkb_link_known_ns(const hkb_link *link)
+{
+    return link->lost_ns ? link->lost_ns : link->last_received_ns;
+}
+
 /* The session stays, and waits for another connection. */
 static void go_away(hkb_link *link, uint64_t now_ns)
 {
-    if (!link->returning) /* else the connection was lost before it could go on: the time counts from the first loss */
+    if (!link->returning) { /* else the connection was lost before it could go on: the time counts from the first loss */
         link->away_ns = now_ns;
+        link->lost_ns = link->last_received_ns;
+    }
     link->phase = HKB_LINK_AWAY;
     link->returning = false;
     link->ack_ns = 0;
@@ -268,6 +275,7 @@ static void go_on(hkb_link *link, uint64_t received_bytes, uint64_t now_ns)
     link->phase = HKB_LINK_OPEN;
     link->returning = false;
     link->opened_ns = link->last_received_ns = link->last_sent_ns = now_ns;
+    link->lost_ns = 0;
     link->shared->events->resumed(link);
     link->shared->events->wake(link);
 }
@@ -277,6 +285,7 @@ static void begin_anew(hkb_link *link)
 {
     link->shared->events->anew(link); /* which may ask for the grace that is left */
     link->returning = link->has_token = false;
+    link->lost_ns = 0;
     link->sent_bytes = link->acked_bytes = link->received_bytes = link->ack_said_bytes = 0;
     link->log.bytes = link->log_begin = link->unsaid = 0;
 }

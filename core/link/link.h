@@ -160,6 +160,7 @@ struct hkb_link {
     /* Counted in frames that are not ACK or PING, since the session began. */
     uint64_t sent_bytes, acked_bytes, received_bytes, ack_said_bytes;
     uint64_t opened_ns, last_received_ns, last_sent_ns, leaving_ns, away_ns;
+    uint64_t lost_ns; /* while the session waits, and when it could not go on: the last byte of it; 0: nothing was lost */
     uint64_t ack_ns; /* when what was received should be acknowledged at the latest; 0: nothing to be */
     /* Frames that were said and not yet acknowledged, for the case that the connection is lost: log.bytes - log_begin bytes, of
      * which the last `unsaid` are still to be said again. */
@@ -204,6 +205,8 @@ bool hkb_link_lost(hkb_link *link, uint64_t now_ns, hakuban_status status, const
 void hkb_link_return(hkb_link *link, bool stream, uint64_t now_ns);
 /* How long the session outlives a connection; 0: not at all. */
 uint64_t hkb_link_grace_ns(const hkb_link *link);
+/* Up to when what the other side has said was known to hold: the last byte of the session, not of a return that failed. */
+uint64_t hkb_link_known_ns(const hkb_link *link);
 /* Ends without a word to the other side. */
 void hkb_link_end(hkb_link *link, hakuban_status status, const char *text);
 /* Ends because all was said, with text as the reason; the carrier may go. */

@@ -178,6 +178,22 @@ START_TEST(an_exposer_may_ask_for_its_own)
 }
 END_TEST
 
+START_TEST(a_restarted_hub_is_asked_again)
+{
+    build(false);
+    net_contract wish = preload(at.asker);
+    play(4);
+    net_restart(at.hub);
+    net_connect(at.asker, at.hub, NULL);
+    play(1);
+    const hkb_tag *tag = hkb_tag_find(at.hub->exchange, (hakuban_slice){TAG, strlen(TAG)});
+    ck_assert_ptr_nonnull(tag);
+    ck_assert_uint_eq(tag->preload_shares, 1);
+    preload_end(&wish);
+    finish();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("preloading");
@@ -187,6 +203,7 @@ int main(void)
     tcase_add_loop_test(tcase, who_asks_is_sent_nothing, 0, 2);
     tcase_add_loop_test(tcase, it_ends_with_its_asker, 0, 4);
     tcase_add_test(tcase, an_exposer_may_ask_for_its_own);
+    tcase_add_test(tcase, a_restarted_hub_is_asked_again);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

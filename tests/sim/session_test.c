@@ -737,6 +737,95 @@ START_TEST(a_peer_that_names_nothing_still_converges)
 }
 END_TEST
 
+/* An observer of the tag only; hub restarted, or gone for long. */
+START_TEST(what_ends_after_a_return_ends_for_who_observes_its_tag)
+{
+    pair at = pair_new(30, NULL);
+    net_node *below[] = {at.exposing, at.observing};
+    watcher by_tag;
+    hkb_exchange_expect_upstream(at.observing->exchange, true);
+    watch_tag(&by_tag, at.observing, TAG);
+    watch_end(&at.observer);
+    net_quiet(at.network);
+    ck_assert(watched(&by_tag, OBJECT)->open);
+    if (_i) {
+        net_cut(at.observing->up);
+        net_run(at.network, 5 * NET_S);
+        net_connect(at.observing, at.hub, NULL);
+    } else {
+        restart_hub(at.network, at.hub, below, 2, NULL);
+    }
+    net_run(at.network, 4 * NET_S);
+    ck_assert(watched(&by_tag, OBJECT)->open);
+    expose_end(&at.producer);
+    net_quiet(at.network);
+    ck_assert(!watched(&by_tag, OBJECT)->open);
+    ck_assert_uint_eq(watched(&by_tag, OBJECT)->closes, 1);
+    watch_end(&by_tag);
+    net_free(at.network);
+}
+END_TEST
+
+START_TEST(what_nobody_confirms_after_a_restart_is_as_old_as_the_last_byte)
+{
+    pair at = pair_new(31, NULL);
+    net_node *below[] = {at.observing};
+    net_run(at.network, 7 * NET_S);
+    uint64_t last_ns = at.observing->up->peer[0]->link.last_received_ns;
+    restart_hub(at.network, at.hub, below, 1, NULL);
+    net_run(at.network, 5 * NET_S);
+    assert_shows(&at, "first", HAKUBAN_STALE);
+    uint64_t age_ns = shown(&at)->age_ns, whole_ns = at.network->now_ns - last_ns;
+    ck_assert_uint_le(age_ns, whole_ns);
+    ck_assert_uint_ge(age_ns, whole_ns - 500 * NET_MS);
+    pair_free(&at);
+}
+END_TEST
+
+START_TEST(a_way_to_the_root_that_was_lost_is_not_believed_later)
+{
+    net *network = net_new(32);
+    net_node *root = net_add(network), *hub = net_add(network), *leaf = net_add(network);
+    net_connect(hub, root, "grace=0");
+    net_connect(leaf, hub, NULL);
+    net_quiet(network);
+    ck_assert_uint_eq(leaf->exchange->path_count, 3);
+    leaf->up->silent[1] = true;
+    net_cut(hub->up);
+    net_run(network, 100 * NET_MS); /* the shorter way is said, and gets lost */
+    net_cut(leaf->up);
+    net_connect(hub, root, "grace=0");
+    net_run(network, 100 * NET_MS);
+    net_connect(leaf, hub, NULL);
+    net_quiet(network);
+    ck_assert_uint_eq(leaf->exchange->path_count, 3);
+    net_free(network);
+}
+END_TEST
+
+START_TEST(nothing_is_listed_before_a_return_is_answered)
+{
+    pair at = pair_new(33, NULL);
+    watcher by_tag;
+    watch_end(&at.observer);
+    net_quiet(at.network);
+    net_cut(at.observing->up);
+    net_run(at.network, 500 * NET_MS);
+    net_connect(at.observing, at.hub, NULL)->delay_ns = 100 * NET_MS;
+    watch_tag(&by_tag, at.observing, TAG);
+    net_run(at.network, 150 * NET_MS);
+    watch(&by_tag);
+    ck_assert(!by_tag.listed);
+    net_run(at.network, NET_S);
+    watch(&by_tag);
+    ck_assert(by_tag.listed);
+    ck_assert_uint_eq(by_tag.count, 1);
+    watch_end(&by_tag);
+    expose_end(&at.producer);
+    net_free(at.network);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("sessions");
@@ -768,6 +857,10 @@ int main(void)
     tcase_add_loop_test(cases, observers_of_a_tag_keep_what_they_saw_while_the_hub_is_gone, 0, 2);
     tcase_add_loop_test(cases, a_hand_over_to_who_is_away_for_a_moment_is_not_seen, 0, 25);
     tcase_add_test(cases, a_peer_that_names_nothing_still_converges);
+    tcase_add_loop_test(cases, what_ends_after_a_return_ends_for_who_observes_its_tag, 0, 2);
+    tcase_add_test(cases, what_nobody_confirms_after_a_restart_is_as_old_as_the_last_byte);
+    tcase_add_test(cases, a_way_to_the_root_that_was_lost_is_not_believed_later);
+    tcase_add_test(cases, nothing_is_listed_before_a_return_is_answered);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

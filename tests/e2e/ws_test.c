@@ -137,6 +137,14 @@ static const struct {
     {NATIVE, "\x88\x81\0\0\0\0x", 7, "HTTP/1.1 101 ", 1002, "half a code"},
     {HEAD "\r\n", "\x82\x85\0\0\0\0hello", 11, "HTTP/1.1 101 ", 1000, "event"},
     {HEAD "\r\n", "\x81\x81\0\0\0\0\xff", 7, "HTTP/1.1 101 ", 1007, "not UTF-8"},
+    /* Rust peers: no event, a channel that is used again, a contradiction. */
+    {HEAD "\r\n", "\x82\x81\0\0\0\0\x09", 7, "HTTP/1.1 101 ", 1000, "byte 0: an unknown event"},
+    {HEAD "\r\n", "\x82\x83\0\0\0\0\0\1\1\x82\x83\0\0\0\0\0\1\1", 18, "HTTP/1.1 101 ", 1000,
+     "used again"},
+    {HEAD "\r\n",
+     "\x82\x83\0\0\0\0\0\1\1\x82\x87\0\0\0\0\1\1\1\0\1\0\0"
+     "\x82\x8a\0\0\0\0\1\1\1\1\1\2\0\1\x31\0\x82\x89\0\0\0\0\1\1\1\1\1\2\0\1\x31",
+     53, "HTTP/1.1 101 ", 1000, "observed already"},
     {NATIVE, "\x82\x85\0\0\0\0hello", 11, "HTTP/1.1 101 ", 1000,
      "does not speak the hakuban protocol"},
 };

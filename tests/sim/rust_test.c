@@ -579,6 +579,44 @@ START_TEST(a_tag_is_listed_when_no_further_stream_has_come_for_a_while)
 }
 END_TEST
 
+START_TEST(what_a_server_no_longer_has_after_it_came_back_is_closed)
+{
+    net *network = net_new(1);
+    net_node *node = net_add(network);
+    rust_peer server, again;
+    watcher user;
+    hkb_exchange_expect_upstream(node->exchange, true);
+    server_begin(&server, node);
+    watch_tag(&user, node, TAG);
+    for (int i = 1; i <= 2; i++) {
+        char hex[64];
+        snprintf(hex, sizeof hex, "00 00 %02x", 1 + i);
+        says_hex(&server, hex);
+        snprintf(hex, sizeof hex, "01 00 %02x 00 01 00 03 01 03 227422 01 3%d", 1 + i, i);
+        says_hex(&server, hex);
+        snprintf(hex, sizeof hex, "01 00 %02x 03 01 00 01 02 01 00 01 31 00", 1 + i);
+        says_hex(&server, hex);
+    }
+    rust_end(&server);
+    ck_assert(watched(&user, "1")->open && watched(&user, "2")->open);
+    ck_assert_int_eq(watched(&user, "1")->freshness, HAKUBAN_STALE);
+    rust_begin(&again, node, true);
+    hears(&again, "c1 opens\nc1: control\nc1: name router: limit\nc1: observe " TAG "\n");
+    says_hex(&again, "00 00 02");
+    says_hex(&again, "01 00 02 00 01 00 03 01 03 227422 01 31");
+    says_hex(&again, "01 00 02 03 01 00 01 04 01 00 01 32 00");
+    ck_assert_int_eq(watched(&user, "1")->freshness, HAKUBAN_LIVE);
+    network->now_ns += 310 * NET_MS;
+    hkb_exchange_tick(net_enter(node));
+    hkb_exchange_settle(node->exchange);
+    ck_assert(watched(&user, "1")->open);
+    ck_assert(!watched(&user, "2")->open);
+    watch_end(&user);
+    rust_end(&again);
+    net_free(network);
+}
+END_TEST
+
 /* -- What nobody who is honest says -- */
 
 static const struct {
@@ -728,6 +766,7 @@ int main(void)
     tcase_add_test(tcase, registrations_reach_a_server_as_changes);
     tcase_add_test(tcase, a_server_may_open_and_close_its_channels_in_any_order);
     tcase_add_test(tcase, a_tag_is_listed_when_no_further_stream_has_come_for_a_while);
+    tcase_add_test(tcase, what_a_server_no_longer_has_after_it_came_back_is_closed);
     tcase_add_loop_test(tcase, a_violation_ends_its_own_connection_with_words_and_nothing_else, 0,
                         HKB_COUNT(violations));
     tcase_add_test(tcase, what_the_reference_ignores_is_ignored);

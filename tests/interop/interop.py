@@ -24,10 +24,11 @@ from peers import Failure, Leaf, OurRouter, Process, RustRouter, exists
 
 
 class Mix:
-    """Routers from the top down, places for leaves, and whether everything is ours."""
+    """Routers from the top down, and places for leaves."""
 
-    def __init__(self, routers, places, ours=False):
-        self.routers, self.places, self.ours = routers, places, ours
+    def __init__(self, routers, places):
+        self.routers, self.places = routers, places
+        self.ours = all(isinstance(router, OurRouter) for router in routers)
 
 
 FAILURES_MAX = 4  # each may have taken its whole patience
@@ -60,13 +61,13 @@ def rust_rust_rust():
 def c_c_c():
     schemes = ["tcp", "zmq+tcp", "ws"]
     router = our_router("middle", schemes)
-    return Mix([router], [ours(router, scheme) for scheme in schemes], ours=True)
+    return Mix([router], [ours(router, scheme) for scheme in schemes])
 
 
 def c_under_c():
     top = our_router("top", ["tcp"])
     edge = our_router("edge", ["tcp"], top.urls["tcp"])
-    return Mix([top, edge], [ours(edge), ours(top)], ours=True)
+    return Mix([top, edge], [ours(edge), ours(top)])
 
 
 def rust_c_rust():

@@ -12,8 +12,10 @@ from peers import PATIENCE_S, QUIET_S, Failure, Leaf, eventually, stay_quiet, te
 class Stage:
     """Two places for leaves in a tree of routers: (kind, url) each."""
 
-    def __init__(self, a, b, ours, label):
-        self.a, self.b, self.ours, self.label = a, b, ours, label
+    def __init__(self, a, b, our_routers, label):
+        self.a, self.b, self.label = a, b, label
+        self.our_routers = our_routers
+        self.ours = our_routers and a[0] == b[0] == "c"
         self.leaves = []
 
     def leaf(self, place, name, parameters=""):
@@ -103,6 +105,26 @@ def large_states(stage):
         change()
         a.send("e", thing, data, [n])
         b.wait_state("o", thing, data)
+
+
+def larger_than_their_frames(stage):
+    """Theirs takes frames of 16 MiB and messages of 64 MiB, and sends nothing in pieces: ours has to."""
+    if not stage.our_routers or stage.a[0] != "c":
+        return
+    thing = stage.thing("larger")
+    a, b = stage.leaf(stage.a, "exposer"), stage.leaf(stage.b, "observer")
+    b.observe("o", thing)
+    a.expose("e", thing)
+    a.wait_sink("e", thing)
+    a.send("e", thing, "small", [1])
+    b.wait_state("o", thing, "small")
+    before = b.mark()
+    a.send("e", thing, "x" * (20 << 20), [2], ["text"])
+    b.wait_state("o", thing, "x" * (20 << 20))
+    a.send("e", thing, "small again", [3])
+    b.wait_state("o", thing, "small again")
+    if any(e["event"] == "state" and not e["synchronized"] for e in b.of("o", since=before)):
+        raise Failure("the connection was lost on the way")
 
 
 def tags_cover(stage):
@@ -391,5 +413,5 @@ def routers_return(stage, routers):
     b.check_versions("o")
 
 
-ALL = [states_change, data_are_intact, large_states, tags_cover, observers_return, exposers_return, objects_move,
+ALL = [states_change, data_are_intact, large_states, larger_than_their_frames, tags_cover, observers_return, exposers_return, objects_move,
        one_leader, capacities_count, load_is_limited, ends_are_orderly, many_objects, silence_is_bridged]

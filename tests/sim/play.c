@@ -44,6 +44,13 @@ static void describe_object(const plan_object *object, hakuban_descriptor **ret)
              "%s", error.text);
 }
 
+/* As whoever asked for a connection does: it is dialled again until it is taken back. */
+static void expect_parent(sim_place *place)
+{
+    if (place->parent >= 0)
+        hkb_exchange_expect_upstream(place->node->exchange, true);
+}
+
 static void begin(sim_world *world, const sim_plan *plan, bool trace)
 {
     world->plan = plan;
@@ -60,6 +67,7 @@ static void begin(sim_world *world, const sim_plan *plan, bool trace)
             world->places[place->parent].is_hub = true;
         place->node = net_add(world->network);
         place->node->wall_offset_ns = place->plan->wall_offset_ms * (int64_t)NET_MS;
+        expect_parent(place);
         place->empty_bytes = place->node->memory.bytes;
         net_settings(place->node, place->plan->params, &place->settings);
     }
@@ -426,6 +434,7 @@ static void relent(sim_world *world, sim_place *place)
     uint64_t now_ns = now(world);
     if (place->node->down && now_ns >= place->down_until_ns) {
         net_start(place->node);
+        expect_parent(place);
         place->empty_bytes = place->node->memory.bytes;
     }
     if (place->node->frozen && now_ns >= place->frozen_until_ns)

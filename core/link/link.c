@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #define MS 1000000ull
+#define NO_ANSWER "no answer to the hello within 5 s"
 #define LOG_BYTES_KEPT (16u * 1024) /* while nothing is in flight */
 
 /* -- Beginning and end -- */
@@ -439,6 +440,14 @@ static void hear_listener(hkb_link *link, const hkb_hello *theirs)
         hkb_link_end(link, HAKUBAN_ERR_REFUSED, theirs->refused);
         return;
     }
+    bool resumes = link->returning && theirs->resumed;
+    if (resumes && !may_resume(link, theirs)) {
+        hkb_link_end(link, HAKUBAN_ERR_PROTOCOL,
+                     was_sent(link, theirs->received_bytes)
+                         ? "the session goes on with other codecs than it began with"
+                         : "the other side received what was never said to it");
+        return;
+    }
     describe(link, &mine);
     offer_serializers(link, &mine);
     offer_compressors(link, &mine);
@@ -449,17 +458,12 @@ static void hear_listener(hkb_link *link, const hkb_hello *theirs)
         hkb_link_end(link, HAKUBAN_ERR_PROTOCOL, "the answer to the hello is none that was offered");
         return;
     }
-    if (link->returning && theirs->resumed && !was_sent(link, theirs->received_bytes)) {
-        hkb_link_end(link, HAKUBAN_ERR_PROTOCOL,
-                     "the other side received what was never said to it");
-        return;
-    }
     adopt(link, theirs);
     if (link->shared->events->hello(link, theirs, &mine, &error) != HAKUBAN_OK) {
         hkb_link_end(link, error.status, error.text);
         return;
     }
-    if (link->returning && theirs->resumed) {
+    if (resumes) {
         go_on(link, theirs->received_bytes, link->last_received_ns);
         return;
     }
@@ -754,6 +758,14 @@ static void refuse_late(hkb_link *link)
     refuse(link, &answer, &why);
 }
 
+/* Who took the connection may be frozen: the session waits on, for another one. */
+static void return_unanswered(hkb_link *link, uint64_t now_ns)
+{
+    hakuban_error_set(&link->reason, HAKUBAN_ERR_TIMEOUT, "%s", NO_ANSWER);
+    go_away(link, now_ns);
+    link->shared->events->dropped(link, &link->reason);
+}
+
 static void grace_over(hkb_link *link)
 {
     hakuban_error why = link->reason;
@@ -770,8 +782,10 @@ void hkb_link_tick(hkb_link *link, uint64_t now_ns)
     case HKB_LINK_HELLO:
         if (link->returning && now_ns >= link->away_ns + hkb_link_grace_ns(link))
             grace_over(link);
+        else if (link->returning)
+            return_unanswered(link, now_ns);
         else if (link->connector)
-            hkb_link_end(link, HAKUBAN_ERR_TIMEOUT, "no answer to the hello within 5 s");
+            hkb_link_end(link, HAKUBAN_ERR_TIMEOUT, NO_ANSWER);
         else
             refuse_late(link);
         break;
@@ -895,7 +909,8 @@ static void say_again(hkb_link *link)
     while (link->unsaid && link->packet->bytes < HKB_PACKET_BYTES) {
         const uint8_t *frame = link->log.data + link->log.bytes - link->unsaid;
         size_t bytes = frame_need(frame, link->unsaid);
-        if (bytes == 0 || bytes > link->unsaid) {
+        if (bytes == 0 || bytes > link->unsaid ||
+            bytes > HKB_FRAME_BYTES_MAX + HKB_VARINT_BYTES_MAX) {
             hkb_link_fail(link, HAKUBAN_ERR_PROTOCOL,
                           "what was said to be received ends in the middle of a frame");
             return;

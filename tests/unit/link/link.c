@@ -24,6 +24,9 @@ typedef struct side {
     bool begun, woken, holds; /* holds: what it says stays in the pipe */
     unsigned to_say;          /* PARTs not yet said */
     size_t say_bytes;         /* of each */
+    uint8_t say_byte;         /* what they are full of */
+    uint64_t token;           /* of the sessions that this side gives; 0: none */
+    unsigned moved, dropped, resumed, anew;
     unsigned said, heard, opened, hellos, ended;
     unsigned heard_when_ended;
     bool orderly;
@@ -33,6 +36,7 @@ typedef struct side {
 } side;
 
 static side a, b; /* a connects to b */
+static side c;    /* what comes to b's door while it has a session: over, once it has moved there */
 static uint64_t now_ns;
 static size_t chunk; /* how much is delivered at once; 0: as it was pulled */
 
@@ -58,6 +62,10 @@ static hakuban_status on_hello(hkb_link *link, const hkb_hello *theirs, hkb_hell
     ck_assert_uint_eq(theirs->major, HKB_PROTOCOL_MAJOR);
     if (s->refuses)
         return hakuban_error_set(reterr, HAKUBAN_ERR_LOOP, "%s", s->refuses);
+    if (s->token && !link->has_token) {
+        answer->has_token = true;
+        answer->token[1] = s->token;
+    }
     return on_offer(link, answer);
 }
 
@@ -73,7 +81,7 @@ static hakuban_status on_message(hkb_link *link, hkb_message *message, hakuban_e
     side *s = side_of(link);
     hakuban_descriptor_unref(message->descriptor);
     ck_assert_uint_eq(s->ended, 0);
-    ck_assert_uint_eq(s->opened, 1);
+    ck_assert_uint_ge(s->opened, 1);
     s->heard++;
     if (s->objects)
         return hakuban_error_set(reterr, HAKUBAN_ERR_PROTOCOL, "%s", s->objects);
@@ -90,8 +98,9 @@ static bool on_previous(hkb_link *link, uint32_t channel, hkb_version *ret)
 
 static bool on_produce(hkb_link *link)
 {
-    static const char bytes[HKB_PART_BYTES_MAX];
+    static uint8_t bytes[HKB_PART_BYTES_MAX];
     side *s = side_of(link);
+    memset(bytes, s->say_byte, s->say_bytes);
     ck_assert_uint_eq(s->ended, 0);
     ck_assert(link->sent_bytes - link->acked_bytes < link->window_bytes);
     if (s->to_say == 0)
@@ -119,6 +128,39 @@ static void on_ended(hkb_link *link, bool orderly, const hakuban_error *why)
     ck_assert(why->text[0] != 0);
 }
 
+/* Of which listener link is never matters: there is b, and who stands at its door. */
+static hkb_link *on_session(hkb_link *link, const uint64_t token[2])
+{
+    ck_assert_ptr_eq(link, &c.link);
+    bool lives = b.link.phase == HKB_LINK_OPEN || b.link.phase == HKB_LINK_AWAY;
+    return lives && b.link.has_token && memcmp(token, b.link.token, sizeof b.link.token) == 0
+               ? &b.link
+               : NULL;
+}
+
+static void on_moved(hkb_link *session, hkb_link *link)
+{
+    ck_assert_ptr_eq(session, &b.link);
+    ck_assert(hkb_link_is_over(link));
+    side_of(link)->moved++;
+}
+
+static void on_dropped(hkb_link *link, const hakuban_error *why)
+{
+    ck_assert(why->text[0] != 0);
+    side_of(link)->dropped++;
+}
+
+static void on_resumed(hkb_link *link)
+{
+    side_of(link)->resumed++;
+}
+
+static void on_anew(hkb_link *link)
+{
+    side_of(link)->anew++;
+}
+
 static const hkb_link_events events = {
     .offer = on_offer,
     .hello = on_hello,
@@ -128,6 +170,11 @@ static const hkb_link_events events = {
     .produce = on_produce,
     .wake = on_wake,
     .ended = on_ended,
+    .session = on_session,
+    .moved = on_moved,
+    .dropped = on_dropped,
+    .resumed = on_resumed,
+    .anew = on_anew,
 };
 
 /* -- Pipes and clock -- */
@@ -163,12 +210,14 @@ static void set_up(void)
     chunk = 0;
     side_init(&a);
     side_init(&b);
+    side_init(&c);
 }
 
 static void tear_down(void)
 {
     side_done(&a);
     side_done(&b);
+    side_done(&c);
 }
 
 static hkb_link_settings defaults(void)
@@ -1028,6 +1077,375 @@ START_TEST(memory_that_runs_out_ends_the_link_and_leaks_nothing)
 }
 END_TEST
 
+/* -- Sessions -- */
+
+/* Both have a session; b has said counts[0] messages that are acknowledged, and then counts[1] that a never got. */
+static void open_session(unsigned acknowledged, unsigned lost)
+{
+    a.say_byte = b.say_byte = 0xff; /* nothing that looks like a frame */
+    b.token = 77;
+    open_both();
+    say_more(&b, acknowledged);
+    carry();
+    pass(HKB_ACK_NS);
+    ck_assert_uint_eq(b.link.acked_bytes, b.link.sent_bytes);
+    b.holds = true;
+    say_more(&b, lost);
+    carry();
+    b.holds = false;
+    b.pipe.bytes = 0;
+}
+
+static void lose_both(void)
+{
+    ck_assert(hkb_link_lost(&a.link, now_ns, HAKUBAN_ERR_IO, "cut"));
+    ck_assert(hkb_link_lost(&b.link, now_ns, HAKUBAN_ERR_IO, "cut"));
+    a.pipe.bytes = b.pipe.bytes = 0;
+}
+
+/* Somebody comes to b's door. */
+static void knock(bool stream)
+{
+    hkb_link_settings settings = defaults();
+    add_serializer(&c, "json");
+    add_compressor(&c, "none");
+    c.token = 78;
+    hkb_link_init(&c.link, &c.shared, &settings, false, stream, now_ns);
+    c.begun = true;
+}
+
+static hkb_hello returner(void)
+{
+    return (hkb_hello){.major = HKB_PROTOCOL_MAJOR,
+                       .path = {{0, 1}},
+                       .path_count = 1,
+                       .serializers = {{"json"}},
+                       .serializer_count = 1,
+                       .compressors = {{"none"}},
+                       .compressor_count = 1,
+                       .grace_ms = 2000,
+                       .has_token = true,
+                       .token = {0, 77},
+                       .received_bytes = b.link.acked_bytes};
+}
+
+static void hear_hello(side *s, const hkb_hello *hello)
+{
+    char text[HKB_HELLO_BYTES_MAX];
+    hkb_buffer json;
+    hkb_buffer_init(&json, hakuban_alloc_default(), sizeof text - 1);
+    ck_assert_int_eq(hkb_hello_write(hello, &json), HAKUBAN_OK);
+    memcpy(text, json.data, json.bytes);
+    text[json.bytes] = 0;
+    hkb_buffer_done(&json);
+    hear_header(s, text);
+}
+
+static void return_to_b(bool stream)
+{
+    knock(stream);
+    hkb_link_return(&a.link, stream, now_ns);
+    a.woken = true;
+    pull(&a);
+    deliver(&a, &c);
+}
+
+START_TEST(a_session_goes_on_where_it_was)
+{
+    chunk = chunks[_i];
+    open_session(2, 3);
+    say_more(&a, 4);
+    a.holds = true;
+    carry();
+    a.holds = false;
+    lose_both();
+    now_ns += S;
+    return_to_b(chunk != 0);
+    ck_assert_uint_eq(c.moved, 1);
+    ck_assert_uint_eq(c.opened + c.ended, 0);
+    carry();
+    ck_assert_uint_eq(a.resumed, 1);
+    ck_assert_uint_eq(b.resumed, 1);
+    ck_assert_uint_eq(a.opened, 1);
+    ck_assert_uint_eq(a.heard, 5);
+    ck_assert_uint_eq(b.heard, 4);
+    pass(HKB_ACK_NS);
+    ck_assert_uint_eq(a.link.acked_bytes, a.link.sent_bytes);
+    ck_assert_uint_eq(b.link.acked_bytes, b.link.sent_bytes);
+    ck_assert_uint_eq(b.link.log.bytes, b.link.log_begin);
+    say_more(&b, 1);
+    carry();
+    ck_assert_uint_eq(a.heard, 6);
+}
+END_TEST
+
+/* What a returner says it has received, counted from the first lost byte, of three lost messages. */
+static const struct {
+    int64_t received;
+    bool goes_on;
+} lies[] = {{0, true}, {-1, false}, {INT64_MAX, false}, {1 << 20, false}, {INT64_MIN, false}};
+
+START_TEST(who_says_what_cannot_be_begins_anew)
+{
+    open_session(2, 3);
+    lose_both();
+    knock(true);
+    hkb_hello hello = returner();
+    hello.received_bytes += (uint64_t)lies[_i].received;
+    hear_hello(&c, &hello);
+    ck_assert_uint_eq(c.moved, lies[_i].goes_on);
+    ck_assert_uint_eq(c.opened, !lies[_i].goes_on);
+    ck_assert_uint_eq(b.ended, !lies[_i].goes_on);
+    ck_assert(lies[_i].goes_on || b.why.status == HAKUBAN_ERR_CLOSED);
+}
+END_TEST
+
+START_TEST(everything_was_received_is_possible)
+{
+    open_session(2, 3);
+    lose_both();
+    knock(true);
+    hkb_hello hello = returner();
+    hello.received_bytes = b.link.sent_bytes;
+    hear_hello(&c, &hello);
+    ck_assert_uint_eq(c.moved, 1);
+    ck_assert_uint_eq(b.link.unsaid, 0);
+    b.woken = true;
+    pull(&b);
+    ck_assert_uint_lt(b.packet.bytes, 500); /* the hello alone */
+}
+END_TEST
+
+/* In the middle of a frame: whatever is said then, it is no larger than a transport takes, and ends. */
+START_TEST(half_a_frame_is_not_said_again)
+{
+    open_session(2, 200);
+    lose_both();
+    knock(true);
+    hkb_hello hello = returner();
+    hello.received_bytes += 20 + (uint64_t)_i;
+    hear_hello(&c, &hello);
+    ck_assert_uint_eq(c.moved, 1);
+    for (unsigned i = 0; i < 20 && !b.ended; i++) {
+        b.woken = true;
+        pull(&b);
+    }
+    ck_assert_uint_eq(b.ended, 1);
+    ck_assert_int_eq(b.why.status, HAKUBAN_ERR_PROTOCOL);
+    ck_assert_str_eq(b.why.text, "what was said to be received ends in the middle of a frame");
+}
+END_TEST
+
+START_TEST(a_return_must_fit_its_session)
+{
+    open_session(2, 3);
+    lose_both();
+    knock(true);
+    hkb_hello hello = returner();
+    const char *why = "the other side has begun anew";
+    if (_i == 0) {
+        snprintf(hello.compressors[0].name, sizeof hello.compressors[0].name, "zip");
+    } else if (_i == 1) {
+        hello.serializer_count = 0;
+    } else if (_i == 2) {
+        hello.replaces = true;
+    } else if (_i == 3) {
+        b.refuses = "a loop";
+        why = "a loop";
+    }
+    hear_hello(&c, &hello);
+    ck_assert_uint_eq(c.moved, 0);
+    ck_assert_uint_eq(b.ended, 1);
+    ck_assert_str_eq(b.why.text, why);
+    ck_assert_uint_eq(c.opened, _i == 2);
+    ck_assert_uint_eq(c.ended, _i != 2);
+    hkb_link_pull(&c.link, now_ns, &c.packet);
+    ck_assert_uint_gt(c.packet.bytes, 0); /* it is told */
+}
+END_TEST
+
+START_TEST(a_wrong_token_ends_nothing)
+{
+    open_session(2, 3);
+    knock(true);
+    hkb_hello hello = returner();
+    hello.token[_i] ^= 1;
+    hello.replaces = _i;
+    hear_hello(&c, &hello);
+    ck_assert_uint_eq(c.opened, 1);
+    ck_assert_uint_eq(b.ended, 0);
+    ck_assert_int_eq(b.link.phase, HKB_LINK_OPEN);
+}
+END_TEST
+
+START_TEST(an_open_session_may_be_taken_along)
+{
+    open_session(2, 3);
+    hear(&b, "\x90\x4e\x05", 3); /* in the middle of a frame */
+    ck_assert(hkb_link_lost(&a.link, now_ns, HAKUBAN_ERR_IO, "cut"));
+    return_to_b(true);
+    ck_assert_uint_eq(c.moved, 1);
+    carry();
+    ck_assert_uint_eq(a.heard, 5);
+    say_more(&a, 2);
+    carry();
+    ck_assert_uint_eq(b.heard, 2);
+}
+END_TEST
+
+/* What the connector makes of answers. */
+static const struct {
+    const char *compressor, *words;
+    uint64_t more;
+} answers[] = {
+    {"none", "the other side received what was never said to it", 1},
+    {"none", "the other side received what was never said to it", UINT64_MAX},
+    {"zip", "the session goes on with other codecs than it began with", 0},
+};
+
+START_TEST(a_false_answer_to_a_return_ends_the_session)
+{
+    open_session(2, 3);
+    lose_both();
+    add_compressor(&a, "zip");
+    hkb_link_return(&a.link, true, now_ns);
+    a.woken = true;
+    pull(&a);
+    hkb_hello hello = returner();
+    hello.resumed = true;
+    hello.received_bytes = a.link.sent_bytes + answers[_i].more;
+    snprintf(hello.compressors[0].name, sizeof hello.compressors[0].name, "%s",
+             answers[_i].compressor);
+    hear_hello(&a, &hello);
+    ck_assert_uint_eq(a.ended, 1);
+    ck_assert_uint_eq(a.resumed, 0);
+    ck_assert_str_eq(a.why.text, answers[_i].words);
+    ck_assert_int_eq(a.why.status, HAKUBAN_ERR_PROTOCOL);
+}
+END_TEST
+
+START_TEST(a_return_that_is_not_answered_is_tried_again)
+{
+    hkb_link_settings settings = defaults();
+    settings.grace_ns = 60 * S;
+    b.token = 77;
+    begin(&settings, &settings, true);
+    carry();
+    say_more(&b, 3);
+    carry();
+    uint64_t known_ns = now_ns;
+    now_ns += S;
+    lose_both();
+    hkb_link_return(&a.link, true, now_ns);
+    a.woken = true;
+    a.holds = true;
+    pull(&a);
+    pass(5 * S);
+    ck_assert_uint_eq(a.ended, 0);
+    ck_assert_uint_eq(a.dropped, 1);
+    ck_assert_int_eq(a.link.phase, HKB_LINK_AWAY);
+    ck_assert(hkb_link_deadline(&a.link) == known_ns + 61 * S);
+    ck_assert(hkb_link_known_ns(&a.link) == known_ns);
+    a.holds = false;
+    a.pipe.bytes = 0;
+    return_to_b(true);
+    carry();
+    ck_assert_uint_eq(a.resumed, 1);
+    ck_assert_uint_eq(a.heard, 3);
+}
+END_TEST
+
+START_TEST(a_window_that_is_full_stays_so_over_a_return)
+{
+    hkb_link_settings small = defaults();
+    small.window_bytes = HKB_WINDOW_BYTES_MIN;
+    b.token = 77;
+    begin(&small, &small, true);
+    carry();
+    b.holds = true;
+    say_more(&b, 100);
+    carry();
+    unsigned before = b.said;
+    ck_assert_uint_lt(before, 100);
+    b.holds = false;
+    lose_both();
+    return_to_b(true);
+    ck_assert_uint_eq(c.moved, 1);
+    b.holds = true; /* all that was lost is said again, and no more */
+    carry();
+    ck_assert_uint_eq(b.link.unsaid, 0);
+    ck_assert_uint_eq(b.said, before);
+    b.holds = false;
+    deliver(&b, &a);
+    carry();
+    ck_assert_uint_eq(a.heard, 100);
+}
+END_TEST
+
+START_TEST(acknowledged_while_it_is_said_again)
+{
+    open_session(0, 150); /* more than one packet */
+    uint64_t frame_bytes = b.link.sent_bytes / 150;
+    lose_both();
+    knock(true);
+    hkb_hello hello = returner();
+    hear_hello(&c, &hello);
+    b.woken = true;
+    pull(&b);
+    ck_assert_uint_gt(b.link.unsaid, 0);
+    char ack[40];
+    snprintf(ack, sizeof ack, "[1,%llu]", (unsigned long long)(140 * frame_bytes));
+    hear_header(&b, ack); /* of more than was said again so far: its own loss */
+    ck_assert_uint_eq(b.ended, 0);
+    ck_assert_uint_eq(b.link.unsaid, 10 * frame_bytes);
+    for (unsigned i = 0; i < 5; i++) {
+        b.woken = true;
+        pull(&b);
+    }
+    ck_assert_uint_eq(b.link.unsaid, 0);
+    ck_assert_uint_eq(b.ended, 0);
+}
+END_TEST
+
+START_TEST(memory_that_runs_out_over_a_return_leaks_nothing)
+{
+    side *const sides[] = {&a, &b, &c};
+    bool failed = true;
+    for (size_t nth = 1; failed; nth++) {
+        tear_down();
+        set_up();
+        open_session(2, 60);
+        say_more(&a, 60);
+        a.holds = true;
+        carry();
+        a.holds = false;
+        lose_both();
+        knock(true); /* what that needs is not the return's */
+        chunk = 700;
+        fail_alloc_arm(&sides[_i]->memory, nth, false);
+        hkb_link_return(&a.link, true, now_ns);
+        a.woken = true;
+        pull(&a);
+        deliver(&a, &c);
+        if (!c.moved) { /* its connection goes */
+            hkb_link_lost(&a.link, now_ns, HAKUBAN_ERR_IO, "cut");
+            a.woken = b.woken = false;
+            a.pipe.bytes = 0;
+        }
+        carry();
+        if (a.ended && !b.ended)
+            hkb_link_lost(&b.link, now_ns, HAKUBAN_ERR_IO, "closed");
+        failed = fail_alloc_failed(&sides[_i]->memory);
+        fail_alloc_arm(&sides[_i]->memory, 0, false);
+        if (!failed) {
+            ck_assert_uint_eq(a.heard, 62);
+            ck_assert_uint_eq(b.heard, 60);
+        }
+        ck_assert(failed || (a.resumed && b.resumed));
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("link");
@@ -1061,6 +1479,22 @@ int main(void)
     tcase_add_test(tcase, acknowledgements_go_out_while_the_window_is_full);
     tcase_add_test(tcase, messages_of_a_later_release_count_too);
     tcase_add_loop_test(tcase, false_acknowledgements_end_it, 0, 3);
+    suite_add_tcase(suite, tcase);
+    tcase = tcase_create("sessions");
+    tcase_add_checked_fixture(tcase, set_up, tear_down);
+    tcase_add_loop_test(tcase, a_session_goes_on_where_it_was, 0, (int)HKB_COUNT(chunks));
+    tcase_add_loop_test(tcase, who_says_what_cannot_be_begins_anew, 0, (int)HKB_COUNT(lies));
+    tcase_add_test(tcase, everything_was_received_is_possible);
+    tcase_add_loop_test(tcase, half_a_frame_is_not_said_again, 0, 3);
+    tcase_add_loop_test(tcase, a_return_must_fit_its_session, 0, 4);
+    tcase_add_loop_test(tcase, a_wrong_token_ends_nothing, 0, 2);
+    tcase_add_test(tcase, an_open_session_may_be_taken_along);
+    tcase_add_loop_test(tcase, a_false_answer_to_a_return_ends_the_session, 0,
+                        (int)HKB_COUNT(answers));
+    tcase_add_test(tcase, a_return_that_is_not_answered_is_tried_again);
+    tcase_add_test(tcase, a_window_that_is_full_stays_so_over_a_return);
+    tcase_add_test(tcase, acknowledged_while_it_is_said_again);
+    tcase_add_loop_test(tcase, memory_that_runs_out_over_a_return_leaks_nothing, 0, 3);
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("end");
     tcase_add_checked_fixture(tcase, set_up, tear_down);

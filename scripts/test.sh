@@ -21,6 +21,8 @@ esac
 
 passed=0 failed=0 skipped=0 failures=() sizes=()
 jobs=$(nproc)
+at_once=$((2 * jobs)) # of tests: many of them wait most of the time
+targets=all
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
@@ -41,13 +43,13 @@ fail() {
     failures+=("$1")
 }
 
-# build <name> [choice...]: a preset, or with choices the release with them, in build/<name>.
+# build <name> [choice...]: $targets of a preset, or with choices of the release with them, in build/<name>.
 build() {
     local name=$1 preset=$1
     shift
     [ $# = 0 ] || preset=release
     echo "== $name: build"
-    { cmake --preset "$preset" -B "build/$name" "$@" && cmake --build "build/$name" -j "$jobs"; } \
+    { cmake --preset "$preset" -B "build/$name" "$@" && cmake --build "build/$name" -j "$jobs" --target $targets; } \
         >"$log" 2>&1 && return
     tail -n 60 "$log"
     fail "$name: build"
@@ -59,7 +61,7 @@ run() {
     local build=$1 status name
     shift
     echo "== $build: tests"
-    ctest --test-dir "build/$build" --output-on-failure -j "$jobs" --no-tests=ignore "$@" 2>&1 |
+    ctest --test-dir "build/$build" --output-on-failure -j "$at_once" --no-tests=ignore "$@" 2>&1 |
         tee "$log" | grep -vE '^ *Start +[0-9]+:|^Test project|^Internal ctest|^Label Time|sec\*proc|^$'
     while read -r name status; do
         case $status in
@@ -79,7 +81,8 @@ size() {
     rm -f "$stripped"
 }
 
-# subset <name> <choice that is ON>...: the library with nothing else, and the tests of what it has.
+# subset <name> <choice that is ON>...: the library with nothing else, and the tests of what it has; those that take long, for
+# they are about networks and times, are run in the whole builds.
 subset() {
     local name=$1 option choices=()
     shift
@@ -92,7 +95,7 @@ subset() {
         esac
     done
     build "$name" "${choices[@]}" -DHAKUBAN_BUILD_BENCH=OFF &&
-        run "$name" -L 'link|plugin|runtime|transports|codecs|e2e|install' -E 'install.packages|e2e.chaos'
+        run "$name" -L 'link|plugin|runtime|transports|codecs|e2e|install' -E 'install.packages|e2e.(chaos|peers|outage|pool|flow|bench)'
     size "$name"
 }
 
@@ -112,10 +115,10 @@ if [ $full = 1 ]; then
     subset tcp+inproc+json+msgpack+zstd TRANSPORT_TCP TRANSPORT_INPROC SERIALIZER_JSON \
         SERIALIZER_MSGPACK COMPRESSOR_ZSTD BUILD_TOOLS
     build clang
-    build planted -DHAKUBAN_PLANT_BUGS=ON -DHAKUBAN_BUILD_BENCH=OFF && run planted -L planted
+    targets=planted build planted -DHAKUBAN_PLANT_BUGS=ON && run planted -L planted
     build asan && run asan
     build tsan && run tsan -L 'e2e|runtime|transports'
-    build fuzz && run fuzz -L fuzz
+    targets=fuzzers build fuzz && run fuzz -L fuzz
     printf '\n| %-28s | %11s |\n| --- | ---: |\n' libhakuban.so 'bytes'
     printf '%s\n' "${sizes[@]}" ''
 fi

@@ -5,6 +5,7 @@
 
 #include <hakuban/plugin/registry.h>
 
+#include "built.h"
 #include "fail_alloc.h"
 
 static const hakuban_drive drives[] = {HAKUBAN_DRIVE_THREAD, HAKUBAN_DRIVE_MANUAL};
@@ -259,7 +260,8 @@ START_TEST(an_exchange_tells_what_it_has)
     ck_assert_int_eq(hakuban_exchange_snapshot(pair.hub, collect, &bytes), HAKUBAN_OK);
     ck_assert_uint_gt(bytes, 0);
     ck_assert_ptr_nonnull(strstr(hakuban_features(), "transports:"));
-    ck_assert_ptr_nonnull(hakuban_exchange_serializer(pair.hub, "json"));
+#define KNOWS(name) ck_assert_ptr_nonnull(hakuban_exchange_serializer(pair.hub, #name));
+    HAKUBAN_BUILT_SERIALIZERS(KNOWS)
     ck_assert_ptr_null(hakuban_exchange_serializer(pair.hub, "morse"));
     (void)hakuban_contract_free(reader);
     (void)hakuban_exchange_free(pair.hub);

@@ -175,11 +175,12 @@ START_TEST(hangup_reads_the_file_again)
     program_find_error(router, "not reloaded");
 
     /* one stays, two goes, three comes; who is connected stays. */
-    snprintf(text, sizeof(text), "bind %s#name=edge\nbind %s\n", one, three);
+    snprintf(text, sizeof(text), "bind %s#name=edge\nbind %s\nstats-tag \"s\"\n", one, three);
     scratch_write(path, text);
     program_signal(router, SIGHUP);
     ck_assert_str_eq(program_line(router) + strlen("listening "), three);
     program_find_error(router, "a new rebalance-threshold needs a restart");
+    program_find_error(router, "another stats-tag or monitor-tag needs a restart");
     program_find_error(router, ": reloaded");
     ck_assert_int_ne(access(two + 7, F_OK), 0);
     program_write(exposer, "2\n");
@@ -227,6 +228,9 @@ static const wrong wrongs[] = {
     {"# x\nbind a b\n", ":2: more than one value after bind", 2},
     {"bind tcp://127.0.0.1:0\nlisten x\n", ":2: unknown word listen", 2},
     {"connect tcp://a:1\nconnect tcp://b:1\n", ":2: a second connect", 2},
+    {"stats-tag \"s\"\nbind tcp://127.0.0.1:0\nstats-tag \"t\"\n", ":3: a second stats-tag", 2},
+    {"monitor-tag\n", ":1: monitor-tag needs a value", 2},
+    {"bind tcp://127.0.0.1:0\nstats-tag s\n", "stats-tag s: line 1, column 1: ", 2},
     {"rebalance-threshold much\n", ":1: rebalance-threshold much: not a number", 2},
     {"bind nonsense\n", "nonsense: ", 2},
 };

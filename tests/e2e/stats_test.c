@@ -23,7 +23,9 @@ static void says(int code, const char *piece, const char *const *words)
 START_TEST(a_snapshot_shows_links_and_who_exposes_what)
 {
     char url[URL_BYTES], pump_url[URL_BYTES + 40];
-    program *router = router_run(url, NULL, "--stats-tag", TAG, NULL);
+    const char *path = scratch_path("stats.conf");
+    scratch_write(path, "stats-tag " TAG " # as a service has it\n");
+    program *router = router_run(url, "tcp://127.0.0.1:0", "--config", path, NULL);
     snprintf(pump_url, sizeof(pump_url), "%s#name=pump,load-limit=9", url);
     program *exposer = program_run("hakuban", "expose", "-c", pump_url, "--keep", "--tag",
                                    "\"water\"", "{\"tank\":1}", NULL);

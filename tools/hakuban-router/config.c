@@ -27,6 +27,8 @@ void config_free(config *c)
     }
     free(c->binds);
     free(c->connect);
+    free(c->stats_tag);
+    free(c->monitor_tag);
     memset(c, 0, sizeof(*c));
 }
 
@@ -40,14 +42,34 @@ void config_add_bind(config *c, const char *url)
     c->binds[c->bind_count++] = copy_of(url);
 }
 
-void config_set_connect(config *c, const char *url)
+void config_set(char **owned, const char *value)
 {
-    free(c->connect);
-    c->connect = copy_of(url);
+    free(*owned);
+    *owned = value ? copy_of(value) : NULL;
+}
+
+/* The words that a file has once at most. */
+typedef struct words_seen {
+    bool connect, stats_tag, monitor_tag;
+} words_seen;
+
+/* The command line, which was there before, comes first. false: reported. */
+static bool take_once(char **owned, const char *value, const char *where, const char *word,
+                      bool *seen)
+{
+    if (*seen) {
+        report("%s: a second %s: a router has one", where, word);
+        return false;
+    }
+    *seen = *value != '\0';
+    if (*value && !*owned) {
+        config_set(owned, value);
+    }
+    return true;
 }
 
 /* One line without its end; false: reported. */
-static bool take_line(config *c, char *line, const char *path, unsigned number, bool *connect_seen)
+static bool take_line(config *c, char *line, const char *path, unsigned number, words_seen *seen)
 {
     char where[512];
     char *word = line + strspn(line, " \t\r");
@@ -75,20 +97,17 @@ static bool take_line(config *c, char *line, const char *path, unsigned number, 
         report("%s: more than one value after %s", where, word);
         return false;
     }
-    bool known = true;
+    bool known = true, good = true;
     if (strcmp(word, "bind") == 0) {
         if (*value) {
             config_add_bind(c, value);
         }
     } else if (strcmp(word, "connect") == 0) {
-        if (*connect_seen) {
-            report("%s: a second connect: a router has one upstream", where);
-            return false;
-        }
-        *connect_seen = *value != '\0';
-        if (*value && !c->connect) { /* the command line comes first */
-            config_set_connect(c, value);
-        }
+        good = take_once(&c->connect, value, where, word, &seen->connect);
+    } else if (strcmp(word, "stats-tag") == 0) {
+        good = take_once(&c->stats_tag, value, where, word, &seen->stats_tag);
+    } else if (strcmp(word, "monitor-tag") == 0) {
+        good = take_once(&c->monitor_tag, value, where, word, &seen->monitor_tag);
     } else if (strcmp(word, "rebalance-threshold") == 0) {
         char option[600];
         double threshold = 0;
@@ -103,14 +122,15 @@ static bool take_line(config *c, char *line, const char *path, unsigned number, 
         known = false;
     }
     if (!known) {
-        report("%s: unknown word %s (bind, connect, rebalance-threshold)", where, word);
+        report("%s: unknown word %s (bind, connect, rebalance-threshold, stats-tag, monitor-tag)",
+               where, word);
         return false;
     }
-    if (!*value) {
+    if (good && !*value) {
         report("%s: %s needs a value", where, word);
         return false;
     }
-    return true;
+    return good;
 }
 
 int config_read(config *c, const char *path)
@@ -124,7 +144,7 @@ int config_read(config *c, const char *path)
     size_t room = 0;
     ssize_t length;
     unsigned number = 0;
-    bool connect_seen = false;
+    words_seen seen = {false, false, false};
     int exit_code = 0;
     while (exit_code == 0 && (length = getline(&line, &room, file)) >= 0) {
         number++;
@@ -134,7 +154,7 @@ int config_read(config *c, const char *path)
         if (strlen(line) != (size_t)length) {
             report("%s:%u: a zero byte", path, number);
             exit_code = EXIT_USAGE;
-        } else if (!take_line(c, line, path, number, &connect_seen)) {
+        } else if (!take_line(c, line, path, number, &seen)) {
             exit_code = EXIT_USAGE;
         }
     }

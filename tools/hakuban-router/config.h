@@ -8,13 +8,15 @@
 typedef struct config {
     char **binds; /* owned, as each text in it */
     size_t bind_count;
-    char *connect;              /* NULL: none */
-    double rebalance_threshold; /* negative: the default */
+    char *connect;                 /* NULL: none */
+    double rebalance_threshold;    /* negative: the default */
+    char *stats_tag, *monitor_tag; /* JSON; text; NULL: none */
 } config;
 
 void config_free(config *c);
 void config_add_bind(config *c, const char *url);
-void config_set_connect(config *c, const char *url);
+/* Replaces connect, stats_tag or monitor_tag of a config; NULL: none. */
+void config_set(char **owned, const char *value);
 /* Adds what a file says. 0, or an exit code: reported with file and line. */
 int config_read(config *c, const char *path);
 

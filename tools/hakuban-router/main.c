@@ -34,10 +34,8 @@ typedef struct router {
     hakuban_exchange *exchange;
     hakuban_queue *queue;
     hakuban_connection *connection;
-    const char *stats_tag; /* JSON; NULL: none */
     hakuban_publisher *stats;
-    const char *monitor_tag; /* text; NULL: none */
-    const char *page;        /* a folder of files for browsers; NULL: none */
+    const char *page; /* a folder of files for browsers; NULL: none */
     monitor watched;
     bound *bound;
     size_t bound_count;
@@ -143,15 +141,15 @@ static int publish_stats(router *r)
                                      .name = own_name(r, name, sizeof(name)) ? name : NULL};
     hakuban_error error = {.status = HAKUBAN_OK};
     hakuban_status status =
-        hakuban_exchange_publish_stats(r->exchange, r->stats_tag, &options, &r->stats, &error);
+        hakuban_exchange_publish_stats(r->exchange, r->now.stats_tag, &options, &r->stats, &error);
     if (status >= 0) {
         return 0;
     }
     if (status == HAKUBAN_ERR_PARSE || status == HAKUBAN_ERR_LIMIT) {
-        report_bad_json("--stats-tag", r->stats_tag, &error);
+        report_bad_json(r->given.stats_tag ? "--stats-tag" : "stats-tag", r->now.stats_tag, &error);
         return EXIT_USAGE;
     }
-    report("--stats-tag %s: %s", r->stats_tag, words(&error, status));
+    report("stats-tag %s: %s", r->now.stats_tag, words(&error, status));
     return exit_code_of(status);
 }
 
@@ -171,7 +169,7 @@ static char *full_url(const char *url, const char *given)
 /* Those who watch are told of one place to connect to: the first that is WebSocket, else the first. */
 static int place_monitor(router *r)
 {
-    if (!r->monitor_tag) {
+    if (!r->now.monitor_tag) {
         return 0;
     }
     const bound *chosen = NULL;
@@ -197,8 +195,10 @@ static int read_config(const router *r, config *ret)
         config_add_bind(&c, r->given.binds[i]);
     }
     if (r->given.connect) {
-        config_set_connect(&c, r->given.connect);
+        config_set(&c.connect, r->given.connect);
     }
+    config_set(&c.stats_tag, r->given.stats_tag);
+    config_set(&c.monitor_tag, r->given.monitor_tag);
     int exit_code = r->config_path ? config_read(&c, r->config_path) : 0;
     if (exit_code != 0) {
         config_free(&c);
@@ -209,6 +209,11 @@ static int read_config(const router *r, config *ret)
     }
     *ret = c;
     return 0;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
 /* SIGHUP: what is new begins, what has gone ends, what is the same is not touched. */
@@ -238,12 +243,17 @@ static void reload(router *r)
     }
     free(kept);
     bool same_upstream =
-        (!next.connect && !r->now.connect) || (next.connect && r->now.connect && r->connection &&
-                                               strcmp(next.connect, r->now.connect) == 0);
+        same_text(next.connect, r->now.connect) && (!next.connect || r->connection);
     if (next.rebalance_threshold < r->now.rebalance_threshold ||
         next.rebalance_threshold > r->now.rebalance_threshold) {
         report("%s: a new rebalance-threshold needs a restart", r->config_path);
     }
+    if (!same_text(next.stats_tag, r->now.stats_tag) ||
+        !same_text(next.monitor_tag, r->now.monitor_tag)) {
+        report("%s: another stats-tag or monitor-tag needs a restart", r->config_path);
+    }
+    config_set(&next.stats_tag, r->now.stats_tag);
+    config_set(&next.monitor_tag, r->now.monitor_tag);
     config_free(&r->now);
     r->now = next;
     if (!same_upstream) {
@@ -373,11 +383,11 @@ static int start(router *r, int *ret_signal_fd)
         report("exchange: %s", hakuban_status_text(status));
         return EXIT_RUNTIME;
     }
-    if (r->stats_tag) {
+    if (r->now.stats_tag) {
         exit_code = publish_stats(r);
     }
-    if (exit_code == 0 && r->monitor_tag) {
-        exit_code = monitor_start(&r->watched, r->exchange, r->queue, r->monitor_tag);
+    if (exit_code == 0 && r->now.monitor_tag) {
+        exit_code = monitor_start(&r->watched, r->exchange, r->queue, r->now.monitor_tag);
     }
     for (size_t i = 0; exit_code == 0 && i < r->now.bind_count; i++) {
         exit_code = bind_url(r, r->now.binds[i]);
@@ -457,7 +467,8 @@ static const char help[] =
     "      --serve-page FOLDER      give its files to browsers on this machine that ask the port\n"
     "                               of a tcp:// or ws:// bind for them, as examples/browser\n"
     "      --config FILE            lines: bind URL, connect URL, rebalance-threshold X,\n"
-    "                               # comments; SIGHUP reads it again\n"
+    "                               stats-tag JSON, monitor-tag TEXT, # comments; SIGHUP reads\n"
+    "                               it again\n"
     "  -v, --verbose                say more on stderr; twice: everything\n"
     "  -h, --help                   this text\n"
     "  -V, --version                the version and what is built in\n"
@@ -485,7 +496,7 @@ static int read_arguments(router *r, int argc, char **argv)
                 report("--connect %s: a router has one upstream, and %s came before", value,
                        r->given.connect);
             } else {
-                config_set_connect(&r->given, value);
+                config_set(&r->given.connect, value);
             }
             break;
         case OPTION_THREADS:
@@ -500,20 +511,20 @@ static int read_arguments(router *r, int argc, char **argv)
             good = arg_real("--rebalance-threshold", value, &r->given.rebalance_threshold);
             break;
         case OPTION_STATS:
-            good = !r->stats_tag;
+            good = !r->given.stats_tag;
             if (!good) {
                 report("--stats-tag %s: one tag is enough, and %s came before", value,
-                       r->stats_tag);
+                       r->given.stats_tag);
             }
-            r->stats_tag = value;
+            config_set(&r->given.stats_tag, value);
             break;
         case OPTION_MONITOR:
-            good = !r->monitor_tag;
+            good = !r->given.monitor_tag;
             if (!good) {
                 report("--monitor-tag %s: one tag is enough, and %s came before", value,
-                       r->monitor_tag);
+                       r->given.monitor_tag);
             }
-            r->monitor_tag = value;
+            config_set(&r->given.monitor_tag, value);
             break;
         case OPTION_PAGE:
             good = strstr(hakuban_features(), " ws") && !strchr(value, ',') && !r->page;

@@ -13,6 +13,12 @@
 
 #include <hakuban/hakuban.h>
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1 /* the sanitizer keeps what was freed, and notes about it */
+#else
+#define SANITIZED 0
+#endif
+
 /* Runs it; the last line goes to ret_line. */
 static int bench(const char *arguments, char *ret_line, size_t size)
 {
@@ -197,7 +203,9 @@ START_TEST(churn_leaves_little_in_the_router)
     ck_assert_int_eq(bench("churn --objects 20000 --runs 1 --json", line, sizeof(line)), 0);
     ck_assert_double_gt(figure(line, "objects_per_s"), 0);
     /* Less than a descriptor for each that went: allocators grow a little at first. */
-    ck_assert_double_lt(figure(line, "rss_per_object"), 64);
+    if (!SANITIZED) {
+        ck_assert_double_lt(figure(line, "rss_per_object"), 64);
+    }
 }
 END_TEST
 

@@ -5,6 +5,7 @@
 #define PAUSE_FIRST_NS (100 * MS)
 #define PAUSE_MAX_NS (10000 * MS)
 #define PAUSE_MIN_NS (10 * MS)
+#define AWAY_TRIES 20 /* pauses are at most this part of the grace, while the session waits */
 #define CONNECT_TIMEOUT_NS (10000 * MS)
 /* A connection that was up this long was a good one: the pauses begin anew. A peer that accepts and closes at once isn't. */
 #define SETTLED_NS (5000 * MS)
@@ -152,6 +153,13 @@ void hkb_dialer_away(hakuban_connection *connection, const hakuban_error *why)
     set_state(connection, HAKUBAN_CONNECTION_AWAY);
 }
 
+/* Whoever is away has little time; but a grace of an hour is not filled with tries. */
+static uint64_t away_pause_ns(const hakuban_connection *connection)
+{
+    uint64_t pause_ns = connection->settings.grace_ns / AWAY_TRIES;
+    return pause_ns > PAUSE_FIRST_NS ? pause_ns : PAUSE_FIRST_NS;
+}
+
 void hkb_dialer_lost(hakuban_connection *connection, bool away, hakuban_status why,
                      const char *text)
 {
@@ -163,8 +171,8 @@ void hkb_dialer_lost(hakuban_connection *connection, bool away, hakuban_status w
         note_error(connection, why, text);
     if (connection->state == HAKUBAN_CONNECTION_CONNECTED)
         set_state(connection, away ? HAKUBAN_CONNECTION_AWAY : HAKUBAN_CONNECTION_CONNECTING);
-    /* Whoever is away has little time. */
-    schedule(connection, connection->state == HAKUBAN_CONNECTION_AWAY ? PAUSE_FIRST_NS : PAUSE_MAX_NS);
+    schedule(connection, connection->state == HAKUBAN_CONNECTION_AWAY ? away_pause_ns(connection)
+                                                                      : PAUSE_MAX_NS);
 }
 
 void hkb_dialer_stop(hakuban_connection *connection)

@@ -203,6 +203,8 @@ static void assign(hkb_object *object, const candidate *to)
         object->charge = to->cost;
         object->sink_id =
             to->holds ? to->sink_id : object->exchange->host.random(object->exchange->host.ctx);
+        if (to->holds)
+            hkb_recall_resumes(to->peer, object);
         share->in_source = HAKUBAN_SOURCE_ASSIGNED;
         share->peer->load += to->cost;
         hkb_share_settle_stream(share);

@@ -522,6 +522,8 @@ bool hkb_recall_awaits(const hkb_object *object); /* its holder may still come b
 bool hkb_recall_lists_later(const hkb_exchange *exchange);
 void hkb_recall_grow_up(hkb_exchange *exchange);
 bool hkb_recall_holder(const hkb_peer *peer, const hkb_object *object, uint64_t *ret_sink_id);
+/* The holder has it again, under the id that it named: its next assignment is another one. */
+void hkb_recall_resumes(hkb_peer *peer, const hkb_object *object);
 bool hkb_recall_has(const hkb_share *share); /* the peer has the newest state already */
 void hkb_recall_forget(const hkb_share *share); /* it has not got it any more */
 uint32_t hkb_recall_check(hakuban_state *state);

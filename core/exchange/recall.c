@@ -313,10 +313,8 @@ hakuban_status hkb_recall_hear(hkb_peer *peer, const hkb_message *message, hakub
             exchange->had_live.count < PAIRS_MAX)
             status = table_put(&exchange->had_live, exchange, read_word(bytes), 0);
     }
-    if (status != HAKUBAN_OK)
-        return hakuban_error_set(reterr, status, "out of memory");
-    (void)hkb_peer_account(peer, table_bytes(table), before);
-    return HAKUBAN_OK;
+    (void)hkb_peer_account(peer, table_bytes(table), before); /* it may have grown before memory ran out */
+    return status == HAKUBAN_OK ? status : hakuban_error_set(reterr, status, "out of memory");
 }
 
 bool hkb_recall_awaits(const hkb_object *object)
@@ -350,9 +348,16 @@ bool hkb_recall_holder(const hkb_peer *peer, const hkb_object *object, uint64_t 
         return false;
     const hkb_recall_pair *pair =
         table_find(&peer->recall->holds, peer->exchange, name_of(object));
-    if (pair)
-        *ret_sink_id = pair->value;
-    return pair != NULL;
+    if (!pair || pair->value == 0)
+        return false;
+    *ret_sink_id = pair->value;
+    return true;
+}
+
+void hkb_recall_resumes(hkb_peer *peer, const hkb_object *object)
+{
+    hkb_recall_pair *pair = table_find(&peer->recall->holds, peer->exchange, name_of(object));
+    pair->value = 0; /* its slot must stay: others may be behind it */
 }
 
 bool hkb_recall_has(const hkb_share *share)

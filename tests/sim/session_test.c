@@ -826,6 +826,28 @@ START_TEST(nothing_is_listed_before_a_return_is_answered)
 }
 END_TEST
 
+START_TEST(an_assignment_is_named_once)
+{
+    pair at = pair_new(34, NULL);
+    net_node *below[] = {at.exposing, at.observing};
+    restart_hub(at.network, at.hub, below, 2, NULL);
+    net_run(at.network, 4 * NET_S);
+    hakuban_descriptor *descriptor = net_descriptor(OBJECT, TAG);
+    uint64_t sink_id = hkb_object_find(at.hub->exchange, descriptor)->sink_id;
+    expose_end(&at.producer);
+    net_run(at.network, NET_S);
+    expose_object(&at.producer, at.exposing, OBJECT, TAG, 1);
+    expose(&at.producer, "again");
+    net_run(at.network, NET_S);
+    expose_turn(&at.producer);
+    net_quiet(at.network);
+    ck_assert_uint_eq(at.producer.open_count, 1);
+    ck_assert(hkb_object_find(at.hub->exchange, descriptor)->sink_id != sink_id);
+    hakuban_descriptor_unref(descriptor);
+    pair_free(&at);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("sessions");
@@ -861,6 +883,7 @@ int main(void)
     tcase_add_test(cases, what_nobody_confirms_after_a_restart_is_as_old_as_the_last_byte);
     tcase_add_test(cases, a_way_to_the_root_that_was_lost_is_not_believed_later);
     tcase_add_test(cases, nothing_is_listed_before_a_return_is_answered);
+    tcase_add_test(cases, an_assignment_is_named_once);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -43,6 +43,7 @@ enum {
         SANITIZED
             ? 1500
             : 700, /* until it is back: where all who expose are away, somebody has to notice */
+    SILENCE_MS = 5000, /* 2.5 s of it, and the hand-over that follows */
     CALM_MS_MAX = 120000, /* to agree after a storm, on a machine that is very busy */
     END_MS_MAX = 60000,
     HUB_KIB_MAX = 100 * 1024,
@@ -576,6 +577,9 @@ static void calm(void)
 /* Short outages, one after the other, of those who have the time for it: LIVE for everybody all the time. */
 static void breeze(void)
 {
+    /* A connection that swallows is found by its silence, after 2.5 times the keep-alive; what follows from that is of the storm. */
+    crowd_turn(crowd_now_ms() + SILENCE_MS);
+    calm();
     uint64_t begin_ms = crowd_now_ms(), at_ms = 0, next_ms = 0;
     breeze_blows = true;
     while (at_ms < BREEZE_MS) {

@@ -30,6 +30,11 @@ static bool refuse(hkb_ws_refusal *refusal, unsigned code, const char *format, .
     refusal->plain = false;
     (void)vsnprintf(refusal->reason, sizeof refusal->reason, format, arguments);
     va_end(arguments);
+    for (char *at = refusal->reason; *at; at++) {
+        if (*at < 0x20 || *at > 0x7e) {
+            *at = ' '; /* a head may have tabs, a line in a log may not */
+        }
+    }
     return false;
 }
 

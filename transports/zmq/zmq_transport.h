@@ -18,7 +18,7 @@
 #define HKB_ZMQ_SPARE_FDS 64 /* descriptors that are left to others */
 #define HKB_ZMQ_SECOND_NS UINT64_C(1000000000)
 #define HKB_ZMQ_END_NS (2 * HKB_ZMQ_SECOND_NS)   /* what was sent last has this long to leave */
-#define HKB_ZMQ_CLOSE_MS 100                     /* the same when nobody wants to wait */
+#define HKB_ZMQ_CLOSE_MS 1000                    /* the same when nobody waits for it */
 
 typedef enum hkb_zmq_kind { HKB_ZMQ_BELL = 1, HKB_ZMQ_DEALER, HKB_ZMQ_ROUTER } hkb_zmq_kind;
 

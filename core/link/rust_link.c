@@ -178,8 +178,6 @@ static void rust_say(hkb_link *link, const hkb_message *message, const hkb_versi
 {
     hkb_rust_action action;
     (void)previous;
-    if (link->phase == HKB_LINK_ENDED)
-        return;
     switch ((int)message->kind) {
     case HKB_MESSAGE_OBJECT:
     case HKB_MESSAGE_TAG:

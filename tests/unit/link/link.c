@@ -33,6 +33,7 @@ typedef struct side {
     hakuban_error why;
     const char *refuses; /* the other's hello, in these words */
     const char *objects; /* to each message, in these words */
+    const char *gives_up; /* in these words, before it says what it is asked for */
 } side;
 
 static side a, b; /* a connects to b */
@@ -108,6 +109,8 @@ static bool on_produce(hkb_link *link)
     s->to_say--;
     s->said++;
     hkb_message part = {.kind = HKB_MESSAGE_PART, .channel = 1, .payload = {bytes, s->say_bytes}};
+    if (s->gives_up)
+        hkb_link_fail(link, HAKUBAN_ERR_NO_MEMORY, "%s", s->gives_up);
     hkb_link_say(link, &part, NULL);
     return true;
 }
@@ -914,6 +917,18 @@ START_TEST(words_of_a_failure_reach_the_other_side)
 }
 END_TEST
 
+/* What would have explained it may be what could not be said. */
+START_TEST(only_the_reason_is_said_after_a_failure)
+{
+    open_both();
+    a.gives_up = "out of memory";
+    say_more(&a, 3);
+    carry();
+    ck_assert_uint_eq(b.heard, 0);
+    ended_as(&b, false, HAKUBAN_ERR_CLOSED, "the other side closed: out of memory");
+}
+END_TEST
+
 START_TEST(an_owner_may_object_to_a_message)
 {
     open_both();
@@ -1503,6 +1518,7 @@ int main(void)
     tcase_add_test(tcase, who_leaves_does_not_wait_for_ever);
     tcase_add_test(tcase, leaving_before_the_hello_just_ends);
     tcase_add_loop_test(tcase, words_of_a_failure_reach_the_other_side, 0, 2);
+    tcase_add_test(tcase, only_the_reason_is_said_after_a_failure);
     tcase_add_test(tcase, an_owner_may_object_to_a_message);
     tcase_add_loop_test(tcase, malformed_frames_end_it_in_words, 0, 4);
     tcase_add_test(tcase, nothing_is_heard_after_the_end);

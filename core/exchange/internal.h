@@ -160,6 +160,7 @@ struct hkb_share {
     /* Downstream: by object or tag. */
     uint8_t observing : 1, exposing : 1;
     uint8_t stream_wanted : 1;
+    uint8_t observing_only : 1; /* it cannot serve itself */
     uint8_t floor_due : 1, resend_due : 1;
     uint8_t in_phase : 2, out_phase : 2, in_source : 2, in_freshness : 2;
     uint8_t close_reason : 2, awaits_whole : 1;
@@ -202,7 +203,7 @@ struct hkb_object {
     uint32_t condition_count; /* goes up with each change of freshness, age or source */
     uint32_t local_observers, local_exposers;
     uint32_t out_channels; /* shares with states to their peer */
-    uint32_t observing, observing_only;   /* downstream shares; those that do not also expose */
+    uint32_t observing, observing_only;   /* downstream shares; those that cannot serve themselves */
     uint32_t observe_shares, expose_shares; /* downstream shares registered on the object itself */
     uint8_t exists : 1, exposer : 2, freshness : 2, source : 2, unconfirmed : 1;
     uint8_t retry_due : 1; /* there was no memory for something: tried again after a while, not at once */

@@ -136,7 +136,7 @@ bool hkb_share_release(hkb_share *share)
         (object->exposer == HKB_DOWNSTREAM && object->chosen.share == share))
         return false;
     object->observing -= share->observing; /* by a tag: it comes again with the object */
-    object->observing_only -= (uint32_t)(share->observing && !share->exposing);
+    object->observing_only -= share->observing_only;
     hkb_list_remove(&share->item.node);
     hkb_list_remove(&share->of_peer);
     hkb_list_remove(&share->of_object);
@@ -158,20 +158,23 @@ void hkb_share_queue(hkb_share *share)
 void hkb_share_refresh(hkb_share *share)
 {
     hkb_object *object = share->object;
-    bool observing = share->observes, exposing = share->exposes;
-    for (size_t i = 0; i < object->tag_count && !(observing && exposing); i++) {
+    bool observing = share->observes, exposing = share->exposes, can_serve = share->capacity > 0;
+    for (size_t i = 0; i < object->tag_count; i++) {
         const hkb_tag_share *tag_share =
             hkb_tag_share_find(object->exchange, share->peer, object->tags[i].tag);
         if (tag_share) {
             observing = observing || tag_share->observes;
             exposing = exposing || tag_share->exposes;
+            can_serve = can_serve || tag_share->capacity > 0;
         }
     }
     exposing = exposing && !share->declines;
+    /* Who drains is served by others; to the reference it is as good as anybody. */
+    bool observing_only = observing && !(exposing && (can_serve || peer_is_reference(share)));
     object->observing += (uint32_t)observing - (uint32_t)share->observing;
-    object->observing_only += (uint32_t)(observing && !exposing) -
-                              (uint32_t)(share->observing && !share->exposing);
+    object->observing_only += (uint32_t)observing_only - (uint32_t)share->observing_only;
     share->observing = observing;
+    share->observing_only = observing_only;
     share->exposing = exposing;
     hkb_object_mark(object);
     hkb_share_settle_stream(share);

@@ -162,7 +162,7 @@ hakuban_status hkb_tag_register(hkb_tag *tag, hkb_peer *peer, uint32_t flags, ui
         capacity = 0;
     bool observed_before = share->observes, exposed_before = share->exposes;
     bool changed = observes != observed_before || exposes != exposed_before ||
-                   preloads != share->preloads;
+                   preloads != share->preloads || !capacity != !share->capacity;
     if (changed || capacity != share->capacity)
         hkb_pass_begin(share, changed);
     tag->observe_shares += (uint32_t)observes - (uint32_t)observed_before;

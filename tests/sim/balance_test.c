@@ -552,6 +552,35 @@ START_TEST(who_drains_keeps_nothing_that_another_can_take)
 }
 END_TEST
 
+/* Who drains and is the only one to observe its jobs gives them away as well, at once and seen by nobody. */
+START_TEST(who_drains_is_served_by_another_without_a_gap)
+{
+    net *network = net_new(1);
+    net_node *root = net_add(network), *hub = _i ? below(root, NULL) : root;
+    net_node *drained = below(hub, NULL);
+    work(0, drained, 1);
+    want(drained, 4);
+    play(network, NET_S, 1);
+    work(1, below(root, NULL), 1);
+    play(network, NET_S, 2);
+    ck_assert_uint_eq(workers[0].open_count, 4);
+    ck_assert_uint_eq(served(), 4);
+    net_enter(drained);
+    ck_assert_int_eq(hkb_contract_set_capacity(workers[0].contract.contract, 0), HAKUBAN_OK);
+    hkb_exchange_settle(drained->exchange);
+    for (int i = 0; i < 20; i++) {
+        net_run(network, 10 * NET_MS);
+        ck_assert_uint_eq(served(), 4); /* before the next one can make up for it */
+        expose_turn(&workers[0]);
+        expose_turn(&workers[1]);
+    }
+    ck_assert_uint_eq(workers[0].open_count, 0);
+    ck_assert_uint_eq(workers[1].open_count, 4);
+    want_no_more(0, 4);
+    finish(network, 2);
+}
+END_TEST
+
 /* Observers stay LIVE while an object changes hands, and the new exposer numbers on from the old one. */
 START_TEST(a_job_changes_hands_without_a_gap)
 {
@@ -608,6 +637,7 @@ int main(void)
     tcase_add_test(spreading, weights_are_followed_also_when_they_change);
     tcase_add_test(spreading, jobs_spread_through_hubs_of_any_size);
     tcase_add_loop_test(spreading, who_drains_keeps_nothing_that_another_can_take, 0, 2);
+    tcase_add_loop_test(spreading, who_drains_is_served_by_another_without_a_gap, 0, 2);
     tcase_add_test(spreading, a_job_changes_hands_without_a_gap);
     suite_add_tcase(suite, spreading);
     SRunner *runner = srunner_create(suite);

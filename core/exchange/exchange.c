@@ -110,7 +110,7 @@ void hkb_exchange_expect_upstream(hkb_exchange *exchange, bool expected)
         hkb_link_leave(&exchange->upstream->link, exchange->now_ns); /* nobody will dial for it again */
     for (size_t i = 0; !expected && exchange->objects.count && i <= exchange->objects.mask; i++)
         if (exchange->objects.slots[i])
-            ((hkb_object *)exchange->objects.slots[i])->remembered = 0;
+            hkb_recall_forget_object(exchange->objects.slots[i]);
     hkb_exchange_mark_all(exchange);
 }
 

@@ -82,6 +82,7 @@ struct hkb_exchange {
     hkb_list deltas;       /* by age */
     hkb_list held;         /* objects that stay as they were with an upstream that does not know us any more */
     uint64_t held_until_ns, held_since_ns;
+    size_t remembered_count; /* objects that are there although the upstream that had them is lost */
     hkb_recall_table had_live; /* while young: objects that somebody had */
     uint64_t born_ns, waits_until_ns;
     hkb_delta *delta_spare; /* one, so that a state that passes through needs no allocation for it */
@@ -516,6 +517,8 @@ void hkb_recall_release(hkb_object *object); /* it has something else to say */
 void hkb_recall_expire(hkb_exchange *exchange);
 void hkb_recall_listed(hkb_tag *tag);
 void hkb_recall_offer(hkb_peer *peer); /* gathers what the new upstream is told; an item of the peer says it */
+void hkb_recall_forget_object(hkb_object *object);
+void hkb_recall_unobserved(hkb_tag *tag); /* perhaps nobody observes it any more: then what it remembered ends */
 bool hkb_recall_say(hkb_peer *peer);   /* one frame; false: there was nothing (more) */
 /* The listener's. */
 hakuban_status hkb_recall_hear(hkb_peer *peer, const hkb_message *message, hakuban_error *reterr);

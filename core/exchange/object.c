@@ -42,6 +42,7 @@ static void drop_state(hkb_object *object, hakuban_state *state)
 static void free_record(hkb_object *object)
 {
     hkb_exchange *exchange = object->exchange;
+    exchange->remembered_count -= object->remembered;
     for (size_t i = 0; i < object->tag_count; i++) {
         hkb_tag *tag = object->tags[i].tag;
         if (tag) {

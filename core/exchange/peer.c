@@ -771,7 +771,7 @@ static hakuban_status hear_close(hkb_peer *peer, const hkb_message *message, hak
     if (share) {
         hkb_object *object = share->object;
         hkb_share_close_in(share);
-        object->remembered = 0;
+        hkb_recall_forget_object(object);
         hkb_recall_release(object);
         if (object->exposer == HKB_UPSTREAM)
             hkb_choose(object); /* somebody else, or nobody: the stream is what served it */

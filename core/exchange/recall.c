@@ -154,21 +154,37 @@ bool hkb_recall_exists(const hkb_object *object)
 void hkb_recall_remember(hkb_share *share)
 {
     const hkb_link *link = &share->peer->link;
-    if (share->in_phase == HKB_CHANNEL_OPEN && link->settings.grace_ns &&
-        share->object->exchange->upstream_expected)
-        share->object->remembered = 1;
+    hkb_object *object = share->object;
+    if (share->in_phase != HKB_CHANNEL_OPEN || link->settings.grace_ns == 0 ||
+        !object->exchange->upstream_expected)
+        return;
+    object->exchange->remembered_count += !object->remembered;
+    object->remembered = 1;
+}
+
+void hkb_recall_forget_object(hkb_object *object)
+{
+    if (!object->remembered)
+        return;
+    object->remembered = 0;
+    object->exchange->remembered_count--;
+    hkb_object_mark(object);
 }
 
 void hkb_recall_listed(hkb_tag *tag)
 {
     HKB_LIST_EACH(hkb_object_tag, place, &tag->objects, of_tag)
     {
-        hkb_object *object = place->object;
-        if (object && object->remembered) { /* NULL: a cursor */
-            object->remembered = 0; /* from here on its stream says whether it is there */
-            hkb_object_mark(object);
-        }
+        if (place->object) /* NULL: a cursor */
+            hkb_recall_forget_object(place->object); /* from here on its stream says whether it is there */
     }
+}
+
+void hkb_recall_unobserved(hkb_tag *tag)
+{
+    if (tag->exchange->remembered_count && !hkb_tag_wanted(tag).observes &&
+        !HKB_PLANTED(remembered_for_ever))
+        hkb_tag_mark_objects(tag);
 }
 
 void hkb_recall_hold(hkb_share *share)

@@ -137,6 +137,8 @@ void hkb_tag_share_free(hkb_tag_share *share)
     hkb_list_remove(&share->listing);
     hkb_list_remove(&share->item.node);
     hkb_pass_end(share);
+    if (share->observes || share->preloads)
+        hkb_recall_unobserved(tag); /* a pass may not have come to all of its objects */
     hkb_free(exchange->alloc, share, sizeof *share);
     hkb_tag_mark(tag);
 }

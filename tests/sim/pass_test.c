@@ -174,6 +174,44 @@ START_TEST(who_leaves_half_way_leaves_nothing)
 }
 END_TEST
 
+/* A hub that has lost its upstream for longer than the grace keeps what its observers know, and no longer than there is one, even if
+ * the last one goes before a pass has come to all of it. */
+START_TEST(what_is_remembered_goes_with_the_last_observer)
+{
+    net *network = the.network = net_new(3);
+    net_node *root = net_add(network);
+    net_contract *exposed = the.exposed;
+    the.hub = net_add(network);
+    hkb_exchange_expect_upstream(hub(), true);
+    net_connect(the.hub, root, NULL);
+    for (int i = 0; i < 2; i++) {
+        the.leaf[i] = net_add(network);
+        the.pipe[i] = net_connect(the.leaf[i], the.hub, "grace=0");
+    }
+    for (int i = 0; i < OBJECTS; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "%d", i);
+        exposed[i] = net_expose(root, name, TAG, 1);
+    }
+    net_run(network, NET_S);
+    say_tag(0, HKB_WANT_OBSERVE, 0);
+    net_run(network, NET_S);
+    ck_assert_uint_eq(hub()->objects.count, OBJECTS);
+    net_cut(the.hub->up);
+    net_run(network, 3 * NET_S);
+    ck_assert_uint_eq(hub()->objects.count, OBJECTS);
+    say_tag(1, HKB_WANT_OBSERVE, 0);
+    for (int i = 0; i < 2; i++) {
+        hkb_link_end(&the.pipe[i]->peer[1]->link, HAKUBAN_ERR_CLOSED, "it is gone");
+        hkb_exchange_settle(hub());
+        ck_assert_uint_eq(hub()->objects.count, i ? 0 : OBJECTS);
+    }
+    for (int i = 0; i < OBJECTS; i++)
+        net_end(&exposed[i]);
+    net_free(network);
+}
+END_TEST
+
 /* Observed, taken back and observed again before the first LISTED is there: it is not taken for the second's. */
 START_TEST(listed_belongs_to_the_observing_that_asked)
 {
@@ -217,6 +255,9 @@ int main(void)
     tcase_add_test(tcase, objects_may_come_and_go_meanwhile);
     tcase_add_test(tcase, who_leaves_half_way_leaves_nothing);
     suite_add_tcase(suite, tcase);
+    TCase *remembered = tcase_create("remembered");
+    tcase_add_test(remembered, what_is_remembered_goes_with_the_last_observer);
+    suite_add_tcase(suite, remembered);
     TCase *listed = tcase_create("listed");
     tcase_add_test(listed, listed_belongs_to_the_observing_that_asked);
     suite_add_tcase(suite, listed);

@@ -176,6 +176,14 @@ static bool may_stay(const hkb_object *object)
     return false;
 }
 
+/* It is not needed here any more because the one who observes it can expose it as well, and is to: when the one before has closed. */
+static bool is_left_to_another(const hkb_object *object)
+{
+    return object->exists && object->observing && !hkb_object_needed(object) &&
+           !HKB_PLANTED(left_too_soon) &&
+           !(object->exposer == HKB_DOWNSTREAM && object->chosen.share->observing);
+}
+
 static const candidate nobody = {.kind = HKB_NOBODY};
 
 static void assign(hkb_object *object, const candidate *to)
@@ -193,7 +201,8 @@ static void assign(hkb_object *object, const candidate *to)
     /* The upstream gave it to this hub, perhaps: who is to serve it comes back, or it is declined and another serves it. */
     bool given = object->exposer == HKB_UPSTREAM && object->upstream &&
                  object->upstream->peer->link.phase == HKB_LINK_OPEN;
-    bool follows = to->kind != HKB_NOBODY || (given && somebody_is_away(object));
+    bool follows = to->kind != HKB_NOBODY || (given && somebody_is_away(object)) ||
+                   is_left_to_another(object);
     let_go(object);
     object->exposer = (unsigned)to->kind & 3u;
     if (to->kind == HKB_LOCAL) {
@@ -245,6 +254,16 @@ static bool upstream_serves(const hkb_object *object)
     const hkb_share *upstream = object->upstream;
     return upstream && upstream->in_phase == HKB_CHANNEL_OPEN &&
            upstream->in_source != HAKUBAN_SOURCE_NONE;
+}
+
+void hkb_choose_unneeded(hkb_object *object)
+{
+    hkb_choose_nobody(object);
+    if (object->leaving)
+        return;
+    hkb_object_set_unconfirmed(object, false);
+    if (object->freshness == HAKUBAN_LIVE)
+        hkb_object_set_condition(object, HAKUBAN_STALE, object->exchange->now_ns);
 }
 
 void hkb_choose(hkb_object *object)
@@ -329,8 +348,10 @@ void hkb_choose_open(hkb_object *object)
 {
     if (object->leaving)
         return;
-    if (object->exposer == HKB_DOWNSTREAM && object->chosen.share->in_phase != HKB_CHANNEL_OPEN)
+    if (object->exposer == HKB_DOWNSTREAM && object->chosen.share->in_phase != HKB_CHANNEL_OPEN) {
+        hkb_share_settle_stream(object->chosen.share);
         hkb_share_queue(object->chosen.share);
+    }
     if (object->exposer != HKB_LOCAL || object->sink)
         return;
     if (hkb_sink_new(object, object->chosen.contract, &object->sink) != HAKUBAN_OK)

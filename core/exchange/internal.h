@@ -427,6 +427,7 @@ hakuban_status hkb_object_open_delivery(hkb_object *object, hakuban_contract *co
 void hkb_choose(hkb_object *object);              /* keeps the current one where it may stay */
 void hkb_choose_again(hkb_object *object);        /* rebalancing: moves it if that is clearly better */
 void hkb_choose_nobody(hkb_object *object);
+void hkb_choose_unneeded(hkb_object *object);     /* nobody, and it is not LIVE once the one before has closed */
 void hkb_choose_replace(hakuban_contract *contract); /* an expose contract has ended: others take its objects */
 void hkb_choose_open(hkb_object *object);         /* opens the chosen one's sink, unless another is still leaving */
 void hkb_choose_left(hkb_share *share);           /* share's sink has closed */
@@ -543,5 +544,6 @@ void hkb_delivery_peek(hkb_delivery *delivery, hakuban_event *ret);
 hakuban_status hkb_sink_new(hkb_object *object, hakuban_contract *contract, hakuban_sink **ret);
 void hkb_sink_revoke(hakuban_sink *sink);
 void hkb_sink_floor(hakuban_sink *sink); /* the floor rose */
+void hkb_sink_number_on(hakuban_sink *sink); /* what was sent last, above the floor */
 
 #endif

@@ -197,6 +197,10 @@ void hkb_object_set_unconfirmed(hkb_object *object, bool unconfirmed)
     if (object->unconfirmed == unconfirmed)
         return;
     object->unconfirmed = unconfirmed;
+    if (unconfirmed && object->timed_as == HKB_WAITING && !HKB_PLANTED(hand_over_time)) {
+        leave_timed(object); /* since the hand-over before: this one has its own time */
+        hkb_object_mark(object);
+    }
     HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
     {
         if (share->out_phase == HKB_CHANNEL_OPEN && share->peer->link.dialect->is_reference) {
@@ -222,6 +226,9 @@ void hkb_object_refresh_source(hkb_object *object)
         source = upstream && upstream->in_phase == HKB_CHANNEL_OPEN
                      ? (hakuban_source)upstream->in_source
                      : HAKUBAN_SOURCE_NONE;
+        /* Whoever it is left to waits until the one before has closed. */
+        if (object->leaving && object->unconfirmed && object->freshness == HAKUBAN_LIVE)
+            source = HAKUBAN_SOURCE_ASSIGNED;
     } else if (object->exposer == HKB_UPSTREAM) {
         source = (hakuban_source)object->upstream->in_source;
     }
@@ -544,7 +551,10 @@ static void settle_timed(hkb_object *object, bool needed)
 void hkb_object_expired(hkb_object *object)
 {
     leave_timed(object);
+    bool retries = object->retry_due;
     object->retry_due = 0;
+    if (retries && object->sink && object->floor)
+        hkb_sink_number_on(object->sink);
     if (object->leaving) {
         object->leaving = NULL; /* it had its time; what it still sends is not listened to */
         hkb_object_mark(object);
@@ -584,7 +594,7 @@ void hkb_object_settle(hkb_object *object)
     if (needed)
         hkb_choose(object);
     else
-        hkb_choose_nobody(object);
+        hkb_choose_unneeded(object);
     hkb_decline_settle(object, needed);
     hkb_choose_open(object);
     hkb_object_refresh_source(object);

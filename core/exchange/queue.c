@@ -273,22 +273,32 @@ hakuban_status hkb_sink_send(hakuban_sink *sink, hakuban_state *state)
 }
 
 /* With automatic versions the last state is published again above the floor; with the user's own, the user decides. */
-void hkb_sink_floor(hakuban_sink *sink)
+void hkb_sink_number_on(hakuban_sink *sink)
 {
     hkb_object *object = sink->object;
     hkb_version version;
-    sink->floor_due = true;
-    if (sink->open_told)
-        hkb_entry_push(sink->contract->queue, &sink->entry, HKB_ENTRY_SINK);
     bool sent_last = object->state && sink->last.count &&
                      hakuban_version_compare(object->state->version, object->state->version_count,
                                              sink->last.elements, sink->last.count) == 0;
     if (sink->automatic && sent_last) {
-        if (next_version(sink, &version) == HAKUBAN_OK)
-            (void)publish(sink, object->state, &version); /* without memory it stays STALE until the next send */
+        hakuban_status status = next_version(sink, &version);
+        if (status == HAKUBAN_OK)
+            status = publish(sink, object->state, &version);
+        if (status == HAKUBAN_ERR_NO_MEMORY) {
+            object->retry_due = 1;
+            hkb_object_mark(object);
+        }
     } else if (sent_last && object->freshness == HAKUBAN_LIVE) {
         hkb_object_set_condition(object, HAKUBAN_STALE, object->exchange->now_ns);
     }
+}
+
+void hkb_sink_floor(hakuban_sink *sink)
+{
+    sink->floor_due = true;
+    if (sink->open_told)
+        hkb_entry_push(sink->contract->queue, &sink->entry, HKB_ENTRY_SINK);
+    hkb_sink_number_on(sink);
 }
 
 static void fill_floor(const hakuban_sink *sink, hakuban_event *ret)

@@ -248,6 +248,10 @@ void hkb_share_hear_condition(hkb_share *share, hakuban_freshness freshness, hak
         hkb_object_mark(object);
     if (source != HAKUBAN_SOURCE_NONE)
         hkb_recall_confirm(object);
+    /* Now: a state, or the stream's end, may follow in the same packet; and what an exposer here takes over stays LIVE. */
+    bool serves = source != HAKUBAN_SOURCE_NONE;
+    if (share->peer->link.connector && !HKB_PLANTED(source_in_a_moment) && !object->held && serves != (object->exposer == HKB_UPSTREAM))
+        hkb_choose(object);
     if (!is_source(share))
         return;
     /* What it says is about the last state it sent, which may be older than what is held, or newer. */

@@ -186,8 +186,12 @@ void hkb_share_settle_stream(hkb_share *share)
     hkb_object *object = share->object;
     if (share->peer->link.connector)
         return;
+    bool chosen = object->exposer == HKB_DOWNSTREAM && object->chosen.share == share;
+    /* While the one before closes, the next has its stream still: the object may live there by nothing else. */
+    bool awaits_sink = chosen && object->leaving && share->out_phase == HKB_CHANNEL_OPEN &&
+                       !peer_is_reference(share) && !HKB_PLANTED(stream_gap);
     bool wanted = object->exists && (share->observing || HKB_PLANTED(tag_leak)) &&
-                  !(object->exposer == HKB_DOWNSTREAM && object->chosen.share == share) &&
+                  (!chosen || awaits_sink) &&
                   !(peer_is_reference(share) &&
                     object->source == HAKUBAN_SOURCE_NONE);
     if (wanted != share->stream_wanted) {

@@ -453,6 +453,65 @@ START_TEST(an_object_for_which_there_was_no_memory_is_seen_once_there_is)
 }
 END_TEST
 
+/* A newer version is known elsewhere: the exposer's last state goes out again above it, as soon as there is memory for that. */
+START_TEST(a_state_below_the_floor_goes_out_again_once_there_is_memory)
+{
+    net *network = net_new(28);
+    net_node *hub = net_add(network), *leaf = net_add(network);
+    hkb_version floor = {.count = 1, .elements = {7}};
+    watcher observer;
+    exposer producer;
+    net_connect(leaf, hub, NULL);
+    watch_object(&observer, leaf, OBJECT, TAG);
+    expose_object(&producer, hub, OBJECT, TAG, 1);
+    expose(&producer, "state");
+    play(network, &producer, NULL, NULL);
+    hkb_object *object = hkb_object_find(net_enter(hub), exposed(&producer, OBJECT)->sink->descriptor);
+    fail_alloc_arm(&hub->memory, 2, true);
+    ck_assert_int_eq(hkb_object_raise_floor(object, &floor), HAKUBAN_OK);
+    ck_assert(fail_alloc_failed(&hub->memory));
+    fail_alloc_arm(&hub->memory, 0, false);
+    hkb_exchange_settle(hub->exchange);
+    net_run(network, 2 * NET_S);
+    assert_shows(&observer, OBJECT, "state", HAKUBAN_LIVE);
+    ck_assert_int_gt(hkb_version_compare(&observer.objects[0].version, &floor), 0);
+    watch_end(&observer);
+    expose_end(&producer);
+    net_free(network);
+}
+END_TEST
+
+/* Who serves it, its state and the end of the stream come in one piece, after a loss. */
+START_TEST(a_stream_that_comes_and_goes_at_once_leaves_nothing_live)
+{
+    net *network = net_new(26);
+    net_node *hub = net_add(network), *leaf = net_add(network);
+    net_pipe *pipe = net_connect(leaf, hub, NULL);
+    watcher first, second, another;
+    exposer producer;
+    watch_object(&first, leaf, OBJECT, TAG);
+    watch_object(&another, hub, OBJECT, TAG);
+    net_run(network, 100 * NET_MS);
+    pipe->silent[1] = true;
+    expose_object(&producer, hub, OBJECT, TAG, 1);
+    expose(&producer, "state");
+    play(network, &producer, NULL, NULL);
+    watch_end(&first);
+    net_run(network, 100 * NET_MS);
+    expose_end(&producer);
+    net_run(network, 100 * NET_MS);
+    watch_object(&second, leaf, OBJECT, TAG);
+    watch_end(&another);
+    net_run(network, 100 * NET_MS);
+    net_cut(pipe);
+    net_connect(leaf, hub, NULL); /* what was lost is said again */
+    net_quiet(network);
+    assert_shows(&second, OBJECT, "state", HAKUBAN_STALE);
+    watch_end(&second);
+    net_free(network);
+}
+END_TEST
+
 /* -- Links -- */
 
 START_TEST(a_patient_listener_does_not_keep_silent_itself)
@@ -518,17 +577,21 @@ END_TEST
 
 /* -- More than one level -- */
 
-/* A hand-over between workers of two hubs, with slow links: the next one opens only when the last one has closed. */
+/* A hand-over between workers of two hubs, with slow links: the next one opens only when the last one has closed. Who observes by the
+ * tag, beside the workers or on their hubs, notices nothing either. */
 START_TEST(a_hand_over_across_hubs_never_shows_two_exposers_nor_a_gap)
 {
     net *network = net_new(20);
     net_node *root = net_add(network), *middle[2], *leaf[2];
     watcher observer;
+    static watcher beside[4];
     exposer workers[2];
     watch_object(&observer, root, OBJECT, TAG);
     for (int i = 0; i < 2; i++) {
         middle[i] = net_add(network);
         leaf[i] = net_add(network);
+        watch_tag(&beside[i], middle[i], TAG);
+        watch_tag(&beside[2 + i], leaf[i], TAG);
         net_connect(middle[i], root, NULL)->delay_ns = 40 * NET_MS;
         net_connect(leaf[i], middle[i], NULL)->delay_ns = 60 * NET_MS;
         expose_tag(&workers[i], leaf[i], TAG, 1);
@@ -550,18 +613,112 @@ START_TEST(a_hand_over_across_hubs_never_shows_two_exposers_nor_a_gap)
         }
         for (int t = 0; t < 300; t++) {
             net_run(network, 10 * NET_MS);
+            watch(&observer); /* before the next exposer can make up for it */
+            ck_assert_int_eq(observer.objects[0].freshness, HAKUBAN_LIVE);
+            for (int i = 0; i < 4; i++) {
+                watch(&beside[i]);
+                ck_assert_uint_eq(beside[i].objects[0].closes, 0);
+                ck_assert_int_eq(beside[i].objects[0].freshness, HAKUBAN_LIVE);
+            }
             expose_turn(&workers[holder]); /* first the one that loses it */
             expose_turn(&workers[1 - holder]);
             ck_assert_uint_le(workers[0].open_count + workers[1].open_count, 1);
-            watch(&observer);
-            ck_assert_int_eq(observer.objects[0].freshness, HAKUBAN_LIVE);
         }
         ck_assert_uint_eq(workers[1 - holder].open_count, 1);
         assert_shows(&observer, OBJECT, holder ? "nought" : "one", HAKUBAN_LIVE);
+        for (int i = 0; i < 4; i++)
+            assert_shows(&beside[i], OBJECT, holder ? "nought" : "one", HAKUBAN_LIVE);
     }
     watch_end(&observer);
+    for (int i = 0; i < 4; i++)
+        watch_end(&beside[i]);
     expose_end(&workers[0]);
     expose_end(&workers[1]);
+    net_free(network);
+}
+END_TEST
+
+/* From a worker to another on its hub and back, again and again, at any time within the second that a hand-over may take. */
+START_TEST(each_hand_over_has_its_whole_time)
+{
+    net *network = net_new(27);
+    net_node *hub = net_add(network), *leaf = net_add(network);
+    watcher observer, far_observer;
+    exposer worker, other;
+    net_connect(leaf, hub, NULL)->delay_ns = 40 * NET_MS;
+    watch_object(&far_observer, hub, OBJECT, TAG);
+    watch_object(&observer, leaf, OBJECT, TAG);
+    expose_object(&worker, leaf, OBJECT, TAG, 1);
+    expose_object(&other, hub, OBJECT, TAG, 1);
+    expose(&worker, "1");
+    expose(&other, "2");
+    net_run(network, NET_S);
+    play(network, &worker, &other, NULL);
+    for (int round = 0; round < 12; round++) {
+        net_enter(hub);
+        ck_assert_int_eq(hkb_contract_set_capacity(other.contract.contract, round & 1), HAKUBAN_OK);
+        hkb_exchange_settle(hub->exchange);
+        for (int t = 0; t < 110 - _i; t++) {
+            net_run(network, 10 * NET_MS);
+            watch(&far_observer);
+            ck_assert_int_eq(far_observer.objects[0].freshness, HAKUBAN_LIVE);
+            watch(&observer);
+            ck_assert_int_eq(observer.objects[0].freshness, HAKUBAN_LIVE);
+            expose_turn(&worker);
+            expose_turn(&other);
+            ck_assert_uint_le(worker.open_count + other.open_count, 1);
+        }
+        ck_assert_uint_eq((round & 1 ? &other : &worker)->open_count, 1);
+    }
+    watch_end(&observer);
+    watch_end(&far_observer);
+    expose_end(&worker);
+    expose_end(&other);
+    net_free(network);
+}
+END_TEST
+
+/* The last observer of an object could expose it as well: it is his own affair from then on, and he notices nothing of the change. */
+START_TEST(who_is_left_alone_serves_himself_without_a_gap)
+{
+    enum { THE_OTHER_OBSERVER_LEAVES, HE_BEGINS_TO_EXPOSE };
+    net *network = net_new(25);
+    net_node *root = net_add(network), *middle = net_add(network), *leaf = net_add(network);
+    net_node *elsewhere = net_add(network);
+    watcher observer, another;
+    exposer his, other;
+    net_connect(middle, root, NULL)->delay_ns = 40 * NET_MS;
+    net_connect(leaf, middle, NULL)->delay_ns = 60 * NET_MS;
+    net_connect(elsewhere, root, NULL)->delay_ns = 30 * NET_MS;
+    expose_object(&other, elsewhere, OBJECT, TAG, 1);
+    expose(&other, "other");
+    watch_object(&observer, leaf, OBJECT, TAG);
+    watch_object(&another, root, OBJECT, TAG);
+    net_run(network, NET_S);
+    play(network, &other, NULL, NULL);
+    if (_i == THE_OTHER_OBSERVER_LEAVES) {
+        expose_object(&his, leaf, OBJECT, TAG, 1);
+        net_run(network, NET_S);
+    }
+    ck_assert_uint_eq(other.open_count, 1);
+    watch_end(&another);
+    net_run(network, NET_MS);
+    if (_i == HE_BEGINS_TO_EXPOSE)
+        expose_object(&his, leaf, OBJECT, TAG, 1);
+    expose(&his, "his");
+    for (int t = 0; t < 300; t++) {
+        net_run(network, 10 * NET_MS);
+        watch(&observer); /* before the next exposer can make up for it */
+        ck_assert_int_eq(observer.objects[0].freshness, HAKUBAN_LIVE);
+        expose_turn(&other);
+        expose_turn(&his);
+        ck_assert_uint_le(other.open_count + his.open_count, 1);
+    }
+    ck_assert_uint_eq(his.open_count, 1);
+    assert_shows(&observer, OBJECT, "his", HAKUBAN_LIVE);
+    watch_end(&observer);
+    expose_end(&his);
+    expose_end(&other);
     net_free(network);
 }
 END_TEST
@@ -836,10 +993,14 @@ int main(void)
     tcase_add_test(cases, memory_that_stays_away_stops_nothing_for_ever);
     tcase_add_test(cases, an_object_that_ends_before_there_was_memory_for_it_leaves_nothing);
     tcase_add_test(cases, an_object_for_which_there_was_no_memory_is_seen_once_there_is);
+    tcase_add_test(cases, a_state_below_the_floor_goes_out_again_once_there_is_memory);
+    tcase_add_test(cases, a_stream_that_comes_and_goes_at_once_leaves_nothing_live);
     tcase_add_test(cases, a_patient_listener_does_not_keep_silent_itself);
     tcase_add_test(cases, a_way_to_a_root_that_is_gone_is_forgotten_below);
     tcase_add_test(cases, what_is_too_large_to_be_sent_leaves_the_old_one_stale);
     tcase_add_test(cases, a_hand_over_across_hubs_never_shows_two_exposers_nor_a_gap);
+    tcase_add_loop_test(cases, each_hand_over_has_its_whole_time, 0, 20);
+    tcase_add_loop_test(cases, who_is_left_alone_serves_himself_without_a_gap, 0, 2);
     tcase_add_test(cases, load_spreads_over_hubs_and_comes_to_rest);
     tcase_add_test(cases, an_object_asked_for_twice_on_one_link_stays_until_both_are_gone);
     tcase_add_test(cases, a_state_that_comes_back_under_the_same_version_breaks_nothing);

@@ -243,10 +243,17 @@ static void hear_upstream(hkb_object *object)
 
 void hkb_choose_nobody(hkb_object *object)
 {
-    if (object->exposer == HKB_NOBODY)
+    hkb_exposer_kind before = (hkb_exposer_kind)object->exposer;
+    if (before == HKB_NOBODY)
         return;
     assign(object, &nobody);
+    const hakuban_state *state = object->state;
+    uint64_t since_ns = object->stale_since_ns;
     hear_upstream(object);
+    /* What the upstream was told long ago makes nothing older that was LIVE here until now. */
+    if (before != HKB_UPSTREAM && object->state == state && object->freshness == HAKUBAN_STALE &&
+        object->stale_since_ns < since_ns)
+        hkb_object_set_condition(object, HAKUBAN_STALE, since_ns);
 }
 
 static bool upstream_serves(const hkb_object *object)
@@ -309,7 +316,8 @@ void hkb_choose_again(hkb_object *object)
 {
     hkb_share *current = object->exposer == HKB_DOWNSTREAM ? object->chosen.share : NULL;
     candidate to = downstream_candidate(object, false);
-    if (to.kind == HKB_NOBODY || (current && (to.peer == current->peer || to.over)))
+    if (to.kind == HKB_NOBODY || (current && to.peer == current->peer) ||
+        (to.over && object->exposer != HKB_NOBODY))
         return;
     if (current) {
         bool drains = offered(object, current->peer, current) == 0 || current->peer->yields;

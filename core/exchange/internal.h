@@ -160,8 +160,8 @@ struct hkb_share {
     uint8_t declining : 1; /* upstream: nobody here can take it, so that declines is to be said */
     /* Downstream: by object or tag. */
     uint8_t observing : 1, exposing : 1;
-    uint8_t stream_wanted : 1;
     uint8_t observing_only : 1; /* it cannot serve itself */
+    uint8_t stream_wanted : 1;
     uint8_t floor_due : 1, resend_due : 1;
     uint8_t in_phase : 2, out_phase : 2, in_source : 2, in_freshness : 2;
     uint8_t close_reason : 2, awaits_whole : 1;
@@ -517,9 +517,9 @@ void hkb_recall_confirm(hkb_object *object); /* the new upstream has the same to
 void hkb_recall_release(hkb_object *object); /* it has something else to say */
 void hkb_recall_expire(hkb_exchange *exchange);
 void hkb_recall_listed(hkb_tag *tag);
-void hkb_recall_offer(hkb_peer *peer); /* gathers what the new upstream is told; an item of the peer says it */
 void hkb_recall_forget_object(hkb_object *object);
 void hkb_recall_unobserved(hkb_tag *tag); /* perhaps nobody observes it any more: then what it remembered ends */
+void hkb_recall_offer(hkb_peer *peer); /* gathers what the new upstream is told; an item of the peer says it */
 bool hkb_recall_say(hkb_peer *peer);   /* one frame; false: there was nothing (more) */
 /* The listener's. */
 hakuban_status hkb_recall_hear(hkb_peer *peer, const hkb_message *message, hakuban_error *reterr);

@@ -510,8 +510,9 @@ bool hkb_object_has_choice(const hkb_object *object)
     uint32_t exposers = object->expose_shares;
     for (size_t i = 0; i < object->tag_count; i++)
         exposers += object->tags[i].tag->expose_shares;
+    bool drains = object->exposer == HKB_LOCAL && object->chosen.contract->capacity == 0;
     return (object->exposer == HKB_DOWNSTREAM && exposers >= 2) ||
-           (object->exposer == HKB_NOBODY && exposers >= 1);
+           ((object->exposer == HKB_NOBODY || drains) && exposers >= 1);
 }
 
 static hkb_timed timed_as(const hkb_object *object, bool needed)

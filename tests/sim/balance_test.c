@@ -581,6 +581,34 @@ START_TEST(who_drains_is_served_by_another_without_a_gap)
 }
 END_TEST
 
+/* Nobody could take it when he began to drain, for the other was away: it goes there when he is back. */
+START_TEST(who_drains_gives_it_to_one_who_comes_back)
+{
+    net *network = net_new(1);
+    net_node *root = net_add(network), *leaf = below(root, NULL);
+    exposer *own = &workers[0], *other = &workers[1];
+    want(root, 1);
+    expose_object(own, root, job(0), TAG, 1);
+    expose(own, "[1]");
+    expose_object(other, leaf, job(0), TAG, 1);
+    expose(other, "[2]");
+    play(network, NET_S, 2);
+    ck_assert_uint_eq(own->open_count, 1);
+    net_cut(leaf->up);
+    net_enter(root);
+    ck_assert_int_eq(hkb_contract_set_capacity(own->contract.contract, 0), HAKUBAN_OK);
+    hkb_exchange_settle(root->exchange);
+    play(network, NET_S, 2);
+    ck_assert_uint_eq(own->open_count, 1);
+    net_connect(leaf, root, NULL); /* the session goes on */
+    play(network, NET_S, 2);
+    ck_assert_uint_eq(own->open_count, 0);
+    ck_assert_uint_eq(other->open_count, 1);
+    want_no_more(0, 1);
+    finish(network, 2);
+}
+END_TEST
+
 /* Observers stay LIVE while an object changes hands, and the new exposer numbers on from the old one. */
 START_TEST(a_job_changes_hands_without_a_gap)
 {
@@ -638,6 +666,7 @@ int main(void)
     tcase_add_test(spreading, jobs_spread_through_hubs_of_any_size);
     tcase_add_loop_test(spreading, who_drains_keeps_nothing_that_another_can_take, 0, 2);
     tcase_add_loop_test(spreading, who_drains_is_served_by_another_without_a_gap, 0, 2);
+    tcase_add_test(spreading, who_drains_gives_it_to_one_who_comes_back);
     tcase_add_test(spreading, a_job_changes_hands_without_a_gap);
     suite_add_tcase(suite, spreading);
     SRunner *runner = srunner_create(suite);

@@ -121,8 +121,9 @@ static void print_sum(const run_verdict *verdict, double took_s)
     printf("done:");
     for (int kind = 0; kind < PLAN_KIND_COUNT; kind++)
         printf(" %s %u", plan_kind_names[kind], sum->injected[kind]);
-    printf("; outages within the grace %u, over it %u, sessions that went on %u\n",
-           sum->short_outages, sum->long_outages, sum->sessions_kept);
+    printf("; outages within the grace %u, over it %u, sessions that went on %u; hand-overs %u; stuck %u\n",
+           sum->short_outages, sum->long_outages, sum->sessions_kept, sum->hand_overs,
+           sum->isolations);
 }
 
 static void print_replay(const sim_options *options, const sim_plan *plan, const bool *kept)

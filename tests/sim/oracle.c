@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #define LOAD_ROUNDING 1e-6
+#define LOOP_NS (10 * NET_S) /* ways of 5 levels that were made slow take a while */
 
 bool sim_canary;
 
@@ -131,8 +132,11 @@ static void see_state(sim_world *world, sim_user *user, size_t object, const hak
 void oracle_see(sim_world *world, sim_user *user, const hakuban_event *event)
 {
     char who[128], version[200] = "";
-    if (event->kind == HAKUBAN_EVENT_LISTED)
+    if (event->kind == HAKUBAN_EVENT_LISTED) {
+        NET_MUST(!user->listed, "events out of order: user %zu got LISTED twice", user->number);
+        user->listed = true;
         return;
+    }
     size_t object = sim_object_index(world, event->object);
     sim_seen *seen = &user->seen[object];
     static const char *const kinds[] = {"", "OPEN", "STATE", "CONDITION", "CLOSE"};
@@ -149,13 +153,19 @@ void oracle_see(sim_world *world, sim_user *user, const hakuban_event *event)
                  (int)event->source, version,
                  event->state ? hakuban_state_data(event->state).bytes : 0);
     }
+    sim_note(world, user, object,
+             event->kind + 16 * event->freshness + 256 * event->source +
+                 (event->state ? oracle_content(object, hakuban_state_data(event->state)) : 0));
     if (seen->open == (event->kind == HAKUBAN_EVENT_OPEN)) {
         plan_describe_user(world->plan, user->number, who, sizeof who);
         net_violated("events out of order: %s, got %s of %s", who, kinds[event->kind],
                      world->plan->objects[object].json);
     }
-    if (seen->freshness == HAKUBAN_LIVE && event->freshness != HAKUBAN_LIVE)
+    if (seen->freshness == HAKUBAN_LIVE && event->freshness != HAKUBAN_LIVE) {
         seen->losses++;
+        seen->lost_ns = world->network->now_ns;
+        seen->lost_age_ns = event->age_ns;
+    }
     seen->freshness = event->freshness;
     seen->source = event->source;
     seen->age_ns = event->age_ns;
@@ -344,6 +354,33 @@ void oracle_check_silence(sim_world *world)
                      (size_t)(pipe->node[end] - world->network->nodes),
                      (unsigned long long)((now_ns - pipe->read_ns[end]) / NET_MS));
         }
+    }
+}
+
+/* The place that node's link upwards leads to, once both sides have it; NULL: none. */
+static sim_place *place_above(sim_world *world, const sim_place *place)
+{
+    const net_pipe *pipe = place->node->down || place->node->frozen ? NULL : place->node->up;
+    for (int end = 0; pipe && end < 2; end++)
+        if (!pipe->peer[end] || pipe->peer[end]->link.phase != HKB_LINK_OPEN)
+            return NULL;
+    return pipe ? &world->places[pipe->node[1] - world->network->nodes] : NULL;
+}
+
+/* Hubs in a circle: refused, or if two ways of it opened in the same moment, ended as soon as word of that has gone round. */
+void oracle_check_loops(sim_world *world)
+{
+    for (size_t i = 0; i < world->plan->node_count; i++) {
+        sim_place *place = &world->places[i], *at = place_above(world, place);
+        for (size_t steps = 0; at && at != place && steps < world->plan->node_count; steps++)
+            at = place_above(world, at);
+        if (at != place)
+            place->looped_ns = 0;
+        else if (!place->looped_ns)
+            place->looped_ns = world->network->now_ns;
+        NET_MUST(!place->looped_ns || world->network->now_ns - place->looped_ns < LOOP_NS,
+                 "a loop of hubs: node %zu has been above itself for %llu s", i,
+                 (unsigned long long)(LOOP_NS / NET_S));
     }
 }
 
@@ -589,6 +626,12 @@ static bool node_differs(const sim_world *world, size_t n, char *out, size_t out
                      object->descriptor->text);
             return true;
         }
+        if (object->upstream && object->upstream->declines &&
+            has_room(world, (int)n, sim_object_index(world, object->descriptor))) {
+            snprintf(out, out_bytes, "I6 balance: node %zu declines %s, but somebody has room", n,
+                     object->descriptor->text);
+            return true;
+        }
         if (object->upstream && object->upstream->in_phase == HKB_CHANNEL_OPEN &&
             !is_wanted_below(world, n, sim_object_index(world, object->descriptor))) {
             snprintf(out, out_bytes, "I4 relevance: node %zu hears of %s, which nobody there wants",
@@ -606,6 +649,10 @@ bool oracle_pending(sim_world *world, char *out, size_t out_bytes)
         if (user->wanted != (user->contract != NULL) ||
             (user->contract && (user->sends_due || !hkb_queue_is_empty(user->queue)))) {
             snprintf(out, out_bytes, "I1 convergence: user %zu has not come to its turn", i);
+            return true;
+        }
+        if (user->contract && user->plan->observes && user->plan->object < 0 && !user->listed) {
+            snprintf(out, out_bytes, "I1 convergence: user %zu still waits for LISTED", i);
             return true;
         }
     }
@@ -652,14 +699,6 @@ static bool somebody_is_lazy(const sim_world *world, size_t object)
     return false;
 }
 
-static bool is_shallow(const sim_world *world)
-{
-    for (size_t i = 0; i < world->plan->node_count; i++)
-        if (world->places[i].parent > 0)
-            return false;
-    return true;
-}
-
 static void check_observer_after(const sim_world *world, size_t object, const situation *at,
                                  const sim_user *user, size_t node, sim_outage outage)
 {
@@ -667,16 +706,24 @@ static void check_observer_after(const sim_world *world, size_t object, const si
     unsigned losses = seen->losses - seen->losses_before;
     bool crosses = is_below(world, (int)user->plan->node, node) !=
                    is_below(world, (int)at->chosen->plan->node, node);
-    bool alone = at->candidates + at->drained == 1;
-    /* While the tree is in two, others can take the object over and then give it back, and where nobody mentions it, it ends. In
-     * deep trees the choice passes from hub to hub. */
-    bool exact = alone && user->plan->object >= 0 && is_shallow(world);
-    unsigned most = outage == SIM_LONG ? (exact ? crosses : 2) : outage == SIM_TOLERABLE && !alone;
+    /* While the tree is in two for longer, others can take the object over and then give it back, and where nobody mentions it, it
+     * ends. Where one alone can have it, it is seen once by whom it concerns. */
+    bool exact = at->candidates + at->drained == 1 && user->plan->object >= 0;
+    unsigned most = outage != SIM_LONG ? 0 : exact ? crosses : 2;
     unsigned least = outage == SIM_LONG && exact && crosses;
     char who[128];
+    plan_describe_user(world->plan, user->number, who, sizeof who);
+    /* Its age counts from the last byte that came. */
+    uint64_t age_ns = seen->lost_ns - world->cut_ns;
+    uint64_t slack_ns = sim_slowest_way(world) + world->places[node].settings.keep_alive_ns +
+                        user->plan->reads_every_ms * NET_MS + 2 * HKB_TICK_NS;
+    NET_MUST(!least || losses != 1 ||
+                 (seen->lost_age_ns + slack_ns >= age_ns && seen->lost_age_ns <= age_ns + slack_ns),
+             "I11 no flicker: %s, sees %s %llu ms old, %llu ms after the connection was lost", who,
+             world->plan->objects[object].json, (unsigned long long)(seen->lost_age_ns / NET_MS),
+             (unsigned long long)(age_ns / NET_MS));
     if (losses >= least && losses <= most)
         return;
-    plan_describe_user(world->plan, user->number, who, sizeof who);
     net_violated("I11 no flicker: %s, stopped seeing %s as LIVE %u times in an outage %s", who,
                  world->plan->objects[object].json, losses,
                  outage == SIM_LONG ? "over the grace" : "within the grace");
@@ -703,6 +750,49 @@ void oracle_after_outage(sim_world *world, size_t node, sim_outage outage)
                      (unsigned)user->plan->node, world->plan->objects[k].json,
                      outage == SIM_SHORT ? "shorter than half a second"
                                          : "within the grace, and nobody else could have it");
+        }
+    }
+}
+
+/* -- Hand-overs -- */
+
+/* Whether all who could take object say what they have at once, under versions that follow the floor, and have no limit. */
+static bool is_smooth(const sim_world *world, size_t object)
+{
+    for (size_t i = 0; i < world->plan->user_count; i++) {
+        const sim_user *user = &world->users[i];
+        if (user->contract && !user->plan->observes && plan_covers(world->plan, user->plan, object) &&
+            (user->plan->lazy || user->plan->numbers || is_limited(world, user)))
+            return false;
+    }
+    return true;
+}
+
+sim_user *oracle_mover(sim_world *world, size_t object)
+{
+    situation at = look_at(world, object);
+    bool moves = at.chosen && at.chosen->capacity && at.candidates > 1 && is_smooth(world, object);
+    return moves ? &world->users[at.chosen->number] : NULL;
+}
+
+void oracle_after_hand_over(sim_world *world)
+{
+    char who[128];
+    for (size_t k = 0; k < world->plan->object_count; k++) {
+        situation at = look_at(world, k);
+        if (!at.chosen || !is_smooth(world, k))
+            continue;
+        NET_MUST(at.chosen->capacity || at.candidates == 0,
+                 "I6 balance: user %zu drains, but has %s still, which others could take",
+                 at.chosen->number, world->plan->objects[k].json);
+        for (size_t i = 0; i < world->plan->user_count; i++) {
+            const sim_user *user = &world->users[i];
+            if (!user->contract || !user->plan->observes || !plan_covers(world->plan, user->plan, k) ||
+                user->seen[k].losses == user->seen[k].losses_before)
+                continue;
+            plan_describe_user(world->plan, i, who, sizeof who);
+            net_violated("I11 no flicker: %s, stopped seeing %s as LIVE in a hand-over", who,
+                         world->plan->objects[k].json);
         }
     }
 }

@@ -54,8 +54,9 @@ static void draw_params(drawing *on, bool limits, plan_node *node)
     if (chance(on, 25))
         at += (size_t)snprintf(out + at, room - at, ",grace=%s", below(on, 2) ? "0" : "300ms");
     node->is_limited = limits && chance(on, 20);
-    if (node->is_limited)
-        at += (size_t)snprintf(out + at, room - at, ",load-limit=%llu",
+    if (node->is_limited) /* half of them grow to it */
+        at += (size_t)snprintf(out + at, room - at, ",load-limit=%s%llu",
+                               on->random >> 33 & 1 ? "" : "300ms:0-900ms:",
                                (unsigned long long)(1 + below(on, 4)));
     /* One of an earlier release, without what is optional; not drawn anew, so that seeds keep their meaning. */
     if ((on->random ^ on->random >> 29) % 7 == 0)
@@ -254,6 +255,22 @@ void plan_draw(uint64_t seed, sim_plan *ret)
     draw_users(&on);
     draw_actions(&on);
     draw_outages(&on);
+}
+
+int plan_onlooker(const sim_plan *of)
+{
+    bool fits[PLAN_NODES_MAX] = {false};
+    for (size_t i = 0; i < of->user_count; i++)
+        fits[of->users[i].node] = true;
+    for (size_t i = 0; i < of->user_count; i++)
+        fits[of->users[i].node] &= of->users[i].observes;
+    for (size_t i = 0; i < of->node_count; i++)
+        if (of->nodes[i].parent >= 0)
+            fits[of->nodes[i].parent] = false;
+    for (size_t i = 1; of->calm && i < of->node_count; i++)
+        if (fits[i] && (!of->nodes[i].params[0] || strstr(of->nodes[i].params, "keep-alive=20s")))
+            return (int)i;
+    return -1;
 }
 
 bool plan_covers(const sim_plan *of, const plan_user *user, size_t object)

@@ -12,11 +12,22 @@
 #define SETTLED_NS (2 * NET_S)
 #define STAY_NS (3 * NET_S)
 #define GO_NS (10 * NET_S)
+#define HAND_OVERS_MAX 3
+#define HELLO_BYTES 1024 /* of a return, among us */
 #define TEXT_BYTES_MAX 262144
 
 static uint64_t now(const sim_world *world)
 {
     return world->network->now_ns;
+}
+
+/* I8: what user got just now is part of what everybody but the stuck one gets. */
+void sim_note(sim_world *world, const sim_user *user, size_t object, uint64_t what)
+{
+    if (!world->stuck || world->healed || (int)user->plan->node == world->stuck->node)
+        return;
+    uint64_t parts[] = {world->result.others_hash, now(world), user->number, object, what};
+    world->result.others_hash = hkb_hash64(parts, sizeof parts);
 }
 
 static bool is_up(const net_node *node)
@@ -153,6 +164,7 @@ static void hear_sink(sim_world *world, sim_user *user, const hakuban_event *eve
              "an exposer got an observer's event");
     net_tell(world->network, user->node, "user %zu gets %s of %s", user->number,
              kinds[event->kind - HAKUBAN_EVENT_SINK_OPEN], world->plan->objects[object].json);
+    sim_note(world, user, object, event->kind);
     NET_MUST((held->sink == NULL) == (event->kind == HAKUBAN_EVENT_SINK_OPEN) &&
                  (!held->sink || held->sink == event->sink),
              "events out of order: user %zu got %s of %s", user->number,
@@ -220,6 +232,7 @@ static void begin_contract(sim_world *world, sim_user *user)
     if (status == HAKUBAN_OK) {
         user->seen = calloc(world->plan->object_count, hkb_max(sizeof(sim_seen), sizeof(sim_held)));
         NET_MUST(user->seen, "no memory");
+        user->listed = false;
         if (!user->text && !plan->observes)
             user->text = ++world->texts;
     } else {
@@ -268,24 +281,27 @@ static void kill_place(sim_world *world, sim_place *place)
     memset(place->asked, 0, sizeof place->asked);
 }
 
-/* A node goes to another hub, unless that is below it. */
-static bool change_parent(sim_world *world, sim_place *place, int to)
-{
-    if (place->parent < 0 || place->parent == to)
-        return false;
-    for (int at = to; at >= 0; at = world->places[at].parent)
-        if (&world->places[at] == place)
-            return false;
-    place->parent = to;
-    world->places[to].is_hub = true;
-    if (place->node->up)
-        net_cut(place->node->up);
-    return true;
-}
-
 static uint64_t later(uint64_t now_ns, uint32_t for_ms)
 {
     return now_ns + for_ms * NET_MS;
+}
+
+/* A node goes to another hub. To one that is below it it only tries to, for a while. */
+static bool change_parent(sim_world *world, sim_place *place, int to, uint32_t for_ms)
+{
+    bool loop = false;
+    if (place->parent < 0 || place->parent == to || place == &world->places[to])
+        return false;
+    for (int at = to; at >= 0; at = world->places[at].parent)
+        loop |= &world->places[at] == place;
+    world->places[to].is_hub = true;
+    place->astray_to = to;
+    place->astray_until_ns = loop ? later(now(world), for_ms) : 0;
+    if (!loop)
+        place->parent = to;
+    if (place->node->up)
+        net_cut(place->node->up);
+    return true;
 }
 
 static bool act_on_way(sim_world *world, const plan_action *action, sim_place *place)
@@ -352,7 +368,7 @@ static bool act_on_place(sim_world *world, const plan_action *action)
         fail_alloc_arm(&place->node->memory, (size_t)action->amount, action->end);
         return true;
     case PLAN_PARENT:
-        return change_parent(world, place, (int)action->amount);
+        return change_parent(world, place, (int)action->amount, action->for_ms);
     default:
         return act_on_way(world, action, place);
     }
@@ -422,7 +438,8 @@ static void redial(sim_world *world, sim_place *place)
     if (now(world) < place->redial_ns || now(world) < place->outage_until_ns)
         return;
     place->redial_ns = 0;
-    net_pipe *pipe = net_dial(place->node, world->places[place->parent].node, &place->settings);
+    int to = place->astray_until_ns ? place->astray_to : place->parent;
+    net_pipe *pipe = net_dial(place->node, world->places[to].node, &place->settings);
     if (pipe)
         set_way(place, pipe);
 }
@@ -439,6 +456,12 @@ static void relent(sim_world *world, sim_place *place)
     }
     if (place->node->frozen && now_ns >= place->frozen_until_ns)
         net_thaw(place->node);
+    if (place->astray_until_ns && now_ns >= place->astray_until_ns) {
+        place->astray_until_ns = 0;
+        if (pipe)
+            net_cut(pipe);
+        pipe = place->node->up;
+    }
     if (now_ns >= place->memory_until_ns)
         fail_alloc_arm(&place->node->memory, 0, false);
     for (int end = 0; pipe && end < 2; end++) {
@@ -461,6 +484,28 @@ static void turn(sim_world *world, uint64_t slice_ns)
     net_sweep(world->network);
     oracle_check_memory(world);
     oracle_check_silence(world);
+    oracle_check_loops(world);
+}
+
+/* From the first quarter of the history on. */
+static bool is_stuck(const sim_world *world)
+{
+    return world->stuck && now(world) >= NET_BEGIN_NS + world->plan->duration_ms * NET_MS / 4;
+}
+
+static void hold_up(sim_world *world)
+{
+    sim_place *place = &world->places[world->stuck->node];
+    if (!world->stuck->reads_nothing || !place->node->up)
+        return;
+    place->node->up->stalled[0] = true;
+    place->stall_until_ns = UINT64_MAX;
+}
+
+static bool is_silenced(const sim_world *world, const plan_action *action)
+{
+    int node = action->kind <= PLAN_CAPACITY ? (int)world->users[action->who].plan->node : -1;
+    return is_stuck(world) && node == world->stuck->node;
 }
 
 static void play_faults(sim_world *world, const bool *kept)
@@ -474,9 +519,11 @@ static void play_faults(sim_world *world, const bool *kept)
             at_ns = NET_BEGIN_NS + plan->actions[next].at_ms * NET_MS;
             if (at_ns > now(world))
                 break;
-            if (!kept || kept[next])
+            if ((!kept || kept[next]) && !is_silenced(world, &plan->actions[next]))
                 act(world, &plan->actions[next]);
         }
+        if (is_stuck(world))
+            hold_up(world);
         uint64_t slice_ns = at_ns > now(world) ? at_ns - now(world) : SLICE_NS;
         turn(world, slice_ns < SLICE_NS ? slice_ns : SLICE_NS);
     }
@@ -491,6 +538,7 @@ static void heal(sim_world *world)
         sim_place *place = &world->places[i];
         place->outage_until_ns = place->stall_until_ns = place->slow_until_ns = 0;
         place->frozen_until_ns = place->down_until_ns = place->memory_until_ns = 0;
+        place->astray_until_ns = place->astray_until_ns ? 1 : 0;
         relent(world, place);
     }
     for (size_t i = 0; i < world->network->pipe_count; i++) {
@@ -588,6 +636,18 @@ static sim_outage judge_outage(const sim_place *place, uint64_t grace_ns, uint64
     return for_ns > grace_ns + 2 * HKB_TICK_NS + NET_S ? SIM_LONG : SIM_UNCERTAIN;
 }
 
+/* I12: where nothing has changed, nothing travels over the new connection but hellos and signs of life. */
+static void check_thrift(const sim_world *world, const net_pipe *pipe)
+{
+    uint64_t beats = (now(world) - world->cut_ns) / pipe->settings.keep_alive_ns + 1;
+    for (int end = 0; end < 2; end++) {
+        beats += (now(world) - world->cut_ns) / pipe->peer[end]->link.peer_keep_alive_ns;
+        NET_MUST(pipe->written[end] <= HELLO_BYTES + 16 * beats,
+                 "I12 thrift: %llu bytes travelled after an outage in which nothing had happened",
+                 (unsigned long long)pipe->written[end]);
+    }
+}
+
 static void suffer(sim_world *world, const plan_outage *plan)
 {
     sim_place *place = &world->places[plan->node];
@@ -601,6 +661,7 @@ static void suffer(sim_world *world, const plan_outage *plan)
     net_tell(world->network, NULL, "OUTAGE of the way of node %u upwards, %llu ms",
              (unsigned)plan->node, (unsigned long long)(for_ns / NET_MS));
     net_cut(pipe);
+    world->cut_ns = now(world);
     place->redial_ns = now(world) + for_ns;
     for (size_t i = 0; plan->news && i < world->plan->user_count; i++)
         world->users[i].sends_due += !world->plan->users[i].observes;
@@ -614,7 +675,61 @@ static void suffer(sim_world *world, const plan_outage *plan)
     world->result.short_outages += outage == SIM_SHORT || outage == SIM_TOLERABLE;
     world->result.long_outages += outage == SIM_LONG;
     pipe = place->node->up;
-    world->result.sessions_kept += token && pipe && pipe->peer[0]->link.token[0] == token;
+    bool kept = token && pipe && pipe->peer[0]->link.token[0] == token;
+    world->result.sessions_kept += kept;
+    if (kept && outage == SIM_SHORT && !plan->news)
+        check_thrift(world, pipe);
+}
+
+/* -- Hand-overs in the quiet network -- */
+
+uint64_t sim_slowest_way(const sim_world *world)
+{
+    uint64_t slowest_ms = 0;
+    for (size_t i = 0; i < world->plan->node_count; i++) {
+        uint64_t way_ms = 0;
+        for (int node = (int)i; node >= 0; node = world->places[node].parent)
+            way_ms += world->places[node].plan->delay_ms + world->places[node].plan->jitter_ms;
+        slowest_ms = hkb_max(slowest_ms, way_ms);
+    }
+    return slowest_ms * NET_MS;
+}
+
+/* Whether closing here, opening there and the new state's way to everybody fit into the time of a hand-over. */
+static bool is_quick(const sim_world *world)
+{
+    uint64_t reads_ms = 0;
+    for (size_t i = 0; i < world->plan->user_count; i++)
+        reads_ms = hkb_max(reads_ms, world->plan->users[i].reads_every_ms);
+    return 6 * sim_slowest_way(world) + 4 * (reads_ms * NET_MS + HEAL_SLICE_NS) < HKB_HANDOVER_NS;
+}
+
+static void weigh(sim_world *world, sim_user *user, uint32_t capacity)
+{
+    oracle_before_outage(world);
+    net_tell(world->network, user->node, "user %zu HANDS OVER, capacity %u", user->number, capacity);
+    user->capacity = capacity;
+    net_enter(user->node);
+    NET_MUST(hkb_contract_set_capacity(user->contract, capacity) == HAKUBAN_OK,
+             "a capacity was refused");
+    hkb_exchange_settle(user->node->exchange);
+    converge(world);
+    oracle_after_hand_over(world);
+    world->result.hand_overs++;
+}
+
+static void hand_over(sim_world *world)
+{
+    size_t count = world->plan->object_count, moved = 0;
+    for (size_t i = 0; i < count && moved < HAND_OVERS_MAX && is_quick(world); i++) {
+        sim_user *user = oracle_mover(world, (world->plan->seed + i) % count);
+        uint32_t capacity = user ? user->capacity : 0;
+        if (!user)
+            continue;
+        weigh(world, user, 0);
+        weigh(world, user, capacity);
+        moved++;
+    }
 }
 
 static void everybody_goes(sim_world *world)
@@ -633,10 +748,12 @@ static void everybody_goes(sim_world *world)
     }
 }
 
-void sim_play(const sim_plan *plan, const bool *kept, bool trace, sim_result *ret)
+static void play(const sim_plan *plan, const bool *kept, bool trace, const sim_stuck *stuck,
+                 sim_result *ret)
 {
     sim_world *world = calloc(1, sizeof *world);
     NET_MUST(world, "no memory");
+    world->stuck = stuck;
     begin(world, plan, trace);
     play_faults(world, kept);
     heal(world);
@@ -645,6 +762,7 @@ void sim_play(const sim_plan *plan, const bool *kept, bool trace, sim_result *re
     uint64_t converged_ns = world->result.converged_ns;
     for (size_t i = 0; i < plan->outage_count; i++)
         suffer(world, &plan->outages[i]);
+    hand_over(world);
     world->result.converged_ns = converged_ns;
     everybody_goes(world);
     world->result.trace_hash = world->network->trace_hash;
@@ -656,4 +774,25 @@ void sim_play(const sim_plan *plan, const bool *kept, bool trace, sim_result *re
         hakuban_descriptor_unref(world->descriptors[i]);
     oracle_done(world);
     free(world);
+}
+
+void sim_play(const sim_plan *plan, const bool *kept, bool trace, sim_result *ret)
+{
+    play(plan, kept, trace, NULL, ret);
+}
+
+void sim_play_isolated(const sim_plan *plan, const bool *kept, sim_result *ret)
+{
+    sim_stuck stuck = {.node = plan_onlooker(plan)};
+    sim_result results[2];
+    if (stuck.node < 0)
+        return;
+    for (int i = 0; i < 2; i++) {
+        stuck.reads_nothing = i == 1;
+        play(plan, kept, false, &stuck, &results[i]);
+    }
+    NET_MUST(results[0].others_hash == results[1].others_hash,
+             "I8 isolation: others get something else, or at another time, when node %d is stuck",
+             stuck.node);
+    ret->isolations++;
 }

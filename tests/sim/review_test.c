@@ -723,6 +723,34 @@ START_TEST(who_is_left_alone_serves_himself_without_a_gap)
 }
 END_TEST
 
+/* What the upstream was told long ago makes nothing older that was LIVE here until now. */
+START_TEST(an_age_counts_from_when_it_was_last_known_to_be_live)
+{
+    net *network = net_new(29);
+    net_node *root = net_add(network), *hub = net_add(network), *leaf = net_add(network);
+    watcher observer, another;
+    exposer producer;
+    net_connect(hub, root, NULL);
+    net_pipe *pipe = net_connect(leaf, hub, "grace=0,keep-alive=100ms");
+    watch_object(&observer, hub, OBJECT, TAG);
+    watch_object(&another, root, OBJECT, TAG);
+    expose_object(&producer, leaf, OBJECT, TAG, 1);
+    expose(&producer, "state");
+    play(network, &producer, NULL, NULL);
+    assert_shows(&another, OBJECT, "state", HAKUBAN_LIVE);
+    watch_end(&another);
+    net_run(network, 10 * NET_S);
+    assert_shows(&observer, OBJECT, "state", HAKUBAN_LIVE);
+    net_cut(pipe);
+    net_run(network, NET_MS);
+    assert_shows(&observer, OBJECT, "state", HAKUBAN_STALE);
+    ck_assert_uint_lt(observer.objects[0].age_ns, NET_S);
+    watch_end(&observer);
+    expose_end(&producer);
+    net_free(network);
+}
+END_TEST
+
 /* Two workers behind one hub and one behind another share as three, and then it rests. */
 START_TEST(load_spreads_over_hubs_and_comes_to_rest)
 {
@@ -1000,6 +1028,7 @@ int main(void)
     tcase_add_test(cases, what_is_too_large_to_be_sent_leaves_the_old_one_stale);
     tcase_add_test(cases, a_hand_over_across_hubs_never_shows_two_exposers_nor_a_gap);
     tcase_add_loop_test(cases, each_hand_over_has_its_whole_time, 0, 20);
+    tcase_add_test(cases, an_age_counts_from_when_it_was_last_known_to_be_live);
     tcase_add_loop_test(cases, who_is_left_alone_serves_himself_without_a_gap, 0, 2);
     tcase_add_test(cases, load_spreads_over_hubs_and_comes_to_rest);
     tcase_add_test(cases, an_object_asked_for_twice_on_one_link_stays_until_both_are_gone);

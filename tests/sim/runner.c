@@ -56,6 +56,8 @@ static void add(page *to, const sim_result *result)
     to->sum.histories += result->histories;
     to->sum.short_outages += result->short_outages;
     to->sum.long_outages += result->long_outages;
+    to->sum.hand_overs += result->hand_overs;
+    to->sum.isolations += result->isolations;
     to->sum.sessions_kept += result->sessions_kept;
     for (int kind = 0; kind < PLAN_KIND_COUNT; kind++)
         to->sum.injected[kind] += result->injected[kind];
@@ -75,6 +77,7 @@ static void play_seeds(page *shared, const run_order *order, unsigned job)
         alarm(HANG_S);
         plan_draw(shared->seed, &plan);
         sim_play(&plan, NULL, false, &result);
+        sim_play_isolated(&plan, NULL, &result);
         if (order->twice_every && shared->seed % order->twice_every == 0) {
             sim_play(&plan, NULL, false, &again);
             NET_MUST(again.trace_hash == result.trace_hash,
@@ -183,6 +186,7 @@ void run_plan(const sim_plan *plan, const bool *kept, bool trace, run_verdict *r
             _exit(3);
         alarm(HANG_S);
         sim_play(plan, kept, trace, &result);
+        sim_play_isolated(plan, kept, &result);
         add(shared, &result);
         _exit(0);
     }

@@ -23,6 +23,7 @@ typedef struct sim_seen {
     hakuban_source source;
     uint64_t age_ns;
     unsigned losses, losses_before; /* how often it stopped being LIVE; until the last outage */
+    uint64_t lost_ns, lost_age_ns;  /* when it did so last, and how old what it had was said to be */
 } sim_seen;
 
 /* What an exposer has of an object. */
@@ -44,6 +45,7 @@ typedef struct sim_user {
     uint64_t text; /* number of what it says now; 0: nothing */
     hakuban_queue *queue;
     hakuban_contract *contract; /* NULL: it has none now */
+    bool listed;                /* an observer of a tag: it has had the first picture */
     union {
         sim_seen *seen;
         sim_held *held;
@@ -58,6 +60,8 @@ typedef struct sim_place {
     bool is_hub; /* somebody connects to it, or did */
     uint64_t redial_ns, outage_until_ns, stall_until_ns, slow_until_ns, frozen_until_ns,
         down_until_ns, memory_until_ns;
+    uint64_t astray_until_ns, looped_ns; /* 0: not; since when it has been part of a loop */
+    int astray_to;                       /* where it dials until then */
     bool asked[PLAN_OBJECTS_MAX]; /* somebody here wanted to observe it since the exchange began */
     size_t empty_bytes;           /* memory of an exchange that has done nothing yet */
 } sim_place;
@@ -68,8 +72,16 @@ typedef struct sim_result {
     uint64_t published, delivered;
     uint32_t injected[PLAN_KIND_COUNT];
     uint32_t short_outages, long_outages, sessions_kept; /* at the end, around the time of grace; those that went on */
-    uint32_t histories;
+    uint32_t hand_overs; /* at the end, in the quiet network */
+    uint32_t histories, isolations;
+    uint64_t others_hash; /* what all users but those of a stuck leaf got, and when, until the faults were over */
 } sim_result;
+
+/* A leaf that says nothing new after a while, and reads nothing either, or does not. */
+typedef struct sim_stuck {
+    int node;
+    bool reads_nothing;
+} sim_stuck;
 
 typedef struct sim_world {
     const sim_plan *plan;
@@ -77,9 +89,11 @@ typedef struct sim_world {
     sim_place places[PLAN_NODES_MAX];
     sim_user users[PLAN_USERS_MAX];
     hakuban_descriptor *descriptors[PLAN_OBJECTS_MAX];
+    uint64_t cut_ns; /* when the last outage began */
     uint64_t texts; /* given out so far */
     int64_t numbers;
     bool healed;
+    const sim_stuck *stuck; /* NULL: nobody is */
     sim_table published; /* hash of object and data -> 1 */
     sim_table versions;  /* hash of object and version -> the data's */
     struct sim_glimpse {
@@ -95,6 +109,8 @@ extern bool sim_canary;
 
 /* Plays it to the end. kept: for each action whether it is done; NULL: all. A broken promise ends in net_violated(). */
 void sim_play(const sim_plan *plan, const bool *kept, bool trace, sim_result *ret);
+/* I8, for plans that have somebody who can be stuck: what all others get, and when, is the same. */
+void sim_play_isolated(const sim_plan *plan, const bool *kept, sim_result *ret);
 
 /* oracle.c */
 void oracle_published(sim_world *world, size_t object, hakuban_slice data);
@@ -107,6 +123,10 @@ void oracle_before(void *world, net_pipe *pipe, int to);
 void oracle_after(void *world, net_pipe *pipe, int to);
 void oracle_check_memory(sim_world *world);
 void oracle_check_silence(sim_world *world);
+void oracle_check_loops(sim_world *world);
+void sim_note(sim_world *world, const sim_user *user, size_t object, uint64_t what);
+/* From the root to the node that is farthest, at worst. */
+uint64_t sim_slowest_way(const sim_world *world);
 /* What is still missing once the faults are over, as text; false: nothing. */
 bool oracle_pending(sim_world *world, char *out, size_t out_bytes);
 /* I11: before and after an outage of the way from node upwards. */
@@ -118,6 +138,10 @@ typedef enum sim_outage {
 } sim_outage;
 void oracle_before_outage(sim_world *world);
 void oracle_after_outage(sim_world *world, size_t node, sim_outage outage);
+/* The user whose sink of object another could take over at any time, seen by nobody; NULL: there is none. */
+sim_user *oracle_mover(sim_world *world, size_t object);
+/* I11 and I6: after somebody has begun to drain, or to take objects again; what was before is oracle_before_outage()'s. */
+void oracle_after_hand_over(sim_world *world);
 /* Everybody has gone: I7, I13. */
 bool oracle_lingers(sim_world *world, char *out, size_t out_bytes);
 void oracle_done(sim_world *world);

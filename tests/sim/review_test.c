@@ -689,7 +689,7 @@ START_TEST(who_is_left_alone_serves_himself_without_a_gap)
     exposer his, other;
     net_connect(middle, root, NULL)->delay_ns = 40 * NET_MS;
     net_connect(leaf, middle, NULL)->delay_ns = 60 * NET_MS;
-    net_connect(elsewhere, root, NULL)->delay_ns = 30 * NET_MS;
+    net_connect(elsewhere, root, NULL)->delay_ns = 150 * NET_MS;
     expose_object(&other, elsewhere, OBJECT, TAG, 1);
     expose(&other, "other");
     watch_object(&observer, leaf, OBJECT, TAG);

@@ -48,7 +48,8 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
                          &exchange->dirty,     &exchange->dirty_tags, &exchange->listings,
                          &exchange->passing,
                          &exchange->ended,     &exchange->waiting,  &exchange->balanced,
-                         &exchange->declined,  &exchange->deltas,   &exchange->held};
+                         &exchange->declined,  &exchange->deltas,   &exchange->held[0].objects,
+                         &exchange->held[1].objects};
     for (size_t i = 0; i < HKB_COUNT(lists); i++)
         hkb_list_init(lists[i]);
     *ret = exchange;
@@ -234,8 +235,7 @@ uint64_t hkb_exchange_deadline(const hkb_exchange *exchange)
         return exchange->now_ns;
     if (exchange->peer_count)
         deadline_ns = exchange->tick_ns;
-    if (!hkb_list_empty(&exchange->held))
-        deadline_ns = earlier(deadline_ns, exchange->held_until_ns);
+    deadline_ns = earlier(deadline_ns, hkb_recall_deadline(exchange));
     if (exchange->waits_until_ns)
         deadline_ns = earlier(deadline_ns, exchange->waits_until_ns);
     if (node)

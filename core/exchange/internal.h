@@ -57,6 +57,12 @@ typedef struct hkb_recall_table {
     size_t mask, count;
 } hkb_recall_table;
 
+/* Objects that stay as they were with an upstream that does not know us any more. */
+typedef struct hkb_held {
+    hkb_list objects;
+    uint64_t until_ns, since_ns; /* the grace's end; when the upstream was heard last */
+} hkb_held;
+
 struct hkb_exchange {
     const hakuban_alloc *alloc;
     hakuban_log log;
@@ -80,8 +86,7 @@ struct hkb_exchange {
     hkb_list balanced;     /* objects that a downstream has or could have */
     hkb_list declined;     /* objects that the upstream is not to choose this exchange for */
     hkb_list deltas;       /* by age */
-    hkb_list held;         /* objects that stay as they were with an upstream that does not know us any more */
-    uint64_t held_until_ns, held_since_ns;
+    hkb_held held[2];      /* since the last session that an upstream did not know any more, and since the one before */
     size_t remembered_count; /* objects that are there although the upstream that had them is lost */
     hkb_recall_table had_live; /* while young: objects that somebody had */
     uint64_t born_ns, waits_until_ns;
@@ -511,11 +516,13 @@ static inline bool hkb_peer_is_away(const hkb_peer *peer)
 /* recall.c */
 /* The connector's side, for each share of a session that is over, before it is closed. */
 void hkb_recall_remember(hkb_share *share); /* the object stays, STALE, until a new upstream has listed what there is */
+void hkb_recall_begin(hkb_peer *peer);      /* what is held from here on has this grace */
 void hkb_recall_hold(hkb_share *share);     /* choice and freshness stay for the rest of the grace */
 bool hkb_recall_exists(const hkb_object *object);
 void hkb_recall_confirm(hkb_object *object); /* the new upstream has the same to say */
 void hkb_recall_release(hkb_object *object); /* it has something else to say */
 void hkb_recall_expire(hkb_exchange *exchange);
+uint64_t hkb_recall_deadline(const hkb_exchange *exchange);
 void hkb_recall_listed(hkb_tag *tag);
 void hkb_recall_forget_object(hkb_object *object);
 void hkb_recall_unobserved(hkb_tag *tag); /* perhaps nobody observes it any more: then what it remembered ends */

@@ -486,6 +486,7 @@ static void on_ended(hkb_link *link, bool orderly, const hakuban_error *why)
 static void on_anew(hkb_link *link)
 {
     hkb_peer *peer = peer_of(link);
+    hkb_recall_begin(peer);
     HKB_LIST_EACH(hkb_share, share, &peer->shares, of_peer)
     {
         hkb_object *object = share->object;

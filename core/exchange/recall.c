@@ -187,23 +187,31 @@ void hkb_recall_unobserved(hkb_tag *tag)
         hkb_tag_mark_objects(tag);
 }
 
+void hkb_recall_begin(hkb_peer *peer)
+{
+    hkb_held *held = peer->exchange->held;
+    hkb_node *node;
+    if (!hkb_list_empty(&held[0].objects)) { /* a third time within one grace: what is held from the first two ends with the second */
+        held[1].until_ns = held[0].until_ns;
+        held[1].since_ns = held[0].since_ns;
+    }
+    while ((node = hkb_list_pop(&held[0].objects)))
+        hkb_list_push(&held[1].objects, node);
+    held[0].until_ns = peer->link.away_ns + hkb_link_grace_ns(&peer->link);
+    held[0].since_ns = hkb_link_known_ns(&peer->link);
+}
+
 void hkb_recall_hold(hkb_share *share)
 {
     hkb_object *object = share->object;
-    hkb_exchange *exchange = object->exchange;
-    const hkb_link *link = &share->peer->link;
     bool served = object->exposer == HKB_UPSTREAM && share->in_phase == HKB_CHANNEL_OPEN &&
                   share->in_source != HAKUBAN_SOURCE_NONE;
     if (!served && share->out_phase != HKB_CHANNEL_OPEN)
         return;
-    if (hkb_list_empty(&exchange->held)) {
-        exchange->held_until_ns = link->away_ns + hkb_link_grace_ns(link);
-        exchange->held_since_ns = hkb_link_known_ns(link);
-    }
     object->holds_sink = share->out_phase == HKB_CHANNEL_OPEN;
     object->held = 1;
-    if (!hkb_node_linked(&object->hold))
-        hkb_list_push(&exchange->held, &object->hold);
+    hkb_list_remove(&object->hold);
+    hkb_list_push(&object->exchange->held[0].objects, &object->hold);
 }
 
 void hkb_recall_release(hkb_object *object)
@@ -227,18 +235,28 @@ void hkb_recall_confirm(hkb_object *object)
 
 void hkb_recall_expire(hkb_exchange *exchange)
 {
-    hkb_node *node;
-    if (hkb_list_empty(&exchange->held) || exchange->now_ns < exchange->held_until_ns)
-        return;
-    while ((node = hkb_list_first(&exchange->held))) {
-        hkb_object *object = HKB_CONTAINER(node, hkb_object, hold);
-        bool was_live = object->freshness == HAKUBAN_LIVE;
-        hkb_recall_release(object);
-        if (object->exposer == HKB_UPSTREAM)
-            hkb_choose_nobody(object);
-        if (was_live && object->freshness == HAKUBAN_STALE)
-            object->stale_since_ns = exchange->held_since_ns;
+    for (size_t i = 0; i < HKB_COUNT(exchange->held); i++) {
+        const hkb_held *held = &exchange->held[i];
+        hkb_node *node;
+        while (exchange->now_ns >= held->until_ns && (node = hkb_list_first(&held->objects))) {
+            hkb_object *object = HKB_CONTAINER(node, hkb_object, hold);
+            bool was_live = object->freshness == HAKUBAN_LIVE;
+            hkb_recall_release(object);
+            if (object->exposer == HKB_UPSTREAM)
+                hkb_choose_nobody(object);
+            if (was_live && object->freshness == HAKUBAN_STALE)
+                object->stale_since_ns = held->since_ns;
+        }
     }
+}
+
+uint64_t hkb_recall_deadline(const hkb_exchange *exchange)
+{
+    uint64_t deadline_ns = UINT64_MAX;
+    for (size_t i = 0; i < HKB_COUNT(exchange->held); i++)
+        if (!hkb_list_empty(&exchange->held[i].objects) && exchange->held[i].until_ns < deadline_ns)
+            deadline_ns = exchange->held[i].until_ns;
+    return deadline_ns;
 }
 
 static void offer(hkb_recall *recall, size_t kind, uint64_t name, uint64_t value)

@@ -472,6 +472,41 @@ START_TEST(a_restarted_hub_is_seen_by_nobody)
 }
 END_TEST
 
+/* While one who never comes back is waited for, the hub is restarted again: what came back in between has its whole grace anew. */
+START_TEST(a_hub_may_be_restarted_again_before_the_first_grace_is_over)
+{
+    pair at = pair_new(35, NULL);
+    net_node *lost = net_add(at.network), *below[] = {at.exposing, at.observing};
+    exposer gone;
+    watcher waits;
+    net_connect(lost, at.hub, NULL);
+    watch_object(&waits, at.observing, "2", TAG);
+    expose_object(&gone, lost, "2", TAG, 1);
+    expose(&gone, "gone");
+    net_quiet(at.network);
+    expose_turn(&gone);
+    net_quiet(at.network);
+    ck_assert_int_eq(watched(&waits, "2")->freshness, HAKUBAN_LIVE);
+    restart_hub(at.network, at.hub, below, 2, NULL);
+    net_run(at.network, 300 * NET_MS);
+    net_restart(at.hub); /* 0.7 s after the first time */
+    net_run(at.network, 800 * NET_MS);
+    net_connect(at.observing, at.hub, NULL);
+    net_run(at.network, 900 * NET_MS); /* 2.4 s */
+    ck_assert_int_eq(watched(&waits, "2")->freshness, HAKUBAN_STALE);
+    net_connect(at.exposing, at.hub, NULL);
+    net_run(at.network, 4 * NET_S);
+    expose_turn(&at.producer);
+    assert_shows(&at, "first", HAKUBAN_LIVE);
+    ck_assert_uint_eq(shown(&at)->conditions, 0);
+    ck_assert_uint_eq(at.producer.objects[0].opens, 1);
+    ck_assert_uint_eq(watched(&waits, "2")->freshness, HAKUBAN_STALE);
+    watch_end(&waits);
+    expose_end(&gone);
+    pair_free(&at);
+}
+END_TEST
+
 START_TEST(what_was_sent_while_a_hub_was_restarted_arrives)
 {
     pair at = pair_new(21, NULL);
@@ -871,6 +906,7 @@ int main(void)
     cases = tcase_create("restarts");
     tcase_set_timeout(cases, 120);
     tcase_add_loop_test(cases, a_restarted_hub_is_seen_by_nobody, 0, 2);
+    tcase_add_test(cases, a_hub_may_be_restarted_again_before_the_first_grace_is_over);
     tcase_add_loop_test(cases, what_was_sent_while_a_hub_was_restarted_arrives, 0, 2);
     tcase_add_loop_test(cases, states_travel_up_once_and_not_down_again_after_a_restart, 0, 2);
     tcase_add_loop_test(cases, who_held_an_object_keeps_it_over_a_restart, 0, 2);

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 
 from peers import PATIENCE_S, Failure, Leaf, OurRouter, Process, Router, RustRouter, free_port, same, text_of
@@ -47,7 +48,32 @@ def run_drop_in():
                                   stderr=subprocess.PIPE, timeout=PATIENCE_S, check=False)
             if done.returncode == 0 or not done.stderr:
                 raise Failure(f"{name} router {filled}: {done.returncode}, {done.stderr}")
+    run_without_binds()
     return True
+
+
+def run_without_binds():
+    """Ours listens where theirs would, to leaves of both kinds."""
+    port, thing = 3001, {"where": "usual"}
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            print(f"not tried without -b: somebody has port {port}")
+            return
+    router = Router("our router without -b", [OurRouter.program])
+    router.wait_listening(port)
+    theirs = Leaf("rust", f"ws://127.0.0.1:{port}", "observer")
+    ours = Leaf("c", f"tcp://127.0.0.1:{port}", "exposer")
+    theirs.observe("o", thing)
+    ours.expose("e", thing)
+    ours.wait_sink("e", thing)
+    ours.send("e", thing, "found", [1])
+    theirs.wait_state("o", thing, "found")
+    for process in (theirs, ours):
+        process.end()
+    router.end(signal.SIGTERM)
 
 
 def shape(value, path, ret):

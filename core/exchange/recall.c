@@ -191,7 +191,7 @@ void hkb_recall_begin(hkb_peer *peer)
 {
     hkb_held *held = peer->exchange->held;
     hkb_node *node;
-    if (!hkb_list_empty(&held[0].objects)) { /* a third time within one grace: what is held from the first two ends with the second */
+    if (!hkb_list_empty(&held[0].objects)) { /* a third time within one grace: the first two end together */
         held[1].until_ns = held[0].until_ns;
         held[1].since_ns = held[0].since_ns;
     }

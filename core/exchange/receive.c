@@ -250,7 +250,8 @@ void hkb_share_hear_condition(hkb_share *share, hakuban_freshness freshness, hak
         hkb_recall_confirm(object);
     /* Now: a state, or the stream's end, may follow in the same packet; and what an exposer here takes over stays LIVE. */
     bool serves = source != HAKUBAN_SOURCE_NONE;
-    if (share->peer->link.connector && !HKB_PLANTED(source_in_a_moment) && !object->held && serves != (object->exposer == HKB_UPSTREAM))
+    if (share->peer->link.connector && !object->held &&
+        serves != (object->exposer == HKB_UPSTREAM) && !HKB_PLANTED(source_in_a_moment))
         hkb_choose(object);
     if (!is_source(share))
         return;

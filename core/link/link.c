@@ -843,7 +843,8 @@ static void native_say(hkb_link *link, const hkb_message *message, const hkb_ver
 void hkb_link_say(hkb_link *link, const hkb_message *message, const hkb_version *previous)
 {
     HKB_ASSERT(link->packet);
-    if (link->phase != HKB_LINK_ENDED || HKB_PLANTED(says_on)) /* what follows one that could not be written makes no sense without it */
+    /* What follows a message that could not be written makes no sense without it. */
+    if (link->phase != HKB_LINK_ENDED || HKB_PLANTED(says_on))
         link->dialect->say(link, message, previous);
 }
 

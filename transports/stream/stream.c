@@ -7,9 +7,14 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
+
+#ifdef __linux__
+#include <linux/sockios.h>
+#endif
 
 #include "stream.h"
 #include "common/planted.h"
@@ -362,6 +367,21 @@ static void read_in(hkb_stream_self *self, hkb_stream_conn *conn)
     }
 }
 
+/* Who was told why in good time and has not even read it. Closed as usual, what is left for it would stay in the kernel for minutes,
+ * and the other side, whose window is shut, would hear of no end. */
+static void give_up(hkb_stream_self *self, hkb_stream_conn *conn)
+{
+    static const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    int unread_bytes = 0;
+#ifdef SIOCOUTQ
+    (void)ioctl(conn->fd, SIOCOUTQ, &unread_bytes);
+#endif
+    if (conn->rest || unread_bytes > 0) {
+        (void)setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    }
+    hkb_stream_finish(self, conn, conn->farewell->why, conn->farewell->text);
+}
+
 static void conn_ready(hkb_stream_self *self, hkb_stream_conn *conn, unsigned events)
 {
     if ((events & HAKUBAN_WRITE) && conn->rest) {
@@ -378,7 +398,7 @@ static void conn_ready(hkb_stream_self *self, hkb_stream_conn *conn, unsigned ev
                           conn->failure == ENOMEM ? HAKUBAN_ERR_NO_MEMORY : HAKUBAN_ERR_IO,
                           strerror(conn->failure));
     } else if (events == 0 && conn->farewell) {
-        hkb_stream_finish(self, conn, conn->farewell->why, conn->farewell->text);
+        give_up(self, conn);
     } else if (events == 0 && conn->layer) {
         conn->layer->late(self, conn);
     }

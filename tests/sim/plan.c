@@ -259,15 +259,17 @@ void plan_draw(uint64_t seed, sim_plan *ret)
 
 int plan_onlooker(const sim_plan *of)
 {
-    bool fits[PLAN_NODES_MAX] = {false};
-    for (size_t i = 0; i < of->user_count; i++)
+    bool fits[PLAN_NODES_MAX] = {false}, small = true;
+    for (size_t i = 0; i < of->user_count; i++) {
         fits[of->users[i].node] = true;
+        small &= of->users[i].bytes <= 1000;
+    }
     for (size_t i = 0; i < of->user_count; i++)
         fits[of->users[i].node] &= of->users[i].observes;
     for (size_t i = 0; i < of->node_count; i++)
         if (of->nodes[i].parent >= 0)
             fits[of->nodes[i].parent] = false;
-    for (size_t i = 1; of->calm && i < of->node_count; i++)
+    for (size_t i = 1; of->calm && small && i < of->node_count; i++)
         if (fits[i] && (!of->nodes[i].params[0] || strstr(of->nodes[i].params, "keep-alive=20s")))
             return (int)i;
     return -1;

@@ -104,7 +104,8 @@ typedef struct sim_plan {
 extern const char *const plan_tags[PLAN_TAGS_MAX];
 
 void plan_draw(uint64_t seed, sim_plan *ret);
-/* A leaf of a plan without faults whose users only observe, and which may be silent for the whole of it; -1: there is none. */
+/* A leaf of a plan without faults whose users only observe, and which may be silent for the whole of it; -1: there is none. States
+ * are small: the links of a large object share the memory for their bases, so that one which is stuck leaves the others more. */
 int plan_onlooker(const sim_plan *of);
 /* Whether user's contract is about object. */
 bool plan_covers(const sim_plan *of, const plan_user *user, size_t object);

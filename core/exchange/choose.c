@@ -77,8 +77,8 @@ static void consider(const hkb_object *object, hkb_peer *peer, hkb_share *share,
                      candidate *best)
 {
     uint64_t capacity = offered(object, peer, share);
-    if (capacity == 0 || peer->link.connector || hkb_peer_is_away(peer) ||
-        (share && share->declines))
+    if (capacity == 0 || peer->link.connector || (share && share->declines) ||
+        peer->link.phase != HKB_LINK_OPEN) /* away, or we have said goodbye to it: it would not hear of its sink */
         return;
     candidate one = {.kind = HKB_DOWNSTREAM, .peer = peer, .cost = 1.0 / (double)capacity};
     one.load = peer->load + one.cost + (promised ? peer->promised : 0);

@@ -260,6 +260,14 @@ class Router(Process):
                 return True if probe.connect_ex(("127.0.0.1", port)) == 0 else None
         self.wait("listening", found)
 
+    def wait_ready(self, number):
+        """Until it would be given this signal instead of being ended by it: theirs listens, and answers, before."""
+        def found():
+            with open(f"/proc/{self.child.pid}/status", encoding="ascii") as status:
+                caught = next(line.split()[1] for line in status if line.startswith("SigCgt:"))
+            return True if int(caught, 16) >> (number - 1) & 1 else None
+        self.wait(f"being ready for signal {number}", found)
+
 
 class RustRouter(Router):
     program = None

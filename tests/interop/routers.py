@@ -30,17 +30,20 @@ def run_drop_in():
     programs = {"rust": RustRouter.program, "our": OurRouter.program}
     signals = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
     for number, words in enumerate(TAKEN):
+        end = signals[number % 3]
         for name, program in programs.items():
             port = free_port()
             filled = [word.format(f"ws://127.0.0.1:{port}") for word in words]
             router = Router(f"{name} router {filled}", [program, *filled])
             router.wait_listening(port)
-            # A line first: theirs listens before it has got ready for signals.
+            if name == "rust":
+                router.wait_ready(signal.SIGUSR2)
+                router.wait_ready(end)
             for ask in (lambda: router.say("\n"), lambda: router.signal(signal.SIGUSR2)):
                 before = len(router.errors)
                 ask()
                 router.wait("a picture", lambda: next((line for line in router.errors[before:] if pictured(line)), None))
-            router.end(signals[number % 3])
+            router.end(end)
     for words in REFUSED:
         for name, program in programs.items():
             filled = [word.format(f"ws://127.0.0.1:{free_port()}") for word in words]

@@ -99,7 +99,8 @@ static void arm(hakuban_exchange *exchange)
     uint64_t when_ns = next_deadline(exchange);
     if (when_ns < exchange->armed_ns) {
         exchange->armed_ns = when_ns;
-        hkb_loop_alarm(exchange->loop, when_ns);
+        /* The loop rounds up to milliseconds. What goes on in the next turn, a pass through a large tag, is not to wait for one. */
+        hkb_loop_alarm(exchange->loop, when_ns > exchange->now_ns ? when_ns : HKB_LOOP_AT_ONCE);
     }
 }
 

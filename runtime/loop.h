@@ -23,6 +23,7 @@ hakuban_status hkb_loop_watch(hkb_loop *loop, void *transport, void *owner, int 
                               unsigned events);
 /* A run waits no longer than until the monotonic clock reaches when_ns. Replaces the alarm before; UINT64_MAX: none. */
 void hkb_loop_alarm(hkb_loop *loop, uint64_t when_ns);
+#define HKB_LOOP_AT_ONCE 0 /* the next run does not wait at all, not even until the next millisecond */
 /* Whether an alarm is set that has not gone off. */
 bool hkb_loop_has_alarm(const hkb_loop *loop);
 /* Handles what is there; waits for something if wait. */

@@ -721,7 +721,9 @@ static void weigh(sim_world *world, sim_user *user, uint32_t capacity)
 static void hand_over(sim_world *world)
 {
     size_t count = world->plan->object_count, moved = 0;
-    for (size_t i = 0; i < count && moved < HAND_OVERS_MAX && is_quick(world); i++) {
+    if (!is_quick(world))
+        return;
+    for (size_t i = 0; i < count && moved < HAND_OVERS_MAX; i++) {
         sim_user *user = oracle_mover(world, (world->plan->seed + i) % count);
         uint32_t capacity = user ? user->capacity : 0;
         if (!user)

@@ -1,5 +1,5 @@
-/* What the sub-commands of hakuban-bench share: options, processes, shared memory, states whose content is checked,
- * figures and their report. Knows no sub-command's pattern. */
+/* What the sub-commands of hakuban-bench share: options, processes, shared memory, states whose
+ * content is checked, figures and their report. Knows no sub-command's pattern. */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
 
@@ -24,7 +24,8 @@ typedef struct bench_options {
     const char *command;
     uint64_t runs, bytes, count, objects, observers, stuck, window, burst, rate;
     double seconds;
-    /* Names of what was built in; never NULL once the options are read, but for matrix, which takes NULL for all. */
+    /* Names of what was built in; never NULL once the options are read, but for matrix, which takes
+     * NULL for all. */
     const char *transport, *serializer, *compressor;
     const char *bind;   /* where the router listens; NULL: where the transport usually does */
     const char *router; /* path of the program; NULL: beside this one */
@@ -35,7 +36,7 @@ typedef struct bench_options {
     bool json, with_hakuban, with_raw;
 } bench_options;
 
-/* ---- what was built in ---- */
+/* -- What was built in -- */
 
 #define BENCH_FEATURES_MAX 8
 
@@ -44,13 +45,14 @@ typedef struct bench_features {
     char names[BENCH_FEATURES_MAX][16];
 } bench_features;
 
-/* kind: transports (inproc is none between processes), serializers, compressors; the first is the default. */
+/* kind: transports (inproc is none between processes), serializers, compressors; the first is the
+ * default. */
 void bench_features_of(const char *kind, bench_features *ret);
 bool bench_features_have(const bench_features *features, const char *name, size_t name_bytes);
 /* unix sockets, with or without ZeroMQ */
 bool bench_transport_is_local(const char *transport);
 
-/* ---- processes ---- */
+/* -- Processes -- */
 
 typedef void (*bench_actor)(void *shared, unsigned index);
 
@@ -91,7 +93,7 @@ uint64_t bench_process_rss_bytes(pid_t pid);
 uint64_t bench_now_ns(void);
 void bench_sleep_ns(uint64_t ns);
 
-/* ---- a node of hakuban, driven by this thread ---- */
+/* -- A node of hakuban, driven by this thread -- */
 
 typedef struct bench_node {
     hakuban_exchange *exchange;
@@ -106,7 +108,8 @@ void bench_node_turn(bench_node *node);
 hakuban_descriptor *bench_descriptor(const char *object_json, const char *tag_json);
 void bench_send(hakuban_sink *sink, const char *text, size_t bytes);
 
-/* ---- states: JSON text {"id":…,"n":…,"pad":"…"} of a given length in which one number changes ---- */
+/* ---- states: JSON text {"id":…,"n":…,"pad":"…"} of a given length in which one number changes
+ * ---- */
 
 #define BENCH_STATE_PAD_AT 45 /* where "pad" begins */
 
@@ -118,12 +121,13 @@ typedef struct bench_state {
 void bench_state_init(bench_state *state, size_t bytes);
 void bench_state_done(bench_state *state);
 void bench_state_set(bench_state *state, uint64_t id, uint64_t number);
-/* Dies where data is not such a state. Looks at the numbers only, bench_state_verify() at every byte. */
+/* Dies where data is not such a state. Looks at the numbers only, bench_state_verify() at every
+ * byte. */
 void bench_state_read(const void *data, size_t data_bytes, size_t bytes, uint64_t *ret_id,
                       uint64_t *ret_number);
 void bench_state_verify(bench_state *scratch, const void *data, uint64_t id, uint64_t number);
 
-/* ---- figures ---- */
+/* -- Figures -- */
 
 #define BENCH_HISTOGRAM_BUCKETS 200000
 
@@ -155,7 +159,8 @@ typedef struct bench_metric {
 typedef struct bench_report {
     const bench_options *options;
     const char *ratio_key; /* the metric whose ratio stands for the sub-command */
-    const char *side_keys[2], *side_titles[2]; /* "hakuban" and "raw", unless a sub-command compares other things */
+    const char *side_keys[2],
+        *side_titles[2]; /* "hakuban" and "raw", unless a sub-command compares other things */
     unsigned run;
     unsigned metric_count, parameter_count;
     bench_metric metrics[BENCH_METRICS_MAX];
@@ -176,11 +181,12 @@ void bench_report_raw(bench_report *report, const char *key, const char *title, 
 double bench_report_median(const bench_report *report, const char *key, bool raw);
 void bench_report_print(bench_report *report);
 void bench_progress(const bench_report *report, const char *what);
-/* All of a sub-command that has no raw side: --runs times run(), with zeroed shared memory that begins with a pointer to options. */
+/* All of a sub-command that has no raw side: --runs times run(), with zeroed shared memory that
+ * begins with a pointer to options. */
 void bench_run_alone(const bench_options *options, const char *ratio_key, size_t shared_bytes,
                      void (*run)(bench_report *report, void *shared));
 
-/* ---- sub-commands ---- */
+/* -- Sub-commands -- */
 
 void bench_ping(const bench_options *options);
 void bench_flood(const bench_options *options);
@@ -198,7 +204,8 @@ void bench_ping_measure(bench_report *report, const bench_options *options);
 void bench_flood_measure(bench_report *report, const bench_options *options);
 void bench_objects_measure(bench_report *report, const bench_options *options);
 
-/* With options of their own; argv[0] is the sub-command. What main() returns, after words on stderr where it is not 0. */
+/* With options of their own; argv[0] is the sub-command. What main() returns, after words on stderr
+ * where it is not 0. */
 int bench_codec(int argc, char **argv);
 
 #endif

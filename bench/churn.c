@@ -1,5 +1,5 @@
-/* churn: objects come, are seen and go, in waves, through one router. How fast, and what is left of them in its memory: nothing, or it
- * grows with every wave. */
+/* churn: objects come, are seen and go, in waves, through one router. How fast, and what is left of
+ * them in its memory: nothing, or it grows with every wave. */
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <string.h>
@@ -130,8 +130,7 @@ static void run(bench_report *report, void *memory)
     bench_report_hakuban(report, "rss_per_object", "bytes left for each object since the tenth", 3,
                          (last - first) / (double)(objects - early));
     bench_report_hakuban(report, "router_cpu_us", "router CPU per object, us", 2,
-                         (double)bench_process_cpu_ns(shared->router.pid) / 1e3 /
-                             (double)objects);
+                         (double)bench_process_cpu_ns(shared->router.pid) / 1e3 / (double)objects);
     bench_join(BENCH_PATIENCE_NS);
     bench_router_stop(&shared->router);
 }

@@ -1,5 +1,6 @@
-/* codec: how fast serializers write and read, beside the libraries that a program would use without hakuban. In this
- * process, in turns, in CPU time: other programs on the machine cost less of that than of the clock's. */
+/* codec: how fast serializers write and read, beside the libraries that a program would use without
+ * hakuban. In this process, in turns, in CPU time: other programs on the machine cost less of that
+ * than of the clock's. */
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,7 @@ static const char usage[] =
     "Writes and reads a message's header, a record of 1 KB and a document of 1 MB with each\n"
     "serializer, beside jansson and msgpack-c where they are there; medians of N rounds (7).\n";
 
-/* ---- documents ---- */
+/* -- Documents -- */
 
 static void put(codec_document *document, hakuban_token token)
 {
@@ -101,7 +102,7 @@ static void make_readings(codec_document *document, uint32_t count)
     put_end(document);
 }
 
-/* ---- ours ---- */
+/* -- Ours -- */
 
 typedef struct codec_run {
     const codec_document *document;
@@ -148,7 +149,7 @@ static void read_ours(codec_run *run, bool verify)
     hakuban_reader_init(&reader, run->ops, NULL, run->encoded.data, run->encoded.bytes,
                         UINT32_MAX - 1);
     for (size_t i = 0; i < run->document->count; i++) {
-        if (hakuban_read(&reader, &token) != HAKUBAN_OK) {
+        if (hakuban_read(&reader, &token) < 0) {
             bench_die("read: %s", reader.error.text);
         }
         if (verify && !is_same(&token, &run->document->tokens[i])) {
@@ -158,7 +159,7 @@ static void read_ours(codec_run *run, bool verify)
     hakuban_reader_done(&reader);
 }
 
-/* ---- times ---- */
+/* -- Times -- */
 
 enum { WRITE, READ, BARE_WRITE, BARE_READ, METHODS };
 
@@ -259,7 +260,7 @@ static codec_row measure_one(const hakuban_serializer_ops *ops, const codec_docu
     return row;
 }
 
-/* ---- report ---- */
+/* -- Report -- */
 
 /* Bytes per nanosecond are GB/s. Each one's own bytes: numbers may be written differently. */
 static double mb_per_s(const codec_row *row, int method)

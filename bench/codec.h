@@ -13,7 +13,8 @@ typedef struct codec_document {
     hakuban_token *tokens;
 } codec_document;
 
-/* Somebody else's writer and reader of a format of ours. Their readers build a tree, since they have no other. */
+/* Somebody else's writer and reader of a format of ours. Their readers build a tree, since they
+ * have no other. */
 typedef struct codec_bare {
     const char *name;
     /* What is written later, in the form in which the library wants it. */

@@ -1,4 +1,5 @@
-/* Jansson, as a program without hakuban would use it: a tree that is dumped into a buffer, a text loaded into a tree. */
+/* Jansson, as a program without hakuban would use it: a tree that is dumped into a buffer, a text
+ * loaded into a tree. */
 #include <stdlib.h>
 
 #include <jansson.h>

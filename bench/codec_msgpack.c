@@ -1,5 +1,5 @@
-/* msgpack-c, as a program without hakuban would use it: msgpack_pack_…() into a buffer that is used again, and
- * msgpack_unpack_next() into a tree. */
+/* msgpack-c, as a program without hakuban would use it: msgpack_pack_…() into a buffer that is used
+ * again, and msgpack_unpack_next() into a tree. */
 #include <stdlib.h>
 
 #include <msgpack.h>
@@ -67,8 +67,7 @@ static int read_once(void *memory, hakuban_slice encoded)
     size_t offset = 0;
     (void)memory;
     msgpack_unpacked_init(&tree);
-    msgpack_unpack_return result =
-        msgpack_unpack_next(&tree, encoded.data, encoded.bytes, &offset);
+    msgpack_unpack_return result = msgpack_unpack_next(&tree, encoded.data, encoded.bytes, &offset);
     msgpack_unpacked_destroy(&tree);
     return result == MSGPACK_UNPACK_SUCCESS;
 }

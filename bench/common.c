@@ -1,5 +1,5 @@
-/* Processes, shared memory, nodes and states for the sub-commands. Everything here runs before or around what is
- * measured, except the calls on nodes and states, which are kept short. */
+/* Processes, shared memory, nodes and states for the sub-commands. Everything here runs before or
+ * around what is measured, except the calls on nodes and states, which are kept short. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +30,8 @@ static struct {
     } list[PROCESSES_MAX];
 } processes;
 
-/* The router's process group: a program given with --router may have children of its own. 0: there is no router. */
+/* The router's process group: a program given with --router may have children of its own. 0: there
+ * is no router. */
 static volatile pid_t router_group;
 
 static bool is_child;
@@ -87,7 +88,7 @@ void bench_unshare(void *memory, size_t bytes)
     munmap(memory, bytes);
 }
 
-/* ---- what was built in ---- */
+/* -- What was built in -- */
 
 /* hakuban_features(): "transports: tcp unix …; serializers: …; compressors: …" */
 void bench_features_of(const char *kind, bench_features *ret)
@@ -120,7 +121,7 @@ bool bench_transport_is_local(const char *transport)
     return strcmp(transport, "unix") == 0 || strcmp(transport, "zmq+ipc") == 0;
 }
 
-/* ---- processes ---- */
+/* -- Processes -- */
 
 /* The router's group is none of the terminal's, so what ends us has to be passed on. */
 static void on_signal(int number)
@@ -359,7 +360,7 @@ void bench_router_start(const bench_options *options, bench_router *ret)
         bench_die("pipe: %s", strerror(errno));
     }
     pid_t pid = bench_fork(false); /* not into *ret, which the child shares */
-    setpgid(pid, pid); /* on both sides: whichever comes first */
+    setpgid(pid, pid);             /* on both sides: whichever comes first */
     if (pid == 0) {
         int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
         if (dup2(nothing, 0) < 0 || dup2(output[1], 1) < 0) {
@@ -404,7 +405,8 @@ void bench_router_stop(bench_router *router)
         }
         bench_sleep_ns(1000000);
     }
-    /* Its children, if it left any. It is not waited for yet, so the group's number is still its own. */
+    /* Its children, if it left any. It is not waited for yet, so the group's number is still its
+     * own. */
     kill(-router_group, SIGKILL);
     router_group = 0;
     waitpid(router->pid, &status, 0);
@@ -454,7 +456,7 @@ uint64_t bench_process_rss_bytes(pid_t pid)
     return (uint64_t)kib * 1024;
 }
 
-/* ---- nodes ---- */
+/* -- Nodes -- */
 
 void bench_node_open(bench_node *node, const char *url)
 {
@@ -504,7 +506,7 @@ void bench_send(hakuban_sink *sink, const char *text, size_t bytes)
     hakuban_state_unref(state);
 }
 
-/* ---- states ---- */
+/* -- States -- */
 
 static const char state_head[] = "{\"id\":1000000,\"n\":1000000000000000000,\"pad\":\"";
 

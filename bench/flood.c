@@ -1,6 +1,7 @@
-/* flood: one exposer sends new states of many objects in turn, each observer must get every one. The exposer waits only
- * when an observer is a whole window behind, so that nothing needs to be skipped; what is skipped all the same is counted.
- * The raw side sends whole states of the same size through the fan-out relay. */
+/* flood: one exposer sends new states of many objects in turn, each observer must get every one.
+ * The exposer waits only when an observer is a whole window behind, so that nothing needs to be
+ * skipped; what is skipped all the same is counted. The raw side sends whole states of the same
+ * size through the fan-out relay. */
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +50,7 @@ static bool all_in_phase(const flood_shared *shared, uint32_t phase)
     return true;
 }
 
-/* ---- what an observer does with each state, raw or not ---- */
+/* -- What an observer does with each state, raw or not -- */
 
 typedef struct flood_watch {
     flood_shared *shared;
@@ -147,7 +148,8 @@ static bool all_complete(flood_shared *shared)
     return slowest(shared) == atomic_load(&shared->total);
 }
 
-/* The exposer's part that raw and not raw have in common: send(number) puts out one state, flush() a burst. */
+/* The exposer's part that raw and not raw have in common: send(number) puts out one state, flush()
+ * a burst. */
 typedef struct flood_sender {
     flood_shared *shared;
     bench_node *node; /* NULL: raw */
@@ -199,7 +201,7 @@ static void send_all(flood_sender *sender, pid_t relay_pid)
     shared->cpu_ns = bench_process_cpu_ns(relay_pid) - cpu_ns;
 }
 
-/* ---- hakuban ---- */
+/* -- Hakuban -- */
 
 static void hakuban_send(flood_sender *sender, uint64_t number)
 {
@@ -293,7 +295,7 @@ static void flood_observer(void *memory, unsigned index)
     watch.seat->wire_bytes = stats.wire_bytes_in - wire_before;
 }
 
-/* ---- raw ---- */
+/* -- Raw -- */
 
 enum { RAW_WRITE_BYTES = 64 * 1024 };
 
@@ -400,7 +402,7 @@ static void zmq_observer(void *memory, unsigned index)
     free(message);
 }
 
-/* ---- figures ---- */
+/* -- Figures -- */
 
 typedef struct flood_figures {
     double states_per_s, cpu_us, wire_bytes, skipped;

@@ -1,7 +1,8 @@
-/* hot: one object, its exposer sends as fast as it can and never waits. Each state carries the time of its making, so
- * observers know how old what they take is; the router's memory must not follow the rate. The raw side is a relay that
- * keeps only the newest message for whom cannot take it. With --stuck, more observers are there that are stopped after their
- * first state, and the others must not notice. */
+/* hot: one object, its exposer sends as fast as it can and never waits. Each state carries the time
+ * of its making, so observers know how old what they take is; the router's memory must not follow
+ * the rate. The raw side is a relay that keeps only the newest message for whom cannot take it.
+ * With --stuck, more observers are there that are stopped after their first state, and the others
+ * must not notice. */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdlib.h>
@@ -44,7 +45,7 @@ static void take(hot_shared *shared, hot_seat *seat, bench_state *scratch, uint6
     }
 }
 
-/* ---- hakuban ---- */
+/* -- Hakuban -- */
 
 static void hot_exposer(void *memory, unsigned index)
 {
@@ -108,7 +109,7 @@ static void hot_observer(void *memory, unsigned index)
     }
 }
 
-/* ---- raw ---- */
+/* -- Raw -- */
 
 static void raw_exposer(void *memory, unsigned index)
 {
@@ -154,7 +155,7 @@ static void raw_observer(void *memory, unsigned index)
     free(message);
 }
 
-/* ---- figures ---- */
+/* -- Figures -- */
 
 static void spawn_all(hot_shared *shared, bench_actor exposer, bench_actor observer,
                       pid_t *ret_stuck)

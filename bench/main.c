@@ -1,5 +1,5 @@
-/* hakuban-bench: measures what goes through a router, beside bare sockets with the same hops, in one run. This file reads
- * the command line; each sub-command has a file of its own. */
+/* hakuban-bench: measures what goes through a router, beside bare sockets with the same hops, in
+ * one run. This file reads the command line; each sub-command has a file of its own. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <sched.h>
@@ -100,12 +100,7 @@ static const bench_command commands[] = {
     {"matrix",
      bench_matrix,
      "--bytes --count --objects --observers --seconds --window --burst ",
-     {COMMON_DEFAULTS,
-      .bytes = 1024,
-      .count = 2000,
-      .objects = 200,
-      .observers = 2,
-      .seconds = 0.3,
+     {COMMON_DEFAULTS, .bytes = 1024, .count = 2000, .objects = 200, .observers = 2, .seconds = 0.3,
       .burst = 50}},
     {"resume",
      bench_resume,
@@ -117,16 +112,12 @@ static const bench_command commands[] = {
      {COMMON_DEFAULTS, .bytes = 64, .objects = 200000}},
 };
 
-static const bench_command peer_command = {
-    "--peer rust",
-    bench_peer,
-    "--rust --work --count --objects --observers --seconds ",
-    {COMMON_DEFAULTS,
-     .rust = HAKUBAN_RUST_DIR "/release",
-     .count = 5000,
-     .objects = 10000,
-     .observers = 8,
-     .seconds = 2}};
+static const bench_command peer_command = {"--peer rust",
+                                           bench_peer,
+                                           "--rust --work --count --objects --observers --seconds ",
+                                           {COMMON_DEFAULTS, .rust = HAKUBAN_RUST_DIR "/release",
+                                            .count = 5000, .objects = 10000, .observers = 8,
+                                            .seconds = 2}};
 
 typedef struct number_option {
     const char *name;

@@ -1,5 +1,5 @@
-/* matrix: ping and flood, short, over every transport, serializer and compressor that was built in, each beside the bare
- * relay of its transport at that moment. One table. */
+/* matrix: ping and flood, short, over every transport, serializer and compressor that was built in,
+ * each beside the bare relay of its transport at that moment. One table. */
 #include <math.h>
 #include <string.h>
 

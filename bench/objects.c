@@ -1,6 +1,7 @@
-/* objects: an exposer has many small objects, a first observer of their tag makes the router hold them all; then a late
- * joiner observes the tag. What an object costs in the router's memory, and how long the joiner waits for everything.
- * The raw side keeps an array of the values and streams it. */
+/* objects: an exposer has many small objects, a first observer of their tag makes the router hold
+ * them all; then a late joiner observes the tag. What an object costs in the router's memory, and
+ * how long the joiner waits for everything. The raw side keeps an array of the values and streams
+ * it. */
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +41,7 @@ static void wait_for(const objects_shared *shared, const _Atomic uint32_t *flag,
     }
 }
 
-/* ---- hakuban ---- */
+/* -- Hakuban -- */
 
 static void objects_exposer(void *memory, unsigned index)
 {
@@ -142,7 +143,7 @@ static void objects_joiner(void *memory, unsigned index)
     atomic_store(&shared->joined, 1);
 }
 
-/* ---- raw ---- */
+/* -- Raw -- */
 
 static void raw_exposer(void *memory, unsigned index)
 {
@@ -188,7 +189,7 @@ static void raw_joiner(void *memory, unsigned index)
     free(array);
 }
 
-/* ---- figures ---- */
+/* -- Figures -- */
 
 typedef void (*objects_report)(bench_report *report, const char *key, const char *title,
                                int decimals, double value);

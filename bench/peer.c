@@ -1,6 +1,7 @@
-/* --peer rust: the same work on the Rust implementation's router and on ours, with clients of both, in one run. Their router
- * with their own clients is what everything is divided by. Their clients are tests/interop/client, run as a program that
- * prints its figures; ours are the actors of the other sub-commands. */
+/* --peer rust: the same work on the Rust implementation's router and on ours, with clients of both,
+ * in one run. Their router with their own clients is what everything is divided by. Their clients
+ * are tests/interop/client, run as a program that prints its figures; ours are the actors of the
+ * other sub-commands. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -65,7 +66,7 @@ static void put(peer_run *p, const peer_place *place, int metric, double value)
     p->values[metric][place->router][place->clients][p->run] = value;
 }
 
-/* ---- their clients ---- */
+/* -- Their clients -- */
 
 /* Their program, and the figure of one of its lines. */
 typedef struct rust_client {
@@ -73,10 +74,10 @@ typedef struct rust_client {
     FILE *said, *told;
 } rust_client;
 
-static void rust_start(const peer_place *place, const char *url, rust_client *ret,
-                       const char *work, ...) __attribute__((sentinel));
-static void rust_start(const peer_place *place, const char *url, rust_client *ret,
-                       const char *work, ...)
+static void rust_start(const peer_place *place, const char *url, rust_client *ret, const char *work,
+                       ...) __attribute__((sentinel));
+static void rust_start(const peer_place *place, const char *url, rust_client *ret, const char *work,
+                       ...)
 {
     bool ends = strcmp(work, "answer") != 0;
     char path[4096], plain[256];
@@ -85,7 +86,8 @@ static void rust_start(const peer_place *place, const char *url, rust_client *re
     int out[2], in[2];
     va_list more;
     snprintf(path, sizeof(path), "%s/hakuban-rust-leaf", place->options.rust);
-    /* Without our parameters; nodelay, or each of their channels waits 40 ms for an acknowledgement. */
+    /* Without our parameters; nodelay, or each of their channels waits 40 ms for an
+     * acknowledgement. */
     snprintf(plain, sizeof(plain), "%.*s#nodelay=true", (int)strcspn(url, "#"), url);
     va_start(more, work);
     for (const char *word = va_arg(more, const char *); word && count < 11;
@@ -144,7 +146,7 @@ static const char *number(char *room, size_t size, uint64_t value)
     return room;
 }
 
-/* ---- the work ---- */
+/* -- The work -- */
 
 typedef struct ping_figures {
     double per_s, p50_us, p99_us;
@@ -265,8 +267,7 @@ static void objects(peer_run *p, const peer_place *place)
                    number(text, sizeof(text), options.objects), NULL);
         rust_says(&client, "ready");
         bench_sleep_ns(300000000);
-        object_bytes =
-            ((double)bench_process_rss_bytes(router.pid) - (double)before) / count;
+        object_bytes = ((double)bench_process_rss_bytes(router.pid) - (double)before) / count;
         rust_goes_on(&client);
         join_ms = rust_says(&client, "join_ms");
         rust_end(&client);
@@ -358,7 +359,7 @@ bool bench_peer_has_work(const char *name)
     return false;
 }
 
-/* ---- what is told ---- */
+/* -- What is told -- */
 
 /* How many times as good as their router with their clients; NAN where a figure is missing. */
 static double times(const peer_metric *metric, const double values[2][2], int clients)
@@ -429,8 +430,8 @@ static void print_all(peer_run *p)
     double medians[PEER_METRICS][2][2];
     for (int metric = 0; metric < PEER_METRICS; metric++) {
         for (int cell = 0; cell < 4; cell++) {
-            medians[metric][cell / 2][cell % 2] = bench_percentile(
-                p->values[metric][cell / 2][cell % 2], (size_t)given->runs, 50);
+            medians[metric][cell / 2][cell % 2] =
+                bench_percentile(p->values[metric][cell / 2][cell % 2], (size_t)given->runs, 50);
         }
     }
     for (size_t work = 0; work < WORK_COUNT; work++) {

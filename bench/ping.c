@@ -1,5 +1,5 @@
-/* ping: A sends n on its object, the router carries it to B, B answers n on its own object, the router carries it back.
- * The raw side does the same with bare messages of equal size. */
+/* ping: A sends n on its object, the router carries it to B, B answers n on its own object, the
+ * router carries it back. The raw side does the same with bare messages of equal size. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
-/* The raw relays. Plain sockets, no memory of what passes but what the pattern needs: each is the least work that a
- * router with the same hops could do on this machine. */
+/* The raw relays. Plain sockets, no memory of what passes but what the pattern needs: each is the
+ * least work that a router with the same hops could do on this machine. */
 #define _GNU_SOURCE
 #include "raw.h"
 

@@ -1,5 +1,5 @@
-/* Bare relays on sockets with the hop patterns of the sub-commands: what the machine could do at most. They know nothing of
- * states but their length. Those on libzmq are in raw_zmq.h. */
+/* Bare relays on sockets with the hop patterns of the sub-commands: what the machine could do at
+ * most. They know nothing of states but their length. Those on libzmq are in raw_zmq.h. */
 #ifndef BENCH_RAW_H
 #define BENCH_RAW_H
 
@@ -25,7 +25,8 @@ typedef struct raw_relay {
     raw_zmq_relay zmq; /* instead of the sockets, where a sub-command can do it */
 } raw_relay;
 
-/* Listens, so that processes forked afterwards know where: on loopback TCP, or unix sockets where the transport is local. */
+/* Listens, so that processes forked afterwards know where: on loopback TCP, or unix sockets where
+ * the transport is local. */
 void raw_relay_init(raw_relay *relay, const bench_options *options);
 void raw_relay_done(raw_relay *relay);
 

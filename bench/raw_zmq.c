@@ -1,5 +1,5 @@
-/* The bare relay on libzmq. Options are libzmq's own defaults, but that nothing is ever dropped: what a program without
- * hakuban would do. */
+/* The bare relay on libzmq. Options are libzmq's own defaults, but that nothing is ever dropped:
+ * what a program without hakuban would do. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdlib.h>
@@ -40,7 +40,7 @@ void raw_zmq_relay_init(raw_zmq_relay *relay, const bench_options *options)
     atomic_store(&relay->listening, 0);
 }
 
-/* ---- the middle ---- */
+/* -- The middle -- */
 
 static size_t receive_into(void *socket, void *data, size_t room)
 {
@@ -131,7 +131,7 @@ void raw_zmq_relay_run(void *memory, unsigned index)
     free(observers);
 }
 
-/* ---- the ends ---- */
+/* -- The ends -- */
 
 void raw_zmq_open(raw_zmq_peer *peer, raw_zmq_relay *relay, bool source)
 {

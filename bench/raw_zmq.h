@@ -1,11 +1,13 @@
-/* A bare relay on libzmq: one ROUTER in the middle, a DEALER at each end, one message for each state. What ZeroMQ could do at
- * most, with the same hops and sizes. Without zmq+ transports raw_zmq_none.c stands in, and no relay is wanted. */
+/* A bare relay on libzmq: one ROUTER in the middle, a DEALER at each end, one message for each
+ * state. What ZeroMQ could do at most, with the same hops and sizes. Without zmq+ transports
+ * raw_zmq_none.c stands in, and no relay is wanted. */
 #ifndef BENCH_RAW_ZMQ_H
 #define BENCH_RAW_ZMQ_H
 
 #include "bench.h"
 
-/* In shared memory: the relay binds in a process of its own, since a context does not survive a fork. */
+/* In shared memory: the relay binds in a process of its own, since a context does not survive a
+ * fork. */
 typedef struct raw_zmq_relay {
     bool wanted, ipc;
     unsigned observers;
@@ -19,7 +21,8 @@ typedef struct raw_zmq_peer {
 
 /* Wanted where the transport is one of ZeroMQ's. */
 void raw_zmq_relay_init(raw_zmq_relay *relay, const bench_options *options);
-/* The actor: the source's messages go to every observer, theirs to the source. Ends after the source's empty message. */
+/* The actor: the source's messages go to every observer, theirs to the source. Ends after the
+ * source's empty message. */
 void raw_zmq_relay_run(void *relay, unsigned index);
 
 /* The source's call returns when all observers are there. */

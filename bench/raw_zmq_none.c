@@ -1,4 +1,5 @@
-/* In place of raw_zmq.c where libzmq is not built in: there is no transport that would want its relay. */
+/* In place of raw_zmq.c where libzmq is not built in: there is no transport that would want its
+ * relay. */
 #include "raw_zmq.h"
 
 static _Noreturn void absent(void)

@@ -1,5 +1,6 @@
-/* resume: an observer that has many objects loses its connection, a few of them change meanwhile, and it comes back; then the router is
- * killed and starts anew, empty. What travels again, beside what travelled at first. Bytes are those of the exchanges' own counts. */
+/* resume: an observer that has many objects loses its connection, a few of them change meanwhile,
+ * and it comes back; then the router is killed and starts anew, empty. What travels again, beside
+ * what travelled at first. Bytes are those of the exchanges' own counts. */
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,16 @@
 enum { CHANGED_MAX = 10, QUIET_MS = 1000 };
 
 /* Who waits for whom: each is raised once. */
-typedef enum resume_phase { FILLING, SYNCED, CUT, CHANGED, RETURNED, KILLED, RESTARTED, OVER } resume_phase;
+typedef enum resume_phase {
+    FILLING,
+    SYNCED,
+    CUT,
+    CHANGED,
+    RETURNED,
+    KILLED,
+    RESTARTED,
+    OVER
+} resume_phase;
 
 typedef struct resume_shared {
     const bench_options *options; /* first: bench_run_alone() sets it */
@@ -44,7 +54,7 @@ static uint64_t changed_id(const bench_options *options, uint64_t index)
     return index * (options->objects / changed_count(options));
 }
 
-/* ---- the exposer ---- */
+/* -- The exposer -- */
 
 typedef struct lamp {
     hakuban_sink *sink;
@@ -102,8 +112,7 @@ static void resume_exposer(void *memory, unsigned index)
         lamps[i].number = 1;
         snprintf(json, sizeof(json), "{\"kind\":\"lamp\",\"id\":%llu}", (unsigned long long)i);
         hakuban_descriptor *descriptor = bench_descriptor(json, "\"lamps\"");
-        bench_check(hakuban_expose_object(node.exchange, descriptor, &wanted, &contract),
-                    "expose");
+        bench_check(hakuban_expose_object(node.exchange, descriptor, &wanted, &contract), "expose");
         hakuban_descriptor_unref(descriptor);
     }
     uint64_t sent = 1;
@@ -123,7 +132,7 @@ static void resume_exposer(void *memory, unsigned index)
     }
 }
 
-/* ---- the observer ---- */
+/* -- The observer -- */
 
 /* Ends every connection of this process, as a network does that goes away. */
 static void cut_connections(void)
@@ -262,7 +271,7 @@ static void resume_observer(void *memory, unsigned index)
     atomic_store(&shared->phase, OVER);
 }
 
-/* ---- figures ---- */
+/* -- Figures -- */
 
 static double percent(uint64_t part, uint64_t whole)
 {

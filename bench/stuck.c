@@ -1,6 +1,6 @@
-/* stuck: one object, very many observers, one of which is stopped half of the time. What the others get meanwhile must not
- * change: ages of their states with and without it, in turns within one run. There is no raw side: the other side is the
- * same router when nobody is stuck. */
+/* stuck: one object, very many observers, one of which is stopped half of the time. What the others
+ * get meanwhile must not change: ages of their states with and without it, in turns within one run.
+ * There is no raw side: the other side is the same router when nobody is stuck. */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdlib.h>
@@ -35,9 +35,10 @@ typedef struct stuck_shared {
     stuck_seat seats[]; /* the last one is the stuck observer's */
 } stuck_shared;
 
-/* ---- the exposer ---- */
+/* -- The exposer -- */
 
-/* Every state is new from end to end: what somebody does not take must be seen to pile up, if it did. */
+/* Every state is new from end to end: what somebody does not take must be seen to pile up, if it
+ * did. */
 static void make_noise(bench_state *state, uint64_t number)
 {
     static const char hex[] = "0123456789abcdef";
@@ -92,7 +93,7 @@ static void stuck_exposer(void *memory, unsigned index)
     }
 }
 
-/* ---- observers ---- */
+/* -- Observers -- */
 
 typedef struct held {
     bench_node node;
@@ -188,7 +189,7 @@ static void stuck_observers(void *memory, unsigned index)
     }
 }
 
-/* ---- figures ---- */
+/* -- Figures -- */
 
 static void wait_for_all(stuck_shared *shared)
 {
@@ -203,7 +204,8 @@ static void wait_for_all(stuck_shared *shared)
     }
 }
 
-/* In the order free, stuck, stuck, free, so that a machine that gets slower or faster does so for both. */
+/* In the order free, stuck, stuck, free, so that a machine that gets slower or faster does so for
+ * both. */
 static void play(stuck_shared *shared, pid_t stuck)
 {
     static const uint32_t sides[SEGMENTS] = {FREE, STUCK, STUCK, FREE};

@@ -1,5 +1,6 @@
-/* Checks without a framework: what fails jumps back to the runner, which tells it and goes on. Also memory that is counted, and memory
- * that ends where an unreadable page begins. Knows no kind of plugin. */
+/* Checks without a framework: what fails jumps back to the runner, which tells it and goes on. Also
+ * memory that is counted, and memory that ends where an unreadable page begins. Knows no kind of
+ * plugin. */
 #ifndef HKB_CONFORMANCE_CHECK_H
 #define HKB_CONFORMANCE_CHECK_H
 
@@ -40,7 +41,8 @@ typedef struct hkb_check {
     void (*run)(hkb_checks *checks);
 } hkb_check;
 
-/* Runs the first, and where it passes, so that the others may trust the table, the others. The number of failures. */
+/* Runs the first, and where it passes, so that the others may trust the table, the others. The
+ * number of failures. */
 unsigned hkb_checks_run(hkb_checks *checks, const hkb_check *list, size_t count);
 
 /* Ends the running check as failed. Not from inside of a plugin. */

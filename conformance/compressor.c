@@ -32,7 +32,7 @@ static void fill(uint8_t *data, size_t bytes, unsigned kind)
     uint32_t seed = 7;
     for (size_t i = 0; i < bytes; i++) {
         data[i] = kind == ZEROS     ? 0
-                  : kind == WORDS   ? (uint8_t)words[i % (sizeof words - 1)]
+                  : kind == WORDS   ? (uint8_t)words[i % (sizeof(words) - 1)]
                   : kind == NUMBERS ? (uint8_t)("0123456789,"[hkb_check_random(&seed) % 11])
                                     : (uint8_t)hkb_check_random(&seed);
     }
@@ -47,8 +47,9 @@ static hakuban_slice source(hkb_checks *checks, size_t bytes, unsigned kind)
 
 static hakuban_slice reference_for(hkb_checks *checks, hakuban_slice src, unsigned which)
 {
-    if (which == NONE)
+    if (which == NONE) {
         return (hakuban_slice){NULL, 0};
+    }
     size_t bytes = which == SHORT ? 5 : which == UNRELATED ? src.bytes / 2 + 100 : src.bytes;
     uint8_t *data = hkb_check_room(checks, REFERENCE, bytes);
     if (which == UNRELATED || which == SHORT) {
@@ -56,8 +57,9 @@ static hakuban_slice reference_for(hkb_checks *checks, hakuban_slice src, unsign
     } else if (bytes > 0) {
         memcpy(data, src.data, bytes);
     }
-    for (size_t i = 0; which == NEAR && i < bytes; i += 997)
+    for (size_t i = 0; which == NEAR && i < bytes; i += 997) {
         data[i] ^= 0x5a;
+    }
     return (hakuban_slice){data, bytes};
 }
 
@@ -79,10 +81,12 @@ static instance begin(hkb_checks *checks)
 
 static void end(hkb_checks *checks, instance *it)
 {
-    if (it->ops->done)
+    if (it->ops->done) {
         it->ops->done(it->self);
-    if (it->self)
+    }
+    if (it->self) {
         checks->alloc.free(checks, it->self, it->ops->self_bytes);
+    }
 }
 
 static uint8_t *bounded(hkb_checks *checks, const instance *it, size_t bytes, size_t *ret_bound)
@@ -125,7 +129,7 @@ static hakuban_status decompress(hkb_checks *checks, const instance *it, size_t 
     uint8_t before[64];
     size_t watched = HKB_CHECK_ROOM_BYTES - dst_bytes < 64 ? 0 : 64;
     memset(out - watched, 0xc3, watched);
-    memset(before, 0xc3, sizeof before);
+    memset(before, 0xc3, sizeof(before));
     hakuban_status status = it->ops->decompress(it->self, out, dst_bytes, packed, reference);
     HKB_CHECK(checks, memcmp(out - watched, before, watched) == 0, "wrote in front of dst");
     return status;
@@ -137,15 +141,17 @@ static bool is_out(hkb_checks *checks, hakuban_slice src)
            memcmp(hkb_check_room(checks, OUT, src.bytes), src.data, src.bytes) == 0;
 }
 
-/* Some bytes that do get smaller, for the checks of bad input; false: there are none, see data_that_repeats_gets_smaller. */
+/* Some bytes that do get smaller, for the checks of bad input; false: there are none, see
+ * data_that_repeats_gets_smaller. */
 static bool packed_words(hkb_checks *checks, const instance *it, size_t bytes, unsigned which,
                          hakuban_slice *ret_src, hakuban_slice *ret_reference,
                          hakuban_slice *ret_packed)
 {
     *ret_src = source(checks, bytes, WORDS);
     *ret_reference = reference_for(checks, *ret_src, which);
-    if (compress(checks, it, *ret_src, *ret_reference, ret_packed) == HAKUBAN_OK)
+    if (compress(checks, it, *ret_src, *ret_reference, ret_packed) == HAKUBAN_OK) {
         return true;
+    }
     hkb_check_remark(checks, "nothing was compressed, so nothing was tried");
     return false;
 }
@@ -154,8 +160,8 @@ static void the_table_is_complete(hkb_checks *checks)
 {
     const hakuban_compressor_ops *ops = ops_of(checks);
     HKB_CHECK(checks, ops, "there is no table");
-    HKB_CHECK(checks, ops->size == sizeof *ops, "size is %u, not %zu", (unsigned)ops->size,
-              sizeof *ops);
+    HKB_CHECK(checks, ops->size == sizeof(*ops), "size is %u, not %zu", (unsigned)ops->size,
+              sizeof(*ops));
     HKB_CHECK(checks, ops->abi == HAKUBAN_COMPRESSOR_ABI, "abi is %u, not %u", (unsigned)ops->abi,
               HAKUBAN_COMPRESSOR_ABI);
     HKB_CHECK(checks, ops->name && ops->name[0] && strlen(ops->name) <= 32,
@@ -172,8 +178,9 @@ static void what_was_compressed_comes_back(hkb_checks *checks)
             for (unsigned which = 0; which < REFERENCES; which++) {
                 hakuban_slice src = source(checks, sizes[i], kind), packed;
                 hakuban_slice reference = reference_for(checks, src, which);
-                if (compress(checks, &it, src, reference, &packed) != HAKUBAN_OK)
+                if (compress(checks, &it, src, reference, &packed) < 0) {
                     continue;
+                }
                 hakuban_status status = decompress(checks, &it, src.bytes, packed, reference);
                 HKB_CHECK(checks, status == HAKUBAN_OK && is_out(checks, src),
                           "%zu bytes of %s with %s reference came back %s", src.bytes,
@@ -230,8 +237,9 @@ static void another_size_than_the_right_one_is_corrupt(hkb_checks *checks)
     hakuban_slice src, reference, packed;
     for (unsigned which = NONE; which <= NEAR; which++) {
         for (size_t i = 0; i < HKB_CHECK_COUNT(wrong); i++) {
-            if (!packed_words(checks, &it, 4000, which, &src, &reference, &packed))
+            if (!packed_words(checks, &it, 4000, which, &src, &reference, &packed)) {
                 break;
+            }
             hakuban_status status = decompress(checks, &it, wrong[i], packed, reference);
             HKB_CHECK(checks, status == HAKUBAN_ERR_CORRUPT,
                       "4000 bytes into a dst of %zu: %s, not ERR_CORRUPT", wrong[i],
@@ -246,8 +254,9 @@ static void truncated_input_is_corrupt(hkb_checks *checks)
     instance it = begin(checks);
     hakuban_slice src, reference, packed;
     for (unsigned which = NONE; which <= NEAR; which++) {
-        if (!packed_words(checks, &it, 4000, which, &src, &reference, &packed))
+        if (!packed_words(checks, &it, 4000, which, &src, &reference, &packed)) {
             break;
+        }
         for (size_t bytes = 0; bytes < packed.bytes; bytes++) {
             uint8_t *part = hkb_check_room(checks, SRC, bytes);
             memcpy(part, packed.data, bytes);
@@ -261,7 +270,8 @@ static void truncated_input_is_corrupt(hkb_checks *checks)
     end(checks, &it);
 }
 
-/* What comes out may be wrong, which a check value of the caller's finds; but it is all inside, and said as one of two. */
+/* What comes out may be wrong, which a check value of the caller's finds; but it is all inside, and
+ * said as one of two. */
 static void check_bad_input(hkb_checks *checks, const instance *it, size_t dst_bytes,
                             hakuban_slice packed, hakuban_slice reference)
 {
@@ -275,8 +285,9 @@ static void corrupt_input_stays_inside(hkb_checks *checks)
     instance it = begin(checks);
     hakuban_slice src, reference, packed;
     for (unsigned which = NONE; which <= NEAR; which++) {
-        if (!packed_words(checks, &it, 4000, which, &src, &reference, &packed))
+        if (!packed_words(checks, &it, 4000, which, &src, &reference, &packed)) {
             break;
+        }
         uint8_t *data = hkb_check_room(checks, DST, packed.bytes);
         size_t step = packed.bytes / 200 + 1;
         for (size_t i = 0; i < packed.bytes; i += i < 32 ? 1 : step) {
@@ -302,8 +313,9 @@ static void any_bytes_stay_inside(hkb_checks *checks)
     for (unsigned round = 0; round < 3000; round++) {
         size_t bytes = hkb_check_random(&seed) % 200, dst_bytes = hkb_check_random(&seed) % 300;
         uint8_t *data = hkb_check_room(checks, DST, bytes);
-        for (size_t i = 0; i < bytes; i++)
+        for (size_t i = 0; i < bytes; i++) {
             data[i] = (uint8_t)hkb_check_random(&seed);
+        }
         hakuban_slice reference = {hkb_check_room(checks, REFERENCE, round % 50), round % 50};
         check_bad_input(checks, &it, dst_bytes, (hakuban_slice){data, bytes}, reference);
     }
@@ -316,8 +328,9 @@ static void a_wrong_reference_stays_inside(hkb_checks *checks)
     instance it = begin(checks);
     hakuban_slice src, reference, packed;
     for (unsigned which = SAME; which <= NEAR; which++) {
-        if (!packed_words(checks, &it, 4000, which, &src, &reference, &packed))
+        if (!packed_words(checks, &it, 4000, which, &src, &reference, &packed)) {
             break;
+        }
         for (size_t i = 0; i < HKB_CHECK_COUNT(others); i++) {
             uint8_t *data = hkb_check_room(checks, REFERENCE, others[i]);
             fill(data, others[i], NOISE);
@@ -333,7 +346,7 @@ static void instances_are_independent(hkb_checks *checks)
     hakuban_slice src, reference, packed;
     if (packed_words(checks, &first, 4000, NEAR, &src, &reference, &packed)) {
         static const uint8_t rubbish[50] = {1, 2, 3};
-        check_bad_input(checks, &second, 100, (hakuban_slice){rubbish, sizeof rubbish}, reference);
+        check_bad_input(checks, &second, 100, (hakuban_slice){rubbish, sizeof(rubbish)}, reference);
         HKB_CHECK(checks,
                   decompress(checks, &second, 4000, packed, reference) == HAKUBAN_OK &&
                       is_out(checks, src),
@@ -364,13 +377,15 @@ static bool lacks_memory(hkb_checks *checks, long nth)
     }
     checks->failed = false;
     checks->fail_at = nth;
-    if (ops->init)
+    if (ops->init) {
         status = ops->init(it.self, &checks->alloc);
+    }
     if (status == HAKUBAN_OK) {
         uint8_t *dst = bounded(checks, &it, src.bytes, &bound);
         status = ops->compress(it.self, dst, bound, &bytes, src, reference);
-        if (status == HAKUBAN_OK)
+        if (status == HAKUBAN_OK) {
             status = decompress(checks, &it, src.bytes, (hakuban_slice){dst, bytes}, reference);
+        }
     }
     checks->fail_at = 0;
     end(checks, &it);
@@ -381,14 +396,12 @@ static bool lacks_memory(hkb_checks *checks, long nth)
 
 static void lack_of_memory_is_said_and_leaves_nothing(hkb_checks *checks)
 {
-    for (long nth = 1; lacks_memory(checks, nth); nth++)
+    for (long nth = 1; lacks_memory(checks, nth); nth++) {
         HKB_CHECK(checks, nth < 1000, "there is always one more allocation");
+    }
 }
 
-#define CHECK(name)                                                                                \
-    {                                                                                              \
-#name, name                                                                                \
-    }
+#define CHECK(name) {#name, name}
 
 unsigned hakuban_conformance_compressor(const hakuban_compressor_ops *ops,
                                         hakuban_conformance_report *report, void *ctx)

@@ -1,5 +1,5 @@
-/* What every serializer promises. Knows no format: what may be refused is refused with ERR_UNSUPPORTED, all else comes back as it
- * was. */
+/* What every serializer promises. Knows no format: what may be refused is refused with
+ * ERR_UNSUPPORTED, all else comes back as it was. */
 #define _GNU_SOURCE
 #include "check.h"
 
@@ -10,46 +10,16 @@
 enum { INPUT }; /* room */
 enum { BYTES_MAX = 1 << 20, ELEMENTS_MAX = 200000, TOKENS_MAX = 100000 };
 
-#define NUL                                                                                        \
-    {                                                                                              \
-        .kind = HAKUBAN_TOKEN_NULL                                                                 \
-    }
-#define BOOL(v)                                                                                    \
-    {                                                                                              \
-        .kind = HAKUBAN_TOKEN_BOOL, .value.boolean = (v)                                           \
-    }
-#define INT(v)                                                                                     \
-    {                                                                                              \
-        .kind = HAKUBAN_TOKEN_INT, .value.sint = (v)                                               \
-    }
-#define UINT(v)                                                                                    \
-    {                                                                                              \
-        .kind = HAKUBAN_TOKEN_UINT, .value.uint = (v)                                              \
-    }
-#define REAL(v)                                                                                    \
-    {                                                                                              \
-        .kind = HAKUBAN_TOKEN_DOUBLE, .value.real = (v)                                            \
-    }
-#define TEXT(v)                                                                                    \
-    {                                                                                              \
-        .kind = HAKUBAN_TOKEN_STRING, .value.text = {(v), sizeof(v) - 1 }                          \
-    }
-#define BYTES(v)                                                                                   \
-    {                                                                                              \
-        .kind = HAKUBAN_TOKEN_BYTES, .value.text = {(v), sizeof(v) - 1 }                           \
-    }
-#define ARRAY(n)                                                                                   \
-    {                                                                                              \
-        .kind = HAKUBAN_TOKEN_ARRAY, .count = (n)                                                  \
-    }
-#define MAP(n)                                                                                     \
-    {                                                                                              \
-        .kind = HAKUBAN_TOKEN_MAP, .count = (n)                                                    \
-    }
-#define END                                                                                        \
-    {                                                                                              \
-        .kind = HAKUBAN_TOKEN_END                                                                  \
-    }
+#define NUL {.kind = HAKUBAN_TOKEN_NULL}
+#define BOOL(v) {.kind = HAKUBAN_TOKEN_BOOL, .value.boolean = (v)}
+#define INT(v) {.kind = HAKUBAN_TOKEN_INT, .value.sint = (v)}
+#define UINT(v) {.kind = HAKUBAN_TOKEN_UINT, .value.uint = (v)}
+#define REAL(v) {.kind = HAKUBAN_TOKEN_DOUBLE, .value.real = (v)}
+#define TEXT(v) {.kind = HAKUBAN_TOKEN_STRING, .value.text = {(v), sizeof(v) - 1}}
+#define BYTES(v) {.kind = HAKUBAN_TOKEN_BYTES, .value.text = {(v), sizeof(v) - 1}}
+#define ARRAY(n) {.kind = HAKUBAN_TOKEN_ARRAY, .count = (n)}
+#define MAP(n) {.kind = HAKUBAN_TOKEN_MAP, .count = (n)}
+#define END {.kind = HAKUBAN_TOKEN_END}
 
 static const hakuban_token scalars[] = {
     NUL,
@@ -196,11 +166,13 @@ static bool is_text(const hakuban_token *token)
     return token->kind == HAKUBAN_TOKEN_STRING || token->kind == HAKUBAN_TOKEN_BYTES;
 }
 
-/* Bit for bit, but that one NaN is like another, and that a format need not know of a zero below zero. */
+/* Bit for bit, but that one NaN is like another, and that a format need not know of a zero below
+ * zero. */
 static bool same(const hakuban_token *a, const hakuban_token *b)
 {
-    if (a->kind != b->kind)
+    if (a->kind != b->kind) {
         return false;
+    }
     switch (a->kind) {
     case HAKUBAN_TOKEN_BOOL:
         return !a->value.boolean == !b->value.boolean;
@@ -210,7 +182,7 @@ static bool same(const hakuban_token *a, const hakuban_token *b)
     case HAKUBAN_TOKEN_DOUBLE:
         return (isnan(a->value.real) && isnan(b->value.real)) ||
                (fpclassify(a->value.real) == FP_ZERO && fpclassify(b->value.real) == FP_ZERO) ||
-               memcmp(&a->value.real, &b->value.real, sizeof a->value.real) == 0;
+               memcmp(&a->value.real, &b->value.real, sizeof(a->value.real)) == 0;
     case HAKUBAN_TOKEN_STRING:
     case HAKUBAN_TOKEN_BYTES:
         return a->value.text.bytes == b->value.text.bytes &&
@@ -226,22 +198,24 @@ static bool same(const hakuban_token *a, const hakuban_token *b)
 
 static bool must_be_written(const hakuban_token *token, bool key)
 {
-    if (key)
+    if (key) {
         return token->kind == HAKUBAN_TOKEN_STRING;
+    }
     return token->kind != HAKUBAN_TOKEN_BYTES &&
            (token->kind != HAKUBAN_TOKEN_DOUBLE || isfinite(token->value.real));
 }
 
 static void writer_begin(hkb_checks *checks, hakuban_writer *writer, size_t bytes_max)
 {
-    memset(writer, 0, sizeof *writer);
+    memset(writer, 0, sizeof(*writer));
     hakuban_writer_init(writer, ops_of(checks), &checks->alloc, bytes_max);
 }
 
 static hakuban_status write_all(hakuban_writer *writer, const hakuban_token *tokens, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         (void)hakuban_write(writer, &tokens[i]);
+    }
     return hakuban_writer_status(writer);
 }
 
@@ -250,12 +224,14 @@ static void reader_begin(hkb_checks *checks, hakuban_reader *reader, const void 
                          uint32_t elements_max)
 {
     uint8_t *room = hkb_check_room(checks, INPUT, bytes);
-    if (bytes > 0)
+    if (bytes > 0) {
         memmove(room, data, bytes);
+    }
     hakuban_reader_init(reader, ops_of(checks), &checks->alloc, room, bytes, elements_max);
 }
 
-/* Reads what must be there. ask: before each token whether the container ends, which gives the token back. */
+/* Reads what must be there. ask: before each token whether the container ends, which gives the
+ * token back. */
 static void read_all(hkb_checks *checks, hakuban_reader *reader, const hakuban_token *tokens,
                      size_t count, bool ask, const char *what)
 {
@@ -319,8 +295,8 @@ static void the_table_is_complete(hkb_checks *checks)
 {
     const hakuban_serializer_ops *ops = ops_of(checks);
     HKB_CHECK(checks, ops, "there is no table");
-    HKB_CHECK(checks, ops->size == sizeof *ops, "size is %u, not %zu", (unsigned)ops->size,
-              sizeof *ops);
+    HKB_CHECK(checks, ops->size == sizeof(*ops), "size is %u, not %zu", (unsigned)ops->size,
+              sizeof(*ops));
     HKB_CHECK(checks, ops->abi == HAKUBAN_SERIALIZER_ABI, "abi is %u, not %u", (unsigned)ops->abi,
               HAKUBAN_SERIALIZER_ABI);
     HKB_CHECK(checks, ops->name && ops->name[0] && strlen(ops->name) <= 32,
@@ -335,12 +311,13 @@ static void every_value_comes_back_as_it_was(hkb_checks *checks)
     for (size_t i = 0; i < HKB_CHECK_COUNT(scalars); i++) {
         char what[64];
         const hakuban_token *token = &scalars[i];
-        if (token->kind == HAKUBAN_TOKEN_INT)
-            (void)snprintf(what, sizeof what, "%lld", (long long)token->value.sint);
-        else if (token->kind == HAKUBAN_TOKEN_DOUBLE)
-            (void)snprintf(what, sizeof what, "%.17g as a double", token->value.real);
-        else
-            (void)snprintf(what, sizeof what, "%s (value %zu)", kind_name(token->kind), i);
+        if (token->kind == HAKUBAN_TOKEN_INT) {
+            (void)snprintf(what, sizeof(what), "%lld", (long long)token->value.sint);
+        } else if (token->kind == HAKUBAN_TOKEN_DOUBLE) {
+            (void)snprintf(what, sizeof(what), "%.17g as a double", token->value.real);
+        } else {
+            (void)snprintf(what, sizeof(what), "%s (value %zu)", kind_name(token->kind), i);
+        }
         everywhere(checks, token, what);
     }
 }
@@ -355,7 +332,7 @@ static void texts_of_every_length_come_back(hkb_checks *checks)
     for (size_t i = 0; i < HKB_CHECK_COUNT(lengths); i++) {
         char what[64];
         hakuban_token token = {.kind = HAKUBAN_TOKEN_STRING, .value.text = {text, lengths[i]}};
-        (void)snprintf(what, sizeof what, "a text of %zu bytes", lengths[i]);
+        (void)snprintf(what, sizeof(what), "a text of %zu bytes", lengths[i]);
         everywhere(checks, &token, what);
         token.kind = HAKUBAN_TOKEN_BYTES;
         everywhere(checks, &token, what);
@@ -368,29 +345,31 @@ static void containers_of_every_size_come_back(hkb_checks *checks)
     static const uint32_t counts[] = {0, 1, 2, 15, 16, 17, 23, 24, 255, 256, 257, 65535, 65536};
     const size_t bytes = (2 * 65536 + 2) * sizeof(hakuban_token);
     hakuban_token *tokens = checks->alloc.alloc(checks, bytes);
-    char(*keys)[8] = checks->alloc.alloc(checks, 65536 * sizeof *keys);
+    char(*keys)[8] = checks->alloc.alloc(checks, 65536 * sizeof(*keys));
     HKB_CHECK(checks, tokens && keys, "the checks themselves lack memory");
-    for (unsigned i = 0; i < 65536; i++)
-        (void)snprintf(keys[i], sizeof keys[i], "k%u", i);
+    for (unsigned i = 0; i < 65536; i++) {
+        (void)snprintf(keys[i], sizeof(keys[i]), "k%u", i);
+    }
     for (size_t i = 0; i < HKB_CHECK_COUNT(counts); i++) {
         for (int map = 0; map < 2; map++) {
             char what[64];
             size_t used = 0;
-            (void)snprintf(what, sizeof what, "%s of %u", map ? "a map" : "an array", counts[i]);
+            (void)snprintf(what, sizeof(what), "%s of %u", map ? "a map" : "an array", counts[i]);
             tokens[used++] = (hakuban_token){.kind = map ? HAKUBAN_TOKEN_MAP : HAKUBAN_TOKEN_ARRAY,
                                              .count = counts[i]};
             for (uint32_t item = 0; item < counts[i]; item++) {
-                if (map)
+                if (map) {
                     tokens[used++] =
                         (hakuban_token){.kind = HAKUBAN_TOKEN_STRING,
                                         .value.text = {keys[item], strlen(keys[item])}};
+                }
                 tokens[used++] = (hakuban_token)INT(item);
             }
             tokens[used++] = (hakuban_token)END;
             there_and_back(checks, tokens, used, true, what);
         }
     }
-    checks->alloc.free(checks, keys, 65536 * sizeof *keys);
+    checks->alloc.free(checks, keys, 65536 * sizeof(*keys));
     checks->alloc.free(checks, tokens, bytes);
 }
 
@@ -400,7 +379,8 @@ static void messages_of_all_kinds_come_back(hkb_checks *checks)
     there_and_back(checks, odd, HKB_CHECK_COUNT(odd), false, "the odd message");
 }
 
-/* Arrays and maps in turn; one too many is refused by the writer and not a serializer's business. */
+/* Arrays and maps in turn; one too many is refused by the writer and not a serializer's business.
+ */
 static void nesting_comes_back_down_to_the_limit(hkb_checks *checks)
 {
     hakuban_token tokens[3 * HAKUBAN_SERIALIZER_DEPTH_MAX];
@@ -409,11 +389,13 @@ static void nesting_comes_back_down_to_the_limit(hkb_checks *checks)
         bool map = depth % 2, last = depth == HAKUBAN_SERIALIZER_DEPTH_MAX - 1;
         tokens[used++] =
             (hakuban_token){.kind = map ? HAKUBAN_TOKEN_MAP : HAKUBAN_TOKEN_ARRAY, .count = !last};
-        if (map)
+        if (map) {
             tokens[used++] = (hakuban_token)TEXT("k");
+        }
     }
-    for (unsigned depth = 0; depth < HAKUBAN_SERIALIZER_DEPTH_MAX; depth++)
+    for (unsigned depth = 0; depth < HAKUBAN_SERIALIZER_DEPTH_MAX; depth++) {
         tokens[used++] = (hakuban_token)END;
+    }
     there_and_back(checks, tokens, used, true, "127 containers in one another");
 }
 
@@ -459,8 +441,8 @@ static void values_can_be_skipped_and_converted(hkb_checks *checks)
     hakuban_writer_done(&writer);
 }
 
-/* Bytes from a stranger: anything may be said of them, but nothing outside is touched, what is given back is a token, memory
- * stays in proportion, and it ends. */
+/* Bytes from a stranger: anything may be said of them, but nothing outside is touched, what is
+ * given back is a token, memory stays in proportion, and it ends. */
 static hakuban_status read_stranger(hkb_checks *checks, const uint8_t *data, size_t bytes, bool ask)
 {
     hakuban_reader reader;
@@ -471,19 +453,22 @@ static hakuban_status read_stranger(hkb_checks *checks, const uint8_t *data, siz
     size_t before = checks->allocated_bytes;
     do {
         hakuban_token token = {0};
-        if (ask && reader.depth > 0)
+        if (ask && reader.depth > 0) {
             (void)hakuban_read_at_end(&reader);
+        }
         status = hakuban_read(&reader, &token);
-        if (status < 0)
+        if (status < 0) {
             break;
+        }
         HKB_CHECK(checks,
                   status == HAKUBAN_OK && token.kind >= HAKUBAN_TOKEN_NULL &&
                       token.kind <= HAKUBAN_TOKEN_END,
                   "a token of an unknown kind was read");
         HKB_CHECK(checks, token.kind != HAKUBAN_TOKEN_UINT || token.value.uint > INT64_MAX,
                   "a uint was read that an int can hold");
-        for (size_t i = 0; is_text(&token) && i < token.value.text.bytes; i++)
+        for (size_t i = 0; is_text(&token) && i < token.value.text.bytes; i++) {
             touched += ((const uint8_t *)token.value.text.data)[i];
+        }
         HKB_CHECK(checks,
                   token.kind != HAKUBAN_TOKEN_STRING ||
                       hkb_check_utf8(token.value.text.data, token.value.text.bytes),
@@ -513,8 +498,9 @@ static size_t written(hkb_checks *checks, const hakuban_token *tokens, size_t co
     hakuban_writer writer;
     writer_begin(checks, &writer, data_bytes);
     size_t bytes = write_all(&writer, tokens, count) == HAKUBAN_OK ? writer.bytes : 0;
-    if (bytes > 0)
+    if (bytes > 0) {
         memcpy(data, writer.data, bytes);
+    }
     hakuban_writer_done(&writer);
     return bytes;
 }
@@ -528,7 +514,7 @@ static void every_truncated_message_is_an_error(hkb_checks *checks)
 {
     for (size_t m = 0; m < HKB_CHECK_COUNT(messages); m++) {
         uint8_t data[4096];
-        size_t bytes = written(checks, messages[m].tokens, messages[m].count, data, sizeof data);
+        size_t bytes = written(checks, messages[m].tokens, messages[m].count, data, sizeof(data));
         for (size_t i = 0; i < bytes; i++) {
             for (int ask = 0; ask < 2; ask++) {
                 HKB_CHECK(checks, read_stranger(checks, data, i, ask != 0) < 0,
@@ -542,7 +528,7 @@ static void every_corrupt_byte_is_an_error_or_a_value(hkb_checks *checks)
 {
     for (size_t m = 0; m < HKB_CHECK_COUNT(messages); m++) {
         uint8_t data[4096];
-        size_t bytes = written(checks, messages[m].tokens, messages[m].count, data, sizeof data);
+        size_t bytes = written(checks, messages[m].tokens, messages[m].count, data, sizeof(data));
         for (size_t i = 0; i < bytes; i++) {
             uint8_t right = data[i];
             for (unsigned change = 1; change < 256; change++) {
@@ -559,33 +545,37 @@ static void any_bytes_are_an_error_or_a_value(hkb_checks *checks)
     uint32_t seed = 5;
     for (unsigned round = 0; round < 20000; round++) {
         uint8_t data[64];
-        size_t bytes = hkb_check_random(&seed) % sizeof data;
-        for (size_t i = 0; i < bytes; i++)
+        size_t bytes = hkb_check_random(&seed) % sizeof(data);
+        for (size_t i = 0; i < bytes; i++) {
             data[i] = (uint8_t)hkb_check_random(&seed);
+        }
         (void)read_stranger(checks, data, bytes, round % 2);
     }
 }
 
-/* Beginnings of messages, cut off inside of what they announce: long texts, large counts, great depth. */
+/* Beginnings of messages, cut off inside of what they announce: long texts, large counts, great
+ * depth. */
 static void what_is_announced_and_not_there_costs_nothing(hkb_checks *checks)
 {
     char text[70000];
     uint8_t data[70100];
-    memset(text, 't', sizeof text);
+    memset(text, 't', sizeof(text));
     for (unsigned kind = 0; kind < 4; kind++) {
         hakuban_token token = {0};
         hakuban_writer writer;
-        writer_begin(checks, &writer, sizeof data);
-        for (unsigned depth = 0; depth < 100 && kind != 3; depth++)
+        writer_begin(checks, &writer, sizeof(data));
+        for (unsigned depth = 0; depth < 100 && kind != 3; depth++) {
             (void)hakuban_write_array(&writer, 1);
+        }
         token.kind = kind == 0   ? HAKUBAN_TOKEN_STRING
                      : kind == 1 ? HAKUBAN_TOKEN_BYTES
                      : kind == 2 ? HAKUBAN_TOKEN_MAP
                                  : HAKUBAN_TOKEN_ARRAY;
-        if (is_text(&token))
-            token.value.text = (hakuban_slice){text, sizeof text};
-        else
+        if (is_text(&token)) {
+            token.value.text = (hakuban_slice){text, sizeof(text)};
+        } else {
             token.count = HAKUBAN_COUNT_UNKNOWN / 2 - 1;
+        }
         if (hakuban_write(&writer, &token) == HAKUBAN_OK) {
             size_t bytes = writer.bytes < 300 ? writer.bytes : 300;
             memcpy(data, writer.data, bytes);
@@ -599,12 +589,13 @@ static void what_is_announced_and_not_there_costs_nothing(hkb_checks *checks)
 static void bytes_after_a_message_are_an_error(hkb_checks *checks)
 {
     uint8_t data[4096];
-    size_t bytes = written(checks, mixed, HKB_CHECK_COUNT(mixed), data, sizeof data - 1);
+    size_t bytes = written(checks, mixed, HKB_CHECK_COUNT(mixed), data, sizeof(data) - 1);
     for (unsigned more = 0; more < 256; more++) {
         hakuban_reader reader;
         data[bytes] = (uint8_t)more;
-        if (strchr(" \t\r\n", (int)more) && more != 0)
+        if (strchr(" \t\r\n", (int)more) && more != 0) {
             continue; /* formats that are text may end with space */
+        }
         reader_begin(checks, &reader, data, bytes + 1, ELEMENTS_MAX);
         HKB_CHECK(checks, hakuban_read_skip(&reader) < 0, "0x%02x after the message was not seen",
                   more);
@@ -617,10 +608,11 @@ static void more_elements_than_allowed_are_an_error(hkb_checks *checks)
     hakuban_token tokens[102];
     uint8_t data[4096];
     tokens[0] = (hakuban_token)ARRAY(100);
-    for (unsigned i = 1; i <= 100; i++)
+    for (unsigned i = 1; i <= 100; i++) {
         tokens[i] = (hakuban_token)INT(1);
+    }
     tokens[101] = (hakuban_token)END;
-    size_t bytes = written(checks, tokens, 102, data, sizeof data);
+    size_t bytes = written(checks, tokens, 102, data, sizeof(data));
     for (uint32_t allowed = 0; allowed <= 101; allowed++) {
         hakuban_reader reader;
         reader_begin(checks, &reader, data, bytes, allowed);
@@ -634,7 +626,7 @@ static void more_elements_than_allowed_are_an_error(hkb_checks *checks)
 static void a_writer_that_is_full_fails_cleanly(hkb_checks *checks)
 {
     uint8_t data[4096];
-    size_t bytes = written(checks, mixed, HKB_CHECK_COUNT(mixed), data, sizeof data);
+    size_t bytes = written(checks, mixed, HKB_CHECK_COUNT(mixed), data, sizeof(data));
     for (size_t limit = 0; limit <= bytes; limit++) {
         hakuban_writer writer;
         writer_begin(checks, &writer, limit);
@@ -658,7 +650,7 @@ static void lack_of_memory_is_said_and_leaves_nothing(hkb_checks *checks)
         hakuban_writer writer;
         hakuban_reader reader;
         uint8_t data[4096];
-        size_t bytes = written(checks, mixed, HKB_CHECK_COUNT(mixed), data, sizeof data);
+        size_t bytes = written(checks, mixed, HKB_CHECK_COUNT(mixed), data, sizeof(data));
         writer_begin(checks, &writer, BYTES_MAX);
         reader_begin(checks, &reader, data, bytes, ELEMENTS_MAX);
         checks->failed = false;
@@ -679,7 +671,7 @@ static void lack_of_memory_is_said_and_leaves_nothing(hkb_checks *checks)
 static void a_reader_may_stop_anywhere(hkb_checks *checks)
 {
     uint8_t data[4096];
-    size_t bytes = written(checks, mixed, HKB_CHECK_COUNT(mixed), data, sizeof data);
+    size_t bytes = written(checks, mixed, HKB_CHECK_COUNT(mixed), data, sizeof(data));
     for (size_t count = 0; count < HKB_CHECK_COUNT(mixed); count++) {
         hakuban_reader reader;
         reader_begin(checks, &reader, data, bytes, ELEMENTS_MAX);
@@ -690,16 +682,19 @@ static void a_reader_may_stop_anywhere(hkb_checks *checks)
     }
 }
 
-/* Everything a serializer knows is in the reader or writer it is given: two at once do not disturb each other. */
+/* Everything a serializer knows is in the reader or writer it is given: two at once do not disturb
+ * each other. */
 static void readers_and_writers_are_independent(hkb_checks *checks)
 {
     hakuban_writer writers[2];
     hakuban_reader readers[2];
-    for (unsigned i = 0; i < 2; i++)
+    for (unsigned i = 0; i < 2; i++) {
         writer_begin(checks, &writers[i], BYTES_MAX);
+    }
     for (size_t t = 0; t < HKB_CHECK_COUNT(mixed); t++) {
-        for (unsigned i = 0; i < 2; i++)
+        for (unsigned i = 0; i < 2; i++) {
             (void)hakuban_write(&writers[i], &mixed[t]);
+        }
     }
     for (unsigned i = 0; i < 2; i++) {
         HKB_CHECK(checks, hakuban_writer_status(&writers[i]) == HAKUBAN_OK, "writing: %s",
@@ -708,8 +703,9 @@ static void readers_and_writers_are_independent(hkb_checks *checks)
                             writers[i].bytes, ELEMENTS_MAX);
     }
     for (size_t t = 0; t < HKB_CHECK_COUNT(mixed); t++) {
-        for (unsigned i = 0; i < 2; i++)
+        for (unsigned i = 0; i < 2; i++) {
             read_all(checks, &readers[i], &mixed[t], 1, false, "one of two");
+        }
     }
     for (unsigned i = 0; i < 2; i++) {
         hakuban_reader_done(&readers[i]);
@@ -717,10 +713,7 @@ static void readers_and_writers_are_independent(hkb_checks *checks)
     }
 }
 
-#define CHECK(name)                                                                                \
-    {                                                                                              \
-#name, name                                                                                \
-    }
+#define CHECK(name) {#name, name}
 
 unsigned hakuban_conformance_serializer(const hakuban_serializer_ops *ops,
                                         hakuban_conformance_report *report, void *ctx)

@@ -35,16 +35,18 @@ static const hakuban_conformance_transport_options *options_of(const hkb_checks 
 
 static bool has_one_peer(hkb_checks *checks)
 {
-    if (!(options_of(checks)->flags & HAKUBAN_CONFORMANCE_ONE_PEER))
+    if (!(options_of(checks)->flags & HAKUBAN_CONFORMANCE_ONE_PEER)) {
         return false;
+    }
     hkb_check_remark(checks, "left out: there is one peer only");
     return true;
 }
 
 static bool has_no_shutdown(hkb_checks *checks)
 {
-    if (ops_of(checks)->shutdown)
+    if (ops_of(checks)->shutdown) {
         return false;
+    }
     hkb_check_remark(checks, "left out: there is no shutdown()");
     return true;
 }
@@ -54,8 +56,9 @@ static bool has_no_shutdown(hkb_checks *checks)
 static unsigned open_descriptors(void)
 {
     unsigned count = 0;
-    for (int fd = 0; fd < DESCRIPTORS_MAX; fd++)
+    for (int fd = 0; fd < DESCRIPTORS_MAX; fd++) {
         count += fcntl(fd, F_GETFD) >= 0;
+    }
     return count;
 }
 
@@ -80,24 +83,27 @@ static void begin_host(struct pair *pair, thost *host, void *param)
     HKB_CHECK(checks, status == HAKUBAN_OK, "init() answers %s", hakuban_status_text(status));
 }
 
-/* failing: whose memory what both share comes from; 0: the client's, 1: the server's, else: nobody's. */
+/* failing: whose memory what both share comes from; 0: the client's, 1: the server's, else:
+ * nobody's. */
 static struct pair *begin_hosts(hkb_checks *checks, unsigned failing)
 {
     const hakuban_conformance_transport_options *options = options_of(checks);
-    struct pair *pair = calloc(1, sizeof *pair);
+    struct pair *pair = calloc(1, sizeof(*pair));
     HKB_CHECK(checks, pair, "the checks themselves lack memory");
     uint32_t seed = 3;
     pair->checks = checks;
     pair->descriptors = open_descriptors();
-    for (size_t i = 0; i < sizeof pair->block; i++)
+    for (size_t i = 0; i < sizeof(pair->block); i++) {
         pair->block[i] = (unsigned char)hkb_check_random(&seed);
+    }
     void *listen_param = options->listen_param, *dial_param = options->dial_param;
-    if (options->prepare)
+    if (options->prepare) {
         options->prepare(options->prepare_ctx,
                          failing == 0   ? &pair->client.alloc
                          : failing == 1 ? &pair->server.alloc
                                         : NULL,
                          &listen_param, &dial_param);
+    }
     checks->fixture = pair;
     begin_host(pair, &pair->server, listen_param);
     begin_host(pair, &pair->client, dial_param);
@@ -134,23 +140,23 @@ static const char *dial_url(const struct pair *pair)
     return url ? url : pair->url;
 }
 
-static hakuban_link *dial(struct pair *pair, thost *from)
+static hakuban_carrier *dial(struct pair *pair, thost *from)
 {
     hakuban_status status;
     hakuban_error error = {.status = HAKUBAN_OK};
-    hakuban_link *link = thost_dial(from, dial_url(pair), &status, &error);
-    HKB_CHECK(pair->checks, link, "dialing: %s, %s", hakuban_status_text(status), error.text);
-    return link;
+    hakuban_carrier *carrier = thost_dial(from, dial_url(pair), &status, &error);
+    HKB_CHECK(pair->checks, carrier, "dialing: %s, %s", hakuban_status_text(status), error.text);
+    return carrier;
 }
 
 /* A connection: the dialing end is returned. */
-static hakuban_link *connect_pair(struct pair *pair, hakuban_link **ret_accepted)
+static hakuban_carrier *connect_pair(struct pair *pair, hakuban_carrier **ret_accepted)
 {
-    hakuban_link *link = dial(pair, &pair->client);
-    UNTIL(link->opened && pair->server.accepted_count > pair->connected);
+    hakuban_carrier *carrier = dial(pair, &pair->client);
+    UNTIL(carrier->opened && pair->server.accepted_count > pair->connected);
     pair->connected = pair->server.accepted_count;
     *ret_accepted = pair->server.links;
-    return link;
+    return carrier;
 }
 
 /* -- What was sent, and whether it arrived -- */
@@ -164,9 +170,9 @@ struct record {
 static struct record *record_new(struct pair *pair)
 {
     hakuban_alloc *alloc = &pair->checks->alloc;
-    struct record *made = alloc->alloc(alloc->ctx, sizeof *made);
+    struct record *made = alloc->alloc(alloc->ctx, sizeof(*made));
     HKB_CHECK(pair->checks, made, "the checks themselves lack memory");
-    memset(made, 0, sizeof *made);
+    memset(made, 0, sizeof(*made));
     made->pair = pair;
     return made;
 }
@@ -174,16 +180,18 @@ static struct record *record_new(struct pair *pair)
 static void record_free(struct record *record)
 {
     hakuban_alloc *alloc = &record->pair->checks->alloc;
-    if (record->data)
+    if (record->data) {
         alloc->free(alloc->ctx, record->data, record->capacity);
-    alloc->free(alloc->ctx, record, sizeof *record);
+    }
+    alloc->free(alloc->ctx, record, sizeof(*record));
 }
 
 static void grow(struct record *record, size_t bytes)
 {
     hakuban_alloc *alloc = &record->pair->checks->alloc;
-    if (bytes <= record->capacity)
+    if (bytes <= record->capacity) {
         return;
+    }
     size_t capacity = 2 * bytes;
     void *grown = record->data
                       ? alloc->realloc(alloc->ctx, record->data, record->capacity, capacity)
@@ -193,7 +201,7 @@ static void grow(struct record *record, size_t bytes)
     record->capacity = capacity;
 }
 
-static void send_recorded(struct record *sent, hakuban_link *link, size_t bytes)
+static void send_recorded(struct record *sent, hakuban_carrier *carrier, size_t bytes)
 {
     hkb_checks *checks = sent->pair->checks;
     unsigned char *message = sent->pair->block;
@@ -203,51 +211,53 @@ static void send_recorded(struct record *sent, hakuban_link *link, size_t bytes)
     sent->bytes += bytes;
     HKB_CHECK(checks, sent->count < MESSAGES_MAX, "nothing ever fills up");
     sent->lengths[sent->count++] = bytes;
-    hakuban_status status = thost_send(link, message, bytes);
+    hakuban_status status = thost_send(carrier, message, bytes);
     HKB_CHECK(checks, status == HAKUBAN_OK || status == HAKUBAN_OK_FULL,
-              "sending %zu bytes: %s; %s", bytes, hakuban_status_text(status), link->text);
+              "sending %zu bytes: %s; %s", bytes, hakuban_status_text(status), carrier->text);
 }
 
-static void check_arrived(const struct record *sent, const hakuban_link *link)
+static void check_arrived(const struct record *sent, const hakuban_carrier *carrier)
 {
     hkb_checks *checks = sent->pair->checks;
-    HKB_CHECK(checks, link->bytes == sent->bytes, "%zu bytes were sent, %zu arrived", sent->bytes,
-              link->bytes);
-    HKB_CHECK(checks, sent->bytes == 0 || memcmp(link->data, sent->data, sent->bytes) == 0,
+    HKB_CHECK(checks, carrier->bytes == sent->bytes, "%zu bytes were sent, %zu arrived",
+              sent->bytes, carrier->bytes);
+    HKB_CHECK(checks, sent->bytes == 0 || memcmp(carrier->data, sent->data, sent->bytes) == 0,
               "other bytes arrived than were sent");
-    if (!(ops_of(checks)->flags & HAKUBAN_TRANSPORT_STREAM))
+    if (!(ops_of(checks)->flags & HAKUBAN_TRANSPORT_STREAM)) {
         HKB_CHECK(checks,
-                  link->count == sent->count &&
-                      memcmp(link->lengths, sent->lengths, sent->count * sizeof(size_t)) == 0,
+                  carrier->count == sent->count &&
+                      memcmp(carrier->lengths, sent->lengths, sent->count * sizeof(size_t)) == 0,
                   "%zu messages were sent, %zu arrived, or with other boundaries", sent->count,
-                  link->count);
-}
-
-/* Sends until the writer is told to stop. */
-static void fill(struct record *sent, hakuban_link *link, size_t bytes)
-{
-    while (!link->full) {
-        HKB_CHECK(sent->pair->checks, sent->bytes < (size_t)64 << 20, "nothing ever fills up");
-        send_recorded(sent, link, bytes);
+                  carrier->count);
     }
 }
 
-static void check_closed(hkb_checks *checks, const hakuban_link *link)
+/* Sends until the writer is told to stop. */
+static void fill(struct record *sent, hakuban_carrier *carrier, size_t bytes)
 {
-    HKB_CHECK(checks, link->closed == 1, "the connection is not closed");
-    HKB_CHECK(checks, link->why == HAKUBAN_ERR_CLOSED, "closed as \"%s\", not ERR_CLOSED; %s",
-              hakuban_status_text(link->why), link->text);
+    while (!carrier->full) {
+        HKB_CHECK(sent->pair->checks, sent->bytes < (size_t)64 << 20, "nothing ever fills up");
+        send_recorded(sent, carrier, bytes);
+    }
 }
 
-static void close_it(hakuban_link *link)
+static void check_closed(hkb_checks *checks, const hakuban_carrier *carrier)
 {
-    thost_close(link);
+    HKB_CHECK(checks, carrier->closed == 1, "the connection is not closed");
+    HKB_CHECK(checks, carrier->why == HAKUBAN_ERR_CLOSED, "closed as \"%s\", not ERR_CLOSED; %s",
+              hakuban_status_text(carrier->why), carrier->text);
 }
 
-static void echo(hakuban_link *link)
+static void close_it(hakuban_carrier *carrier)
 {
-    if (thost_send(link, link->data + link->bytes - 1, 1) < 0)
-        thost_break(link->host, "sending inside of received() failed");
+    thost_close(carrier);
+}
+
+static void echo(hakuban_carrier *carrier)
+{
+    if (thost_send(carrier, carrier->data + carrier->bytes - 1, 1) < 0) {
+        thost_break(carrier->host, "sending inside of received() failed");
+    }
 }
 
 /* -- The checks -- */
@@ -256,11 +266,11 @@ static void the_table_is_complete(hkb_checks *checks)
 {
     const hakuban_transport_ops *ops = ops_of(checks);
     const hakuban_conformance_transport_options *options = options_of(checks);
-    HKB_CHECK(checks, options && options->size == sizeof *options && options->listen_url,
+    HKB_CHECK(checks, options && options->size == sizeof(*options) && options->listen_url,
               "the options do not say where to listen, or not their size");
     HKB_CHECK(checks, ops, "there is no table");
-    HKB_CHECK(checks, ops->size == sizeof *ops, "size is %u, not %zu", (unsigned)ops->size,
-              sizeof *ops);
+    HKB_CHECK(checks, ops->size == sizeof(*ops), "size is %u, not %zu", (unsigned)ops->size,
+              sizeof(*ops));
     HKB_CHECK(checks, ops->abi == HAKUBAN_TRANSPORT_ABI, "abi is %u, not %u", (unsigned)ops->abi,
               HAKUBAN_TRANSPORT_ABI);
     HKB_CHECK(checks, ops->scheme && ops->scheme[0] && strlen(ops->scheme) <= 32,
@@ -276,7 +286,7 @@ static void messages_arrive_in_order_and_unchanged_both_ways(hkb_checks *checks)
     static const size_t sizes[] = {
         1, 2, 3, 100, 1000, 4095, 65535, 65536, 100000, MESSAGE_BYTES_MAX, 5};
     struct pair *pair = begin(checks);
-    hakuban_link *there, *here = connect_pair(pair, &there);
+    hakuban_carrier *there, *here = connect_pair(pair, &there);
     struct record *out = record_new(pair), *back = record_new(pair);
     for (unsigned round = 0; round < 40; round++) {
         size_t bytes = sizes[round % HKB_CHECK_COUNT(sizes)];
@@ -296,7 +306,7 @@ static void messages_arrive_in_order_and_unchanged_both_ways(hkb_checks *checks)
 static void a_reader_that_does_not_read_stops_the_writer_and_loses_nothing(hkb_checks *checks)
 {
     struct pair *pair = begin(checks);
-    hakuban_link *there, *here = connect_pair(pair, &there);
+    hakuban_carrier *there, *here = connect_pair(pair, &there);
     struct record *sent = record_new(pair);
     unsigned fulls = 0;
     for (unsigned round = 0; round < 3; round++) {
@@ -321,9 +331,9 @@ static void either_side_may_close_and_the_other_sees_it_once(hkb_checks *checks)
 {
     for (unsigned round = 0; round < 2; round++) {
         struct pair *pair = begin(checks);
-        hakuban_link *there, *here = connect_pair(pair, &there);
-        hakuban_link *closing = round ? here : there, *other = round ? there : here;
-        MUST(thost_send(closing, "bye", 3) >= 0);
+        hakuban_carrier *there, *here = connect_pair(pair, &there);
+        hakuban_carrier *closing = round ? here : there, *other = round ? there : here;
+        MUST(thost_send(closing, "bye", 3) == HAKUBAN_OK);
         thost_close(closing);
         check_closed(checks, closing);
         UNTIL(other->closed);
@@ -337,7 +347,7 @@ static void either_side_may_close_and_the_other_sees_it_once(hkb_checks *checks)
 static void a_connection_may_be_closed_inside_received(hkb_checks *checks)
 {
     struct pair *pair = begin(checks);
-    hakuban_link *there, *here = connect_pair(pair, &there);
+    hakuban_carrier *there, *here = connect_pair(pair, &there);
     there->on_received = close_it;
     struct record *sent = record_new(pair);
     fill(sent, here, 70000);
@@ -353,20 +363,21 @@ static void a_connection_may_be_closed_inside_received(hkb_checks *checks)
 
 static void a_connection_may_be_closed_inside_opened(hkb_checks *checks)
 {
-    if (has_one_peer(checks))
+    if (has_one_peer(checks)) {
         return;
+    }
     struct pair *pair = begin(checks);
-    hakuban_link *link = dial(pair, &pair->client);
-    link->on_opened = close_it;
+    hakuban_carrier *carrier = dial(pair, &pair->client);
+    carrier->on_opened = close_it;
     UNTIL(pair->server.accepted_count == 1 && pair->server.closed_count == 1);
-    check_closed(checks, link);
+    check_closed(checks, carrier);
     end(pair);
 }
 
 static void a_connection_may_be_closed_inside_writable(hkb_checks *checks)
 {
     struct pair *pair = begin(checks);
-    hakuban_link *there, *here = connect_pair(pair, &there);
+    hakuban_carrier *there, *here = connect_pair(pair, &there);
     struct record *sent = record_new(pair);
     fill(sent, here, MESSAGE_BYTES_MAX);
     here->on_writable = close_it;
@@ -379,14 +390,15 @@ static void a_connection_may_be_closed_inside_writable(hkb_checks *checks)
 
 static void a_dial_may_be_closed_before_it_is_answered(hkb_checks *checks)
 {
-    if (has_one_peer(checks))
+    if (has_one_peer(checks)) {
         return;
+    }
     struct pair *pair = begin(checks);
     for (unsigned i = 0; i < 10; i++) {
-        hakuban_link *link = dial(pair, &pair->client);
-        thost_close(link);
-        check_closed(checks, link);
-        MUST(link->opened == 0);
+        hakuban_carrier *carrier = dial(pair, &pair->client);
+        thost_close(carrier);
+        check_closed(checks, carrier);
+        MUST(carrier->opened == 0);
     }
     thost_settle(&pair->server, &pair->client);
     HKB_CHECK(checks, pair->server.accepted_count == pair->server.closed_count,
@@ -398,24 +410,25 @@ static void a_dial_may_be_closed_before_it_is_answered(hkb_checks *checks)
 static void messages_may_be_sent_inside_received(hkb_checks *checks)
 {
     struct pair *pair = begin(checks);
-    hakuban_link *there, *here = connect_pair(pair, &there);
+    hakuban_carrier *there, *here = connect_pair(pair, &there);
     here->on_received = echo;
     there->on_received = echo;
-    MUST(thost_send(here, "x", 1) >= 0);
+    MUST(thost_send(here, "x", 1) == HAKUBAN_OK);
     UNTIL(here->bytes >= 100 && there->bytes >= 100);
     end(pair);
 }
 
 static void after_shutdown_the_rest_arrives_and_then_the_end(hkb_checks *checks)
 {
-    if (has_no_shutdown(checks))
+    if (has_no_shutdown(checks)) {
         return;
+    }
     struct pair *pair = begin(checks);
-    hakuban_link *there, *here = connect_pair(pair, &there);
+    hakuban_carrier *there, *here = connect_pair(pair, &there);
     struct record *sent = record_new(pair);
     fill(sent, here, MESSAGE_BYTES_MAX);
     thost_shutdown(here);
-    MUST(thost_send(there, "still heard", 11) >= 0);
+    MUST(thost_send(there, "still heard", 11) == HAKUBAN_OK);
     THOST_UNTIL(&pair->client, NULL, here->bytes == 11);
     MUST(here->closed == 0);
     UNTIL(there->closed && here->closed);
@@ -429,10 +442,11 @@ static void after_shutdown_the_rest_arrives_and_then_the_end(hkb_checks *checks)
 
 static void shutdown_of_an_idle_connection_ends_it_for_the_other_side(hkb_checks *checks)
 {
-    if (has_no_shutdown(checks))
+    if (has_no_shutdown(checks)) {
         return;
+    }
     struct pair *pair = begin(checks);
-    hakuban_link *there, *here = connect_pair(pair, &there);
+    hakuban_carrier *there, *here = connect_pair(pair, &there);
     thost_shutdown(here);
     thost_shutdown(here);
     UNTIL(there->closed && here->closed);
@@ -443,17 +457,18 @@ static void shutdown_of_an_idle_connection_ends_it_for_the_other_side(hkb_checks
 
 static void dialing_where_nobody_listens_fails_in_words(hkb_checks *checks)
 {
-    if (has_one_peer(checks))
+    if (has_one_peer(checks)) {
         return;
+    }
     struct pair *pair = begin(checks);
     thost_unlisten(&pair->server, 0);
     hakuban_status status;
     hakuban_error error = {.status = HAKUBAN_OK};
-    hakuban_link *link = thost_dial(&pair->client, dial_url(pair), &status, &error);
-    if (link) {
-        THOST_UNTIL(&pair->client, NULL, link->closed);
-        MUST(link->opened == 0);
-        status = link->why;
+    hakuban_carrier *carrier = thost_dial(&pair->client, dial_url(pair), &status, &error);
+    if (carrier) {
+        THOST_UNTIL(&pair->client, NULL, carrier->closed);
+        MUST(carrier->opened == 0);
+        status = carrier->why;
     } else {
         HKB_CHECK(checks, error.status == status && error.text[0], "dial() failed without words");
     }
@@ -464,16 +479,17 @@ static void dialing_where_nobody_listens_fails_in_words(hkb_checks *checks)
 
 static void one_address_has_one_listener_and_is_free_again_afterwards(hkb_checks *checks)
 {
-    if (has_one_peer(checks))
+    if (has_one_peer(checks)) {
         return;
+    }
     struct pair *pair = begin(checks);
     hakuban_error error = {.status = HAKUBAN_OK};
     char again[256] = "untouched";
     MUST(thost_listen(&pair->client, pair->url, again, &error) == HAKUBAN_ERR_EXISTS);
     MUST(strcmp(again, "untouched") == 0 && error.status == HAKUBAN_ERR_EXISTS && error.text[0]);
-    hakuban_link *there, *here = connect_pair(pair, &there);
+    hakuban_carrier *there, *here = connect_pair(pair, &there);
     thost_unlisten(&pair->server, 0);
-    MUST(thost_send(here, "lives on", 8) >= 0);
+    MUST(thost_send(here, "lives on", 8) == HAKUBAN_OK);
     UNTIL(there->bytes == 8);
     if (options_of(checks)->flags & HAKUBAN_CONFORMANCE_ADDRESS_HELD) {
         thost_close(here);
@@ -489,23 +505,25 @@ static void one_address_has_one_listener_and_is_free_again_afterwards(hkb_checks
 
 static void dialers_in_the_queue_are_closed_when_the_listener_goes(hkb_checks *checks)
 {
-    if (has_one_peer(checks))
+    if (has_one_peer(checks)) {
         return;
+    }
     struct pair *pair = begin(checks);
-    hakuban_link *link = dial(pair, &pair->client);
+    hakuban_carrier *carrier = dial(pair, &pair->client);
     thost_unlisten(&pair->server, 0);
-    THOST_UNTIL(&pair->client, NULL, link->closed);
+    THOST_UNTIL(&pair->client, NULL, carrier->closed);
     end(pair);
 }
 
 static void a_peer_that_the_host_refuses_is_closed(hkb_checks *checks)
 {
-    if (has_one_peer(checks))
+    if (has_one_peer(checks)) {
         return;
+    }
     struct pair *pair = begin(checks);
     pair->server.refuse = true;
-    hakuban_link *link = dial(pair, &pair->client);
-    UNTIL(link->closed);
+    hakuban_carrier *carrier = dial(pair, &pair->client);
+    UNTIL(carrier->closed);
     thost_settle(&pair->server, &pair->client);
     MUST(pair->server.accepted_count == 0);
     end(pair);
@@ -513,40 +531,45 @@ static void a_peer_that_the_host_refuses_is_closed(hkb_checks *checks)
 
 static void two_hundred_connections_at_once(hkb_checks *checks)
 {
-    if (has_one_peer(checks))
+    if (has_one_peer(checks)) {
         return;
+    }
     struct pair *pair = begin(checks);
-    hakuban_link *links[200];
+    hakuban_carrier *links[200];
     bool seen[200] = {false};
-    for (unsigned i = 0; i < 200; i++)
+    for (unsigned i = 0; i < 200; i++) {
         links[i] = dial(pair, &pair->client);
+    }
     UNTIL(pair->server.accepted_count == 200);
     for (unsigned i = 0; i < 200; i++) {
         /* Two bytes, because one may not be enough to tell which protocol it is that begins. */
         unsigned char number[] = {(unsigned char)i, 0};
         UNTIL(links[i]->opened);
-        MUST(thost_send(links[i], number, 2) >= 0);
+        MUST(thost_send(links[i], number, 2) == HAKUBAN_OK);
     }
-    for (hakuban_link *link = pair->server.links; link; link = link->next) {
-        UNTIL(link->bytes == 2);
-        HKB_CHECK(checks, link->data[0] < 200 && !seen[link->data[0]], "two got the same message");
-        seen[link->data[0]] = true;
+    for (hakuban_carrier *carrier = pair->server.links; carrier; carrier = carrier->next) {
+        UNTIL(carrier->bytes == 2);
+        HKB_CHECK(checks, carrier->data[0] < 200 && !seen[carrier->data[0]],
+                  "two got the same message");
+        seen[carrier->data[0]] = true;
     }
-    for (unsigned i = 0; i < 200; i++)
+    for (unsigned i = 0; i < 200; i++) {
         thost_close(links[i]);
+    }
     UNTIL(pair->server.closed_count == 200);
     end(pair);
 }
 
 static void both_ends_may_be_in_one_loop(hkb_checks *checks)
 {
-    if (has_one_peer(checks))
+    if (has_one_peer(checks)) {
         return;
+    }
     struct pair *pair = begin(checks);
     thost *both = &pair->server;
-    hakuban_link *here = dial(pair, both);
+    hakuban_carrier *here = dial(pair, both);
     THOST_UNTIL(both, NULL, here->opened && both->accepted_count == 1);
-    hakuban_link *there = both->links;
+    hakuban_carrier *there = both->links;
     struct record *out = record_new(pair), *back = record_new(pair);
     for (unsigned round = 0; round < 3; round++) {
         fill(out, here, MESSAGE_BYTES_MAX);
@@ -566,12 +589,13 @@ static void both_ends_may_be_in_one_loop(hkb_checks *checks)
 static void a_write_to_a_peer_that_is_gone_fails_and_closes_once(hkb_checks *checks)
 {
     struct pair *pair = begin(checks);
-    hakuban_link *there, *here = connect_pair(pair, &there);
+    hakuban_carrier *there, *here = connect_pair(pair, &there);
     thost_close(there);
     /* The first bytes may still be taken by the kernel; sooner or later it says no. */
     for (unsigned i = 0; i < 1000 && !here->full; i++) {
-        if (thost_send(here, pair->block, 10) < 0)
+        if (thost_send(here, pair->block, 10) < 0) {
             break;
+        }
     }
     THOST_UNTIL(&pair->client, NULL, here->closed);
     thost_settle(&pair->client, NULL);
@@ -580,7 +604,8 @@ static void a_write_to_a_peer_that_is_gone_fails_and_closes_once(hkb_checks *che
     end(pair);
 }
 
-/* Listens, connects, fills up, goes on, ends: each step may fail for lack of memory, and then says so. */
+/* Listens, connects, fills up, goes on, ends: each step may fail for lack of memory, and then says
+ * so. */
 static void live_through(hkb_checks *checks, struct pair *pair)
 {
     hakuban_error error = {.status = HAKUBAN_OK};
@@ -591,7 +616,7 @@ static void live_through(hkb_checks *checks, struct pair *pair)
                   hakuban_status_text(error.status));
         return;
     }
-    hakuban_link *here = thost_dial(&pair->client, dial_url(pair), &status, &error);
+    hakuban_carrier *here = thost_dial(&pair->client, dial_url(pair), &status, &error);
     if (!here) {
         HKB_CHECK(checks, status == HAKUBAN_ERR_NO_MEMORY, "dial() says \"%s\", not ERR_NO_MEMORY",
                   hakuban_status_text(status));
@@ -622,10 +647,11 @@ static void lack_of_memory_is_reported_and_leaves_nothing_behind(hkb_checks *che
             live_through(checks, pair);
             failed = failing->failed;
             failing->fail_at = 0;
-            /* Whoever leaves last frees what both shared, which here comes from the failing side. */
-            if (side)
+            /* Whoever leaves last frees what both shared, which here comes from the failing side.
+             */
+            if (side) {
                 end(pair);
-            else {
+            } else {
                 thost_done(&pair->server);
                 thost_done(&pair->client);
                 checks->fixture = NULL;
@@ -638,8 +664,9 @@ static void lack_of_memory_is_reported_and_leaves_nothing_behind(hkb_checks *che
 
 static void without_descriptors_listening_and_dialing_fail_in_words(hkb_checks *checks)
 {
-    if (has_one_peer(checks))
+    if (has_one_peer(checks)) {
         return;
+    }
     struct pair *pair = begin(checks);
     struct rlimit before, none;
     hakuban_status dialed, listened;
@@ -648,10 +675,10 @@ static void without_descriptors_listening_and_dialing_fail_in_words(hkb_checks *
     none = before;
     none.rlim_cur = 3;
     MUST(setrlimit(RLIMIT_NOFILE, &none) == 0);
-    hakuban_link *link = thost_dial(&pair->client, dial_url(pair), &dialed, &errors[0]);
+    hakuban_carrier *carrier = thost_dial(&pair->client, dial_url(pair), &dialed, &errors[0]);
     listened = thost_listen(&pair->client, options_of(checks)->listen_url, NULL, &errors[1]);
     (void)setrlimit(RLIMIT_NOFILE, &before);
-    HKB_CHECK(checks, link || (dialed == HAKUBAN_ERR_IO && errors[0].text[0]),
+    HKB_CHECK(checks, carrier || (dialed == HAKUBAN_ERR_IO && errors[0].text[0]),
               "dial() says \"%s\", not ERR_IO in words", hakuban_status_text(dialed));
     HKB_CHECK(checks, listened == HAKUBAN_OK || (listened == errors[1].status && errors[1].text[0]),
               "listen() fails without words");
@@ -664,11 +691,13 @@ static void lack_of_memory_at_the_beginning_is_an_error_of_init(hkb_checks *chec
     struct pair *pair = begin_hosts(checks, 2);
     thost *host = &pair->client;
     bool failed = ops->init != NULL;
-    if (failed && ops->done)
+    if (failed && ops->done) {
         ops->done(host->self);
+    }
     for (long nth = 1; failed; nth++) {
-        if (ops->self_bytes)
+        if (ops->self_bytes) {
             memset(host->self, 0, ops->self_bytes);
+        }
         host->failed = false;
         host->fail_at = nth;
         hakuban_status status = ops->init(host->self, &host->table);
@@ -683,10 +712,7 @@ static void lack_of_memory_at_the_beginning_is_an_error_of_init(hkb_checks *chec
     end(pair);
 }
 
-#define CHECK(name)                                                                                \
-    {                                                                                              \
-#name, name                                                                                \
-    }
+#define CHECK(name) {#name, name}
 
 unsigned hakuban_conformance_transport(const hakuban_transport_ops *ops,
                                        const hakuban_conformance_transport_options *options,

@@ -39,8 +39,9 @@ bool thost_is_past(uint64_t deadline_ns)
 /* A check that goes on without memory would tell nothing true. */
 static void *checked(void *memory)
 {
-    if (!memory)
+    if (!memory) {
         abort();
+    }
     return memory;
 }
 
@@ -57,7 +58,7 @@ void thost_break(thost *host, const char *format, ...)
     if (!host->broken[0]) {
         va_list arguments;
         va_start(arguments, format);
-        (void)vsnprintf(host->broken, sizeof host->broken, format, arguments);
+        (void)vsnprintf(host->broken, sizeof(host->broken), format, arguments);
         va_end(arguments);
     }
     tell(host);
@@ -65,8 +66,9 @@ void thost_break(thost *host, const char *format, ...)
 
 static bool promised(thost *host, bool kept, const char *text)
 {
-    if (!kept)
+    if (!kept) {
         thost_break(host, "%s", text);
+    }
     return kept;
 }
 
@@ -103,8 +105,9 @@ static void *host_realloc(void *ctx, void *memory, size_t old_bytes, size_t new_
 static void host_free(void *ctx, void *memory, size_t bytes)
 {
     thost *host = ctx;
-    if (!promised(host, memory, "NULL was given back as memory"))
+    if (!promised(host, memory, "NULL was given back as memory")) {
         return;
+    }
     host->allocated_bytes -= bytes;
     free(memory);
 }
@@ -112,8 +115,9 @@ static void host_free(void *ctx, void *memory, size_t bytes)
 static hakuban_status fd_set_(void *host_memory, void *owner, int fd, unsigned events)
 {
     thost *host = host_memory;
-    if (!promised(host, fd >= 0, "fd_set() of no descriptor"))
+    if (!promised(host, fd >= 0, "fd_set() of no descriptor")) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     size_t i = 0;
     while (i < host->watch_count &&
            (host->watches[i].owner != owner || host->watches[i].fd != fd)) {
@@ -129,9 +133,10 @@ static hakuban_status fd_set_(void *host_memory, void *owner, int fd, unsigned e
         return HAKUBAN_ERR_NO_MEMORY;
     }
     if (i == host->watch_count) {
-        if (!promised(host, i < sizeof host->watches / sizeof host->watches[0],
-                      "it waits for more than 1024 descriptors"))
+        if (!promised(host, i < sizeof(host->watches) / sizeof(host->watches[0]),
+                      "it waits for more than 1024 descriptors")) {
             return HAKUBAN_ERR_LIMIT;
+        }
         host->watch_count++;
     }
     host->watches[i] = (thost_watch){owner, fd, events};
@@ -155,37 +160,39 @@ static hakuban_status wake_at(void *host_memory, void *owner, uint64_t when_ns)
         return HAKUBAN_ERR_NO_MEMORY;
     }
     if (i == host->timer_count) {
-        if (!promised(host, i < sizeof host->timers / sizeof host->timers[0],
-                      "it has more than 1024 timers"))
+        if (!promised(host, i < sizeof(host->timers) / sizeof(host->timers[0]),
+                      "it has more than 1024 timers")) {
             return HAKUBAN_ERR_LIMIT;
+        }
         host->timer_count++;
     }
     host->timers[i] = (thost_timer){owner, when_ns};
     return HAKUBAN_OK;
 }
 
-static hakuban_link *link_new(thost *host)
+static hakuban_carrier *link_new(thost *host)
 {
-    hakuban_link *link = checked(calloc(1, sizeof *link));
-    link->host = host;
-    link->conn = checked(calloc(1, host->ops->conn_bytes));
-    link->next = host->links;
-    host->links = link;
-    return link;
+    hakuban_carrier *carrier = checked(calloc(1, sizeof(*carrier)));
+    carrier->host = host;
+    carrier->conn = checked(calloc(1, host->ops->conn_bytes));
+    carrier->next = host->links;
+    host->links = carrier;
+    return carrier;
 }
 
-static void forget_link(hakuban_link *link)
+static void forget_link(hakuban_carrier *carrier)
 {
-    hakuban_link **each = &link->host->links;
-    while (*each != link) {
+    hakuban_carrier **each = &carrier->host->links;
+    while (*each != carrier) {
         each = &(*each)->next;
     }
-    *each = link->next;
-    free(link->conn);
-    free(link);
+    *each = carrier->next;
+    free(carrier->conn);
+    free(carrier);
 }
 
-static hakuban_link *accepted(void *host_memory, void *listener, const char *peer, void **ret_conn)
+static hakuban_carrier *accepted(void *host_memory, void *listener, const char *peer,
+                                 void **ret_conn)
 {
     thost *host = host_memory;
     (void)promised(host, host->slots > 0, "accepted() outside of the slots that may call it");
@@ -197,120 +204,128 @@ static hakuban_link *accepted(void *host_memory, void *listener, const char *pee
     if (!promised(host, known, "accepted() for a listener that is none") || host->refuse) {
         return NULL;
     }
-    hakuban_link *link = link_new(host);
-    (void)snprintf(link->peer, sizeof link->peer, "%s", peer);
+    hakuban_carrier *carrier = link_new(host);
+    (void)snprintf(carrier->peer, sizeof(carrier->peer), "%s", peer);
     host->accepted_count++;
     if (host->on_accepted) {
-        host->on_accepted(link);
+        host->on_accepted(carrier);
     }
-    *ret_conn = link->conn;
-    return link;
+    *ret_conn = carrier->conn;
+    return carrier;
 }
 
-static bool check_upcall(hakuban_link *link, const char *name)
+static bool check_upcall(hakuban_carrier *carrier, const char *name)
 {
-    const char *wrong = link->host->slots == 0        ? "outside of the slots that may call it"
-                        : link->closed || !link->conn ? "after closed()"
-                                                      : NULL;
-    if (wrong)
-        thost_break(link->host, "%s() %s", name, wrong);
+    const char *wrong = carrier->host->slots == 0 ? "outside of the slots that may call it"
+                        : carrier->closed || !carrier->conn ? "after closed()"
+                                                            : NULL;
+    if (wrong) {
+        thost_break(carrier->host, "%s() %s", name, wrong);
+    }
     return !wrong;
 }
 
-static void opened(hakuban_link *link)
+static void opened(hakuban_carrier *carrier)
 {
-    if (!check_upcall(link, "opened") ||
-        !promised(link->host, link->dialed, "opened() for a peer that was accepted") ||
-        !promised(link->host, link->opened++ == 0, "opened() twice"))
+    if (!check_upcall(carrier, "opened") ||
+        !promised(carrier->host, carrier->dialed, "opened() for a peer that was accepted") ||
+        !promised(carrier->host, carrier->opened++ == 0, "opened() twice")) {
         return;
-    if (link->on_opened) {
-        link->on_opened(link);
+    }
+    if (carrier->on_opened) {
+        carrier->on_opened(carrier);
     }
 }
 
-static void received(hakuban_link *link, const void *data, size_t bytes)
+static void received(hakuban_carrier *carrier, const void *data, size_t bytes)
 {
-    if (!check_upcall(link, "received") ||
-        !promised(link->host, !link->dialed || link->opened, "received() before opened()"))
+    if (!check_upcall(carrier, "received") ||
+        !promised(carrier->host, !carrier->dialed || carrier->opened,
+                  "received() before opened()")) {
         return;
-    if (link->bytes + bytes > link->capacity) {
-        link->capacity = 2 * (link->bytes + bytes);
-        link->data = checked(realloc(link->data, link->capacity));
+    }
+    if (carrier->bytes + bytes > carrier->capacity) {
+        carrier->capacity = 2 * (carrier->bytes + bytes);
+        carrier->data = checked(realloc(carrier->data, carrier->capacity));
     }
     if (bytes > 0) {
-        memcpy(link->data + link->bytes, data, bytes);
+        memcpy(carrier->data + carrier->bytes, data, bytes);
     }
-    link->bytes += bytes;
-    if (link->count == link->lengths_capacity) {
-        link->lengths_capacity = 2 * link->count + 16;
-        link->lengths =
-            checked(realloc(link->lengths, link->lengths_capacity * sizeof *link->lengths));
+    carrier->bytes += bytes;
+    if (carrier->count == carrier->lengths_capacity) {
+        carrier->lengths_capacity = 2 * carrier->count + 16;
+        carrier->lengths = checked(
+            realloc(carrier->lengths, carrier->lengths_capacity * sizeof(*carrier->lengths)));
     }
-    link->lengths[link->count++] = bytes;
-    if (link->on_received) {
-        link->on_received(link);
-    }
-}
-
-static void writable(hakuban_link *link)
-{
-    if (!check_upcall(link, "writable") ||
-        !promised(link->host, link->full, "writable() without OK_FULL before it"))
-        return;
-    link->full = false;
-    link->writable++;
-    if (link->on_writable) {
-        link->on_writable(link);
+    carrier->lengths[carrier->count++] = bytes;
+    if (carrier->on_received) {
+        carrier->on_received(carrier);
     }
 }
 
-static void carries(hakuban_link *link, hakuban_carries what)
+static void writable(hakuban_carrier *carrier)
 {
-    if (!check_upcall(link, "carries") || !promised(link->host, !link->opened && link->count == 0,
-                                                    "carries() after opened() or received()"))
+    if (!check_upcall(carrier, "writable") ||
+        !promised(carrier->host, carrier->full, "writable() without OK_FULL before it")) {
         return;
-    link->carries = what;
+    }
+    carrier->full = false;
+    carrier->writable++;
+    if (carrier->on_writable) {
+        carrier->on_writable(carrier);
+    }
 }
 
-static void closed(hakuban_link *link, hakuban_status why, const char *text)
+static void carries(hakuban_carrier *carrier, hakuban_carries what)
 {
-    if (!check_upcall(link, "closed"))
+    if (!check_upcall(carrier, "carries") ||
+        !promised(carrier->host, !carrier->opened && carrier->count == 0,
+                  "carries() after opened() or received()")) {
         return;
-    (void)promised(link->host, why < 0 && text && text[0], "closed() without a reason in words");
-    for (size_t i = 0; i < link->host->watch_count; i++) {
-        (void)promised(link->host, link->host->watches[i].owner != link->conn,
+    }
+    carrier->carries = what;
+}
+
+static void closed(hakuban_carrier *carrier, hakuban_status why, const char *text)
+{
+    if (!check_upcall(carrier, "closed")) {
+        return;
+    }
+    (void)promised(carrier->host, why < 0 && text && text[0], "closed() without a reason in words");
+    for (size_t i = 0; i < carrier->host->watch_count; i++) {
+        (void)promised(carrier->host, carrier->host->watches[i].owner != carrier->conn,
                        "closed, but it still waits for a descriptor");
     }
-    for (size_t i = 0; i < link->host->timer_count; i++) {
-        (void)promised(link->host, link->host->timers[i].owner != link->conn,
+    for (size_t i = 0; i < carrier->host->timer_count; i++) {
+        (void)promised(carrier->host, carrier->host->timers[i].owner != carrier->conn,
                        "closed, but it still has a timer");
     }
-    link->closed++;
-    link->host->closed_count++;
-    link->why = why;
-    (void)snprintf(link->text, sizeof link->text, "%s", text);
+    carrier->closed++;
+    carrier->host->closed_count++;
+    carrier->why = why;
+    (void)snprintf(carrier->text, sizeof(carrier->text), "%s", text);
 }
 
-static void free_conn_if_closed(hakuban_link *link)
+static void free_conn_if_closed(hakuban_carrier *carrier)
 {
-    if (link->closed && link->conn) {
-        memset(link->conn, 0xa5, link->host->ops->conn_bytes);
-        free(link->conn);
-        link->conn = NULL;
+    if (carrier->closed && carrier->conn) {
+        memset(carrier->conn, 0xa5, carrier->host->ops->conn_bytes);
+        free(carrier->conn);
+        carrier->conn = NULL;
     }
 }
 
 hakuban_status thost_begin(thost *host, const hakuban_transport_ops *ops, void *param,
                            void (*fail)(void *ctx, const char *text), void *fail_ctx)
 {
-    memset(host, 0, sizeof *host);
+    memset(host, 0, sizeof(*host));
     host->fail = fail;
     host->fail_ctx = fail_ctx;
     host->url_parse = hkb_check_url_parse;
     host->url_free = hkb_check_url_free;
     host->ops = ops;
     host->alloc = (hakuban_alloc){host, host_alloc, host_realloc, host_free};
-    host->table = (hakuban_transport_host){.size = sizeof host->table,
+    host->table = (hakuban_transport_host){.size = sizeof(host->table),
                                            .host = host,
                                            .param = param,
                                            .alloc = &host->alloc,
@@ -324,7 +339,7 @@ hakuban_status thost_begin(thost *host, const hakuban_transport_ops *ops, void *
                                            .carries = carries};
     host->self = checked(calloc(1, ops->self_bytes ? ops->self_bytes : 1));
     hakuban_status status = ops->init ? ops->init(host->self, &host->table) : HAKUBAN_OK;
-    if (status) {
+    if (status < 0) {
         free(host->self);
         host->self = NULL;
     }
@@ -336,10 +351,10 @@ static void end_plugin(thost *host)
     while (host->listener_count > 0) {
         thost_unlisten(host, 0);
     }
-    for (hakuban_link *link = host->links; link; link = link->next) {
-        link->on_received = link->on_writable = link->on_opened = NULL;
-        if (!link->closed) {
-            thost_close(link);
+    for (hakuban_carrier *carrier = host->links; carrier; carrier = carrier->next) {
+        carrier->on_received = carrier->on_writable = carrier->on_opened = NULL;
+        if (!carrier->closed) {
+            thost_close(carrier);
         }
     }
     if (host->ops->done) {
@@ -356,13 +371,13 @@ void thost_done(thost *host)
         end_plugin(host);
     }
     while (host->links) {
-        hakuban_link *link = host->links;
-        bool forgotten = !link->closed;
-        host->links = link->next;
-        free(link->conn);
-        free(link->data);
-        free(link->lengths);
-        free(link);
+        hakuban_carrier *carrier = host->links;
+        bool forgotten = !carrier->closed;
+        host->links = carrier->next;
+        free(carrier->conn);
+        free(carrier->data);
+        free(carrier->lengths);
+        free(carrier);
         (void)promised(host, !forgotten, "close() without closed()");
     }
     (void)promised(host, host->watch_count == 0, "it ended and still waits for a descriptor");
@@ -374,24 +389,24 @@ hakuban_status thost_listen(thost *host, const char *text, char ret_url[256], ha
 {
     hakuban_url *url = NULL;
     hakuban_status status = host->url_parse(text, &url, reterr);
-    if (status) {
+    if (status < 0) {
         return status;
     }
     void *listener = checked(calloc(1, host->ops->listener_bytes ? host->ops->listener_bytes : 1));
     char reached[256];
     host->slots++;
     host->listening = listener;
-    status = host->ops->listen(host->self, listener, url, reached, sizeof reached, reterr);
+    status = host->ops->listen(host->self, listener, url, reached, sizeof(reached), reterr);
     host->listening = NULL;
     host->slots--;
     host->url_free(url);
     tell(host);
-    if (status) {
+    if (status < 0) {
         free(listener);
         return status;
     }
     if (ret_url) {
-        memcpy(ret_url, reached, sizeof reached);
+        memcpy(ret_url, reached, sizeof(reached));
     }
     host->listeners[host->listener_count++] = listener;
     return status;
@@ -405,62 +420,62 @@ void thost_unlisten(thost *host, size_t index)
     free(listener);
 }
 
-hakuban_link *thost_dial(thost *host, const char *text, hakuban_status *ret_status,
-                         hakuban_error *reterr)
+hakuban_carrier *thost_dial(thost *host, const char *text, hakuban_status *ret_status,
+                            hakuban_error *reterr)
 {
     hakuban_url *url = NULL;
     hakuban_status status = host->url_parse(text, &url, reterr);
-    if (status) {
+    if (status < 0) {
         *ret_status = status;
         return NULL;
     }
-    hakuban_link *link = link_new(host);
-    link->dialed = true;
+    hakuban_carrier *carrier = link_new(host);
+    carrier->dialed = true;
     host->slots++;
-    status = host->ops->dial(host->self, link->conn, link, url, reterr);
+    status = host->ops->dial(host->self, carrier->conn, carrier, url, reterr);
     host->slots--;
     host->url_free(url);
     tell(host);
     *ret_status = status;
-    if (status) {
-        (void)promised(host, !link->closed, "dial() fails and calls closed() too");
-        forget_link(link);
+    if (status < 0) {
+        (void)promised(host, !carrier->closed, "dial() fails and calls closed() too");
+        forget_link(carrier);
         return NULL;
     }
-    free_conn_if_closed(link);
-    return link;
+    free_conn_if_closed(carrier);
+    return carrier;
 }
 
-hakuban_status thost_send(hakuban_link *link, const void *data, size_t bytes)
+hakuban_status thost_send(hakuban_carrier *carrier, const void *data, size_t bytes)
 {
     const unsigned char *from = data;
     size_t first = bytes / 7, second = bytes / 3;
     hakuban_slice parts[] = {
         {from, first}, {from + first, second}, {from + first + second, bytes - first - second}};
-    link->host->slots++;
-    hakuban_status status = link->host->ops->send(link->host->self, link->conn, parts, 3);
-    link->host->slots--;
+    carrier->host->slots++;
+    hakuban_status status = carrier->host->ops->send(carrier->host->self, carrier->conn, parts, 3);
+    carrier->host->slots--;
     if (status == HAKUBAN_OK_FULL) {
-        link->full = true;
+        carrier->full = true;
     }
-    free_conn_if_closed(link);
-    tell(link->host);
+    free_conn_if_closed(carrier);
+    tell(carrier->host);
     return status;
 }
 
-void thost_shutdown(hakuban_link *link)
+void thost_shutdown(hakuban_carrier *carrier)
 {
-    link->host->ops->shutdown(link->host->self, link->conn);
-    tell(link->host);
+    carrier->host->ops->shutdown(carrier->host->self, carrier->conn);
+    tell(carrier->host);
 }
 
-void thost_close(hakuban_link *link)
+void thost_close(hakuban_carrier *carrier)
 {
-    link->host->slots++;
-    link->host->ops->close(link->host->self, link->conn);
-    link->host->slots--;
-    (void)promised(link->host, link->closed == 1, "close() without closed()");
-    free_conn_if_closed(link);
+    carrier->host->slots++;
+    carrier->host->ops->close(carrier->host->self, carrier->conn);
+    carrier->host->slots--;
+    (void)promised(carrier->host, carrier->closed == 1, "close() without closed()");
+    free_conn_if_closed(carrier);
 }
 
 static void call_ready(thost *host, void *owner, unsigned events)
@@ -471,8 +486,8 @@ static void call_ready(thost *host, void *owner, unsigned events)
     host->ops->ready(host->self, owner, events, thost_now_ns(host));
     host->slots--;
     if (host->closed_count != closed_before) {
-        for (hakuban_link *link = host->links; link; link = link->next) {
-            free_conn_if_closed(link);
+        for (hakuban_carrier *carrier = host->links; carrier; carrier = carrier->next) {
+            free_conn_if_closed(carrier);
         }
     }
     tell(host);
@@ -515,7 +530,7 @@ unsigned thost_turn(thost *host, int timeout_ms)
     struct pollfd polled[1024];
     thost_watch watches[1024];
     size_t count = host->watch_count;
-    memcpy(watches, host->watches, count * sizeof *watches);
+    memcpy(watches, host->watches, count * sizeof(*watches));
     for (size_t i = 0; i < count; i++) {
         short events = 0;
         events = (short)(events | ((watches[i].events & HAKUBAN_READ) ? POLLIN : 0));

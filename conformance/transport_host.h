@@ -1,6 +1,8 @@
-/* A host for transports under test: waits with poll(2), records every upcall, and checks what a host may rely on. It is as strict as
- * the contract lets it be: a connection's memory is freed the moment it may be. What is wrong inside of an upcall is kept and told
- * when the plugin has returned, so that nothing jumps over its frames. Knows no particular transport and no test framework. */
+/* A host for transports under test: waits with poll(2), records every upcall, and checks what a
+ * host may rely on. It is as strict as the contract lets it be: a connection's memory is freed the
+ * moment it may be. What is wrong inside of an upcall is kept and told when the plugin has
+ * returned, so that nothing jumps over its frames. Knows no particular transport and no test
+ * framework. */
 #ifndef HKB_CONFORMANCE_TRANSPORT_HOST_H
 #define HKB_CONFORMANCE_TRANSPORT_HOST_H
 
@@ -22,9 +24,9 @@ typedef struct thost_timer {
 } thost_timer;
 
 /* One connection as a test sees it; lives until thost_done(), also when conn is gone. */
-struct hakuban_link {
+struct hakuban_carrier {
     thost *host;
-    hakuban_link *next;
+    hakuban_carrier *next;
     void *conn;
     bool dialed, full;
     unsigned opened, writable, closed;
@@ -35,9 +37,9 @@ struct hakuban_link {
     size_t bytes, capacity;
     size_t *lengths; /* of each piece as it arrived */
     size_t count, lengths_capacity;
-    void (*on_received)(hakuban_link *link); /* what the test does inside an upcall */
-    void (*on_opened)(hakuban_link *link);
-    void (*on_writable)(hakuban_link *link);
+    void (*on_received)(hakuban_carrier *carrier); /* what the test does inside an upcall */
+    void (*on_opened)(hakuban_carrier *carrier);
+    void (*on_writable)(hakuban_carrier *carrier);
 };
 
 struct thost {
@@ -51,8 +53,8 @@ struct thost {
     size_t timer_count;
     void *listeners[16];
     size_t listener_count;
-    void *listening;     /* inside of its listen() */
-    hakuban_link *links; /* newest first */
+    void *listening;        /* inside of its listen() */
+    hakuban_carrier *links; /* newest first */
     size_t accepted_count, closed_count;
     unsigned slots; /* the plugin's functions that are running, of those that may make upcalls */
     unsigned long ready_calls;
@@ -62,7 +64,7 @@ struct thost {
     long fail_at; /* the how-manieth allocation, fd_set or wake_at fails from now on; 0: none */
     bool failed;
     size_t allocated_bytes;
-    void (*on_accepted)(hakuban_link *link);
+    void (*on_accepted)(hakuban_carrier *carrier);
     hakuban_status (*url_parse)(const char *text, hakuban_url **ret, hakuban_error *reterr);
     void (*url_free)(hakuban_url *url);
     void (*fail)(void *ctx, const char *text); /* ends the test; does not return */
@@ -79,12 +81,12 @@ void thost_done(thost *host);
 hakuban_status thost_listen(thost *host, const char *url, char ret_url[256], hakuban_error *reterr);
 void thost_unlisten(thost *host, size_t index);
 /* NULL: dial() failed with *ret_status. */
-hakuban_link *thost_dial(thost *host, const char *url, hakuban_status *ret_status,
-                         hakuban_error *reterr);
+hakuban_carrier *thost_dial(thost *host, const char *url, hakuban_status *ret_status,
+                            hakuban_error *reterr);
 /* Sent as three parts. */
-hakuban_status thost_send(hakuban_link *link, const void *data, size_t bytes);
-void thost_shutdown(hakuban_link *link);
-void thost_close(hakuban_link *link);
+hakuban_status thost_send(hakuban_carrier *carrier, const void *data, size_t bytes);
+void thost_shutdown(hakuban_carrier *carrier);
+void thost_close(hakuban_carrier *carrier);
 
 uint64_t thost_now_ns(const thost *host);
 /* Waits at most timeout_ms for something to do and does it; the number of ready() calls. */

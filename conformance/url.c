@@ -1,4 +1,5 @@
-/* See url.h. Less strict than the library, which has its own tests: here URLs come from who runs the checks. */
+/* See url.h. Less strict than the library, which has its own tests: here URLs come from who runs
+ * the checks. */
 #include "url.h"
 
 #include <stdlib.h>
@@ -17,7 +18,7 @@ typedef struct parts {
 static void split_authority(parts *made)
 {
     char *colon, *begin = made->host;
-    memcpy(made->host, made->authority, sizeof made->host);
+    memcpy(made->host, made->authority, sizeof(made->host));
     if (begin[0] == '[') {
         size_t bytes = strcspn(begin, "]");
         colon = begin[bytes] ? strchr(begin + bytes, ':') : NULL;
@@ -40,8 +41,9 @@ static int split_params(parts *made)
     for (char *key = made->rest; *key;) {
         char *end = key + strcspn(key, ","), *value = memchr(key, '=', (size_t)(end - key));
         char *next = *end ? end + 1 : end;
-        if (!value || made->url.param_count == PARAMS_MAX)
+        if (!value || made->url.param_count == PARAMS_MAX) {
             return 0;
+        }
         *end = *value = '\0';
         made->params[made->url.param_count++] = (hakuban_url_param){key, value + 1};
         key = next;
@@ -52,12 +54,14 @@ static int split_params(parts *made)
 hakuban_status hkb_check_url_parse(const char *text, hakuban_url **ret, hakuban_error *reterr)
 {
     const char *authority = strstr(text, "://");
-    if (!authority || strlen(text) >= TEXT_BYTES_MAX)
+    if (!authority || strlen(text) >= TEXT_BYTES_MAX) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
                                  "expected scheme:// and less than %d bytes", TEXT_BYTES_MAX);
-    parts *made = calloc(1, sizeof *made);
-    if (!made)
+    }
+    parts *made = calloc(1, sizeof(*made));
+    if (!made) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+    }
     memcpy(made->text, text, strlen(text) + 1);
     memcpy(made->scheme, text, (size_t)(authority - text));
     authority += 3;

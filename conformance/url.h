@@ -4,7 +4,8 @@
 
 #include <hakuban/plugin/transport.h>
 
-/* ret: owned; end with hkb_check_url_free(). ERR_URL where there is no scheme, or too much of all. */
+/* ret: owned; end with hkb_check_url_free(). ERR_URL where there is no scheme, or too much of all.
+ */
 hakuban_status hkb_check_url_parse(const char *text, hakuban_url **ret, hakuban_error *reterr);
 void hkb_check_url_free(hakuban_url *url);
 

@@ -1,9 +1,10 @@
-/* Everybody's load on everybody's screen: each of these programs exposes what its machine is doing, once a second while
- * anybody wants to know, and shows what all of them expose.
+/* Everybody's load on everybody's screen: each of these programs exposes what its machine is doing,
+ * once a second while anybody wants to know, and shows what all of them expose.
  *
  *     all-top [URL] [--name TEXT] [--every 1s] [--for 10s] [--count UPDATES]
  *
- * URL is a router's; $HAKUBAN_URL or tcp://127.0.0.1:3001 by default. On a terminal the table stays in place. */
+ * URL is a router's; $HAKUBAN_URL or tcp://127.0.0.1:3001 by default. On a terminal the table stays
+ * in place. */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdio.h>
@@ -189,7 +190,8 @@ int main(int argc, char **argv)
     signal(SIGTERM, stop);
     snprintf(object, sizeof(object), "{\"host\":\"%s\",\"pid\":%d}", host, (int)getpid());
 
-    /* One exchange, one connection; two contracts that share a queue: what I am, and what all are. */
+    /* One exchange, one connection; two contracts that share a queue: what I am, and what all are.
+     */
     hakuban_exchange *exchange = NULL;
     hakuban_connection *connection = NULL;
     hakuban_queue *queue = NULL;

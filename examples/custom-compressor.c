@@ -1,5 +1,6 @@
-/* A compressor of one's own: LZ4 with the reference as its dictionary. Registered with two exchanges it is offered first, so that
- * both agree on it in their hello. Build: cc custom-compressor.c -lhakuban -llz4 */
+/* A compressor of one's own: LZ4 with the reference as its dictionary. Registered with two
+ * exchanges it is offered first, so that both agree on it in their hello. Build: cc
+ * custom-compressor.c -lhakuban -llz4 */
 #include <hakuban/hakuban.h>
 #include <hakuban/plugin/registry.h>
 
@@ -16,7 +17,7 @@ static hakuban_status lz4_init(void *self, const hakuban_alloc *alloc)
 {
     lz4 *this = self;
     (void)alloc;
-    return LZ4_initStream(&this->stream, sizeof this->stream) ? HAKUBAN_OK : HAKUBAN_ERR_NO_MEMORY;
+    return LZ4_initStream(&this->stream, sizeof(this->stream)) ? HAKUBAN_OK : HAKUBAN_ERR_NO_MEMORY;
 }
 
 static size_t lz4_bound(void *self, size_t bytes)
@@ -36,8 +37,9 @@ static hakuban_status lz4_compress(void *self, void *dst, size_t dst_bytes, size
                                    hakuban_slice src, hakuban_slice reference)
 {
     lz4 *this = self;
-    if (src.bytes == 0 || src.bytes > LZ4_MAX_INPUT_SIZE)
+    if (src.bytes == 0 || src.bytes > LZ4_MAX_INPUT_SIZE) {
         return HAKUBAN_ERR_LIMIT;
+    }
     LZ4_resetStream_fast(&this->stream);
     if (reference.bytes) {
         reference = tail(reference);
@@ -45,8 +47,9 @@ static hakuban_status lz4_compress(void *self, void *dst, size_t dst_bytes, size
     }
     int bytes = LZ4_compress_fast_continue(&this->stream, src.data, dst, (int)src.bytes,
                                            dst_bytes > INT_MAX ? INT_MAX : (int)dst_bytes, 1);
-    if (bytes <= 0 || (size_t)bytes >= src.bytes)
+    if (bytes <= 0 || (size_t)bytes >= src.bytes) {
         return HAKUBAN_ERR_LIMIT; /* not smaller */
+    }
     *ret_bytes = (size_t)bytes;
     return HAKUBAN_OK;
 }
@@ -55,10 +58,12 @@ static hakuban_status lz4_decompress(void *self, void *dst, size_t dst_bytes, ha
                                      hakuban_slice reference)
 {
     (void)self;
-    if (dst_bytes > INT_MAX || src.bytes > INT_MAX)
+    if (dst_bytes > INT_MAX || src.bytes > INT_MAX) {
         return HAKUBAN_ERR_CORRUPT;
-    if (reference.bytes)
+    }
+    if (reference.bytes) {
         reference = tail(reference);
+    }
     int bytes = LZ4_decompress_safe_usingDict(src.data, dst, (int)src.bytes, (int)dst_bytes,
                                               reference.data, (int)reference.bytes);
     return bytes >= 0 && (size_t)bytes == dst_bytes ? HAKUBAN_OK : HAKUBAN_ERR_CORRUPT;
@@ -66,7 +71,7 @@ static hakuban_status lz4_decompress(void *self, void *dst, size_t dst_bytes, ha
 
 extern const hakuban_compressor_ops lz4_compressor;
 const hakuban_compressor_ops lz4_compressor = {
-    .size = sizeof lz4_compressor,
+    .size = sizeof(lz4_compressor),
     .abi = HAKUBAN_COMPRESSOR_ABI,
     .name = "lz4",
     .self_bytes = sizeof(lz4),
@@ -82,9 +87,10 @@ const hakuban_compressor_ops lz4_compressor = {
 
 static int wait_for(hakuban_contract *contract, hakuban_event_kind kind, hakuban_event *ret)
 {
-    while (hakuban_contract_next(contract, 5000, ret) == HAKUBAN_OK) {
-        if (ret->kind == kind)
+    while (hakuban_contract_next(contract, 5000, ret) >= 0) {
+        if (ret->kind == kind) {
             return 1;
+        }
         hakuban_event_done(ret);
     }
     return 0;
@@ -102,35 +108,37 @@ int main(void)
     size_t seen = 0;
     char text[8192] = "\"";
 
-    for (size_t i = 1; i < sizeof text - 2; i++)
+    for (size_t i = 1; i < sizeof(text) - 2; i++) {
         text[i] = "the quick brown fox "[i % 20];
-    text[sizeof text - 2] = '"';
-    if (hakuban_exchange_new(NULL, &hub) == HAKUBAN_OK &&
-        hakuban_exchange_new(NULL, &leaf) == HAKUBAN_OK &&
-        hakuban_exchange_add_compressor(hub, &lz4_compressor, &error) == HAKUBAN_OK &&
-        hakuban_exchange_add_compressor(leaf, &lz4_compressor, &error) == HAKUBAN_OK &&
+    }
+    text[sizeof(text) - 2] = '"';
+    if (hakuban_exchange_new(NULL, &hub) >= 0 && hakuban_exchange_new(NULL, &leaf) >= 0 &&
+        hakuban_exchange_add_compressor(hub, &lz4_compressor, &error) >= 0 &&
+        hakuban_exchange_add_compressor(leaf, &lz4_compressor, &error) >= 0 &&
         hakuban_exchange_listen(hub, "inproc://lz4#compressor=lz4", &listener, &error) ==
             HAKUBAN_OK &&
-        hakuban_exchange_connect(leaf, "inproc://lz4", NULL, &connection, &error) == HAKUBAN_OK &&
-        hakuban_descriptor_new(NULL, "\"fox\"", NULL, 0, &object, &error) == HAKUBAN_OK &&
-        hakuban_expose_object(leaf, object, NULL, &exposer) == HAKUBAN_OK &&
-        hakuban_observe_object(hub, object, NULL, &observer) == HAKUBAN_OK &&
+        hakuban_exchange_connect(leaf, "inproc://lz4", NULL, &connection, &error) >= 0 &&
+        hakuban_descriptor_new(NULL, "\"fox\"", NULL, 0, &object, &error) >= 0 &&
+        hakuban_expose_object(leaf, object, NULL, &exposer) >= 0 &&
+        hakuban_observe_object(hub, object, NULL, &observer) >= 0 &&
         wait_for(exposer, HAKUBAN_EVENT_SINK_OPEN, &event)) {
         hakuban_status sent = hakuban_sink_send_json(event.sink, text);
         hakuban_event_done(&event);
-        if (sent == HAKUBAN_OK && wait_for(observer, HAKUBAN_EVENT_STATE, &event)) {
+        if (sent >= 0 && wait_for(observer, HAKUBAN_EVENT_STATE, &event)) {
             seen = hakuban_state_data(event.state).bytes;
             hakuban_event_done(&event);
         }
     }
     hakuban_exchange_stats stats = {0};
-    if (leaf)
+    if (leaf) {
         hakuban_exchange_query(leaf, &stats);
-    if (seen)
+    }
+    if (seen) {
         printf("a state of %zu bytes travelled in %llu\n", seen,
                (unsigned long long)stats.wire_bytes_out);
-    else
+    } else {
         fprintf(stderr, "custom-compressor: %s\n", error.status ? error.text : "nothing came");
+    }
     hakuban_contract_free(exposer);
     hakuban_contract_free(observer);
     hakuban_descriptor_unref(object);

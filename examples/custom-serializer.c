@@ -1,5 +1,6 @@
-/* A serializer of one's own: CBOR (RFC 8949) in two functions, registered with two exchanges. The same table then carries the headers
- * of the wire and the data of a state. Build: cc custom-serializer.c -lhakuban -lm */
+/* A serializer of one's own: CBOR (RFC 8949) in two functions, registered with two exchanges. The
+ * same table then carries the headers of the wire and the data of a state. Build: cc
+ * custom-serializer.c -lhakuban -lm */
 #include <hakuban/hakuban.h>
 #include <hakuban/plugin/registry.h>
 
@@ -14,17 +15,20 @@ enum { CBOR_HALF = 25, CBOR_SINGLE, CBOR_DOUBLE };
 
 /* -- Writing -- */
 
-/* The major type with its argument in the fewest bytes: in the head itself, or in the 1, 2, 4 or 8 that follow. */
+/* The major type with its argument in the fewest bytes: in the head itself, or in the 1, 2, 4 or 8
+ * that follow. */
 static hakuban_status write_head(hakuban_writer *writer, unsigned major, uint64_t value)
 {
     uint8_t head[9];
     unsigned size = 0;
-    while (size < 3 && value >> (8u << size))
+    while (size < 3 && value >> (8u << size)) {
         size++;
+    }
     unsigned follow = value < 24 ? 0 : 1u << size;
     head[0] = (uint8_t)(major << 5 | (follow ? 24 + size : (unsigned)value));
-    for (unsigned i = 0; i < follow; i++)
+    for (unsigned i = 0; i < follow; i++) {
         head[1 + i] = (uint8_t)(value >> (8 * (follow - 1 - i)));
+    }
     return hakuban_writer_append(writer, head, 1 + follow);
 }
 
@@ -32,10 +36,11 @@ static hakuban_status write_double(hakuban_writer *writer, double value)
 {
     uint8_t bytes[9] = {CBOR_SIMPLE << 5 | CBOR_DOUBLE};
     uint64_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    for (unsigned i = 0; i < 8; i++)
+    memcpy(&bits, &value, sizeof(bits));
+    for (unsigned i = 0; i < 8; i++) {
         bytes[1 + i] = (uint8_t)(bits >> (56 - 8 * i));
-    return hakuban_writer_append(writer, bytes, sizeof bytes);
+    }
+    return hakuban_writer_append(writer, bytes, sizeof(bytes));
 }
 
 static hakuban_status cbor_write(hakuban_writer *writer, const hakuban_token *token)
@@ -78,17 +83,18 @@ static hakuban_status read_double(hakuban_reader *reader, unsigned info, uint64_
 {
     ret->kind = HAKUBAN_TOKEN_DOUBLE;
     if (info == CBOR_DOUBLE) {
-        memcpy(&ret->value.real, &bits, sizeof bits);
+        memcpy(&ret->value.real, &bits, sizeof(bits));
     } else if (info == CBOR_SINGLE) {
         uint32_t single_bits = (uint32_t)bits;
         float single;
-        memcpy(&single, &single_bits, sizeof single);
+        memcpy(&single, &single_bits, sizeof(single));
         ret->value.real = (double)single;
     } else if (info == CBOR_HALF) {
         int exponent = (int)(bits >> 10 & 31), mantissa = (int)(bits & 1023);
         double value = exponent == 0 ? ldexp(mantissa, -24) : ldexp(mantissa + 1024, exponent - 25);
-        if (exponent == 31)
+        if (exponent == 31) {
             value = mantissa ? (double)NAN : (double)INFINITY;
+        }
         ret->value.real = bits >> 15 ? -value : value;
     } else {
         return hakuban_reader_fail(reader, HAKUBAN_ERR_PARSE, "an unknown simple value, %u", info);
@@ -104,15 +110,18 @@ static int is_utf8(const uint8_t *in, size_t bytes)
         uint8_t first = in[i++];
         unsigned follow = first < 0x80 ? 0 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
         uint32_t code = follow ? first & (0x3fu >> follow) : first;
-        if ((first >= 0x80 && first < 0xc0) || first > 0xf7 || bytes - i < follow)
+        if ((first >= 0x80 && first < 0xc0) || first > 0xf7 || bytes - i < follow) {
             return 0;
+        }
         for (unsigned n = 0; n < follow; n++, i++) {
-            if (in[i] >> 6 != 2)
+            if (in[i] >> 6 != 2) {
                 return 0;
+            }
             code = code << 6 | (in[i] & 0x3fu);
         }
-        if (code < least[follow] || code > 0x10ffff || code >> 11 == 0xd800 >> 11)
+        if (code < least[follow] || code > 0x10ffff || code >> 11 == 0xd800 >> 11) {
             return 0;
+        }
     }
     return 1;
 }
@@ -120,10 +129,12 @@ static int is_utf8(const uint8_t *in, size_t bytes)
 static hakuban_status read_text(hakuban_reader *reader, unsigned major, uint64_t bytes,
                                 hakuban_token *ret)
 {
-    if (bytes > reader->bytes - reader->offset)
+    if (bytes > reader->bytes - reader->offset) {
         return hakuban_reader_fail(reader, HAKUBAN_ERR_PARSE, "a text is cut off");
-    if (major == CBOR_TEXT && !is_utf8(reader->data + reader->offset, (size_t)bytes))
+    }
+    if (major == CBOR_TEXT && !is_utf8(reader->data + reader->offset, (size_t)bytes)) {
         return hakuban_reader_fail(reader, HAKUBAN_ERR_PARSE, "a text is not UTF-8");
+    }
     ret->kind = major == CBOR_TEXT ? HAKUBAN_TOKEN_STRING : HAKUBAN_TOKEN_BYTES;
     ret->value.text.data = reader->data + reader->offset;
     ret->value.text.bytes = (size_t)bytes;
@@ -135,13 +146,16 @@ static hakuban_status read_text(hakuban_reader *reader, unsigned major, uint64_t
 static hakuban_status read_argument(hakuban_reader *reader, unsigned info, uint64_t *ret)
 {
     unsigned follow = info < 24 ? 0 : 1u << (info - 24);
-    if (info > 27)
+    if (info > 27) {
         return hakuban_reader_fail(reader, HAKUBAN_ERR_UNSUPPORTED, "lengths that come later");
-    if (reader->bytes - reader->offset < follow)
+    }
+    if (reader->bytes - reader->offset < follow) {
         return hakuban_reader_fail(reader, HAKUBAN_ERR_PARSE, "the end came too early");
+    }
     uint64_t value = follow ? 0 : info;
-    for (unsigned i = 0; i < follow; i++)
+    for (unsigned i = 0; i < follow; i++) {
         value = value << 8 | reader->data[reader->offset++];
+    }
     *ret = value;
     return HAKUBAN_OK;
 }
@@ -149,21 +163,24 @@ static hakuban_status read_argument(hakuban_reader *reader, unsigned info, uint6
 static hakuban_status cbor_read(hakuban_reader *reader, hakuban_token *ret)
 {
     uint64_t value = 0;
-    if (reader->offset == reader->bytes)
+    if (reader->offset == reader->bytes) {
         return hakuban_reader_fail(reader, HAKUBAN_ERR_PARSE, "the end came too early");
+    }
     unsigned major = reader->data[reader->offset] >> 5, info = reader->data[reader->offset] & 31u;
     reader->offset++;
     hakuban_status status = read_argument(reader, info, &value);
-    if (status < 0)
+    if (status < 0) {
         return status;
+    }
     switch (major) {
     case CBOR_UINT:
         ret->kind = value > INT64_MAX ? HAKUBAN_TOKEN_UINT : HAKUBAN_TOKEN_INT;
         ret->value.uint = value; /* the same bits as the signed value */
         return HAKUBAN_OK;
     case CBOR_NEGATIVE:
-        if (value > INT64_MAX)
+        if (value > INT64_MAX) {
             return hakuban_reader_fail(reader, HAKUBAN_ERR_PARSE, "a number is too small");
+        }
         ret->kind = HAKUBAN_TOKEN_INT;
         ret->value.sint = -1 - (int64_t)value;
         return HAKUBAN_OK;
@@ -172,8 +189,9 @@ static hakuban_status cbor_read(hakuban_reader *reader, hakuban_token *ret)
         return read_text(reader, major, value, ret);
     case CBOR_ARRAY:
     case CBOR_MAP: /* each item takes a byte at least: a count beyond that is a lie */
-        if (value > (reader->bytes - reader->offset) / (major == CBOR_MAP ? 2 : 1))
+        if (value > (reader->bytes - reader->offset) / (major == CBOR_MAP ? 2 : 1)) {
             return hakuban_reader_fail(reader, HAKUBAN_ERR_PARSE, "more items than there can be");
+        }
         ret->kind = major == CBOR_ARRAY ? HAKUBAN_TOKEN_ARRAY : HAKUBAN_TOKEN_MAP;
         ret->count = (uint32_t)value;
         return HAKUBAN_OK;
@@ -184,13 +202,14 @@ static hakuban_status cbor_read(hakuban_reader *reader, hakuban_token *ret)
     }
     ret->value.boolean = info == CBOR_TRUE;
     ret->kind = info == CBOR_NULL ? HAKUBAN_TOKEN_NULL : HAKUBAN_TOKEN_BOOL;
-    if (info == CBOR_NULL || info == CBOR_TRUE || info == CBOR_FALSE)
+    if (info == CBOR_NULL || info == CBOR_TRUE || info == CBOR_FALSE) {
         return HAKUBAN_OK;
+    }
     return read_double(reader, info, value, ret);
 }
 
 const hakuban_serializer_ops cbor = {
-    .size = sizeof cbor,
+    .size = sizeof(cbor),
     .abi = HAKUBAN_SERIALIZER_ABI,
     .name = "cbor",
     .format = "CBOR",
@@ -204,9 +223,10 @@ const hakuban_serializer_ops cbor = {
 
 static int wait_for(hakuban_contract *contract, hakuban_event_kind kind, hakuban_event *ret)
 {
-    while (hakuban_contract_next(contract, 5000, ret) == HAKUBAN_OK) {
-        if (ret->kind == kind)
+    while (hakuban_contract_next(contract, 5000, ret) >= 0) {
+        if (ret->kind == kind) {
             return 1;
+        }
         hakuban_event_done(ret);
     }
     return 0;
@@ -223,17 +243,20 @@ static hakuban_status send_reading(hakuban_sink *sink)
     hakuban_write_double(&writer, 21.5);
     hakuban_write_string(&writer, "history");
     hakuban_write_array(&writer, 3);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         hakuban_write_int(&writer, 18 + i);
+    }
     hakuban_write_end(&writer);
     hakuban_write_end(&writer);
     hakuban_status status = hakuban_writer_status(&writer);
     hakuban_state_parts parts = {
         .data = writer.data, .data_bytes = writer.bytes, .format = format, .format_count = 1};
-    if (status == HAKUBAN_OK)
+    if (status >= 0) {
         status = hakuban_state_new(NULL, &parts, &state);
-    if (status == HAKUBAN_OK)
+    }
+    if (status >= 0) {
         status = hakuban_sink_send(sink, state);
+    }
     hakuban_state_unref(state);
     hakuban_writer_done(&writer);
     return status;
@@ -246,13 +269,14 @@ static int show_reading(hakuban_state *state)
     hakuban_token token;
     int tokens = 0;
     hakuban_reader_init(&reader, &cbor, NULL, data.data, data.bytes, 100);
-    for (; tokens < 9 && hakuban_read(&reader, &token) == HAKUBAN_OK; tokens++) {
-        if (token.kind == HAKUBAN_TOKEN_STRING)
+    for (; tokens < 9 && hakuban_read(&reader, &token) >= 0; tokens++) {
+        if (token.kind == HAKUBAN_TOKEN_STRING) {
             printf("%.*s ", (int)token.value.text.bytes, (const char *)token.value.text.data);
-        else if (token.kind == HAKUBAN_TOKEN_DOUBLE)
+        } else if (token.kind == HAKUBAN_TOKEN_DOUBLE) {
             printf("%g ", token.value.real);
-        else if (token.kind == HAKUBAN_TOKEN_INT)
+        } else if (token.kind == HAKUBAN_TOKEN_INT) {
             printf("%lld ", (long long)token.value.sint);
+        }
     }
     printf("(%zu bytes of %s)\n", data.bytes, hakuban_state_format(state, 0));
     hakuban_reader_done(&reader);
@@ -270,27 +294,27 @@ int main(void)
     hakuban_error error = {0};
     int shown = 0;
 
-    if (hakuban_exchange_new(NULL, &hub) == HAKUBAN_OK &&
-        hakuban_exchange_new(NULL, &leaf) == HAKUBAN_OK &&
-        hakuban_exchange_add_serializer(hub, &cbor, &error) == HAKUBAN_OK &&
-        hakuban_exchange_add_serializer(leaf, &cbor, &error) == HAKUBAN_OK &&
+    if (hakuban_exchange_new(NULL, &hub) >= 0 && hakuban_exchange_new(NULL, &leaf) >= 0 &&
+        hakuban_exchange_add_serializer(hub, &cbor, &error) >= 0 &&
+        hakuban_exchange_add_serializer(leaf, &cbor, &error) >= 0 &&
         hakuban_exchange_listen(hub, "inproc://custom-serializer", &listener, &error) ==
             HAKUBAN_OK &&
         hakuban_exchange_connect(leaf, "inproc://custom-serializer#serializer=cbor", NULL,
-                                 &connection, &error) == HAKUBAN_OK &&
-        hakuban_descriptor_new(NULL, "\"room 1\"", NULL, 0, &room, &error) == HAKUBAN_OK &&
-        hakuban_expose_object(leaf, room, NULL, &exposer) == HAKUBAN_OK &&
-        hakuban_observe_object(hub, room, NULL, &observer) == HAKUBAN_OK &&
+                                 &connection, &error) >= 0 &&
+        hakuban_descriptor_new(NULL, "\"room 1\"", NULL, 0, &room, &error) >= 0 &&
+        hakuban_expose_object(leaf, room, NULL, &exposer) >= 0 &&
+        hakuban_observe_object(hub, room, NULL, &observer) >= 0 &&
         wait_for(exposer, HAKUBAN_EVENT_SINK_OPEN, &event)) {
         hakuban_status sent = send_reading(event.sink);
         hakuban_event_done(&event);
-        if (sent == HAKUBAN_OK && wait_for(observer, HAKUBAN_EVENT_STATE, &event)) {
+        if (sent >= 0 && wait_for(observer, HAKUBAN_EVENT_STATE, &event)) {
             shown = show_reading(event.state);
             hakuban_event_done(&event);
         }
     }
-    if (!shown)
+    if (!shown) {
         fprintf(stderr, "custom-serializer: %s\n", error.status ? error.text : "nothing came");
+    }
     hakuban_contract_free(exposer);
     hakuban_contract_free(observer);
     hakuban_descriptor_unref(room);

@@ -1,5 +1,5 @@
-/* A transport of one's own: a pair of pipes to a child process. The child exposes, the parent observes; nothing but the pipes connects
- * them. Build: cc custom-transport.c -lhakuban */
+/* A transport of one's own: a pair of pipes to a child process. The child exposes, the parent
+ * observes; nothing but the pipes connects them. Build: cc custom-transport.c -lhakuban */
 #define _GNU_SOURCE
 #include <hakuban/hakuban.h>
 #include <hakuban/plugin/registry.h>
@@ -21,14 +21,15 @@ typedef struct transport {
     const hakuban_transport_host *host;
 } transport;
 
-/* A descriptor has one owner, so each direction is one: what the host waits for on its behalf comes back with it. */
+/* A descriptor has one owner, so each direction is one: what the host waits for on its behalf comes
+ * back with it. */
 typedef struct direction {
     struct pipe_conn *conn;
     int fd;
 } direction;
 
 typedef struct pipe_conn {
-    hakuban_link *link;
+    hakuban_carrier *carrier;
     direction in, out;
     char rest[HAKUBAN_MESSAGE_BYTES_MAX]; /* what the pipe did not take */
     size_t rest_begin, rest_end;
@@ -41,10 +42,10 @@ static hakuban_status pipe_init(void *self, const hakuban_transport_host *host)
     return HAKUBAN_OK;
 }
 
-static hakuban_status start(transport *self, pipe_conn *conn, hakuban_link *link)
+static hakuban_status start(transport *self, pipe_conn *conn, hakuban_carrier *carrier)
 {
     pipes *ends = self->host->param;
-    conn->link = link;
+    conn->carrier = carrier;
     conn->in = (direction){conn, ends->in};
     conn->out = (direction){conn, ends->out};
     fcntl(ends->in, F_SETFL, O_NONBLOCK);
@@ -58,7 +59,7 @@ static void end(transport *self, pipe_conn *conn, hakuban_status why, const char
     self->host->fd_set(self->host->host, &conn->out, conn->out.fd, 0);
     close(conn->in.fd);
     close(conn->out.fd);
-    self->host->closed(conn->link, why, text);
+    self->host->closed(conn->carrier, why, text);
 }
 
 /* There is one peer, and it is there already. */
@@ -68,10 +69,11 @@ static hakuban_status pipe_listen(void *self, void *listener, const hakuban_url 
     transport *this = self;
     void *conn;
     snprintf(ret_url, url_bytes, "%s://%s", url->scheme, url->authority);
-    hakuban_link *link = this->host->accepted(this->host->host, listener, "the child", &conn);
-    if (!link)
+    hakuban_carrier *carrier = this->host->accepted(this->host->host, listener, "the child", &conn);
+    if (!carrier) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_REFUSED, "the child was not accepted");
-    hakuban_status status = start(this, conn, link);
+    }
+    hakuban_status status = start(this, conn, carrier);
     if (status < 0) {
         end(this, conn, status, "the pipe cannot be waited for");
         return hakuban_error_set(reterr, status, "the pipe cannot be waited for");
@@ -85,15 +87,16 @@ static void pipe_unlisten(void *self, void *listener)
     (void)listener;
 }
 
-static hakuban_status pipe_dial(void *self, void *conn, hakuban_link *link, const hakuban_url *url,
-                                hakuban_error *reterr)
+static hakuban_status pipe_dial(void *self, void *conn, hakuban_carrier *carrier,
+                                const hakuban_url *url, hakuban_error *reterr)
 {
     transport *this = self;
     (void)url;
-    hakuban_status status = start(this, conn, link);
-    if (status != HAKUBAN_OK)
+    hakuban_status status = start(this, conn, carrier);
+    if (status < 0) {
         return hakuban_error_set(reterr, status, "the pipe cannot be waited for");
-    this->host->opened(link);
+    }
+    this->host->opened(carrier);
     return HAKUBAN_OK;
 }
 
@@ -103,8 +106,9 @@ static int write_rest(pipe_conn *conn)
     while (conn->rest_begin < conn->rest_end) {
         ssize_t bytes =
             write(conn->out.fd, conn->rest + conn->rest_begin, conn->rest_end - conn->rest_begin);
-        if (bytes < 0)
+        if (bytes < 0) {
             return errno == EAGAIN ? 1 : -1;
+        }
         conn->rest_begin += (size_t)bytes;
     }
     conn->rest_begin = conn->rest_end = 0;
@@ -120,8 +124,9 @@ static hakuban_status pipe_send(void *self, void *conn_, const hakuban_slice *pa
         memcpy(conn->rest + conn->rest_end, parts[i].data, parts[i].bytes);
         conn->rest_end += parts[i].bytes;
     }
-    if (write_rest(conn) == 0)
+    if (write_rest(conn) == 0) {
         return HAKUBAN_OK;
+    }
     /* A broken pipe shows itself when it is waited for. */
     hakuban_status status =
         this->host->fd_set(this->host->host, &conn->out, conn->out.fd, HAKUBAN_WRITE);
@@ -145,25 +150,26 @@ static void pipe_ready(void *self, void *owner, unsigned events, uint64_t now_ns
     pipe_conn *conn = at->conn;
     (void)now_ns;
     if (at == &conn->in && (events & HAKUBAN_READ)) {
-        ssize_t bytes = read(at->fd, data, sizeof data);
-        if (bytes > 0)
-            this->host->received(conn->link, data, (size_t)bytes);
-        else if (bytes == 0 || errno != EAGAIN)
+        ssize_t bytes = read(at->fd, data, sizeof(data));
+        if (bytes > 0) {
+            this->host->received(conn->carrier, data, (size_t)bytes);
+        } else if (bytes == 0 || errno != EAGAIN) {
             end(this, conn, HAKUBAN_ERR_CLOSED, "the other process closed the pipe");
+        }
     } else if (at == &conn->out) {
         int left = write_rest(conn);
         if (left < 0) {
             end(this, conn, HAKUBAN_ERR_IO, strerror(errno));
         } else if (left == 0) {
             this->host->fd_set(this->host->host, &conn->out, conn->out.fd, 0);
-            this->host->writable(conn->link);
+            this->host->writable(conn->carrier);
         }
     }
 }
 
 extern const hakuban_transport_ops pipe_transport;
 const hakuban_transport_ops pipe_transport = {
-    .size = sizeof pipe_transport,
+    .size = sizeof(pipe_transport),
     .abi = HAKUBAN_TRANSPORT_ABI,
     .scheme = "pipe",
     .flags = HAKUBAN_TRANSPORT_STREAM,
@@ -185,9 +191,10 @@ const hakuban_transport_ops pipe_transport = {
 
 static int wait_for(hakuban_contract *contract, hakuban_event_kind kind, hakuban_event *ret)
 {
-    while (hakuban_contract_next(contract, 5000, ret) == HAKUBAN_OK) {
-        if (ret->kind == kind)
+    while (hakuban_contract_next(contract, 5000, ret) >= 0) {
+        if (ret->kind == kind) {
             return 1;
+        }
         hakuban_event_done(ret);
     }
     return 0;
@@ -202,12 +209,12 @@ static int child(hakuban_exchange *exchange, hakuban_descriptor *object)
     int sent = 0;
     if (hakuban_exchange_connect(exchange, "pipe://parent", NULL, &connection, NULL) ==
             HAKUBAN_OK &&
-        hakuban_expose_object(exchange, object, NULL, &exposer) == HAKUBAN_OK &&
+        hakuban_expose_object(exchange, object, NULL, &exposer) >= 0 &&
         wait_for(exposer, HAKUBAN_EVENT_SINK_OPEN, &event)) {
-        sent = hakuban_sink_send_json(event.sink, "\"hello from the child\"") == HAKUBAN_OK;
+        sent = hakuban_sink_send_json(event.sink, "\"hello from the child\"") >= 0;
         hakuban_event_done(&event);
     }
-    sent = sent && hakuban_exchange_close(exchange, 2000) == HAKUBAN_OK;
+    sent = sent && hakuban_exchange_close(exchange, 2000) >= 0;
     hakuban_contract_free(exposer);
     hakuban_connection_free(connection);
     return sent;
@@ -219,8 +226,8 @@ static int parent(hakuban_exchange *exchange, hakuban_descriptor *object)
     hakuban_contract *observer = NULL;
     hakuban_event event;
     int seen = 0;
-    if (hakuban_exchange_listen(exchange, "pipe://child", &listener, NULL) == HAKUBAN_OK &&
-        hakuban_observe_object(exchange, object, NULL, &observer) == HAKUBAN_OK &&
+    if (hakuban_exchange_listen(exchange, "pipe://child", &listener, NULL) >= 0 &&
+        hakuban_observe_object(exchange, object, NULL, &observer) >= 0 &&
         wait_for(observer, HAKUBAN_EVENT_STATE, &event)) {
         hakuban_slice data = hakuban_state_data(event.state);
         printf("%.*s\n", (int)data.bytes, (const char *)data.data);
@@ -235,8 +242,9 @@ static int parent(hakuban_exchange *exchange, hakuban_descriptor *object)
 int main(void)
 {
     int down[2], up[2], well = 0;
-    if (pipe2(down, O_CLOEXEC) != 0 || pipe2(up, O_CLOEXEC) != 0)
+    if (pipe2(down, O_CLOEXEC) != 0 || pipe2(up, O_CLOEXEC) != 0) {
         return 1;
+    }
     signal(SIGPIPE, SIG_IGN);
     pid_t pid = fork(); /* before there is an exchange: one does not survive a fork */
     int is_child = pid == 0;
@@ -246,14 +254,16 @@ int main(void)
 
     hakuban_exchange *exchange = NULL;
     hakuban_descriptor *object = NULL;
-    if (pid >= 0 && hakuban_exchange_new(NULL, &exchange) == HAKUBAN_OK &&
-        hakuban_exchange_add_transport(exchange, &pipe_transport, &mine, NULL) == HAKUBAN_OK &&
-        hakuban_descriptor_new(NULL, "\"greeting\"", NULL, 0, &object, NULL) == HAKUBAN_OK)
+    if (pid >= 0 && hakuban_exchange_new(NULL, &exchange) >= 0 &&
+        hakuban_exchange_add_transport(exchange, &pipe_transport, &mine, NULL) >= 0 &&
+        hakuban_descriptor_new(NULL, "\"greeting\"", NULL, 0, &object, NULL) >= 0) {
         well = is_child ? child(exchange, object) : parent(exchange, object);
+    }
     hakuban_descriptor_unref(object);
     hakuban_exchange_free(exchange);
-    if (is_child)
+    if (is_child) {
         return well ? 0 : 1;
+    }
     int how = 0;
     waitpid(pid, &how, 0);
     return well && how == 0 ? 0 : 1;

@@ -1,9 +1,10 @@
-/* Hakuban inside GLib's main loop: the exchange is one GSource, made of the three calls fd, timeout and turn. No thread of the library.
+/* Hakuban inside GLib's main loop: the exchange is one GSource, made of the three calls fd, timeout
+ * and turn. No thread of the library.
  *
  *     embed-glib URL [COUNT]
  *
- * Observes everything with the tag "hello" at a router and prints COUNT states (3), with a GLib timer beside it.
- * Build: cc embed-glib.c -lhakuban $(pkg-config --cflags --libs glib-2.0) */
+ * Observes everything with the tag "hello" at a router and prints COUNT states (3), with a GLib
+ * timer beside it. Build: cc embed-glib.c -lhakuban $(pkg-config --cflags --libs glib-2.0) */
 #include <glib.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,8 +38,9 @@ static gboolean dispatch(GSource *base, GSourceFunc callback, gpointer user)
     hakuban_event event;
     (void)callback;
     (void)user;
-    if (hakuban_exchange_turn(this->exchange) < 0)
+    if (hakuban_exchange_turn(this->exchange) < 0) {
         return G_SOURCE_REMOVE;
+    }
     while (this->count > 0 && hakuban_queue_next(this->queue, 0, &event) >= 0) {
         if (event.kind == HAKUBAN_EVENT_STATE) {
             hakuban_slice data = hakuban_state_data(event.state);
@@ -49,8 +51,9 @@ static gboolean dispatch(GSource *base, GSourceFunc callback, gpointer user)
         }
         hakuban_event_done(&event);
     }
-    if (this->count <= 0)
+    if (this->count <= 0) {
         g_main_loop_quit(this->loop);
+    }
     return G_SOURCE_CONTINUE;
 }
 
@@ -65,7 +68,7 @@ static void run(hakuban_exchange *exchange, hakuban_queue *queue, long count)
 {
     static GSourceFuncs functions = {.prepare = prepare, .check = check, .dispatch = dispatch};
     GMainLoop *loop = g_main_loop_new(NULL, FALSE);
-    source *this = (source *)g_source_new(&functions, sizeof *this);
+    source *this = (source *)g_source_new(&functions, sizeof(*this));
     this->fd = (GPollFD){.fd = hakuban_exchange_fd(exchange), .events = G_IO_IN};
     this->exchange = exchange;
     this->queue = queue;
@@ -87,7 +90,7 @@ int main(int argc, char **argv)
         fputs("usage: embed-glib URL [COUNT]\n", stderr);
         return 2;
     }
-    hakuban_exchange_options options = {.size = sizeof options, .drive = HAKUBAN_DRIVE_MANUAL};
+    hakuban_exchange_options options = {.size = sizeof(options), .drive = HAKUBAN_DRIVE_MANUAL};
     hakuban_exchange *exchange = NULL;
     hakuban_connection *connection = NULL;
     hakuban_contract *contract = NULL;
@@ -95,10 +98,11 @@ int main(int argc, char **argv)
     int good = hakuban_exchange_new(&options, &exchange) >= 0 &&
                hakuban_exchange_connect(exchange, argv[1], NULL, &connection, &error) >= 0 &&
                hakuban_observe_tag(exchange, "\"hello\"", NULL, &contract, &error) >= 0;
-    if (good)
+    if (good) {
         run(exchange, hakuban_contract_queue(contract), argc > 2 ? atol(argv[2]) : 3);
-    else
+    } else {
         fprintf(stderr, "embed-glib: %s\n", error.text);
+    }
     hakuban_contract_free(contract);
     hakuban_connection_free(connection);
     hakuban_exchange_free(exchange);

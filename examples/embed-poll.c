@@ -1,8 +1,10 @@
-/* Hakuban inside a program that has a loop of its own: no thread of the library, no callback, one poll(2).
+/* Hakuban inside a program that has a loop of its own: no thread of the library, no callback, one
+ * poll(2).
  *
  *     embed-poll URL [COUNT]
  *
- * Observes everything with the tag "hello" at a router, prints COUNT states (3), and counts seconds beside it. */
+ * Observes everything with the tag "hello" at a router, prints COUNT states (3), and counts seconds
+ * beside it. */
 #define _GNU_SOURCE
 #include <poll.h>
 #include <stdio.h>
@@ -55,7 +57,8 @@ static void loop(hakuban_exchange *exchange, hakuban_queue *queue, long count)
             next_second_ms += 1000;
             left_ms = 0;
         }
-        /* 4. Wait for the exchange's descriptor, at most as long as it and one's own timers allow. */
+        /* 4. Wait for the exchange's descriptor, at most as long as it and one's own timers allow.
+         */
         if (count > 0) {
             (void)poll(&fd, 1, (int)earlier_ms(hakuban_exchange_timeout_ms(exchange), left_ms));
         }

@@ -1,6 +1,7 @@
 /* The smallest whole program: one state, exposed and observed.
  *
- * Without an argument everything happens inside this process. With the URL of a router, two exchanges speak over it. */
+ * Without an argument everything happens inside this process. With the URL of a router, two
+ * exchanges speak over it. */
 #include <stdio.h>
 
 #include <hakuban/hakuban.h>

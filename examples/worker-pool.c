@@ -1,9 +1,11 @@
-/* Work that spreads over whoever is there: three workers offer to produce any object with the tag "job", a watcher asks
- * for twelve of them. Each worker gets its share; then one is killed, and the others take over what it had.
+/* Work that spreads over whoever is there: three workers offer to produce any object with the tag
+ * "job", a watcher asks for twelve of them. Each worker gets its share; then one is killed, and the
+ * others take over what it had.
  *
  *     worker-pool URL
  *
- * Forks its workers itself. A real one is only the function worker(): run it on as many machines as there are. */
+ * Forks its workers itself. A real one is only the function worker(): run it on as many machines as
+ * there are. */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdio.h>
@@ -28,7 +30,8 @@ static hakuban_exchange *node(const char *url, hakuban_connection **ret)
     return exchange;
 }
 
-/* Offers to do any job; does those that it is given: says who it is, for as long as it is chosen. */
+/* Offers to do any job; does those that it is given: says who it is, for as long as it is chosen.
+ */
 static void worker(const char *url, int name)
 {
     hakuban_connection *connection = NULL;

@@ -1,5 +1,5 @@
-/* The public exchange: the mutex and the clock around the core, the thread that drives it, its beginning and end. Knows no
- * transport and no socket. */
+/* The public exchange: the mutex and the clock around the core, the thread that drives it, its
+ * beginning and end. Knows no transport and no socket. */
 #define _GNU_SOURCE
 
 #include <errno.h>
@@ -23,7 +23,7 @@ const char *hakuban_features(void)
     return HAKUBAN_FEATURES_TEXT;
 }
 
-/* ---- time, randomness */
+/* -- Time, randomness -- */
 
 uint64_t hkb_runtime_clock_ns(void)
 {
@@ -51,13 +51,14 @@ static bool refill(hakuban_exchange *exchange)
            (ssize_t)sizeof(exchange->random);
 }
 
-/* Session tokens come from here, so every number is the kernel's; the first fill is checked when the exchange is made, and
- * from then on a request of this size cannot fail. */
+/* Session tokens come from here, so every number is the kernel's; the first fill is checked when
+ * the exchange is made, and from then on a request of this size cannot fail. */
 static uint64_t core_random(void *ctx)
 {
     hakuban_exchange *exchange = ctx;
-    if (exchange->random_used == HKB_RANDOM_WORDS)
+    if (exchange->random_used == HKB_RANDOM_WORDS) {
         HKB_ASSERT(refill(exchange));
+    }
     return exchange->random[exchange->random_used++];
 }
 
@@ -66,7 +67,7 @@ uint64_t hkb_runtime_random(hakuban_exchange *exchange)
     return core_random(exchange);
 }
 
-/* ---- timers */
+/* -- Timers -- */
 
 void hkb_timer_set(hakuban_exchange *exchange, hkb_timer *timer, uint64_t when_ns)
 {
@@ -75,8 +76,9 @@ void hkb_timer_set(hakuban_exchange *exchange, hkb_timer *timer, uint64_t when_n
     /* Most timers are as long as each other, so a new one belongs near the end. */
     hkb_node *place = exchange->timers.head.previous;
     while (place != &exchange->timers.head &&
-           HKB_CONTAINER(place, hkb_timer, node)->when_ns > when_ns)
+           HKB_CONTAINER(place, hkb_timer, node)->when_ns > when_ns) {
         place = place->previous;
+    }
     hkb_list_insert_before(place->next, &timer->node);
 }
 
@@ -99,7 +101,8 @@ static void arm(hakuban_exchange *exchange)
     uint64_t when_ns = next_deadline(exchange);
     if (when_ns < exchange->armed_ns) {
         exchange->armed_ns = when_ns;
-        /* The loop rounds up to milliseconds. What goes on in the next turn, a pass through a large tag, is not to wait for one. */
+        /* The loop rounds up to milliseconds. What goes on in the next turn, a pass through a large
+         * tag, is not to wait for one. */
         hkb_loop_alarm(exchange->loop, when_ns > exchange->now_ns ? when_ns : HKB_LOOP_AT_ONCE);
     }
 }
@@ -107,19 +110,22 @@ static void arm(hakuban_exchange *exchange)
 static void run_timers(hakuban_exchange *exchange)
 {
     /* The loop is asked, not the clock: the loop's own may run a little ahead of ours. */
-    if (!hkb_loop_has_alarm(exchange->loop))
+    if (!hkb_loop_has_alarm(exchange->loop)) {
         exchange->armed_ns = UINT64_MAX;
+    }
     hkb_timer *timer;
     while ((timer = first_timer(exchange)) && timer->when_ns <= exchange->now_ns) {
         hkb_timer_cancel(timer);
-        if (timer->fire)
+        if (timer->fire) {
             timer->fire(timer);
+        }
     }
-    if (hkb_exchange_deadline(exchange->core) <= exchange->now_ns)
+    if (hkb_exchange_deadline(exchange->core) <= exchange->now_ns) {
         hkb_exchange_tick(exchange->core);
+    }
 }
 
-/* ---- entering and leaving */
+/* -- Entering and leaving -- */
 
 bool hkb_runtime_is_driver(const hakuban_exchange *exchange)
 {
@@ -156,11 +162,12 @@ static bool has_freight(const hakuban_exchange *exchange)
 void hkb_runtime_leave(hakuban_exchange *exchange)
 {
     hkb_exchange_settle(exchange->core);
-    /* The driving thread carries when it turns the loop, so that many states which are sent one after the other leave in few
-     * packets. Others make it turn. */
+    /* The driving thread carries when it turns the loop, so that many states which are sent one
+     * after the other leave in few packets. Others make it turn. */
     if (!hkb_runtime_is_driver(exchange) && (has_work(exchange) || has_freight(exchange) ||
-                                             next_deadline(exchange) < exchange->armed_ns))
+                                             next_deadline(exchange) < exchange->armed_ns)) {
         hkb_loop_wake(exchange->loop);
+    }
     hkb_queue_side_tell(exchange);
     (void)pthread_mutex_unlock(&exchange->mutex);
 }
@@ -178,8 +185,9 @@ static void run_jobs(hakuban_exchange *exchange)
         hkb_job *job = HKB_CONTAINER(node, hkb_job, node);
         bool *done = job->done;
         job->run(job);
-        if (done)
+        if (done) {
             *done = true;
+        }
         (void)pthread_cond_broadcast(&exchange->changed);
     }
 }
@@ -194,8 +202,9 @@ void hkb_runtime_job(hakuban_exchange *exchange, hkb_job *job, bool wait)
     }
     hkb_list_push(&exchange->jobs, &job->node);
     hkb_loop_wake(exchange->loop);
-    while (wait && !done)
+    while (wait && !done) {
         (void)pthread_cond_wait(&exchange->changed, &exchange->mutex);
+    }
 }
 
 void hkb_runtime_drive(hakuban_exchange *exchange, bool wait)
@@ -217,8 +226,9 @@ void hkb_runtime_drive(hakuban_exchange *exchange, bool wait)
 
 hakuban_status hkb_runtime_may_wait(const hakuban_exchange *exchange, bool in_time)
 {
-    if (!in_time)
+    if (!in_time) {
         return HAKUBAN_ERR_TIMEOUT;
+    }
     return exchange->in_callback && hkb_runtime_is_driver(exchange) ? HAKUBAN_ERR_WOULD_BLOCK
                                                                     : HAKUBAN_OK;
 }
@@ -227,22 +237,24 @@ bool hkb_runtime_wait(hakuban_exchange *exchange, pthread_cond_t *cond, uint64_t
 {
     if (hkb_runtime_is_driver(exchange)) {
         hkb_timer timer = {0};
-        if (when_ns != UINT64_MAX)
+        if (when_ns != UINT64_MAX) {
             hkb_timer_set(exchange, &timer, when_ns);
+        }
         hkb_runtime_leave(exchange);
         hkb_runtime_drive(exchange, true);
         hkb_runtime_enter(exchange);
         hkb_timer_cancel(&timer);
         return exchange->now_ns < when_ns;
     }
-    if (when_ns == UINT64_MAX)
+    if (when_ns == UINT64_MAX) {
         return pthread_cond_wait(cond, &exchange->mutex) == 0;
+    }
     struct timespec until = {.tv_sec = (time_t)(when_ns / 1000000000u),
                              .tv_nsec = (long)(when_ns % 1000000000u)};
     return pthread_cond_timedwait(cond, &exchange->mutex, &until) != ETIMEDOUT;
 }
 
-/* ---- beginning and end */
+/* -- Beginning and end -- */
 
 static void *thread_main(void *argument)
 {
@@ -266,8 +278,9 @@ static hakuban_status start_thread(hakuban_exchange *exchange)
 {
     sigset_t all, before;
     (void)sigfillset(&all);
-    if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0)
+    if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0) {
         return HAKUBAN_ERR_IO;
+    }
     int failure = pthread_create(&exchange->thread, NULL, thread_main, exchange);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     exchange->has_thread = failure == 0;
@@ -277,13 +290,15 @@ static hakuban_status start_thread(hakuban_exchange *exchange)
 static hakuban_status init_locks(hakuban_exchange *exchange)
 {
     pthread_condattr_t attributes;
-    if (pthread_condattr_init(&attributes) != 0)
+    if (pthread_condattr_init(&attributes) != 0) {
         return HAKUBAN_ERR_NO_MEMORY;
+    }
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     int failure = pthread_cond_init(&exchange->changed, &attributes);
     (void)pthread_condattr_destroy(&attributes);
-    if (failure)
+    if (failure) {
         return HAKUBAN_ERR_NO_MEMORY;
+    }
     if (pthread_mutex_init(&exchange->mutex, NULL) != 0) {
         (void)pthread_cond_destroy(&exchange->changed);
         return HAKUBAN_ERR_NO_MEMORY;
@@ -294,17 +309,20 @@ static hakuban_status init_locks(hakuban_exchange *exchange)
 static void close_links(hkb_job *job)
 {
     hakuban_exchange *exchange = HKB_CONTAINER(job, hakuban_exchange, close_job);
-    if (exchange->connection)
+    if (exchange->connection) {
         hkb_dialer_stop(exchange->connection);
+    }
     hkb_node *node;
-    while ((node = hkb_list_first(&exchange->listeners)))
+    while ((node = hkb_list_first(&exchange->listeners))) {
         hkb_listener_stop(HKB_CONTAINER(node, hakuban_listener, node));
-    HKB_LIST_EACH(hakuban_link, link, &exchange->carriers, node)
+    }
+    HKB_LIST_EACH(hakuban_carrier, link, &exchange->carriers, node)
     {
-        if (link->peer)
+        if (link->peer) {
             hkb_peer_leave(link->peer);
-        else
+        } else {
             hkb_carrier_doom(link);
+        }
     }
 }
 
@@ -322,7 +340,8 @@ static void init_lists(hakuban_exchange *exchange)
     hkb_list_init(&exchange->listeners);
 }
 
-/* Three quarters of this machine's memory: beyond that the peers that bring more are cut, not the process. */
+/* Three quarters of this machine's memory: beyond that the peers that bring more are cut, not the
+ * process. */
 static size_t state_bytes_max(void)
 {
     long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
@@ -331,14 +350,17 @@ static size_t state_bytes_max(void)
 
 static hakuban_status build(hakuban_exchange *exchange, double rebalance_threshold)
 {
-    if (!refill(exchange))
+    if (!refill(exchange)) {
         return HAKUBAN_ERR_IO;
+    }
     hakuban_status status = hkb_registry_add_builtin(&exchange->registry);
-    if (status < 0)
+    if (status < 0) {
         return status;
+    }
     status = hkb_loop_new(exchange->alloc, hkb_carry_ready, exchange, &exchange->loop);
-    if (status < 0)
+    if (status < 0) {
         return status;
+    }
     hkb_exchange_settings settings = {
         .alloc = exchange->alloc,
         .log = exchange->log,
@@ -357,10 +379,12 @@ static hakuban_status build(hakuban_exchange *exchange, double rebalance_thresho
     exchange->wall_ns = wall_clock_ns();
     status =
         hkb_exchange_new(&settings, hkb_runtime_clock_ns(), exchange->wall_ns, &exchange->core);
-    if (status < 0)
+    if (status < 0) {
         return status;
-    if (exchange->drive == HAKUBAN_DRIVE_THREAD)
+    }
+    if (exchange->drive == HAKUBAN_DRIVE_THREAD) {
         return start_thread(exchange);
+    }
     exchange->driver = pthread_self();
     exchange->has_driver = true;
     return HAKUBAN_OK;
@@ -369,16 +393,20 @@ static hakuban_status build(hakuban_exchange *exchange, double rebalance_thresho
 hakuban_status hakuban_exchange_new(const hakuban_exchange_options *options, hakuban_exchange **ret)
 {
     hakuban_exchange_options wanted = {.size = sizeof(wanted)};
-    if (!ret || (options && options->size < offsetof(hakuban_exchange_options, alloc)))
+    if (!ret || (options && options->size < offsetof(hakuban_exchange_options, alloc))) {
         return HAKUBAN_ERR_ARGUMENT;
-    if (options)
+    }
+    if (options) {
         memcpy(&wanted, options, hkb_min(options->size, sizeof(wanted)));
-    if (wanted.drive != HAKUBAN_DRIVE_THREAD && wanted.drive != HAKUBAN_DRIVE_MANUAL)
+    }
+    if (wanted.drive != HAKUBAN_DRIVE_THREAD && wanted.drive != HAKUBAN_DRIVE_MANUAL) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     const hakuban_alloc *alloc = wanted.alloc ? wanted.alloc : hakuban_alloc_default();
     hakuban_exchange *exchange = hkb_alloc(alloc, sizeof(*exchange));
-    if (!exchange)
+    if (!exchange) {
         return HAKUBAN_ERR_NO_MEMORY;
+    }
     exchange->alloc = alloc;
     exchange->drive = wanted.drive;
     exchange->log = wanted.log;
@@ -408,20 +436,24 @@ static void tear_down(hakuban_exchange *exchange)
     run_jobs(exchange);
     close_links(&exchange->close_job);
     hkb_node *node;
-    while ((node = hkb_list_first(&exchange->carriers)))
-        hkb_carrier_close(HKB_CONTAINER(node, hakuban_link, node));
-    while ((node = hkb_list_first(&exchange->transports)))
+    while ((node = hkb_list_first(&exchange->carriers))) {
+        hkb_carrier_close(HKB_CONTAINER(node, hakuban_carrier, node));
+    }
+    while ((node = hkb_list_first(&exchange->transports))) {
         hkb_transport_free(HKB_CONTAINER(node, hkb_transport, node));
-    while ((node = hkb_list_first(&exchange->queues)))
+    }
+    while ((node = hkb_list_first(&exchange->queues))) {
         hkb_queue_side_free(HKB_CONTAINER(node, hkb_queue_side, node));
+    }
     hkb_exchange_settle(exchange->core);
     (void)pthread_mutex_unlock(&exchange->mutex);
 }
 
 hakuban_exchange *hakuban_exchange_free(hakuban_exchange *exchange)
 {
-    if (!exchange)
+    if (!exchange) {
         return NULL;
+    }
     if (exchange->has_thread) {
         (void)pthread_mutex_lock(&exchange->mutex);
         exchange->stop = true;
@@ -431,8 +463,9 @@ hakuban_exchange *hakuban_exchange_free(hakuban_exchange *exchange)
     }
     exchange->driver = pthread_self();
     exchange->has_driver = true;
-    if (exchange->core)
+    if (exchange->core) {
         tear_down(exchange);
+    }
     (void)hkb_exchange_free(exchange->core);
     (void)hkb_loop_free(exchange->loop);
     hkb_registry_done(&exchange->registry);
@@ -447,15 +480,17 @@ static void mark_closed(hakuban_exchange *exchange)
     exchange->closed = true;
     HKB_LIST_EACH(hkb_queue_side, side, &exchange->queues, node)
     {
-        if (!hkb_node_linked(&side->ready))
+        if (!hkb_node_linked(&side->ready)) {
             hkb_list_push(&exchange->ready_queues, &side->ready);
+        }
     }
 }
 
 hakuban_status hakuban_exchange_close(hakuban_exchange *exchange, int timeout_ms)
 {
-    if (!exchange)
+    if (!exchange) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     hkb_runtime_enter(exchange);
     if (exchange->in_callback && hkb_runtime_is_driver(exchange)) {
         hkb_runtime_leave(exchange);
@@ -470,30 +505,34 @@ hakuban_status hakuban_exchange_close(hakuban_exchange *exchange, int timeout_ms
     }
     bool in_time = true;
     while (in_time &&
-           (hkb_node_linked(&exchange->close_job.node) || !hkb_list_empty(&exchange->carriers)))
+           (hkb_node_linked(&exchange->close_job.node) || !hkb_list_empty(&exchange->carriers))) {
         in_time = hkb_runtime_wait(exchange, &exchange->changed, until_ns);
-    HKB_LIST_EACH(hakuban_link, link, &exchange->carriers, node)
+    }
+    HKB_LIST_EACH(hakuban_carrier, link, &exchange->carriers, node)
     hkb_carrier_doom(link);
-    if (hkb_runtime_is_driver(exchange))
+    if (hkb_runtime_is_driver(exchange)) {
         hkb_carry(exchange);
+    }
     mark_closed(exchange);
     hkb_runtime_leave(exchange);
     return in_time ? HAKUBAN_OK : HAKUBAN_ERR_TIMEOUT;
 }
 
-/* ---- the user's own loop */
+/* -- The user's own loop -- */
 
 int hakuban_exchange_fd(hakuban_exchange *exchange)
 {
-    if (!exchange || exchange->drive != HAKUBAN_DRIVE_MANUAL)
+    if (!exchange || exchange->drive != HAKUBAN_DRIVE_MANUAL) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     return hkb_loop_fd(exchange->loop);
 }
 
 int hakuban_exchange_timeout_ms(hakuban_exchange *exchange)
 {
-    if (!exchange || exchange->drive != HAKUBAN_DRIVE_MANUAL)
+    if (!exchange || exchange->drive != HAKUBAN_DRIVE_MANUAL) {
         return -1;
+    }
     (void)pthread_mutex_lock(&exchange->mutex);
     bool at_once = has_work(exchange) || has_freight(exchange);
     arm(exchange);
@@ -503,25 +542,29 @@ int hakuban_exchange_timeout_ms(hakuban_exchange *exchange)
 
 hakuban_status hakuban_exchange_turn(hakuban_exchange *exchange)
 {
-    if (!exchange || exchange->drive != HAKUBAN_DRIVE_MANUAL)
+    if (!exchange || exchange->drive != HAKUBAN_DRIVE_MANUAL) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     (void)pthread_mutex_lock(&exchange->mutex);
     bool in_callback = exchange->in_callback;
-    if (!in_callback)
+    if (!in_callback) {
         exchange->driver = pthread_self();
+    }
     (void)pthread_mutex_unlock(&exchange->mutex);
-    if (in_callback)
+    if (in_callback) {
         return HAKUBAN_ERR_WOULD_BLOCK;
+    }
     hkb_runtime_drive(exchange, false);
     return HAKUBAN_OK;
 }
 
-/* ---- questions */
+/* -- Questions -- */
 
 void hakuban_exchange_query(hakuban_exchange *exchange, hakuban_exchange_stats *ret)
 {
-    if (!exchange || !ret)
+    if (!exchange || !ret) {
         return;
+    }
     (void)pthread_mutex_lock(&exchange->mutex);
     hkb_exchange_count(exchange->core, ret);
     (void)pthread_mutex_unlock(&exchange->mutex);
@@ -531,27 +574,30 @@ hakuban_status hakuban_exchange_snapshot(hakuban_exchange *exchange,
                                          void (*write)(void *ctx, const char *text, size_t bytes),
                                          void *ctx)
 {
-    if (!exchange || !write)
+    if (!exchange || !write) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     hkb_buffer text;
     hkb_buffer_init(&text, exchange->alloc, SNAPSHOT_BYTES_MAX);
     hkb_runtime_enter(exchange);
     hakuban_status status = hkb_exchange_describe(exchange->core, &text);
     hkb_runtime_leave(exchange);
-    if (status >= 0 && text.bytes)
+    if (status >= 0 && text.bytes) {
         write(ctx, (const char *)text.data, text.bytes);
+    }
     hkb_buffer_done(&text);
     return status;
 }
 
-/* ---- plugins */
+/* -- Plugins -- */
 
 hakuban_status hakuban_exchange_add_transport(hakuban_exchange *exchange,
                                               const hakuban_transport_ops *ops, void *param,
                                               hakuban_error *reterr)
 {
-    if (!exchange)
+    if (!exchange) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     (void)pthread_mutex_lock(&exchange->mutex);
     hakuban_status status = hkb_registry_add_transport(&exchange->registry, ops, param, reterr);
     (void)pthread_mutex_unlock(&exchange->mutex);
@@ -562,8 +608,9 @@ hakuban_status hakuban_exchange_add_serializer(hakuban_exchange *exchange,
                                                const hakuban_serializer_ops *ops,
                                                hakuban_error *reterr)
 {
-    if (!exchange)
+    if (!exchange) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     (void)pthread_mutex_lock(&exchange->mutex);
     hakuban_status status = hkb_registry_add_serializer(&exchange->registry, ops, reterr);
     (void)pthread_mutex_unlock(&exchange->mutex);
@@ -574,8 +621,9 @@ hakuban_status hakuban_exchange_add_compressor(hakuban_exchange *exchange,
                                                const hakuban_compressor_ops *ops,
                                                hakuban_error *reterr)
 {
-    if (!exchange)
+    if (!exchange) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     (void)pthread_mutex_lock(&exchange->mutex);
     hakuban_status status = hkb_registry_add_compressor(&exchange->registry, ops, reterr);
     (void)pthread_mutex_unlock(&exchange->mutex);
@@ -585,8 +633,9 @@ hakuban_status hakuban_exchange_add_compressor(hakuban_exchange *exchange,
 const hakuban_serializer_ops *hakuban_exchange_serializer(hakuban_exchange *exchange,
                                                           const char *name)
 {
-    if (!exchange || !name)
+    if (!exchange || !name) {
         return NULL;
+    }
     (void)pthread_mutex_lock(&exchange->mutex);
     const hakuban_serializer_ops *ops =
         hkb_registry_serializer(&exchange->registry, name, strlen(name));

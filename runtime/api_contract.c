@@ -1,4 +1,5 @@
-/* The public contracts, events and sinks: the core's functions with the mutex around them, and who calls on_freed. */
+/* The public contracts, events and sinks: the core's functions with the mutex around them, and who
+ * calls on_freed. */
 #include "runtime/runtime.h"
 
 static hakuban_exchange *exchange_of(const hakuban_contract *contract)
@@ -6,7 +7,7 @@ static hakuban_exchange *exchange_of(const hakuban_contract *contract)
     return hkb_exchange_ctx(hkb_contract_exchange(contract));
 }
 
-/* ---- beginning */
+/* -- Beginning -- */
 
 struct wish {
     hkb_contract_kind kind;
@@ -19,8 +20,9 @@ static hakuban_status make(hakuban_exchange *exchange, const struct wish *wish,
                            const hakuban_contract_options *options, hakuban_contract **ret)
 {
     hkb_contract_side *side = hkb_alloc(exchange->alloc, sizeof(*side));
-    if (!side)
+    if (!side) {
         return HAKUBAN_ERR_NO_MEMORY;
+    }
     side->on_event = options->on_event;
     side->on_freed = options->on_freed;
     side->user = options->user;
@@ -30,12 +32,14 @@ static hakuban_status make(hakuban_exchange *exchange, const struct wish *wish,
         status = hkb_queue_side_new(exchange, options->on_event ? side : NULL, &side->own);
         queue = side->own;
     }
-    if (status >= 0)
+    if (status >= 0) {
         status = hkb_contract_new(exchange->core, wish->kind, wish->descriptor, wish->tag,
                                   wish->capacity, queue, options->user, &side->contract);
+    }
     if (status < 0) {
-        if (side->own)
+        if (side->own) {
             hkb_queue_side_free(*hkb_queue_host(side->own));
+        }
         hkb_free(exchange->alloc, side, sizeof(*side));
         return status;
     }
@@ -48,15 +52,19 @@ static hakuban_status begin(hakuban_exchange *exchange, struct wish wish,
                             const hakuban_contract_options *options, hakuban_contract **ret)
 {
     hakuban_contract_options wanted = {.size = sizeof(wanted)};
-    if (options && options->size < offsetof(hakuban_contract_options, draining))
+    if (options && options->size < offsetof(hakuban_contract_options, draining)) {
         return HAKUBAN_ERR_ARGUMENT;
-    if (options)
+    }
+    if (options) {
         memcpy(&wanted, options, hkb_min(options->size, sizeof(wanted)));
-    if (wanted.queue && (wanted.on_event || hkb_queue_exchange(wanted.queue) != exchange->core))
+    }
+    if (wanted.queue && (wanted.on_event || hkb_queue_exchange(wanted.queue) != exchange->core)) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     wish.capacity = wanted.capacity ? wanted.capacity : 1;
-    if (wanted.draining)
+    if (wanted.draining) {
         wish.capacity = 0;
+    }
     hkb_runtime_enter(exchange);
     hakuban_status status =
         exchange->closing ? HAKUBAN_ERR_CLOSED : make(exchange, &wish, &wanted, ret);
@@ -68,8 +76,9 @@ static hakuban_status begin_object(hakuban_exchange *exchange, hkb_contract_kind
                                    hakuban_descriptor *descriptor,
                                    const hakuban_contract_options *options, hakuban_contract **ret)
 {
-    if (!exchange || !descriptor || !ret)
+    if (!exchange || !descriptor || !ret) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     return begin(exchange, (struct wish){.kind = kind, .descriptor = descriptor}, options, ret);
 }
 
@@ -77,15 +86,17 @@ static hakuban_status begin_tag(hakuban_exchange *exchange, hkb_contract_kind ki
                                 const char *tag_json, const hakuban_contract_options *options,
                                 hakuban_contract **ret, hakuban_error *reterr)
 {
-    if (!exchange || !tag_json || !ret)
+    if (!exchange || !tag_json || !ret) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_ARGUMENT, "%s",
                                  hakuban_status_text(HAKUBAN_ERR_ARGUMENT));
+    }
     char text[HAKUBAN_DESCRIPTOR_BYTES_MAX + 1];
     size_t bytes = 0;
     hakuban_slice json = {.data = tag_json, .bytes = strlen(tag_json)};
     hakuban_status status = hkb_tag_canonical(exchange->alloc, json, text, &bytes, reterr);
-    if (status < 0)
+    if (status < 0) {
         return status;
+    }
     struct wish wish = {.kind = kind, .tag = {.data = text, .bytes = bytes}};
     status = begin(exchange, wish, options, ret);
     return status < 0 ? hakuban_error_set(reterr, status, "%s", hakuban_status_text(status))
@@ -127,7 +138,7 @@ hakuban_status hakuban_preload_tag(hakuban_exchange *exchange, const char *tag_j
     return begin_tag(exchange, HKB_PRELOAD_TAG, tag_json, options, ret, reterr);
 }
 
-/* ---- end */
+/* -- End -- */
 
 /* What on_freed is called with once the mutex is released. */
 struct farewell {
@@ -135,7 +146,8 @@ struct farewell {
     void *user;
 };
 
-/* The last of hakuban_contract_free() and hakuban_event_done() ends up here with nothing out any more. */
+/* The last of hakuban_contract_free() and hakuban_event_done() ends up here with nothing out any
+ * more. */
 static struct farewell finish(hakuban_exchange *exchange, hkb_contract_side *side)
 {
     struct farewell farewell = {.on_freed = side->on_freed, .user = side->user};
@@ -147,14 +159,16 @@ static struct farewell finish(hakuban_exchange *exchange, hkb_contract_side *sid
 
 static void say(struct farewell farewell)
 {
-    if (farewell.on_freed)
+    if (farewell.on_freed) {
         farewell.on_freed(farewell.user);
+    }
 }
 
 hakuban_contract *hakuban_contract_free(hakuban_contract *contract)
 {
-    if (!contract)
+    if (!contract) {
         return NULL;
+    }
     hakuban_exchange *exchange = exchange_of(contract);
     struct farewell farewell = {0};
     hkb_runtime_enter(exchange);
@@ -162,13 +176,15 @@ hakuban_contract *hakuban_contract_free(hakuban_contract *contract)
     hakuban_queue *queue = hkb_contract_queue(contract);
     hkb_contract_end(contract);
     side->ended = true;
-    if (side->own)
+    if (side->own) {
         hkb_queue_side_free(*hkb_queue_host(side->own));
-    else if (queue)
+    } else if (queue) {
         hkb_queue_side_refresh(*hkb_queue_host(queue));
+    }
     side->own = NULL;
-    if (!side->events_out)
+    if (!side->events_out) {
         farewell = finish(exchange, side);
+    }
     hkb_runtime_leave(exchange);
     say(farewell);
     return NULL;
@@ -176,8 +192,9 @@ hakuban_contract *hakuban_contract_free(hakuban_contract *contract)
 
 void hakuban_event_done(hakuban_event *event)
 {
-    if (!event)
+    if (!event) {
         return;
+    }
     hakuban_contract *contract = event->contract;
     if (!contract) { /* a connection's: it holds nothing */
         memset(event, 0, sizeof(*event));
@@ -188,19 +205,21 @@ void hakuban_event_done(hakuban_event *event)
     (void)pthread_mutex_lock(&exchange->mutex);
     hkb_contract_side *side = *hkb_contract_host(contract);
     hkb_event_done(event);
-    if (!--side->events_out && side->ended)
+    if (!--side->events_out && side->ended) {
         farewell = finish(exchange, side);
+    }
     (void)pthread_mutex_unlock(&exchange->mutex);
     memset(event, 0, sizeof(*event));
     say(farewell);
 }
 
-/* ---- in between */
+/* -- In between -- */
 
 hakuban_status hakuban_contract_set_capacity(hakuban_contract *contract, uint32_t capacity)
 {
-    if (!contract)
+    if (!contract) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     hakuban_exchange *exchange = exchange_of(contract);
     hkb_runtime_enter(exchange);
     hakuban_status status = hkb_contract_set_capacity(contract, capacity);
@@ -210,8 +229,9 @@ hakuban_status hakuban_contract_set_capacity(hakuban_contract *contract, uint32_
 
 hakuban_queue *hakuban_contract_queue(hakuban_contract *contract)
 {
-    if (!contract)
+    if (!contract) {
         return NULL;
+    }
     hakuban_exchange *exchange = exchange_of(contract);
     (void)pthread_mutex_lock(&exchange->mutex);
     hkb_contract_side *side = *hkb_contract_host(contract);
@@ -229,8 +249,9 @@ hakuban_status hakuban_contract_next(hakuban_contract *contract, int timeout_ms,
 hakuban_status hakuban_contract_peek(hakuban_contract *contract, const hakuban_descriptor *object,
                                      hakuban_event *ret_event)
 {
-    if (!contract || !ret_event)
+    if (!contract || !ret_event) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     hakuban_exchange *exchange = exchange_of(contract);
     hkb_runtime_enter(exchange);
     hakuban_status status = hkb_contract_peek(contract, object, ret_event);
@@ -242,7 +263,7 @@ hakuban_status hakuban_contract_peek(hakuban_contract *contract, const hakuban_d
     return status;
 }
 
-/* ---- sinks */
+/* -- Sinks -- */
 
 static hakuban_exchange *exchange_of_sink(const hakuban_sink *sink)
 {
@@ -251,8 +272,9 @@ static hakuban_exchange *exchange_of_sink(const hakuban_sink *sink)
 
 hakuban_status hakuban_sink_send(hakuban_sink *sink, hakuban_state *state)
 {
-    if (!sink || !state)
+    if (!sink || !state) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     hakuban_exchange *exchange = exchange_of_sink(sink);
     hkb_runtime_enter_to_send(exchange);
     hakuban_status status = hkb_sink_send(sink, state);
@@ -262,12 +284,14 @@ hakuban_status hakuban_sink_send(hakuban_sink *sink, hakuban_state *state)
 
 hakuban_status hakuban_sink_send_json(hakuban_sink *sink, const char *json)
 {
-    if (!sink || !json)
+    if (!sink || !json) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     hakuban_state *state = NULL;
     hakuban_status status = hakuban_state_new_json(json, &state, NULL);
-    if (status < 0)
+    if (status < 0) {
         return status;
+    }
     status = hakuban_sink_send(sink, state);
     (void)hakuban_state_unref(state);
     return status;
@@ -280,8 +304,9 @@ const hakuban_descriptor *hakuban_sink_object(const hakuban_sink *sink)
 
 hakuban_sink *hakuban_sink_ref(hakuban_sink *sink)
 {
-    if (!sink)
+    if (!sink) {
         return NULL;
+    }
     hakuban_exchange *exchange = exchange_of_sink(sink);
     (void)pthread_mutex_lock(&exchange->mutex);
     hkb_sink_ref(sink);
@@ -291,8 +316,9 @@ hakuban_sink *hakuban_sink_ref(hakuban_sink *sink)
 
 hakuban_sink *hakuban_sink_unref(hakuban_sink *sink)
 {
-    if (!sink)
+    if (!sink) {
         return NULL;
+    }
     hakuban_exchange *exchange = exchange_of_sink(sink);
     (void)pthread_mutex_lock(&exchange->mutex);
     hkb_sink_unref(sink);

@@ -1,5 +1,5 @@
-/* Queues as threads see them: blocking, a descriptor that polls readable, callbacks on the loop. What an event says is the
- * core's. */
+/* Queues as threads see them: blocking, a descriptor that polls readable, callbacks on the loop.
+ * What an event says is the core's. */
 #define _GNU_SOURCE
 
 #include <sys/eventfd.h>
@@ -19,8 +19,9 @@ hakuban_status hkb_queue_side_new(hakuban_exchange *exchange, hkb_contract_side 
                                   hakuban_queue **ret)
 {
     hkb_queue_side *side = hkb_alloc(exchange->alloc, sizeof(*side));
-    if (!side)
+    if (!side) {
         return HAKUBAN_ERR_NO_MEMORY;
+    }
     pthread_condattr_t attributes;
     int failure = pthread_condattr_init(&attributes);
     if (!failure) {
@@ -53,8 +54,9 @@ static void bury(hkb_queue_side *side)
     hkb_list_remove(&side->ready);
     hkb_list_remove(&side->callback);
     hkb_queue_free(side->queue);
-    if (side->fd >= 0)
+    if (side->fd >= 0) {
         (void)close(side->fd);
+    }
     (void)pthread_cond_destroy(&side->filled);
     hkb_free(side->exchange->alloc, side, sizeof(*side));
 }
@@ -72,21 +74,24 @@ void hkb_queue_side_free(hkb_queue_side *side)
 
 static void side_release(hkb_queue_side *side)
 {
-    if (!--side->users && side->doomed)
+    if (!--side->users && side->doomed) {
         bury(side);
+    }
 }
 
-/* ---- telling */
+/* -- Telling -- */
 
 void hkb_queue_side_ready(void *ctx, hakuban_queue *queue)
 {
     hakuban_exchange *exchange = ctx;
     hkb_queue_side *side = side_of(queue);
-    if (!side || side->doomed)
+    if (!side || side->doomed) {
         return;
+    }
     if (side->contract) {
-        if (!hkb_node_linked(&side->callback))
+        if (!hkb_node_linked(&side->callback)) {
             hkb_list_push(&exchange->callbacks, &side->callback);
+        }
     } else if (!hkb_node_linked(&side->ready)) {
         hkb_list_push(&exchange->ready_queues, &side->ready);
     }
@@ -95,13 +100,15 @@ void hkb_queue_side_ready(void *ctx, hakuban_queue *queue)
 void hkb_queue_side_refresh(hkb_queue_side *side)
 {
     bool readable = !hkb_queue_is_empty(side->queue) || side->exchange->closed;
-    if (side->fd < 0 || side->raised == readable)
+    if (side->fd < 0 || side->raised == readable) {
         return;
+    }
     eventfd_t value = 0;
-    if (readable)
+    if (readable) {
         (void)eventfd_write(side->fd, 1);
-    else
+    } else {
         (void)eventfd_read(side->fd, &value);
+    }
     side->raised = readable;
 }
 
@@ -111,23 +118,26 @@ void hkb_queue_side_tell(hakuban_exchange *exchange)
     while ((node = hkb_list_pop(&exchange->ready_queues))) {
         hkb_queue_side *side = HKB_CONTAINER(node, hkb_queue_side, ready);
         hkb_queue_side_refresh(side);
-        if (side->users)
+        if (side->users) {
             (void)pthread_cond_broadcast(&side->filled);
+        }
     }
 }
 
-/* ---- taking */
+/* -- Taking -- */
 
 static bool take(hkb_queue_side *side, hakuban_event *ret)
 {
     hakuban_exchange *exchange = side->exchange;
     bool taken = hkb_queue_pop(side->queue, ret);
     hkb_queue_side_refresh(side);
-    if (!taken)
+    if (!taken) {
         return false;
+    }
     /* Ages are as of the last entry; only who is told one has the clock read for it. */
-    if (ret->object && ret->freshness == HAKUBAN_STALE)
+    if (ret->object && ret->freshness == HAKUBAN_STALE) {
         ret->age_ns += hkb_runtime_clock_ns() - exchange->now_ns;
+    }
     hkb_exchange_settle(exchange->core); /* what was told to be gone is gone now */
     if (ret->contract) {
         hkb_contract_side *contract = *hkb_contract_host(ret->contract);
@@ -138,8 +148,9 @@ static bool take(hkb_queue_side *side, hakuban_event *ret)
 
 hakuban_status hakuban_queue_next(hakuban_queue *queue, int timeout_ms, hakuban_event *ret_event)
 {
-    if (!queue || !ret_event)
+    if (!queue || !ret_event) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     hkb_queue_side *side = side_of(queue);
     hakuban_exchange *exchange = side->exchange;
     (void)pthread_mutex_lock(&exchange->mutex);
@@ -154,12 +165,14 @@ hakuban_status hakuban_queue_next(hakuban_queue *queue, int timeout_ms, hakuban_
     bool in_time = timeout_ms != 0;
     side->users++;
     while (!take(side, ret_event)) {
-        if (exchange->closed || side->doomed)
+        if (exchange->closed || side->doomed) {
             status = HAKUBAN_ERR_CLOSED;
-        else
+        } else {
             status = hkb_runtime_may_wait(exchange, in_time);
-        if (status < 0)
+        }
+        if (status < 0) {
             break;
+        }
         in_time = hkb_runtime_wait(exchange, &side->filled, until_ns);
     }
     side_release(side);
@@ -167,7 +180,7 @@ hakuban_status hakuban_queue_next(hakuban_queue *queue, int timeout_ms, hakuban_
     return status;
 }
 
-/* ---- callbacks */
+/* -- Callbacks -- */
 
 void hkb_queue_side_run_callbacks(hakuban_exchange *exchange)
 {
@@ -179,10 +192,12 @@ void hkb_queue_side_run_callbacks(hakuban_exchange *exchange)
         hkb_queue_side *side = HKB_CONTAINER(node, hkb_queue_side, callback);
         hkb_contract_side *contract = side->contract;
         hakuban_event event;
-        if (!take(side, &event))
+        if (!take(side, &event)) {
             continue;
-        if (!hkb_node_linked(&side->callback)) /* else the queue has something new already */
+        }
+        if (!hkb_node_linked(&side->callback)) { /* else the queue has something new already */
             hkb_list_push(&exchange->callbacks, &side->callback); /* once more, behind the others */
+        }
         side->users++;
         (void)pthread_mutex_unlock(&exchange->mutex);
         /* The event that is out keeps contract alive. */
@@ -195,12 +210,13 @@ void hkb_queue_side_run_callbacks(hakuban_exchange *exchange)
     (void)pthread_mutex_unlock(&exchange->mutex);
 }
 
-/* ---- the public rest */
+/* -- The public rest -- */
 
 hakuban_status hakuban_queue_new(hakuban_exchange *exchange, hakuban_queue **ret)
 {
-    if (!exchange || !ret)
+    if (!exchange || !ret) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     hkb_runtime_enter(exchange);
     hakuban_status status = hkb_queue_side_new(exchange, NULL, ret);
     hkb_runtime_leave(exchange);
@@ -209,8 +225,9 @@ hakuban_status hakuban_queue_new(hakuban_exchange *exchange, hakuban_queue **ret
 
 hakuban_queue *hakuban_queue_free(hakuban_queue *queue)
 {
-    if (!queue)
+    if (!queue) {
         return NULL;
+    }
     hkb_queue_side *side = side_of(queue);
     hakuban_exchange *exchange = side->exchange;
     hkb_runtime_enter(exchange);
@@ -222,12 +239,14 @@ hakuban_queue *hakuban_queue_free(hakuban_queue *queue)
 
 int hakuban_queue_fd(hakuban_queue *queue)
 {
-    if (!queue)
+    if (!queue) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     hkb_queue_side *side = side_of(queue);
     (void)pthread_mutex_lock(&side->exchange->mutex);
-    if (side->fd < 0)
+    if (side->fd < 0) {
         side->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    }
     int fd = side->fd;
     hkb_queue_side_refresh(side);
     (void)pthread_mutex_unlock(&side->exchange->mutex);

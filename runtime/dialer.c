@@ -1,4 +1,5 @@
-/* The connection to the upstream: dials, says how it is, dials again with growing, jittered pauses. Knows no frame. */
+/* The connection to the upstream: dials, says how it is, dials again with growing, jittered pauses.
+ * Knows no frame. */
 #include "runtime/runtime.h"
 
 #define MS 1000000ull
@@ -7,20 +8,23 @@
 #define PAUSE_MIN_NS (10 * MS)
 #define AWAY_TRIES 20 /* pauses are at most this part of the grace, while the session waits */
 #define CONNECT_TIMEOUT_NS (10000 * MS)
-/* A connection that was up this long was a good one: the pauses begin anew. A peer that accepts and closes at once isn't. */
+/* A connection that was up this long was a good one: the pauses begin anew. A peer that accepts and
+ * closes at once isn't. */
 #define SETTLED_NS (5000 * MS)
 
 static void tell(hakuban_connection *connection)
 {
-    if (connection->queue)
+    if (connection->queue) {
         hkb_queue_push_connection(connection->queue, &connection->entry);
+    }
     (void)pthread_cond_broadcast(&connection->exchange->changed);
 }
 
 static void set_state(hakuban_connection *connection, hakuban_connection_state state)
 {
-    if (connection->state == state)
+    if (connection->state == state) {
         return;
+    }
     connection->state = state;
     tell(connection);
 }
@@ -31,8 +35,9 @@ static void note_error(hakuban_connection *connection, hakuban_status status, co
     hakuban_error *last = &connection->last_error;
     bool known = last->status == status && strncmp(last->text, text, sizeof(last->text) - 1) == 0;
     (void)hakuban_error_set(last, status, "%s", text);
-    if (known)
+    if (known) {
         return;
+    }
     tell(connection);
     hkb_log(&connection->exchange->log, HAKUBAN_LOG_WARNING, "runtime", "%s://%s%s: %s",
             connection->url->scheme, connection->url->authority, connection->url->path, last->text);
@@ -41,26 +46,29 @@ static void note_error(hakuban_connection *connection, hakuban_status status, co
 /* Dials again after a random pause, of at most pause_max_ns. */
 static void schedule(hakuban_connection *connection, uint64_t pause_max_ns)
 {
-    if (pause_max_ns > connection->backoff_ns)
+    if (pause_max_ns > connection->backoff_ns) {
         pause_max_ns = connection->backoff_ns;
+    }
     uint64_t pause_ns = hkb_runtime_random(connection->exchange) % (pause_max_ns + 1);
-    if (pause_ns < PAUSE_MIN_NS)
+    if (pause_ns < PAUSE_MIN_NS) {
         pause_ns = PAUSE_MIN_NS;
+    }
     connection->backoff_ns *= 2;
-    if (connection->backoff_ns > PAUSE_MAX_NS)
+    if (connection->backoff_ns > PAUSE_MAX_NS) {
         connection->backoff_ns = PAUSE_MAX_NS;
+    }
     hkb_timer_set(connection->exchange, &connection->retry,
                   connection->exchange->now_ns + pause_ns);
 }
 
 static void connect_timeout(hkb_timer *timer)
 {
-    hakuban_link *link = HKB_CONTAINER(timer, hakuban_link, deadline);
-    if (link->connection) {
-        link->connection->told = true;
-        note_error(link->connection, HAKUBAN_ERR_TIMEOUT, "no answer to connecting");
+    hakuban_carrier *carrier = HKB_CONTAINER(timer, hakuban_carrier, deadline);
+    if (carrier->connection) {
+        carrier->connection->told = true;
+        note_error(carrier->connection, HAKUBAN_ERR_TIMEOUT, "no answer to connecting");
     }
-    hkb_carrier_close(link);
+    hkb_carrier_close(carrier);
 }
 
 static hakuban_status dial(hakuban_connection *connection, hakuban_error *why)
@@ -68,21 +76,24 @@ static hakuban_status dial(hakuban_connection *connection, hakuban_error *why)
     hakuban_exchange *exchange = connection->exchange;
     hakuban_status status =
         hkb_transport_get(exchange, connection->url, &connection->transport, why);
-    if (status < 0)
-        return status;
-    const hkb_transport *transport = connection->transport;
-    hakuban_link *link = hkb_carrier_new(connection->transport);
-    if (!link)
-        return hakuban_error_set(why, HAKUBAN_ERR_NO_MEMORY, "out of memory");
-    connection->link = link;
-    link->connection = connection;
-    link->deadline.fire = connect_timeout;
-    hkb_timer_set(exchange, &link->deadline, exchange->now_ns + CONNECT_TIMEOUT_NS);
-    hkb_slot_begin(exchange);
-    status = transport->entry->ops.dial(transport->self, link->conn, link, connection->url, why);
     if (status < 0) {
-        connection->link = NULL;
-        hkb_carrier_free(link);
+        return status;
+    }
+    const hkb_transport *transport = connection->transport;
+    hakuban_carrier *carrier = hkb_carrier_new(connection->transport);
+    if (!carrier) {
+        return hakuban_error_set(why, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+    }
+    connection->carrier = carrier;
+    carrier->connection = connection;
+    carrier->deadline.fire = connect_timeout;
+    hkb_timer_set(exchange, &carrier->deadline, exchange->now_ns + CONNECT_TIMEOUT_NS);
+    hkb_slot_begin(exchange);
+    status =
+        transport->entry->ops.dial(transport->self, carrier->conn, carrier, connection->url, why);
+    if (status < 0) {
+        connection->carrier = NULL;
+        hkb_carrier_free(carrier);
     }
     hkb_slot_end(exchange);
     return status;
@@ -94,8 +105,9 @@ static void try_now(hakuban_connection *connection)
     connection->told = false;
     connection->tries++;
     hakuban_status status = dial(connection, &why);
-    if (status >= 0)
+    if (status >= 0) {
         return;
+    }
     note_error(connection, status, why.text[0] ? why.text : hakuban_status_text(status));
     schedule(connection, PAUSE_MAX_NS);
 }
@@ -110,7 +122,7 @@ static void is_settled(hkb_timer *timer)
     HKB_CONTAINER(timer, hakuban_connection, settled)->backoff_ns = PAUSE_FIRST_NS;
 }
 
-/* ---- what its link tells */
+/* -- What its carrier tells -- */
 
 void hkb_dialer_opened(hakuban_connection *connection, hkb_peer *peer)
 {
@@ -135,8 +147,9 @@ void hkb_dialer_ended(hakuban_connection *connection, const hakuban_error *why)
 {
     connection->told = true;
     hkb_timer_cancel(&connection->settled);
-    if (connection->state == HAKUBAN_CONNECTION_CLOSED)
+    if (connection->state == HAKUBAN_CONNECTION_CLOSED) {
         return;
+    }
     note_error(connection, why ? why->status : HAKUBAN_ERR_CLOSED,
                why ? why->text : "the other side ended the connection");
     set_state(connection, why && is_refusal(why->status) ? HAKUBAN_CONNECTION_REFUSED
@@ -147,8 +160,9 @@ void hkb_dialer_away(hakuban_connection *connection, const hakuban_error *why)
 {
     connection->told = true;
     hkb_timer_cancel(&connection->settled);
-    if (connection->state == HAKUBAN_CONNECTION_CLOSED)
+    if (connection->state == HAKUBAN_CONNECTION_CLOSED) {
         return;
+    }
     note_error(connection, why->status, why->text);
     set_state(connection, HAKUBAN_CONNECTION_AWAY);
 }
@@ -163,14 +177,17 @@ static uint64_t away_pause_ns(const hakuban_connection *connection)
 void hkb_dialer_lost(hakuban_connection *connection, bool away, hakuban_status why,
                      const char *text)
 {
-    connection->link = NULL;
+    connection->carrier = NULL;
     hkb_timer_cancel(&connection->settled);
-    if (connection->state == HAKUBAN_CONNECTION_CLOSED)
+    if (connection->state == HAKUBAN_CONNECTION_CLOSED) {
         return;
-    if (!connection->told)
+    }
+    if (!connection->told) {
         note_error(connection, why, text);
-    if (connection->state == HAKUBAN_CONNECTION_CONNECTED)
+    }
+    if (connection->state == HAKUBAN_CONNECTION_CONNECTED) {
         set_state(connection, away ? HAKUBAN_CONNECTION_AWAY : HAKUBAN_CONNECTION_CONNECTING);
+    }
     schedule(connection, connection->state == HAKUBAN_CONNECTION_AWAY ? away_pause_ns(connection)
                                                                       : PAUSE_MAX_NS);
 }
@@ -192,7 +209,7 @@ void hkb_dialer_forget_queue(hakuban_exchange *exchange, const hakuban_queue *qu
     }
 }
 
-/* ---- the public functions */
+/* -- The public functions -- */
 
 static void start(hkb_job *job)
 {
@@ -214,22 +231,26 @@ static hakuban_status begin_preload(hakuban_connection *connection, hakuban_erro
     char tag[HAKUBAN_DESCRIPTOR_BYTES_MAX + 1];
     size_t bytes;
     hakuban_error why;
-    if (!text[0])
+    if (!text[0]) {
         return HAKUBAN_OK;
+    }
     hakuban_slice json = {.data = text, .bytes = strlen(text)};
-    if (hkb_tag_canonical(exchange->alloc, json, tag, &bytes, &why) < 0)
-        return hakuban_error_set(reterr, HAKUBAN_ERR_URL, "parameter preload=%s: %s", text, why.text);
-    hakuban_status status =
-        hkb_contract_new(exchange->core, HKB_PRELOAD_TAG, NULL,
-                         (hakuban_slice){.data = tag, .bytes = bytes}, 0, NULL, NULL,
-                         &connection->preload);
-    return status < 0 ? hakuban_error_set(reterr, status, "%s", hakuban_status_text(status)) : status;
+    if (hkb_tag_canonical(exchange->alloc, json, tag, &bytes, &why) < 0) {
+        return hakuban_error_set(reterr, HAKUBAN_ERR_URL, "parameter preload=%s: %s", text,
+                                 why.text);
+    }
+    hakuban_status status = hkb_contract_new(exchange->core, HKB_PRELOAD_TAG, NULL,
+                                             (hakuban_slice){.data = tag, .bytes = bytes}, 0, NULL,
+                                             NULL, &connection->preload);
+    return status < 0 ? hakuban_error_set(reterr, status, "%s", hakuban_status_text(status))
+                      : status;
 }
 
 static void end_preload(hakuban_connection *connection)
 {
-    if (!connection->preload)
+    if (!connection->preload) {
         return;
+    }
     hkb_contract_end(connection->preload);
     hkb_contract_unref(connection->preload);
     connection->preload = NULL;
@@ -238,13 +259,16 @@ static void end_preload(hakuban_connection *connection)
 static hakuban_status check(hakuban_exchange *exchange, hakuban_connection *connection,
                             hakuban_error *reterr)
 {
-    if (exchange->closing)
+    if (exchange->closing) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_CLOSED, "the exchange is closed");
-    if (exchange->connection)
+    }
+    if (exchange->connection) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_EXISTS, "the exchange has a connection");
+    }
     hakuban_status status = hkb_scheme_check(exchange, connection->url, reterr);
-    if (status < 0)
+    if (status < 0) {
         return status;
+    }
     return hkb_link_settings_read(connection->url, &exchange->registry, &connection->settings,
                                   reterr);
 }
@@ -255,14 +279,17 @@ hakuban_status hakuban_exchange_connect(hakuban_exchange *exchange, const char *
 {
     hakuban_connection_options wanted = {.size = sizeof(wanted)};
     if (!exchange || !url || !ret ||
-        (options && options->size < offsetof(hakuban_connection_options, queue)))
+        (options && options->size < offsetof(hakuban_connection_options, queue))) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_ARGUMENT, "%s",
                                  hakuban_status_text(HAKUBAN_ERR_ARGUMENT));
-    if (options)
+    }
+    if (options) {
         memcpy(&wanted, options, hkb_min(options->size, sizeof(wanted)));
+    }
     hakuban_connection *connection = hkb_alloc(exchange->alloc, sizeof(*connection));
-    if (!connection)
+    if (!connection) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+    }
     connection->exchange = exchange;
     connection->queue = wanted.queue;
     connection->entry.connection = connection;
@@ -272,14 +299,17 @@ hakuban_status hakuban_exchange_connect(hakuban_exchange *exchange, const char *
     connection->settled.fire = is_settled;
     connection->job.run = start;
     hakuban_status status = hkb_url_parse(exchange->alloc, url, &connection->url, reterr);
-    if (status >= 0 && wanted.queue && hkb_queue_exchange(wanted.queue) != exchange->core)
+    if (status >= 0 && wanted.queue && hkb_queue_exchange(wanted.queue) != exchange->core) {
         status = hakuban_error_set(reterr, HAKUBAN_ERR_ARGUMENT,
                                    "the queue belongs to another exchange");
+    }
     hkb_runtime_enter(exchange);
-    if (status >= 0)
+    if (status >= 0) {
         status = check(exchange, connection, reterr);
-    if (status >= 0)
+    }
+    if (status >= 0) {
         status = begin_preload(connection, reterr);
+    }
     if (status >= 0) {
         exchange->connection = connection;
         hkb_exchange_expect_upstream(exchange->core, true);
@@ -296,23 +326,26 @@ hakuban_status hakuban_exchange_connect(hakuban_exchange *exchange, const char *
 static void finish(hkb_job *job)
 {
     hakuban_connection *connection = HKB_CONTAINER(job, hakuban_connection, job);
-    hakuban_link *link = connection->link;
+    hakuban_carrier *carrier = connection->carrier;
     hkb_dialer_stop(connection);
-    if (link) {
-        /* The other side is told, so that it does not wait for a return; nobody here waits for that. */
-        link->connection = NULL;
-        if (link->peer)
-            hkb_peer_leave(link->peer);
-        else
-            hkb_carrier_doom(link);
+    if (carrier) {
+        /* The other side is told, so that it does not wait for a return; nobody here waits for
+         * that. */
+        carrier->connection = NULL;
+        if (carrier->peer) {
+            hkb_peer_leave(carrier->peer);
+        } else {
+            hkb_carrier_doom(carrier);
+        }
     }
     connection_destroy(connection);
 }
 
 hakuban_connection *hakuban_connection_free(hakuban_connection *connection)
 {
-    if (!connection)
+    if (!connection) {
         return NULL;
+    }
     hakuban_exchange *exchange = connection->exchange;
     hkb_runtime_enter(exchange);
     end_preload(connection);
@@ -331,44 +364,51 @@ hakuban_connection *hakuban_connection_free(hakuban_connection *connection)
 
 void hakuban_connection_query(hakuban_connection *connection, hakuban_connection_info *ret)
 {
-    if (!connection || !ret)
+    if (!connection || !ret) {
         return;
+    }
     hakuban_exchange *exchange = connection->exchange;
     hkb_runtime_enter(exchange);
     *ret = (hakuban_connection_info){.state = connection->state,
                                      .last_error = connection->last_error,
                                      .tries = connection->tries};
-    if (hkb_node_linked(&connection->retry.node) && connection->retry.when_ns > exchange->now_ns)
+    if (hkb_node_linked(&connection->retry.node) && connection->retry.when_ns > exchange->now_ns) {
         ret->next_try_ms = (connection->retry.when_ns - exchange->now_ns + MS - 1) / MS;
-    if (connection->state == HAKUBAN_CONNECTION_CONNECTED)
+    }
+    if (connection->state == HAKUBAN_CONNECTION_CONNECTED) {
         memcpy(ret->peer, connection->peer, sizeof(ret->peer));
+    }
     (void)pthread_mutex_unlock(&exchange->mutex);
 }
 
 hakuban_status hakuban_connection_wait(hakuban_connection *connection, int timeout_ms,
                                        hakuban_error *reterr)
 {
-    if (!connection)
+    if (!connection) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_ARGUMENT, "there is no connection");
+    }
     hakuban_exchange *exchange = connection->exchange;
     hkb_runtime_enter(exchange);
     uint64_t until_ns = hkb_runtime_until(exchange->now_ns, timeout_ms);
     hakuban_status status = HAKUBAN_OK;
     bool in_time = timeout_ms != 0;
     while (connection->state != HAKUBAN_CONNECTION_CONNECTED) {
-        if (exchange->closing || connection->state == HAKUBAN_CONNECTION_CLOSED)
+        if (exchange->closing || connection->state == HAKUBAN_CONNECTION_CLOSED) {
             status = HAKUBAN_ERR_CLOSED;
-        else
+        } else {
             status = hkb_runtime_may_wait(exchange, in_time);
-        if (status < 0)
+        }
+        if (status < 0) {
             break;
+        }
         in_time = hkb_runtime_wait(exchange, &exchange->changed, until_ns);
     }
     if (status < 0 && reterr) {
-        if (connection->last_error.status < 0)
+        if (connection->last_error.status < 0) {
             *reterr = connection->last_error;
-        else
+        } else {
             (void)hakuban_error_set(reterr, status, "%s", hakuban_status_text(status));
+        }
     }
     (void)pthread_mutex_unlock(&exchange->mutex);
     return status;

@@ -8,18 +8,21 @@ hakuban_status hkb_scheme_check(const hakuban_exchange *exchange, const hakuban_
         const char *scheme, *option;
     } known[] = {{"tcp", "TCP"},     {"unix", "TCP"},    {"inproc", "INPROC"},
                  {"zmq+tcp", "ZMQ"}, {"zmq+ipc", "ZMQ"}, {"ws", "WS"}};
-    if (hkb_registry_transport(&exchange->registry, url->scheme))
+    if (hkb_registry_transport(&exchange->registry, url->scheme)) {
         return HAKUBAN_OK;
+    }
     for (size_t i = 0; i < HKB_COUNT(known); i++) {
-        if (strcmp(url->scheme, known[i].scheme) == 0)
+        if (strcmp(url->scheme, known[i].scheme) == 0) {
             return hakuban_error_set(reterr, HAKUBAN_ERR_UNSUPPORTED,
                                      "there is no transport for \"%s\": it was not built in "
                                      "(HAKUBAN_TRANSPORT_%s)",
                                      url->scheme, known[i].option);
+        }
     }
-    if (strcmp(url->scheme, "wss") == 0)
+    if (strcmp(url->scheme, "wss") == 0) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_UNSUPPORTED,
                                  "there is no transport for \"wss\": TLS is not built in");
+    }
     char shown[64];
     return hakuban_error_set(reterr, HAKUBAN_ERR_UNSUPPORTED, "there is no transport for \"%s\"",
                              hkb_escape(shown, sizeof(shown), url->scheme, strlen(url->scheme)));
@@ -29,8 +32,9 @@ static bool beyond_this_machine(const hakuban_url *url)
 {
     size_t bytes = strlen(url->scheme);
     if (strcmp(url->scheme, "ws") != 0 &&
-        (bytes < 3 || strcmp(url->scheme + bytes - 3, "tcp") != 0))
+        (bytes < 3 || strcmp(url->scheme + bytes - 3, "tcp") != 0)) {
         return false;
+    }
     return strncmp(url->host, "127.", 4) != 0 && strcmp(url->host, "::1") != 0 &&
            strcmp(url->host, "localhost") != 0;
 }
@@ -38,8 +42,9 @@ static bool beyond_this_machine(const hakuban_url *url)
 static hakuban_listener *listener_destroy(hakuban_listener *listener)
 {
     const hakuban_alloc *alloc = listener->exchange->alloc;
-    if (listener->memory)
+    if (listener->memory) {
         hkb_free(alloc, listener->memory, listener->transport->entry->ops.listener_bytes);
+    }
     hkb_free(alloc, listener, sizeof(*listener));
     return NULL;
 }
@@ -59,8 +64,9 @@ static void start(hkb_job *job)
     hakuban_listener *listener = wish->listener;
     hakuban_exchange *exchange = listener->exchange;
     wish->status = hkb_transport_get(exchange, wish->url, &listener->transport, wish->reterr);
-    if (wish->status < 0)
+    if (wish->status < 0) {
         return;
+    }
     const hakuban_transport_ops *ops = &listener->transport->entry->ops;
     listener->memory = hkb_alloc(exchange->alloc, ops->listener_bytes);
     if (!listener->memory) {
@@ -71,21 +77,25 @@ static void start(hkb_job *job)
     hkb_slot_begin(exchange);
     wish->status = ops->listen(listener->transport->self, listener->memory, wish->url,
                                listener->url, sizeof(listener->url), wish->reterr);
-    if (wish->status < 0)
+    if (wish->status < 0) {
         hkb_list_remove(&listener->node);
+    }
     hkb_slot_end(exchange);
 }
 
 static hakuban_status listen_at(hakuban_exchange *exchange, hakuban_listener *listener,
                                 const hakuban_url *url, hakuban_error *reterr)
 {
-    if (exchange->closing)
+    if (exchange->closing) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_CLOSED, "the exchange is closed");
+    }
     hakuban_status status = hkb_scheme_check(exchange, url, reterr);
-    if (status >= 0)
+    if (status >= 0) {
         status = hkb_link_settings_read(url, &exchange->registry, &listener->settings, reterr);
-    if (status < 0)
+    }
+    if (status < 0) {
         return status;
+    }
     struct wish wish = {.job = {.run = start}, .listener = listener, .url = url, .reterr = reterr};
     hkb_runtime_job(exchange, &wish.job, true);
     if (wish.status >= 0 && beyond_this_machine(url) && !exchange->warned) {
@@ -101,13 +111,15 @@ static hakuban_status listen_at(hakuban_exchange *exchange, hakuban_listener *li
 hakuban_status hakuban_exchange_listen(hakuban_exchange *exchange, const char *url,
                                        hakuban_listener **ret, hakuban_error *reterr)
 {
-    if (!exchange || !url || !ret)
+    if (!exchange || !url || !ret) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_ARGUMENT, "%s",
                                  hakuban_status_text(HAKUBAN_ERR_ARGUMENT));
+    }
     hakuban_url *parsed = NULL;
     hakuban_status status = hkb_url_parse(exchange->alloc, url, &parsed, reterr);
-    if (status < 0)
+    if (status < 0) {
         return status;
+    }
     hakuban_listener *listener = hkb_alloc(exchange->alloc, sizeof(*listener));
     if (!listener) {
         (void)hkb_url_free(exchange->alloc, parsed);
@@ -116,10 +128,11 @@ hakuban_status hakuban_exchange_listen(hakuban_exchange *exchange, const char *u
     listener->exchange = exchange;
     hkb_runtime_enter(exchange);
     status = listen_at(exchange, listener, parsed, reterr);
-    if (status < 0)
+    if (status < 0) {
         (void)listener_destroy(listener);
-    else
+    } else {
         *ret = listener;
+    }
     hkb_runtime_leave(exchange);
     (void)hkb_url_free(exchange->alloc, parsed);
     return status;
@@ -127,14 +140,15 @@ hakuban_status hakuban_exchange_listen(hakuban_exchange *exchange, const char *u
 
 void hkb_listener_stop(hakuban_listener *listener)
 {
-    if (!hkb_node_linked(&listener->node))
+    if (!hkb_node_linked(&listener->node)) {
         return;
+    }
     hakuban_exchange *exchange = listener->exchange;
     hkb_slot_begin(exchange);
     listener->transport->entry->ops.unlisten(listener->transport->self, listener->memory);
     hkb_slot_end(exchange);
     /* Who has said nothing yet would not be known as this listener's any more. */
-    HKB_LIST_EACH(hakuban_link, link, &exchange->carriers, node)
+    HKB_LIST_EACH(hakuban_carrier, link, &exchange->carriers, node)
     {
         if (link->listener == listener) {
             link->listener = NULL;
@@ -154,12 +168,14 @@ static void finish(hkb_job *job)
 
 hakuban_listener *hakuban_listener_free(hakuban_listener *listener)
 {
-    if (!listener)
+    if (!listener) {
         return NULL;
+    }
     hakuban_exchange *exchange = listener->exchange;
     hkb_runtime_enter(exchange);
     listener->job.run = finish;
-    /* The library's thread is there to do it at once, so that the place can be listened at again when this returns. */
+    /* The library's thread is there to do it at once, so that the place can be listened at again
+     * when this returns. */
     hkb_runtime_job(exchange, &listener->job, exchange->has_thread);
     hkb_runtime_leave(exchange);
     return NULL;

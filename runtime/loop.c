@@ -1,4 +1,5 @@
-/* The event loop, by libuv: the only file that knows it. A table from descriptor to handle, one timer, one wake-up. */
+/* The event loop, by libuv: the only file that knows it. A table from descriptor to handle, one
+ * timer, one wake-up. */
 #define _GNU_SOURCE
 
 #include "runtime/loop.h"
@@ -44,8 +45,9 @@ hakuban_status hkb_loop_new(const hakuban_alloc *alloc, hkb_loop_ready_fn ready,
                             hkb_loop **ret)
 {
     hkb_loop *loop = hkb_alloc(alloc, sizeof(*loop));
-    if (!loop)
+    if (!loop) {
         return HAKUBAN_ERR_NO_MEMORY;
+    }
     loop->alloc = alloc;
     loop->ready = ready;
     loop->ctx = ctx;
@@ -82,11 +84,13 @@ static void watch_forget(hkb_loop *loop, int fd)
 
 hkb_loop *hkb_loop_free(hkb_loop *loop)
 {
-    if (!loop)
+    if (!loop) {
         return NULL;
+    }
     for (size_t fd = 0; fd < loop->watch_capacity; fd++) {
-        if (loop->watches[fd])
+        if (loop->watches[fd]) {
             watch_forget(loop, (int)fd);
+        }
     }
     uv_close((uv_handle_t *)&loop->wake, NULL);
     uv_close((uv_handle_t *)&loop->alarm, NULL);
@@ -125,9 +129,11 @@ static void on_poll(uv_poll_t *handle, int status, int uv_events)
         events = watched->events;
     }
     loop->ready(loop->ctx, watched->transport, watched->owner, events);
-    /* The memory of a handle that was closed meanwhile goes later; but the table says whether it still counts. */
-    if (loop->watches[fd] == watched && !watched->armed)
+    /* The memory of a handle that was closed meanwhile goes later; but the table says whether it
+     * still counts. */
+    if (loop->watches[fd] == watched && !watched->armed) {
         (void)arm(watched);
+    }
 }
 
 static hakuban_status watch_new(hkb_loop *loop, int fd, watch **ret)
@@ -135,13 +141,16 @@ static hakuban_status watch_new(hkb_loop *loop, int fd, watch **ret)
     size_t capacity = loop->watch_capacity;
     hakuban_status status = hkb_grow(loop->alloc, &loop->watches, sizeof(loop->watches[0]),
                                      &loop->watch_capacity, (size_t)fd + 1);
-    if (status < 0)
+    if (status < 0) {
         return status;
-    for (size_t i = capacity; i < loop->watch_capacity; i++)
+    }
+    for (size_t i = capacity; i < loop->watch_capacity; i++) {
         loop->watches[i] = NULL;
+    }
     watch *watched = hkb_alloc(loop->alloc, sizeof(*watched));
-    if (!watched)
+    if (!watched) {
         return HAKUBAN_ERR_NO_MEMORY;
+    }
     int failure = uv_poll_init(&loop->uv, &watched->poll, fd);
     if (failure) {
         hkb_free(loop->alloc, watched, sizeof(*watched));
@@ -156,28 +165,33 @@ static hakuban_status watch_new(hkb_loop *loop, int fd, watch **ret)
 
 hakuban_status hkb_loop_watch(hkb_loop *loop, void *transport, void *owner, int fd, unsigned events)
 {
-    if (fd < 0)
+    if (fd < 0) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     watch *watched = (size_t)fd < loop->watch_capacity ? loop->watches[fd] : NULL;
     events &= (unsigned)(HAKUBAN_READ | HAKUBAN_WRITE);
     if (!events) {
-        if (watched)
+        if (watched) {
             watch_forget(loop, fd);
+        }
         return HAKUBAN_OK;
     }
     if (!watched) {
         hakuban_status status = watch_new(loop, fd, &watched);
-        if (status < 0)
+        if (status < 0) {
             return status;
+        }
     }
     watched->transport = transport;
     watched->owner = owner;
-    if (watched->armed && watched->events == events)
+    if (watched->armed && watched->events == events) {
         return HAKUBAN_OK; /* libuv would tell the kernel twice */
+    }
     watched->events = events;
     hakuban_status status = arm(watched);
-    if (status < 0)
+    if (status < 0) {
         watch_forget(loop, fd);
+    }
     return status;
 }
 
@@ -187,7 +201,8 @@ void hkb_loop_alarm(hkb_loop *loop, uint64_t when_ns)
         (void)uv_timer_stop(&loop->alarm);
         return;
     }
-    /* libuv counts whole milliseconds of the same clock; rounded up, an alarm is hardly ever early. */
+    /* libuv counts whole milliseconds of the same clock; rounded up, an alarm is hardly ever early.
+     */
     uint64_t when_ms = when_ns / 1000000 + (when_ns % 1000000 != 0);
     uv_update_time(&loop->uv);
     uint64_t now_ms = uv_now(&loop->uv);

@@ -1,21 +1,25 @@
-/* Statistics as objects: which there are, and when their states are made. Nothing runs while nobody observes any.
+/* Statistics as objects: which there are, and when their states are made. Nothing runs while nobody
+ * observes any.
  *
- * One expose contract, on the exchange's own {"statistics":NAME} tag, gets every sink. What is to be seen without being asked for by
- * name has a marker besides: an expose contract of capacity 0 on the object, which makes it exist and is never chosen. The objects
- * "exchange" and "subjects" are always marked. Who observes one of the tags, here or anywhere in the tree, observes "subjects" by that;
- * and as long as that one has a sink, links and objects are marked, too. */
+ * One expose contract, on the exchange's own {"statistics":NAME} tag, gets every sink. What is to
+ * be seen without being asked for by name has a marker besides: an expose contract of capacity 0 on
+ * the object, which makes it exist and is never chosen. The objects "exchange" and "subjects" are
+ * always marked. Who observes one of the tags, here or anywhere in the tree, observes "subjects" by
+ * that; and as long as that one has a sink, links and objects are marked, too. */
 #include <stdio.h>
 
 #include "runtime/runtime.h"
 
-#include "json/json.h"
 #include "runtime/statistics.h"
+#include "json/json.h"
 
 #define MS 1000000ull
-#define ROUND_NS (1050 * MS) /* from round to round: each statistic's turn comes at about the same time within it */
+#define ROUND_NS                                                                                   \
+    (1050 *                                                                                        \
+     MS) /* from round to round: each statistic's turn comes at about the same time within it */
 #define RECORD_NS (1000 * MS) /* no statistic is made more often */
-#define PAUSE_NS (1 * MS)    /* between the slices of a round others have their turn */
-#define SLICE 128            /* of what may cost a few microseconds each */
+#define PAUSE_NS (1 * MS)     /* between the slices of a round others have their turn */
+#define SLICE 128             /* of what may cost a few microseconds each */
 #define WALK_SLICE 256
 #define NAME_BYTES_MAX 64
 #define TEXT_BYTES_MAX (64u * 1024)
@@ -54,31 +58,34 @@ struct hakuban_publisher {
     phase phase;
     hakuban_cursor cursor;
     uint64_t round, began_ns;
-    size_t left; /* records whose turn comes yet in this round */
+    size_t left;          /* records whose turn comes yet in this round */
     size_t marked, sinks; /* marked: beyond the two that always are */
-    record *all;     /* "subjects" */
+    record *all;          /* "subjects" */
     hkb_subject_counts counting, counts;
     bool counted;
     hkb_buffer text;
 };
 
-/* ---- records */
+/* -- Records -- */
 
 static bool same_subject(const void *item, const void *key)
 {
     const hkb_subject *a = &((const record *)item)->subject, *b = key;
-    if (a->kind != b->kind)
+    if (a->kind != b->kind) {
         return false;
-    if (a->kind == HKB_SUBJECT_OBJECT)
+    }
+    if (a->kind == HKB_SUBJECT_OBJECT) {
         return hakuban_descriptor_equal(a->object, b->object);
+    }
     return a->kind != HKB_SUBJECT_LINK || (a->upstream == b->upstream && a->number == b->number);
 }
 
 static uint32_t subject_hash(const hakuban_publisher *publisher, const hkb_subject *subject)
 {
-    if (subject->kind == HKB_SUBJECT_OBJECT)
+    if (subject->kind == HKB_SUBJECT_OBJECT) {
         return (uint32_t)hkb_siphash(publisher->key, subject->object->text,
                                      subject->object->text_bytes);
+    }
     uint64_t words[3] = {(uint64_t)subject->kind, subject->upstream, subject->number};
     return (uint32_t)hkb_siphash(publisher->key, words, sizeof(words));
 }
@@ -92,16 +99,18 @@ static record *record_new(hakuban_publisher *publisher, const hkb_subject *subje
 {
     const hakuban_alloc *alloc = publisher->exchange->alloc;
     record *made = hkb_alloc(alloc, sizeof(*made));
-    if (!made)
+    if (!made) {
         return NULL;
+    }
     made->hash = subject_hash(publisher, subject);
     made->subject = *subject;
     if (hkb_map_insert(&publisher->map, made) < 0) {
         hkb_free(alloc, made, sizeof(*made));
         return NULL;
     }
-    if (made->subject.object)
+    if (made->subject.object) {
         (void)hakuban_descriptor_ref(made->subject.object);
+    }
     hkb_list_push(&publisher->records, &made->node);
     return made;
 }
@@ -113,8 +122,9 @@ static bool is_permanent(const record *of)
 
 static void unmark(hakuban_publisher *publisher, record *of)
 {
-    if (!of->marker)
+    if (!of->marker) {
         return;
+    }
     hkb_contract_end(of->marker);
     hkb_contract_unref(of->marker);
     of->marker = NULL;
@@ -123,8 +133,9 @@ static void unmark(hakuban_publisher *publisher, record *of)
 
 static void drop_sink(hakuban_publisher *publisher, record *of)
 {
-    if (!of->sink)
+    if (!of->sink) {
         return;
+    }
     hkb_sink_unref(of->sink);
     of->sink = NULL;
     publisher->sinks--;
@@ -148,8 +159,9 @@ static hakuban_status name_of(hakuban_publisher *publisher, const hkb_subject *s
     hkb_buffer *text = &publisher->text;
     text->bytes = 0;
     hakuban_status status = hkb_subject_put(subject, text);
-    if (status < 0)
+    if (status < 0) {
         return status;
+    }
     return hkb_descriptor_new(publisher->exchange->alloc, (hakuban_slice){text->data, text->bytes},
                               tags, 2, ret, NULL);
 }
@@ -159,13 +171,15 @@ static hakuban_status mark(hakuban_publisher *publisher, record *of)
 {
     hakuban_descriptor *name = NULL;
     hakuban_status status = name_of(publisher, &of->subject, &name);
-    if (status < 0)
+    if (status < 0) {
         return status;
+    }
     status = hkb_contract_new(publisher->exchange->core, HKB_EXPOSE_OBJECT, name,
                               (hakuban_slice){0}, 0, NULL, NULL, &of->marker);
     (void)hakuban_descriptor_unref(name);
-    if (status >= 0)
+    if (status >= 0) {
         publisher->marked += !is_permanent(of);
+    }
     return status;
 }
 
@@ -174,15 +188,19 @@ static bool see(hakuban_publisher *publisher, const hkb_subject *subject)
 {
     record *seen = find(publisher, subject);
     if (!seen || !seen->marker) {
-        if (publisher->marked >= publisher->subjects_max)
+        if (publisher->marked >= publisher->subjects_max) {
             return false;
-        if (!seen)
+        }
+        if (!seen) {
             seen = record_new(publisher, subject);
-        if (!seen)
+        }
+        if (!seen) {
             return false;
+        }
         if (mark(publisher, seen) < 0) {
-            if (!seen->sink)
+            if (!seen->sink) {
                 record_free(publisher, seen);
+            }
             return false;
         }
     }
@@ -190,27 +208,27 @@ static bool see(hakuban_publisher *publisher, const hkb_subject *subject)
     return true;
 }
 
-/* ---- making states */
+/* -- Making states -- */
 
 static hakuban_status make_link(hakuban_publisher *publisher, const record *of, size_t *ret_facts)
 {
     const hakuban_exchange *exchange = publisher->exchange;
-    const hkb_peer *peer =
-        hkb_peer_find(exchange->core, of->subject.upstream, of->subject.number);
-    if (!peer)
+    const hkb_peer *peer = hkb_peer_find(exchange->core, of->subject.upstream, of->subject.number);
+    if (!peer) {
         return HAKUBAN_ERR_NOT_FOUND;
+    }
     hakuban_link_info info;
     hkb_link_inspect(peer, &info);
     return hkb_statistics_link(&publisher->text, exchange->wall_ns / 1000000, &info, ret_facts);
 }
 
-static hakuban_status make_object(hakuban_publisher *publisher, const record *of,
-                                  size_t *ret_facts)
+static hakuban_status make_object(hakuban_publisher *publisher, const record *of, size_t *ret_facts)
 {
     const hakuban_exchange *exchange = publisher->exchange;
     const hkb_object *object = hkb_object_find(exchange->core, of->subject.object);
-    if (!object)
+    if (!object) {
         return HAKUBAN_ERR_NOT_FOUND;
+    }
     hakuban_object_info info;
     hkb_object_inspect(object, &info);
     hakuban_status status =
@@ -258,21 +276,26 @@ static void say(hakuban_publisher *publisher, record *of)
     static const char *const format[] = {"JSON"};
     uint64_t now_ns = publisher->exchange->now_ns;
     size_t facts = 0;
-    if (!of->sink || (of->said && now_ns - of->said_ns < RECORD_NS))
+    if (!of->sink || (of->said && now_ns - of->said_ns < RECORD_NS)) {
         return;
-    if (of->subject.kind == HKB_SUBJECT_SUBJECTS && !publisher->counted)
+    }
+    if (of->subject.kind == HKB_SUBJECT_SUBJECTS && !publisher->counted) {
         return; /* at the end of the first walk */
-    if (make(publisher, of, &facts) < 0)
+    }
+    if (make(publisher, of, &facts) < 0) {
         return;
+    }
     const hkb_buffer *text = &publisher->text;
     uint64_t hash = hkb_siphash(publisher->key, text->data, facts);
-    if (of->said && of->said_hash == hash)
+    if (of->said && of->said_hash == hash) {
         return;
+    }
     hakuban_state *state = NULL;
     hakuban_state_parts parts = {
         .data = text->data, .data_bytes = text->bytes, .format = format, .format_count = 1};
-    if (hakuban_state_new(publisher->exchange->alloc, &parts, &state) < 0)
+    if (hakuban_state_new(publisher->exchange->alloc, &parts, &state) < 0) {
         return;
+    }
     if (hkb_sink_send(of->sink, state) >= 0) {
         of->said = true;
         of->said_ns = now_ns;
@@ -281,13 +304,12 @@ static void say(hakuban_publisher *publisher, record *of)
     (void)hakuban_state_unref(state);
 }
 
-/* ---- rounds */
+/* -- Rounds -- */
 
 static bool walk_links(hakuban_publisher *publisher)
 {
     hkb_peer *peers[SLICE];
-    size_t count =
-        hkb_inspect_links(publisher->exchange->core, &publisher->cursor, peers, SLICE);
+    size_t count = hkb_inspect_links(publisher->exchange->core, &publisher->cursor, peers, SLICE);
     for (size_t i = 0; i < count; i++) {
         hkb_subject subject = {.kind = HKB_SUBJECT_LINK};
         subject.number = hkb_peer_number(peers[i], &subject.upstream);
@@ -305,8 +327,9 @@ static bool walk_objects(hakuban_publisher *publisher)
         hkb_inspect_objects(publisher->exchange->core, &publisher->cursor, objects, WALK_SLICE);
     for (size_t i = 0; i < count; i++) {
         const hakuban_descriptor *name = hkb_object_descriptor(objects[i]);
-        if (hkb_is_statistics(name))
+        if (hkb_is_statistics(name)) {
             continue;
+        }
         hkb_subject subject = {.kind = HKB_SUBJECT_OBJECT,
                                .object = (hakuban_descriptor *)(uintptr_t)name};
         publisher->counting.objects++;
@@ -319,16 +342,19 @@ static void say_some(hakuban_publisher *publisher)
 {
     for (size_t i = 0; i < SLICE && publisher->left > 0; i++, publisher->left--) {
         hkb_node *node = hkb_list_pop(&publisher->records);
-        if (!node)
+        if (!node) {
             break;
+        }
         record *of = HKB_CONTAINER(node, record, node);
         hkb_list_push(&publisher->records, node);
-        if (of->round != publisher->round && !is_permanent(of))
+        if (of->round != publisher->round && !is_permanent(of)) {
             unmark(publisher, of);
-        if (!of->marker && !of->sink)
+        }
+        if (!of->marker && !of->sink) {
             record_free(publisher, of);
-        else
+        } else {
             say(publisher, of);
+        }
     }
 }
 
@@ -340,10 +366,11 @@ static void begin_round(hakuban_publisher *publisher)
     publisher->cursor = (hakuban_cursor){{0, 0}};
     publisher->left = publisher->map.count;
     publisher->phase = SAYING;
-    if (publisher->all->sink)
+    if (publisher->all->sink) {
         publisher->phase = LINKS;
-    else
+    } else {
         publisher->counted = false; /* what is marked goes */
+    }
 }
 
 static void step(hakuban_publisher *publisher)
@@ -353,14 +380,16 @@ static void step(hakuban_publisher *publisher)
         begin_round(publisher);
         break;
     case LINKS:
-        if (walk_links(publisher))
+        if (walk_links(publisher)) {
             break;
+        }
         publisher->phase = OBJECTS;
         publisher->cursor = (hakuban_cursor){{0, 0}};
         break;
     case OBJECTS:
-        if (walk_objects(publisher))
+        if (walk_objects(publisher)) {
             break;
+        }
         publisher->counting.published =
             publisher->counting.links + publisher->counting.objects - publisher->counting.left_out;
         publisher->counts = publisher->counting;
@@ -371,8 +400,9 @@ static void step(hakuban_publisher *publisher)
         break;
     case SAYING:
         say_some(publisher);
-        if (publisher->left == 0)
+        if (publisher->left == 0) {
             publisher->phase = IDLE;
+        }
         break;
     }
 }
@@ -380,12 +410,14 @@ static void step(hakuban_publisher *publisher)
 static void plan(hakuban_publisher *publisher)
 {
     hakuban_exchange *exchange = publisher->exchange;
-    if (hkb_node_linked(&publisher->timer.node))
+    if (hkb_node_linked(&publisher->timer.node)) {
         return;
-    if (publisher->phase != IDLE)
+    }
+    if (publisher->phase != IDLE) {
         hkb_timer_set(exchange, &publisher->timer, exchange->now_ns + PAUSE_NS);
-    else if (publisher->sinks > 0 || publisher->marked > 0)
+    } else if (publisher->sinks > 0 || publisher->marked > 0) {
         hkb_timer_set(exchange, &publisher->timer, publisher->began_ns + ROUND_NS);
+    }
 }
 
 static void on_time(hkb_timer *timer)
@@ -395,21 +427,25 @@ static void on_time(hkb_timer *timer)
     plan(publisher);
 }
 
-/* ---- sinks */
+/* -- Sinks -- */
 
-/* The record that an event's object is about; NULL: it is none of ours. make: also where there is none yet. */
+/* The record that an event's object is about; NULL: it is none of ours. make: also where there is
+ * none yet. */
 static record *record_of(hakuban_publisher *publisher, const hakuban_descriptor *name, bool make_it)
 {
     hkb_subject subject;
     if (hakuban_descriptor_tag_count(name) != 2 ||
         (strcmp(hakuban_descriptor_tag(name, 0), publisher->group_tag) != 0 &&
-         strcmp(hakuban_descriptor_tag(name, 1), publisher->group_tag) != 0))
+         strcmp(hakuban_descriptor_tag(name, 1), publisher->group_tag) != 0)) {
         return NULL;
-    if (hkb_subject_read(publisher->exchange->alloc, hakuban_descriptor_json(name), &subject) < 0)
+    }
+    if (hkb_subject_read(publisher->exchange->alloc, hakuban_descriptor_json(name), &subject) < 0) {
         return NULL;
+    }
     record *found = find(publisher, &subject);
-    if (!found && make_it)
+    if (!found && make_it) {
         found = record_new(publisher, &subject);
+    }
     (void)hakuban_descriptor_unref(subject.kind == HKB_SUBJECT_OBJECT ? subject.object : NULL);
     return found;
 }
@@ -417,8 +453,9 @@ static record *record_of(hakuban_publisher *publisher, const hakuban_descriptor 
 static void open_sink(hakuban_publisher *publisher, const hakuban_event *event)
 {
     record *of = record_of(publisher, event->object, true);
-    if (!of)
+    if (!of) {
         return;
+    }
     drop_sink(publisher, of);
     hkb_sink_ref(event->sink);
     of->sink = event->sink;
@@ -436,11 +473,13 @@ static void open_sink(hakuban_publisher *publisher, const hakuban_event *event)
 static void close_sink(hakuban_publisher *publisher, const hakuban_event *event)
 {
     record *of = record_of(publisher, event->object, false);
-    if (!of || of->sink != event->sink)
+    if (!of || of->sink != event->sink) {
         return;
+    }
     drop_sink(publisher, of);
-    if (!of->marker)
+    if (!of->marker) {
         record_free(publisher, of);
+    }
 }
 
 static void on_event(void *user, hakuban_event *event)
@@ -448,14 +487,15 @@ static void on_event(void *user, hakuban_event *event)
     hakuban_publisher *publisher = user;
     hakuban_exchange *exchange = publisher->exchange;
     hkb_runtime_enter_to_send(exchange);
-    if (!publisher->ended && event->kind == HAKUBAN_EVENT_SINK_OPEN)
+    if (!publisher->ended && event->kind == HAKUBAN_EVENT_SINK_OPEN) {
         open_sink(publisher, event);
-    else if (!publisher->ended && event->kind == HAKUBAN_EVENT_SINK_CLOSE)
+    } else if (!publisher->ended && event->kind == HAKUBAN_EVENT_SINK_CLOSE) {
         close_sink(publisher, event);
+    }
     hkb_runtime_leave(exchange);
 }
 
-/* ---- beginning and end */
+/* -- Beginning and end -- */
 
 /* Also of one that was half made. With the mutex held. */
 static void stop(hakuban_publisher *publisher)
@@ -463,8 +503,9 @@ static void stop(hakuban_publisher *publisher)
     hkb_node *node;
     publisher->ended = true;
     hkb_timer_cancel(&publisher->timer);
-    while ((node = hkb_list_first(&publisher->records)))
+    while ((node = hkb_list_first(&publisher->records))) {
         record_free(publisher, HKB_CONTAINER(node, record, node));
+    }
     hkb_map_done(&publisher->map);
     hkb_buffer_done(&publisher->text);
 }
@@ -483,32 +524,38 @@ static hakuban_status read_names(hakuban_publisher *publisher, const char *tag_j
     hakuban_slice group = {tag_json, strlen(tag_json)};
     hakuban_status status =
         hkb_tag_canonical(alloc, group, publisher->group_tag, &publisher->group_tag_bytes, reterr);
-    if (status < 0)
+    if (status < 0) {
         return status;
-    if (!name)
+    }
+    if (!name) {
         (void)snprintf(publisher->name, sizeof(publisher->name), "%016llx",
                        (unsigned long long)publisher->key[0]);
-    else if (!*name || strlen(name) > NAME_BYTES_MAX || !hkb_utf8_valid(name, strlen(name)))
+    } else if (!*name || strlen(name) > NAME_BYTES_MAX || !hkb_utf8_valid(name, strlen(name))) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_ARGUMENT,
                                  "the name of the statistics must be 1 to %d bytes of UTF-8",
                                  NAME_BYTES_MAX);
-    else
+    } else {
         memcpy(publisher->name, name, strlen(name) + 1);
+    }
     static const char head[] = "{\"statistics\":";
     hkb_buffer *text = &publisher->text;
     status = hkb_buffer_append(text, head, sizeof(head) - 1);
-    if (status >= 0)
+    if (status >= 0) {
         status = hkb_json_put_string(text, publisher->name, strlen(publisher->name));
-    if (status >= 0)
+    }
+    if (status >= 0) {
         status = hkb_buffer_append(text, "}", 1);
-    if (status < 0)
+    }
+    if (status < 0) {
         return hakuban_error_set(reterr, status, "%s", hakuban_status_text(status));
+    }
     status = hkb_tag_canonical(alloc, (hakuban_slice){text->data, text->bytes}, publisher->own_tag,
                                &publisher->own_tag_bytes, reterr);
-    if (status >= 0 && strcmp(publisher->own_tag, publisher->group_tag) == 0)
+    if (status >= 0 && strcmp(publisher->own_tag, publisher->group_tag) == 0) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_ARGUMENT,
                                  "%.100s is the tag of this exchange alone; it needs another",
                                  publisher->own_tag);
+    }
     return status;
 }
 
@@ -517,8 +564,9 @@ static hakuban_status mark_permanent(hakuban_publisher *publisher, hkb_subject_k
 {
     hkb_subject subject = {.kind = kind};
     record *made = record_new(publisher, &subject);
-    if (!made)
+    if (!made) {
         return HAKUBAN_ERR_NO_MEMORY;
+    }
     *ret = made;
     return mark(publisher, made);
 }
@@ -532,18 +580,21 @@ static hakuban_status begin(hakuban_publisher *publisher, const char *tag_json, 
     publisher->key[0] = hkb_runtime_random(exchange);
     publisher->key[1] = hkb_runtime_random(exchange);
     hakuban_status status = read_names(publisher, tag_json, name, reterr);
-    if (status >= 0 && exchange->closing)
+    if (status >= 0 && exchange->closing) {
         status = hakuban_error_set(reterr, HAKUBAN_ERR_CLOSED, "the exchange is closed");
+    }
     if (status < 0) {
         hkb_runtime_leave(exchange);
         return status;
     }
     status = mark_permanent(publisher, HKB_SUBJECT_EXCHANGE, &unused);
-    if (status >= 0)
+    if (status >= 0) {
         status = mark_permanent(publisher, HKB_SUBJECT_SUBJECTS, &publisher->all);
+    }
     hkb_runtime_leave(exchange);
-    if (status < 0)
+    if (status < 0) {
         return hakuban_error_set(reterr, status, "%s", hakuban_status_text(status));
+    }
     /* As much capacity as there is: statistics must weigh nothing in a link's load. */
     hakuban_contract_options options = {.size = sizeof(options),
                                         .capacity = UINT32_MAX,
@@ -558,14 +609,17 @@ hakuban_status hakuban_exchange_publish_stats(hakuban_exchange *exchange, const 
                                               hakuban_publisher **ret, hakuban_error *reterr)
 {
     hakuban_stats_options wanted = {.size = sizeof(wanted)};
-    if (!exchange || !tag_json || !ret || (options && options->size < sizeof(uint32_t)))
+    if (!exchange || !tag_json || !ret || (options && options->size < sizeof(uint32_t))) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_ARGUMENT, "%s",
                                  hakuban_status_text(HAKUBAN_ERR_ARGUMENT));
-    if (options)
+    }
+    if (options) {
         memcpy(&wanted, options, hkb_min(options->size, sizeof(wanted)));
+    }
     hakuban_publisher *publisher = hkb_alloc(exchange->alloc, sizeof(*publisher));
-    if (!publisher)
+    if (!publisher) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+    }
     publisher->exchange = exchange;
     publisher->subjects_max =
         wanted.subjects_max ? wanted.subjects_max : HAKUBAN_STATS_SUBJECTS_MAX;
@@ -587,8 +641,9 @@ hakuban_status hakuban_exchange_publish_stats(hakuban_exchange *exchange, const 
 
 hakuban_publisher *hakuban_publisher_free(hakuban_publisher *publisher)
 {
-    if (!publisher)
+    if (!publisher) {
         return NULL;
+    }
     hakuban_contract *contract = publisher->contract;
     hkb_runtime_enter(publisher->exchange);
     stop(publisher);

@@ -1,7 +1,8 @@
-/* What the files of the runtime share: the public exchange around the core's, and the objects that it carries bytes with.
+/* What the files of the runtime share: the public exchange around the core's, and the objects that
+ * it carries bytes with.
  *
- * Everything below is guarded by hakuban_exchange.mutex unless it says otherwise. Transports are called, and their
- * upcalls come, on the driving thread with the mutex held. */
+ * Everything below is guarded by hakuban_exchange.mutex unless it says otherwise. Transports are
+ * called, and their upcalls come, on the driving thread with the mutex held. */
 #ifndef HKB_RUNTIME_RUNTIME_H
 #define HKB_RUNTIME_RUNTIME_H
 
@@ -18,7 +19,9 @@
 #include "plugin/registry.h"
 #include "runtime/loop.h"
 
-#define HKB_RANDOM_WORDS 32 /* 256 bytes: getrandom() gives as much at once, whole, uninterrupted */
+#define HKB_RANDOM_WORDS                                                                           \
+    32 /* 256 bytes: getrandom() gives as much at once, whole, uninterrupted                       \
+        */
 
 /* In hakuban_exchange.timers, sorted by time. */
 typedef struct hkb_timer {
@@ -63,9 +66,9 @@ struct hakuban_exchange {
     hkb_list ready_queues; /* hkb_queue_side: somebody is to be told */
     hkb_list callbacks;    /* hkb_queue_side: with on_event and something in them */
     hkb_list transports;   /* hkb_transport */
-    hkb_list carriers;     /* hakuban_link */
-    hkb_list ending;       /* hakuban_link: the conversation is over */
-    hkb_list dead;         /* hakuban_link: closed(), to be freed when the slot returns */
+    hkb_list carriers;     /* hakuban_carrier */
+    hkb_list ending;       /* hakuban_carrier: the conversation is over */
+    hkb_list dead;         /* hakuban_carrier: closed(), to be freed when the slot returns */
     hkb_list listeners;    /* hakuban_listener */
     hakuban_connection *connection;
     hkb_job close_job;
@@ -73,7 +76,7 @@ struct hakuban_exchange {
     uint64_t random[HKB_RANDOM_WORDS];
 };
 
-/* ---- api.c */
+/* -- Api.c -- */
 
 /* Takes the mutex and the time. Every entry is enter, calls, leave. */
 void hkb_runtime_enter(hakuban_exchange *exchange);
@@ -91,8 +94,8 @@ uint64_t hkb_runtime_clock_ns(void);
 uint64_t hkb_runtime_until(uint64_t now_ns, int timeout_ms);
 /* Whether who waits for something may go on with that: OK, ERR_TIMEOUT, ERR_WOULD_BLOCK. */
 hakuban_status hkb_runtime_may_wait(const hakuban_exchange *exchange, bool in_time);
-/* With the mutex held: waits until something happened, at most until when_ns: turns the loop on the driving thread, else waits
- * on cond. False: the time is over. */
+/* With the mutex held: waits until something happened, at most until when_ns: turns the loop on the
+ * driving thread, else waits on cond. False: the time is over. */
 bool hkb_runtime_wait(hakuban_exchange *exchange, pthread_cond_t *cond, uint64_t when_ns);
 /* With the mutex held: runs the job here, or hands it over; wait: until it is done. */
 void hkb_runtime_job(hakuban_exchange *exchange, hkb_job *job, bool wait);
@@ -104,7 +107,7 @@ static inline void hkb_timer_cancel(hkb_timer *timer)
     hkb_list_remove(&timer->node);
 }
 
-/* ---- api_queue.c */
+/* -- Api_queue.c -- */
 
 /* What a hakuban_queue has on this side. */
 typedef struct hkb_queue_side {
@@ -143,7 +146,7 @@ void hkb_queue_side_refresh(hkb_queue_side *side);
 /* Runs users' callbacks. The mutex is not held. */
 void hkb_queue_side_run_callbacks(hakuban_exchange *exchange);
 
-/* ---- carry.c */
+/* -- Carry.c -- */
 
 /* One transport in use, made when its scheme is first needed. */
 typedef struct hkb_transport {
@@ -155,19 +158,19 @@ typedef struct hkb_transport {
     hkb_list wakers; /* of wake_at() */
 } hkb_transport;
 
-/* The connection that a transport knows as hakuban_link. */
-struct hakuban_link {
+/* The connection that a transport knows as hakuban_carrier. */
+struct hakuban_carrier {
     hkb_node node;   /* in carriers, then in dead */
     hkb_node ending; /* in ending */
     hakuban_exchange *exchange;
     hkb_transport *transport;
     void *conn;
-    hkb_peer *peer;                 /* NULL: before the core knows it, and after it has let go */
-    hakuban_connection *connection; /* the one that dialled; NULL: accepted, or let go by it */
+    hkb_peer *peer;                    /* NULL: before the core knows it, and after it has let go */
+    hakuban_connection *connection;    /* the one that dialled; NULL: accepted, or let go by it */
     struct hakuban_listener *listener; /* the one that accepted it, until the core knows it */
     hakuban_carries carries;
-    hkb_timer deadline;             /* to connect, to linger */
-    char address[64]; /* of an accepted peer, in words */
+    hkb_timer deadline; /* to connect, to linger */
+    char address[64];   /* of an accepted peer, in words */
     bool opened, shut, gone;
     bool told;   /* accepted: why it ends was logged */
     bool doomed; /* to be closed whatever the core says */
@@ -181,13 +184,13 @@ void hkb_transport_forget(hkb_transport *transport, const void *owner);
 /* Around every call of a transport's slot. */
 void hkb_slot_begin(hakuban_exchange *exchange);
 void hkb_slot_end(hakuban_exchange *exchange);
-hakuban_link *hkb_carrier_new(hkb_transport *transport);
+hakuban_carrier *hkb_carrier_new(hkb_transport *transport);
 /* Of a carrier that closed() never comes for. */
-void hkb_carrier_free(hakuban_link *link);
+void hkb_carrier_free(hakuban_carrier *carrier);
 /* Asks for its end at the next opportunity. */
-void hkb_carrier_doom(hakuban_link *link);
+void hkb_carrier_doom(hakuban_carrier *carrier);
 /* Closes at once; not inside a slot. */
-void hkb_carrier_close(hakuban_link *link);
+void hkb_carrier_close(hakuban_carrier *carrier);
 /* The transports' descriptors; called by the loop without the mutex. */
 void hkb_carry_ready(void *ctx, void *transport, void *owner, unsigned events);
 /* Settles the core, sends what is to be sent, ends what is over. On the driving thread. */
@@ -198,7 +201,7 @@ void hkb_carrier_moved(void *ctx, void *carrier, hkb_peer *peer);
 void hkb_carrier_dropped(void *ctx, void *carrier, const hakuban_error *why);
 void hkb_carrier_ended(void *ctx, void *carrier, bool orderly, const hakuban_error *why);
 
-/* ---- dialer.c */
+/* -- Dialer.c -- */
 
 struct hakuban_connection {
     hakuban_exchange *exchange;
@@ -211,7 +214,7 @@ struct hakuban_connection {
     hakuban_connection_state state;
     hakuban_error last_error;
     uint64_t tries;
-    hakuban_link *link; /* the present one, or NULL */
+    hakuban_carrier *carrier; /* the present one, or NULL */
     hkb_timer retry, settled;
     uint64_t backoff_ns;
     bool told;     /* why this try ended is known already */
@@ -224,19 +227,19 @@ void hkb_dialer_opened(hakuban_connection *connection, hkb_peer *peer);
 void hkb_dialer_ended(hakuban_connection *connection, const hakuban_error *why);
 /* The connection was found dead; the conversation may go on over another one. */
 void hkb_dialer_away(hakuban_connection *connection, const hakuban_error *why);
-/* Its link is gone. away: as above. */
+/* Its carrier is gone. away: as above. */
 void hkb_dialer_lost(hakuban_connection *connection, bool away, hakuban_status why,
                      const char *text);
 /* No more tries. */
 void hkb_dialer_stop(hakuban_connection *connection);
 void hkb_dialer_forget_queue(hakuban_exchange *exchange, const hakuban_queue *queue);
 
-/* ---- api_inspect.c */
+/* -- Api_inspect.c -- */
 
 /* With the mutex held. */
 void hkb_link_inspect(const hkb_peer *peer, hakuban_link_info *ret);
 
-/* ---- listener.c */
+/* -- Listener.c -- */
 
 #define HKB_LISTENER_URL_BYTES 512
 

@@ -5,8 +5,8 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "json/json.h"
 #include "model/descriptor.h"
+#include "json/json.h"
 
 #define STATISTICS_TAG "{\"statistics\":"
 
@@ -38,8 +38,9 @@ static hakuban_status put_string(hkb_buffer *out, const char *key, const char *t
 static hakuban_status put_real(hkb_buffer *out, const char *key, double value)
 {
     char text[32] = "null";
-    if (value < 1e12)
+    if (value < 1e12) {
         value = (double)(uint64_t)(value * 1e6 + 0.5) / 1e6;
+    }
     size_t bytes = isfinite(value) ? hkb_json_put_double(text, value) : 4;
     hakuban_status status = put(out, ",\"%s\":", key);
     return status < 0 ? status : hkb_buffer_append(out, text, bytes);
@@ -50,26 +51,32 @@ static const char *truth(int value)
     return value ? "true" : "false";
 }
 
-/* ---- names */
+/* -- Names -- */
 
 hakuban_status hkb_subject_put(const hkb_subject *subject, hkb_buffer *out)
 {
-    if (subject->kind == HKB_SUBJECT_EXCHANGE)
+    if (subject->kind == HKB_SUBJECT_EXCHANGE) {
         return put_text(out, "\"exchange\"");
-    if (subject->kind == HKB_SUBJECT_SUBJECTS)
+    }
+    if (subject->kind == HKB_SUBJECT_SUBJECTS) {
         return put_text(out, "\"subjects\"");
-    if (subject->kind == HKB_SUBJECT_LINK)
+    }
+    if (subject->kind == HKB_SUBJECT_LINK) {
         return put(out, "{\"%s\":%" PRIu64 "}", subject->upstream ? "upstream" : "downstream",
                    subject->number);
+    }
     hakuban_status status = put_text(out, "{\"object\":");
-    if (status >= 0)
+    if (status >= 0) {
         status = put_text(out, hakuban_descriptor_json(subject->object));
-    if (status >= 0)
+    }
+    if (status >= 0) {
         status = put_text(out, ",\"tags\":[");
+    }
     for (size_t i = 0; status >= 0 && i < hakuban_descriptor_tag_count(subject->object); i++) {
         status = put_text(out, i ? "," : "");
-        if (status >= 0)
+        if (status >= 0) {
             status = put_text(out, hakuban_descriptor_tag(subject->object, i));
+        }
     }
     return status < 0 ? status : put_text(out, "]}");
 }
@@ -78,8 +85,9 @@ hakuban_status hkb_subject_put(const hkb_subject *subject, hkb_buffer *out)
 static bool take(hkb_json_scanner *scanner, hkb_json_kind kind, const char *text)
 {
     hkb_json_lexeme lexeme;
-    if (hkb_json_lex(scanner, &lexeme, NULL) < 0 || lexeme.kind != kind)
+    if (hkb_json_lex(scanner, &lexeme, NULL) < 0 || lexeme.kind != kind) {
         return false;
+    }
     return !text || (lexeme.end - lexeme.begin == strlen(text) &&
                      memcmp(scanner->text + lexeme.begin, text, strlen(text)) == 0);
 }
@@ -91,15 +99,18 @@ static bool take_value(hkb_json_scanner *scanner, hakuban_slice *ret)
     size_t depth = 0, begin = 0;
     bool first = true;
     do {
-        if (hkb_json_lex(scanner, &lexeme, NULL) < 0 || lexeme.kind == HKB_JSON_END)
+        if (hkb_json_lex(scanner, &lexeme, NULL) < 0 || lexeme.kind == HKB_JSON_END) {
             return false;
-        if (first)
+        }
+        if (first) {
             begin = lexeme.begin;
+        }
         first = false;
-        if (lexeme.kind == HKB_JSON_ARRAY || lexeme.kind == HKB_JSON_OBJECT)
+        if (lexeme.kind == HKB_JSON_ARRAY || lexeme.kind == HKB_JSON_OBJECT) {
             depth++;
-        else if (lexeme.kind == HKB_JSON_ARRAY_END || lexeme.kind == HKB_JSON_OBJECT_END)
+        } else if (lexeme.kind == HKB_JSON_ARRAY_END || lexeme.kind == HKB_JSON_OBJECT_END) {
             depth -= depth > 0;
+        }
     } while (depth > 0);
     *ret = (hakuban_slice){scanner->text + begin, lexeme.end - begin};
     return true;
@@ -112,21 +123,25 @@ static hakuban_status read_object(const hakuban_alloc *alloc, hkb_json_scanner *
     size_t count = 0;
     if (!take_value(scanner, &object) || !take(scanner, HKB_JSON_COMMA, NULL) ||
         !take(scanner, HKB_JSON_STRING, "\"tags\"") || !take(scanner, HKB_JSON_COLON, NULL) ||
-        !take(scanner, HKB_JSON_ARRAY, NULL))
+        !take(scanner, HKB_JSON_ARRAY, NULL)) {
         return HAKUBAN_ERR_PARSE;
+    }
     hkb_json_scanner behind = *scanner;
     if (!take(&behind, HKB_JSON_ARRAY_END, NULL)) {
         do {
-            if (count == HKB_COUNT(tags) || !take_value(scanner, &tags[count]))
+            if (count == HKB_COUNT(tags) || !take_value(scanner, &tags[count])) {
                 return HAKUBAN_ERR_PARSE;
+            }
             count++;
             behind = *scanner;
         } while (take(scanner, HKB_JSON_COMMA, NULL));
-        if (!take(&behind, HKB_JSON_ARRAY_END, NULL))
+        if (!take(&behind, HKB_JSON_ARRAY_END, NULL)) {
             return HAKUBAN_ERR_PARSE;
+        }
     }
-    if (!take(&behind, HKB_JSON_OBJECT_END, NULL))
+    if (!take(&behind, HKB_JSON_OBJECT_END, NULL)) {
         return HAKUBAN_ERR_PARSE;
+    }
     ret->kind = HKB_SUBJECT_OBJECT;
     return hkb_descriptor_new(alloc, object, tags, count, &ret->object, NULL);
 }
@@ -142,21 +157,25 @@ hakuban_status hkb_subject_read(const hakuban_alloc *alloc, const char *json, hk
         return HAKUBAN_OK;
     }
     if (!take(&scanner, HKB_JSON_OBJECT, NULL) || hkb_json_lex(&scanner, &key, NULL) < 0 ||
-        key.kind != HKB_JSON_STRING || !take(&scanner, HKB_JSON_COLON, NULL))
+        key.kind != HKB_JSON_STRING || !take(&scanner, HKB_JSON_COLON, NULL)) {
         return HAKUBAN_ERR_PARSE;
+    }
     hakuban_slice word = {json + key.begin, key.end - key.begin};
     if (word.bytes == 8 && memcmp(word.data, "\"object\"", 8) == 0) {
         hakuban_status status = read_object(alloc, &scanner, &subject);
-        if (status >= 0)
+        if (status >= 0) {
             *ret = subject;
+        }
         return status;
     }
     subject.upstream = word.bytes == 10 && memcmp(word.data, "\"upstream\"", 10) == 0;
-    if (!subject.upstream && (word.bytes != 12 || memcmp(word.data, "\"downstream\"", 12) != 0))
+    if (!subject.upstream && (word.bytes != 12 || memcmp(word.data, "\"downstream\"", 12) != 0)) {
         return HAKUBAN_ERR_PARSE;
+    }
     if (hkb_json_lex(&scanner, &number, NULL) < 0 || number.kind != HKB_JSON_INT ||
-        number.sint < 0 || !take(&scanner, HKB_JSON_OBJECT_END, NULL))
+        number.sint < 0 || !take(&scanner, HKB_JSON_OBJECT_END, NULL)) {
         return HAKUBAN_ERR_PARSE;
+    }
     subject.number = (uint64_t)number.sint;
     *ret = subject;
     return HAKUBAN_OK;
@@ -165,13 +184,15 @@ hakuban_status hkb_subject_read(const hakuban_alloc *alloc, const char *json, hk
 bool hkb_is_statistics(const hakuban_descriptor *object)
 {
     const char *tag = hkb_descriptor_tags(object);
-    for (size_t i = 0; i < object->tag_count; i++, tag += strlen(tag) + 1)
-        if (strncmp(tag, STATISTICS_TAG, sizeof(STATISTICS_TAG) - 1) == 0)
+    for (size_t i = 0; i < object->tag_count; i++, tag += strlen(tag) + 1) {
+        if (strncmp(tag, STATISTICS_TAG, sizeof(STATISTICS_TAG) - 1) == 0) {
             return true;
+        }
+    }
     return false;
 }
 
-/* ---- texts */
+/* -- Texts -- */
 
 static const char *phase_name(hakuban_link_phase phase)
 {
@@ -194,21 +215,24 @@ hakuban_status hkb_statistics_exchange(hkb_buffer *out, const char *name, int64_
                                        const hakuban_exchange_stats *stats)
 {
     hakuban_status status = put(out, "{\"time_ms\":%" PRId64, wall_ms);
-    if (status >= 0)
+    if (status >= 0) {
         status = put_string(out, "name", name);
-    if (status >= 0)
+    }
+    if (status >= 0) {
         status = put(out,
                      ",\"objects\":%" PRIu64 ",\"tags\":%" PRIu64 ",\"contracts\":%" PRIu64
                      ",\"links\":%" PRIu64 ",\"states_in\":%" PRIu64 ",\"states_out\":%" PRIu64,
                      stats->objects, stats->tags, stats->contracts, stats->links, stats->states_in,
                      stats->states_out);
-    if (status >= 0)
+    }
+    if (status >= 0) {
         status = put(out,
                      ",\"state_bytes_in\":%" PRIu64 ",\"state_bytes_out\":%" PRIu64
                      ",\"wire_bytes_in\":%" PRIu64 ",\"wire_bytes_out\":%" PRIu64
                      ",\"deltas_made\":%" PRIu64 ",\"deltas_shared\":%" PRIu64 "}",
                      stats->state_bytes_in, stats->state_bytes_out, stats->wire_bytes_in,
                      stats->wire_bytes_out, stats->deltas_made, stats->deltas_shared);
+    }
     return status;
 }
 
@@ -225,26 +249,36 @@ hakuban_status hkb_statistics_link(hkb_buffer *out, int64_t wall_ms, const hakub
 {
     size_t begin = out->bytes;
     hakuban_status status = put(out, "{\"exists\":true,\"phase\":\"%s\"", phase_name(info->phase));
-    if (status >= 0)
+    if (status >= 0) {
         status = put_string(out, "name", info->name);
-    if (status >= 0)
+    }
+    if (status >= 0) {
         status = put_string(out, "own_name", info->own_name);
-    if (status >= 0 && info->address[0])
+    }
+    if (status >= 0 && info->address[0]) {
         status = put_string(out, "address", info->address);
-    if (status >= 0)
+    }
+    if (status >= 0) {
         status = put_string(out, "serializer", info->serializer);
-    if (status >= 0)
+    }
+    if (status >= 0) {
         status = put_string(out, "compressor", info->compressor);
-    if (status >= 0 && !info->upstream)
+    }
+    if (status >= 0 && !info->upstream) {
         status = put_real(out, "load", info->load);
-    if (status >= 0 && !info->upstream)
+    }
+    if (status >= 0 && !info->upstream) {
         status = put_real(out, "load_limit", info->load_limit);
-    if (status >= 0)
+    }
+    if (status >= 0) {
         status = put(out, ",\"bytes_in\":%" PRIu64 ",\"bytes_out\":%" PRIu64, info->bytes_in,
                      info->bytes_out);
+    }
     *ret_facts = out->bytes - begin;
-    if (status >= 0)
-        status = put(out, ",\"since_ms\":%" PRId64 "}", wall_ms - (int64_t)(info->age_ns / 1000000));
+    if (status >= 0) {
+        status =
+            put(out, ",\"since_ms\":%" PRId64 "}", wall_ms - (int64_t)(info->age_ns / 1000000));
+    }
     return status;
 }
 
@@ -257,31 +291,38 @@ static hakuban_status put_state(hkb_buffer *out, const hakuban_state *state)
     for (size_t i = 0; status >= 0 && i < hakuban_state_format_count(state); i++) {
         const char *name = hakuban_state_format(state, i);
         status = put_text(out, i ? "," : "");
-        if (status >= 0)
+        if (status >= 0) {
             status = hkb_json_put_string(out, name, strlen(name));
+        }
     }
-    if (status >= 0)
+    if (status >= 0) {
         status = put_text(out, "],\"version\":[");
-    for (size_t i = 0; status >= 0 && i < count; i++)
+    }
+    for (size_t i = 0; status >= 0 && i < count; i++) {
         status = put(out, "%s%" PRId64, i ? "," : "", version[i]);
+    }
     return status < 0 ? status : put_text(out, "]");
 }
 
 static hakuban_status put_exposer(hkb_buffer *out, const hakuban_object_info *info)
 {
-    if (info->exposer == HAKUBAN_EXPOSER_NOBODY)
+    if (info->exposer == HAKUBAN_EXPOSER_NOBODY) {
         return put_text(out, ",\"exposer\":null");
-    if (info->exposer == HAKUBAN_EXPOSER_LOCAL)
+    }
+    if (info->exposer == HAKUBAN_EXPOSER_LOCAL) {
         return put(out, ",\"exposer\":{\"kind\":\"local\",\"by_tag\":%s}",
                    truth(info->exposer_by_tag));
+    }
     hakuban_status status =
         put(out, ",\"exposer\":{\"kind\":\"%s\",\"link\":%" PRIu64,
             info->exposer == HAKUBAN_EXPOSER_UPSTREAM ? "upstream" : "downstream",
             info->exposer_number);
-    if (status >= 0)
+    if (status >= 0) {
         status = put_string(out, "name", info->exposer_name);
-    if (status >= 0 && info->exposer == HAKUBAN_EXPOSER_DOWNSTREAM)
+    }
+    if (status >= 0 && info->exposer == HAKUBAN_EXPOSER_DOWNSTREAM) {
         status = put_real(out, "cost", info->cost);
+    }
     return status < 0 ? status : put_text(out, "}");
 }
 
@@ -294,22 +335,28 @@ hakuban_status hkb_statistics_object(hkb_buffer *out, int64_t wall_ms,
     hakuban_status status =
         put(out, "{\"exists\":true,\"needed\":%s,\"freshness\":\"%s\",\"source\":\"%s\"",
             truth(info->needed), freshness[info->freshness], sources[info->source]);
-    if (status >= 0)
+    if (status >= 0) {
         status = put_exposer(out, info);
-    if (status >= 0)
+    }
+    if (status >= 0) {
         status = put(out, ",\"handing_over\":%s", truth(info->handing_over));
-    if (status >= 0)
+    }
+    if (status >= 0) {
         status = put(out, ",\"offers\":{\"local\":%u,\"downstreams\":%u}",
                      info->exposers + info->tag_exposers, info->link_exposers);
-    if (status >= 0)
+    }
+    if (status >= 0) {
         status = put(out, ",\"observers\":{\"local\":%u,\"downstreams\":%u,\"upstream\":%s}",
                      info->observers + info->tag_observers, info->link_observers,
                      truth(info->upstream_sink));
-    if (status >= 0 && info->state)
+    }
+    if (status >= 0 && info->state) {
         status = put_state(out, info->state);
+    }
     *ret_facts = out->bytes - begin;
-    if (status >= 0 && info->freshness == HAKUBAN_STALE)
-        status = put(out, ",\"stale_since_ms\":%" PRId64,
-                     wall_ms - (int64_t)(info->age_ns / 1000000));
+    if (status >= 0 && info->freshness == HAKUBAN_STALE) {
+        status =
+            put(out, ",\"stale_since_ms\":%" PRId64, wall_ms - (int64_t)(info->age_ns / 1000000));
+    }
     return status < 0 ? status : put_text(out, "}");
 }

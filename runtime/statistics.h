@@ -1,4 +1,5 @@
-/* What statistics objects are called and what is in them. Pure: who observes them, and when they are made, is publish.c's. */
+/* What statistics objects are called and what is in them. Pure: who observes them, and when they
+ * are made, is publish.c's. */
 #ifndef HKB_RUNTIME_STATISTICS_H
 #define HKB_RUNTIME_STATISTICS_H
 
@@ -17,14 +18,15 @@ typedef enum hkb_subject_kind {
 
 typedef struct hkb_subject {
     hkb_subject_kind kind;
-    bool upstream;   /* LINK */
-    uint64_t number; /* LINK */
+    bool upstream;              /* LINK */
+    uint64_t number;            /* LINK */
     hakuban_descriptor *object; /* OBJECT */
 } hkb_subject;
 
 /* Appends the JSON that names subject. ERR_LIMIT, ERR_NO_MEMORY. */
 hakuban_status hkb_subject_put(const hkb_subject *subject, hkb_buffer *out);
-/* The other way round, from canonical JSON; ret->object is owned. ERR_PARSE: that names no subject. */
+/* The other way round, from canonical JSON; ret->object is owned. ERR_PARSE: that names no subject.
+ */
 hakuban_status hkb_subject_read(const hakuban_alloc *alloc, const char *json, hkb_subject *ret);
 /* Whether an object is statistics itself, of whatever exchange. */
 bool hkb_is_statistics(const hakuban_descriptor *object);
@@ -33,8 +35,8 @@ typedef struct hkb_subject_counts {
     uint64_t links, objects, published, left_out;
 } hkb_subject_counts;
 
-/* Each appends one JSON object. The first ret_facts bytes of it say what is news; what follows just goes on with the time. wall_ms: of
- * now. ERR_LIMIT, ERR_NO_MEMORY. */
+/* Each appends one JSON object. The first ret_facts bytes of it say what is news; what follows just
+ * goes on with the time. wall_ms: of now. ERR_LIMIT, ERR_NO_MEMORY. */
 hakuban_status hkb_statistics_exchange(hkb_buffer *out, const char *name, int64_t wall_ms,
                                        const hakuban_exchange_stats *stats);
 hakuban_status hkb_statistics_subjects(hkb_buffer *out, const hkb_subject_counts *counts);

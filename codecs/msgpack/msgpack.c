@@ -1,6 +1,7 @@
-/* The serializer "msgpack": MessagePack as msgpack-c packs and parses it. Both ways stand on the templates that msgpack-c's own
- * packer and parser are made of, here with one token per call and no tree (docs/adr/0001-msgpack-by-templates.md). It
- * allocates nothing and believes no length that the input does not hold. */
+/* The serializer "msgpack": MessagePack as msgpack-c packs and parses it. Both ways stand on the
+ * templates that msgpack-c's own packer and parser are made of, here with one token per call and no
+ * tree (docs/adr/0001-msgpack-by-templates.md). It allocates nothing and believes no length that
+ * the input does not hold. */
 #define MSGPACK_EMBED_STACK_SIZE 1 /* what is open is known to the reader, not to the parser */
 
 #include <msgpack/pack_define.h>
@@ -14,11 +15,13 @@
 
 extern const hakuban_serializer_ops hakuban_serializer_msgpack;
 
-/* Where there is room, the few bytes of a number, whose size is known to the compiler, are a store or two and no call. */
+/* Where there is room, the few bytes of a number, whose size is known to the compiler, are a store
+ * or two and no call. */
 static inline hakuban_status append(hakuban_writer *writer, const void *data, size_t bytes)
 {
-    if (bytes > writer->capacity - writer->bytes || bytes > writer->bytes_max - writer->bytes)
+    if (bytes > writer->capacity - writer->bytes || bytes > writer->bytes_max - writer->bytes) {
         return hakuban_writer_append(writer, data, bytes);
+    }
     memcpy(writer->data + writer->bytes, data, bytes);
     writer->bytes += bytes;
     return HAKUBAN_OK;
@@ -32,23 +35,28 @@ static inline hakuban_status append(hakuban_writer *writer, const void *data, si
 
 static hakuban_status write_string(hakuban_writer *writer, hakuban_slice text)
 {
-    if (text.bytes > UINT32_MAX)
+    if (text.bytes > UINT32_MAX) {
         return HAKUBAN_ERR_LIMIT;
-    if (!hkb_utf8_valid(text.data, text.bytes))
+    }
+    if (!hkb_utf8_valid(text.data, text.bytes)) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     hakuban_status status = msgpack_pack_str(writer, text.bytes);
-    if (status != HAKUBAN_OK || !text.bytes)
+    if (status < 0 || !text.bytes) {
         return status;
+    }
     return msgpack_pack_str_body(writer, text.data, text.bytes);
 }
 
 static hakuban_status write_bytes(hakuban_writer *writer, hakuban_slice bytes)
 {
-    if (bytes.bytes > UINT32_MAX)
+    if (bytes.bytes > UINT32_MAX) {
         return HAKUBAN_ERR_LIMIT;
+    }
     hakuban_status status = msgpack_pack_bin(writer, bytes.bytes);
-    if (status != HAKUBAN_OK || !bytes.bytes)
+    if (status < 0 || !bytes.bytes) {
         return status;
+    }
     return msgpack_pack_bin_body(writer, bytes.data, bytes.bytes);
 }
 
@@ -79,8 +87,8 @@ static hakuban_status msgpack_write(hakuban_writer *writer, const hakuban_token 
     return HAKUBAN_ERR_UNSUPPORTED;
 }
 
-/* What the parser answers beside its own codes, which are above -10. A container is a token as soon as it begins: stopping
- * there is what keeps the parser from building a tree. */
+/* What the parser answers beside its own codes, which are above -10. A container is a token as soon
+ * as it begins: stopping there is what keeps the parser from building a tree. */
 enum {
     PARSED_NOT_ALL = 0,
     PARSED = 1,
@@ -105,8 +113,9 @@ static inline int take_signed(hakuban_token *ret, int64_t value)
 
 static inline int take_unsigned(hakuban_token *ret, uint64_t value)
 {
-    if (value <= INT64_MAX)
+    if (value <= INT64_MAX) {
         return take_signed(ret, (int64_t)value);
+    }
     ret->kind = HAKUBAN_TOKEN_UINT;
     ret->value.uint = value;
     return 0;
@@ -122,8 +131,9 @@ static inline int take_real(hakuban_token *ret, double value)
 static inline int take_slice(hakuban_token *ret, hakuban_token_kind kind, const char *data,
                              unsigned bytes)
 {
-    if (kind == HAKUBAN_TOKEN_STRING && !hkb_utf8_valid(data, bytes))
+    if (kind == HAKUBAN_TOKEN_STRING && !hkb_utf8_valid(data, bytes)) {
         return STOPPED_NO_TEXT;
+    }
     ret->kind = kind;
     ret->value.text = (hakuban_slice){(const uint8_t *)data, bytes};
     return 0;
@@ -136,7 +146,8 @@ static inline int take_begun(hakuban_token *ret, hakuban_token_kind kind, unsign
     return STOPPED_BEGUN;
 }
 
-/* What the parser calls. Its user is where the token goes; its own objects are of no use here and always 0. */
+/* What the parser calls. Its user is where the token goes; its own objects are of no use here and
+ * always 0. */
 #define take_root(user) 0
 #define take_nil(user, object) (*(object) = take_constant(*(user), HAKUBAN_TOKEN_NULL, 0))
 #define take_false(user, object) (*(object) = take_constant(*(user), HAKUBAN_TOKEN_BOOL, 0))
@@ -173,22 +184,25 @@ static inline int take_begun(hakuban_token *ret, hakuban_token_kind kind, unsign
 static hakuban_status read_begun(hakuban_reader *reader, size_t offset, const hakuban_token *token)
 {
     size_t items_max = reader->bytes - offset;
-    if (token->kind == HAKUBAN_TOKEN_MAP)
+    if (token->kind == HAKUBAN_TOKEN_MAP) {
         items_max /= 2;
-    if (token->count > items_max || token->count == HAKUBAN_COUNT_UNKNOWN)
+    }
+    if (token->count > items_max || token->count == HAKUBAN_COUNT_UNKNOWN) {
         return hakuban_reader_fail(reader, HAKUBAN_ERR_PARSE,
                                    "%s of %lu items, and %zu bytes are left",
                                    token->kind == HAKUBAN_TOKEN_MAP ? "a map" : "an array",
                                    (unsigned long)token->count, reader->bytes - offset);
+    }
     reader->offset = offset;
     return HAKUBAN_OK;
 }
 
 static hakuban_status msgpack_read(hakuban_reader *reader, hakuban_token *ret)
 {
-    if (reader->offset == reader->bytes)
+    if (reader->offset == reader->bytes) {
         return hakuban_reader_fail(reader, HAKUBAN_ERR_PARSE,
                                    "the bytes end where a value should be");
+    }
     struct parse_context context;
     parse_init(&context);
     context.user = ret;

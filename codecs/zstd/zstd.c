@@ -1,6 +1,8 @@
-/* Standard zstd frames with the reference as prefix. Uses only the stable interface of libzstd; knows nothing of deltas.
+/* Standard zstd frames with the reference as prefix. Uses only the stable interface of libzstd;
+ * knows nothing of deltas.
  *
- * Contexts are made at the first use, because most exchanges never compress, and are then reused. */
+ * Contexts are made at the first use, because most exchanges never compress, and are then reused.
+ */
 #include <hakuban/plugin/compressor.h>
 
 #include <string.h>
@@ -30,7 +32,8 @@ static size_t zstd_bound(void *self, size_t bytes)
     return ZSTD_compressBound(bytes);
 }
 
-/* The check value, the size and the dictionary's name are the caller's business; leaving them out saves bytes. */
+/* The check value, the size and the dictionary's name are the caller's business; leaving them out
+ * saves bytes. */
 static ZSTD_CCtx *new_compress_context(void)
 {
     ZSTD_CCtx *context = ZSTD_createCCtx();
@@ -48,8 +51,9 @@ static ZSTD_CCtx *new_compress_context(void)
 static int window_log(size_t bytes)
 {
     int log = WINDOW_LOG_MIN;
-    while (log < WINDOW_LOG_MAX && bytes >> log)
+    while (log < WINDOW_LOG_MAX && bytes >> log) {
         log++;
+    }
     return log;
 }
 
@@ -57,15 +61,18 @@ static hakuban_status zstd_compress(void *self_pointer, void *dst, size_t dst_by
                                     size_t *ret_bytes, hakuban_slice src, hakuban_slice reference)
 {
     zstd_self *self = self_pointer;
-    if (!self->compress && !(self->compress = new_compress_context()))
+    if (!self->compress && !(self->compress = new_compress_context())) {
         return HAKUBAN_ERR_NO_MEMORY;
+    }
     if (ZSTD_isError(ZSTD_CCtx_setParameter(self->compress, ZSTD_c_windowLog,
                                             window_log(src.bytes + reference.bytes))) ||
-        ZSTD_isError(ZSTD_CCtx_refPrefix(self->compress, reference.data, reference.bytes)))
+        ZSTD_isError(ZSTD_CCtx_refPrefix(self->compress, reference.data, reference.bytes))) {
         return HAKUBAN_ERR_NO_MEMORY;
+    }
     size_t bytes = ZSTD_compress2(self->compress, dst, dst_bytes, src.data, src.bytes);
-    if (ZSTD_isError(bytes) || bytes >= src.bytes)
+    if (ZSTD_isError(bytes) || bytes >= src.bytes) {
         return HAKUBAN_ERR_LIMIT;
+    }
     *ret_bytes = bytes;
     return HAKUBAN_OK;
 }
@@ -81,8 +88,8 @@ static ZSTD_DCtx *new_decompress_context(void)
     return context;
 }
 
-/* The library also reads frames of old versions, skippable ones and several in a row. None of them is ever sent, so none
- * reaches the decoder. */
+/* The library also reads frames of old versions, skippable ones and several in a row. None of them
+ * is ever sent, so none reaches the decoder. */
 static int is_one_standard_frame(hakuban_slice src)
 {
     static const unsigned char magic[4] = {0x28, 0xb5, 0x2f, 0xfd};
@@ -94,10 +101,12 @@ static hakuban_status zstd_decompress(void *self_pointer, void *dst, size_t dst_
                                       hakuban_slice src, hakuban_slice reference)
 {
     zstd_self *self = self_pointer;
-    if (!self->decompress && !(self->decompress = new_decompress_context()))
+    if (!self->decompress && !(self->decompress = new_decompress_context())) {
         return HAKUBAN_ERR_NO_MEMORY;
-    if (!is_one_standard_frame(src))
+    }
+    if (!is_one_standard_frame(src)) {
         return HAKUBAN_ERR_CORRUPT;
+    }
     /* In one go into dst: no window buffer is made, whatever the frame's header claims. */
     size_t bytes = ZSTD_decompress_usingDict(self->decompress, dst, dst_bytes, src.data, src.bytes,
                                              reference.data, reference.bytes);

@@ -1,4 +1,5 @@
-/* Where memory comes from: the user's table, or the C library's functions as a table. The only file that calls malloc. */
+/* Where memory comes from: the user's table, or the C library's functions as a table. The only file
+ * that calls malloc. */
 #include "base/base.h"
 
 #include <stdlib.h>
@@ -32,46 +33,54 @@ const hakuban_alloc *hakuban_alloc_default(void)
 
 void *hkb_alloc_unset(const hakuban_alloc *alloc, size_t bytes)
 {
-    if (!alloc)
+    if (!alloc) {
         alloc = hakuban_alloc_default();
+    }
     return alloc->alloc(alloc->ctx, bytes ? bytes : 1);
 }
 
 void *hkb_alloc(const hakuban_alloc *alloc, size_t bytes)
 {
     void *memory = hkb_alloc_unset(alloc, bytes);
-    if (memory)
+    if (memory) {
         memset(memory, 0, bytes);
+    }
     return memory;
 }
 
 void hkb_free(const hakuban_alloc *alloc, void *memory, size_t bytes)
 {
-    if (!memory)
+    if (!memory) {
         return;
-    if (!alloc)
+    }
+    if (!alloc) {
         alloc = hakuban_alloc_default();
+    }
     alloc->free(alloc->ctx, memory, bytes ? bytes : 1);
 }
 
 hakuban_status hkb_grow(const hakuban_alloc *alloc, void *items_pointer, size_t item_bytes,
                         size_t *capacity, size_t needed)
 {
-    if (needed <= *capacity)
+    if (needed <= *capacity) {
         return HAKUBAN_OK;
-    if (needed > SIZE_MAX / 2 / item_bytes)
+    }
+    if (needed > SIZE_MAX / 2 / item_bytes) {
         return HAKUBAN_ERR_NO_MEMORY;
-    if (!alloc)
+    }
+    if (!alloc) {
         alloc = hakuban_alloc_default();
+    }
     /* The caller's pointer has a type of its own; copying its bytes keeps to the aliasing rules. */
     void *items;
     memcpy(&items, items_pointer, sizeof(items));
     size_t wanted = hkb_max(needed, hkb_max(*capacity * 2, 4));
-    void *grown = items ? alloc->realloc(alloc->ctx, items, *capacity * item_bytes,
-                                         wanted * item_bytes)
-                        : alloc->alloc(alloc->ctx, wanted * item_bytes);
-    if (!grown)
+    void *grown =
+        items ? alloc->realloc(alloc->ctx, items, *capacity * item_bytes, wanted * item_bytes)
+              : alloc->alloc(alloc->ctx, wanted * item_bytes);
+    if (!grown) {
         return HAKUBAN_ERR_NO_MEMORY;
+    }
     memcpy(items_pointer, &grown, sizeof(grown));
     *capacity = wanted;
     return HAKUBAN_OK;

@@ -28,7 +28,7 @@ _Noreturn void hkb_assert_failed(const char *text, const char *file, int line);
 
 #define HKB_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define HKB_CONTAINER(pointer, type, member)                                                       \
-    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+    ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
 
 static inline size_t hkb_min(size_t a, size_t b)
 {
@@ -45,12 +45,13 @@ void *hkb_alloc(const hakuban_alloc *alloc, size_t bytes);
 void *hkb_alloc_unset(const hakuban_alloc *alloc, size_t bytes);
 /* memory may be NULL. */
 void hkb_free(const hakuban_alloc *alloc, void *memory, size_t bytes);
-/* Grows *items (of item_bytes each) so that needed fit, at least doubling; new memory is not zeroed. ERR_NO_MEMORY leaves all as
- * it was. */
+/* Grows *items (of item_bytes each) so that needed fit, at least doubling; new memory is not
+ * zeroed. ERR_NO_MEMORY leaves all as it was. */
 hakuban_status hkb_grow(const hakuban_alloc *alloc, void *items_pointer, size_t item_bytes,
                         size_t *capacity, size_t needed);
 
-/* Fills in reterr (which may be NULL) with status, text and no place; returns status. hakuban_error_set() is the public twin. */
+/* Fills in reterr (which may be NULL) with status, text and no place; returns status.
+ * hakuban_error_set() is the public twin. */
 hakuban_status hkb_error_at(hakuban_error *reterr, hakuban_status status, size_t offset,
                             unsigned line, unsigned column, const char *format, ...)
     HAKUBAN_PRINTF(6, 7);
@@ -60,9 +61,11 @@ hakuban_status hkb_error_set_v(hakuban_error *reterr, hakuban_status status, con
 /* A line of log, formatted only if log's level is on; at most 512 bytes. */
 void hkb_log(const hakuban_log *log, hakuban_log_level level, const char *room, const char *format,
              ...) HAKUBAN_PRINTF(4, 5);
-/* Control characters become spaces: what goes into logs and errors may have a peer's words in it. */
+/* Control characters become spaces: what goes into logs and errors may have a peer's words in it.
+ */
 void hkb_one_line(char *text);
-/* Copies at most out_bytes - 1 of text with everything outside printable ASCII, and backslashes, as \xNN; terminated. */
+/* Copies at most out_bytes - 1 of text with everything outside printable ASCII, and backslashes, as
+ * \xNN; terminated. */
 const char *hkb_escape(char *out, size_t out_bytes, const void *text, size_t bytes);
 
 #endif

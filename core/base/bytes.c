@@ -13,11 +13,13 @@ struct hakuban_bytes {
 hakuban_status hkb_bytes_new_empty(const hakuban_alloc *alloc, size_t bytes, hakuban_bytes **ret,
                                    uint8_t **ret_data)
 {
-    if (bytes > SIZE_MAX - sizeof(hakuban_bytes))
+    if (bytes > SIZE_MAX - sizeof(hakuban_bytes)) {
         return HAKUBAN_ERR_NO_MEMORY;
+    }
     hakuban_bytes *made = hkb_alloc_unset(alloc, sizeof(*made) + bytes);
-    if (!made)
+    if (!made) {
         return HAKUBAN_ERR_NO_MEMORY;
+    }
     atomic_init(&made->references, 1);
     made->alloc = alloc;
     made->bytes = bytes;
@@ -29,33 +31,38 @@ hakuban_status hkb_bytes_new_empty(const hakuban_alloc *alloc, size_t bytes, hak
 hakuban_status hakuban_bytes_new(const hakuban_alloc *alloc, const void *data, size_t bytes,
                                  hakuban_bytes **ret_bytes)
 {
-    if (!ret_bytes || (!data && bytes))
+    if (!ret_bytes || (!data && bytes)) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     uint8_t *room;
     hakuban_status status = hkb_bytes_new_empty(alloc, bytes, ret_bytes, &room);
-    if (status == HAKUBAN_OK && bytes)
+    if (status >= 0 && bytes) {
         memcpy(room, data, bytes);
+    }
     return status;
 }
 
 hakuban_bytes *hakuban_bytes_ref(hakuban_bytes *bytes)
 {
-    if (bytes)
+    if (bytes) {
         atomic_fetch_add_explicit(&bytes->references, 1, memory_order_relaxed);
+    }
     return bytes;
 }
 
 hakuban_bytes *hakuban_bytes_unref(hakuban_bytes *bytes)
 {
-    if (bytes && atomic_fetch_sub_explicit(&bytes->references, 1, memory_order_acq_rel) == 1)
+    if (bytes && atomic_fetch_sub_explicit(&bytes->references, 1, memory_order_acq_rel) == 1) {
         hkb_free(bytes->alloc, bytes, sizeof(*bytes) + bytes->bytes);
+    }
     return NULL;
 }
 
 hakuban_slice hakuban_bytes_slice(const hakuban_bytes *bytes)
 {
-    if (!bytes)
+    if (!bytes) {
         return (hakuban_slice){NULL, 0};
+    }
     return (hakuban_slice){bytes->data, bytes->bytes};
 }
 
@@ -73,10 +80,12 @@ void hkb_buffer_done(hkb_buffer *buffer)
 hakuban_status hkb_buffer_reserve(hkb_buffer *buffer, size_t bytes)
 {
     if (HKB_LIKELY(bytes <= buffer->capacity - buffer->bytes &&
-                   bytes <= buffer->bytes_max - buffer->bytes))
+                   bytes <= buffer->bytes_max - buffer->bytes)) {
         return HAKUBAN_OK;
-    if (buffer->bytes > buffer->bytes_max || bytes > buffer->bytes_max - buffer->bytes)
+    }
+    if (buffer->bytes > buffer->bytes_max || bytes > buffer->bytes_max - buffer->bytes) {
         return HAKUBAN_ERR_LIMIT;
+    }
     /* The first piece takes what a short message needs, so that growing stays rare. */
     return hkb_grow(buffer->alloc, &buffer->data, 1, &buffer->capacity,
                     hkb_max(buffer->bytes + bytes, 64));
@@ -85,7 +94,7 @@ hakuban_status hkb_buffer_reserve(hkb_buffer *buffer, size_t bytes)
 hakuban_status hkb_buffer_append(hkb_buffer *buffer, const void *data, size_t bytes)
 {
     hakuban_status status = hkb_buffer_reserve(buffer, bytes);
-    if (status == HAKUBAN_OK && bytes) {
+    if (status >= 0 && bytes) {
         memcpy(buffer->data + buffer->bytes, data, bytes);
         buffer->bytes += bytes;
     }

@@ -4,7 +4,8 @@
 
 #include "base/base.h"
 
-/* Bytes under construction. Reaching bytes_max is ERR_LIMIT. Zero-initialised is valid for reading. */
+/* Bytes under construction. Reaching bytes_max is ERR_LIMIT. Zero-initialised is valid for reading.
+ */
 typedef struct hkb_buffer {
     const hakuban_alloc *alloc;
     uint8_t *data;
@@ -47,8 +48,9 @@ static inline int hkb_varint_get(const uint8_t *data, size_t bytes, uint64_t *re
 {
     uint64_t value = 0;
     for (size_t n = 0; n < bytes && n < HKB_VARINT_BYTES_MAX; n++) {
-        if (n == HKB_VARINT_BYTES_MAX - 1 && data[n] > 1)
+        if (n == HKB_VARINT_BYTES_MAX - 1 && data[n] > 1) {
             return -1;
+        }
         value |= (uint64_t)(data[n] & 0x7f) << (7 * n);
         if (!(data[n] & 0x80)) {
             *ret = value;

@@ -1,4 +1,5 @@
-/* Doubly linked lists whose nodes live inside the items. A node that is in no list has next NULL. */
+/* Doubly linked lists whose nodes live inside the items. A node that is in no list has next NULL.
+ */
 #ifndef HKB_BASE_LIST_H
 #define HKB_BASE_LIST_H
 
@@ -57,8 +58,9 @@ static inline hkb_node *hkb_list_first(const hkb_list *list)
 static inline hkb_node *hkb_list_pop(hkb_list *list)
 {
     hkb_node *node = hkb_list_first(list);
-    if (node)
+    if (node) {
         hkb_list_remove(node);
+    }
     return node;
 }
 

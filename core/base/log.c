@@ -6,24 +6,28 @@
 void hkb_log(const hakuban_log *log, hakuban_log_level level, const char *room, const char *format,
              ...)
 {
-    if (!log || !log->write || level > log->level || level == HAKUBAN_LOG_NONE)
+    if (!log || !log->write || level > log->level || level == HAKUBAN_LOG_NONE) {
         return;
+    }
     char text[512];
     va_list arguments;
     va_start(arguments, format);
     int bytes = vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    if (bytes < 0)
+    if (bytes < 0) {
         return;
+    }
     hkb_one_line(text);
     log->write(log->ctx, level, room, text);
 }
 
 void hkb_one_line(char *text)
 {
-    for (; *text; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+    for (; *text; text++) {
+        if ((unsigned char)*text < 0x20 || *text == 0x7f) {
             *text = ' ';
+        }
+    }
 }
 
 const char *hkb_escape(char *out, size_t out_bytes, const void *text, size_t bytes)
@@ -31,12 +35,14 @@ const char *hkb_escape(char *out, size_t out_bytes, const void *text, size_t byt
     static const char digits[] = "0123456789abcdef";
     const uint8_t *in = text;
     size_t used = 0;
-    if (!out_bytes)
+    if (!out_bytes) {
         return out;
+    }
     for (size_t i = 0; i < bytes; i++) {
         bool plain = in[i] >= 0x20 && in[i] < 0x7f && in[i] != '\\';
-        if (out_bytes - used <= (plain ? 1u : 4u))
+        if (out_bytes - used <= (plain ? 1u : 4u)) {
             break;
+        }
         if (plain) {
             out[used++] = (char)in[i];
         } else {

@@ -1,4 +1,5 @@
-/* The hash table, and the keyed hash for what peers choose. Knows nothing of its items but where their hash is. */
+/* The hash table, and the keyed hash for what peers choose. Knows nothing of its items but where
+ * their hash is. */
 #include "base/map.h"
 
 #define SLOTS_MIN 8
@@ -20,25 +21,29 @@ static size_t home(const hkb_map *map, uint32_t hash)
 static void put(hkb_map *map, void *item)
 {
     size_t slot = home(map, item_hash(map, item));
-    while (map->slots[slot])
+    while (map->slots[slot]) {
         slot = (slot + 1) & map->mask;
+    }
     map->slots[slot] = item;
 }
 
 static hakuban_status resize(hkb_map *map, size_t slot_count)
 {
-    if (slot_count > SIZE_MAX / sizeof(void *))
+    if (slot_count > SIZE_MAX / sizeof(void *)) {
         return HAKUBAN_ERR_NO_MEMORY;
+    }
     void **slots = hkb_alloc(map->alloc, slot_count * sizeof(void *));
-    if (!slots)
+    if (!slots) {
         return HAKUBAN_ERR_NO_MEMORY;
+    }
     void **old = map->slots;
     size_t old_count = old ? map->mask + 1 : 0;
     map->slots = slots;
     map->mask = slot_count - 1;
     for (size_t i = 0; i < old_count; i++) {
-        if (old[i])
+        if (old[i]) {
             put(map, old[i]);
+        }
     }
     hkb_free(map->alloc, old, old_count * sizeof(void *));
     return HAKUBAN_OK;
@@ -52,33 +57,37 @@ void hkb_map_init(hkb_map *map, const hakuban_alloc *alloc, size_t hash_offset,
 
 void hkb_map_done(hkb_map *map)
 {
-    if (map->slots)
+    if (map->slots) {
         hkb_free(map->alloc, map->slots, (map->mask + 1) * sizeof(void *));
+    }
     map->slots = NULL;
     map->mask = map->count = 0;
 }
 
 void *hkb_map_find(const hkb_map *map, uint32_t hash, const void *key)
 {
-    if (!map->slots)
+    if (!map->slots) {
         return NULL;
+    }
     void *item;
-    for (size_t slot = home(map, hash); (item = map->slots[slot]);
-         slot = (slot + 1) & map->mask) {
-        if (item_hash(map, item) == hash && map->equal(item, key))
+    for (size_t slot = home(map, hash); (item = map->slots[slot]); slot = (slot + 1) & map->mask) {
+        if (item_hash(map, item) == hash && map->equal(item, key)) {
             return item;
+        }
     }
     return NULL;
 }
 
 hakuban_status hkb_map_insert(hkb_map *map, void *item)
 {
-    /* At most five of eight slots are used: each probe beyond the first reads another item's memory. */
+    /* At most five of eight slots are used: each probe beyond the first reads another item's
+     * memory. */
     size_t slot_count = map->slots ? map->mask + 1 : 0;
     if (map->count >= slot_count / 8 * 5) {
         hakuban_status status = resize(map, slot_count ? slot_count * 2 : SLOTS_MIN);
-        if (status != HAKUBAN_OK)
+        if (status < 0) {
             return status;
+        }
     }
     put(map, item);
     map->count++;
@@ -93,13 +102,15 @@ void hkb_map_remove(hkb_map *map, void *item)
         HKB_ASSERT(map->slots[gap]);
         gap = (gap + 1) & map->mask;
     }
-    /* What follows moves back, as long as that doesn't take it before its home: no grave stones remain. */
+    /* What follows moves back, as long as that doesn't take it before its home: no grave stones
+     * remain. */
     size_t slot = gap;
     for (;;) {
         slot = (slot + 1) & map->mask;
         void *next = map->slots[slot];
-        if (!next)
+        if (!next) {
             break;
+        }
         size_t from_home = (slot - home(map, item_hash(map, next))) & map->mask;
         if (from_home >= ((slot - gap) & map->mask)) {
             map->slots[gap] = next;
@@ -109,22 +120,26 @@ void hkb_map_remove(hkb_map *map, void *item)
     map->slots[gap] = NULL;
     map->count--;
     size_t slot_count = map->mask + 1;
-    if (!map->count)
+    if (!map->count) {
         hkb_map_done(map);
-    else if (slot_count > SLOTS_MIN && map->count < slot_count / 8)
-        (void)resize(map, slot_count / 2); /* without memory for a smaller table the large one stays */
+    } else if (slot_count > SLOTS_MIN && map->count < slot_count / 8) {
+        (void)resize(map,
+                     slot_count / 2); /* without memory for a smaller table the large one stays */
+    }
 }
 
 static uint64_t reversed(uint64_t value)
 {
     uint64_t result = 0;
-    for (unsigned i = 0; i < 64; i++, value >>= 1)
+    for (unsigned i = 0; i < 64; i++, value >>= 1) {
         result = result << 1 | (value & 1);
+    }
     return result;
 }
 
-/* The next home. Counting goes from the highest bit of the mask down: the homes that one splits into when the table grows come
- * one after the other, so that what was done stays done whatever size the table has at the next step. */
+/* The next home. Counting goes from the highest bit of the mask down: the homes that one splits
+ * into when the table grows come one after the other, so that what was done stays done whatever
+ * size the table has at the next step. */
 static uint64_t next_place(uint64_t place, uint64_t mask)
 {
     place = reversed(reversed(place | ~mask) + 1);
@@ -142,16 +157,20 @@ size_t hkb_map_scan(const hkb_map *map, uint64_t *place, void **ret, size_t room
         size_t at = (size_t)*place & map->mask, before = count;
         void *item;
         for (size_t slot = at; (item = map->slots[slot]); slot = (slot + 1) & map->mask) {
-            if (home(map, item_hash(map, item)) != at)
+            if (home(map, item_hash(map, item)) != at) {
                 continue;
-            if (count == room && before)
+            }
+            if (count == room && before) {
                 return before; /* this home comes whole, next time */
-            if (count < room)
+            }
+            if (count < room) {
                 ret[count++] = item;
+            }
         }
         *place = next_place(*place, map->mask);
-        if (count == room)
+        if (count == room) {
             break;
+        }
     }
     return count;
 }
@@ -178,8 +197,9 @@ static void sip_round(uint64_t v[4])
 static uint64_t little_endian(const uint8_t *data, size_t bytes)
 {
     uint64_t word = 0;
-    for (size_t i = 0; i < bytes; i++)
+    for (size_t i = 0; i < bytes; i++) {
         word |= (uint64_t)data[i] << (8 * i);
+    }
     return word;
 }
 

@@ -1,5 +1,6 @@
-/* A hash table of pointers to items that carry their own 32-bit hash; linear probing, 8 bytes a slot. The hash must be keyed
- * (hkb_siphash()) where peers choose the keys. Nothing that anybody can see may follow its order. */
+/* A hash table of pointers to items that carry their own 32-bit hash; linear probing, 8 bytes a
+ * slot. The hash must be keyed (hkb_siphash()) where peers choose the keys. Nothing that anybody
+ * can see may follow its order. */
 #ifndef HKB_BASE_MAP_H
 #define HKB_BASE_MAP_H
 
@@ -20,13 +21,14 @@ void hkb_map_init(hkb_map *map, const hakuban_alloc *alloc, size_t hash_offset,
                   hkb_map_equal_fn equal);
 void hkb_map_done(hkb_map *map); /* frees the slots, not the items */
 void *hkb_map_find(const hkb_map *map, uint32_t hash, const void *key);
-/* The item must not be there yet. ERR_NO_MEMORY leaves all as it was. Memory shrinks again as items go. */
+/* The item must not be there yet. ERR_NO_MEMORY leaves all as it was. Memory shrinks again as items
+ * go. */
 hakuban_status hkb_map_insert(hkb_map *map, void *item);
 /* The item must be there. Never fails. */
 void hkb_map_remove(hkb_map *map, void *item);
-/* The next items of a walk that goes on while the table changes: how many, at most room (16 or more). *place is 0 to begin with; it
- * is UINT64_MAX once all were given. An item that is there all the time is given once at least; twice only where the table has
- * shrunk meanwhile. */
+/* The next items of a walk that goes on while the table changes: how many, at most room (16 or
+ * more). *place is 0 to begin with; it is UINT64_MAX once all were given. An item that is there all
+ * the time is given once at least; twice only where the table has shrunk meanwhile. */
 size_t hkb_map_scan(const hkb_map *map, uint64_t *place, void **ret, size_t room);
 
 /* SipHash-1-3 of Aumasson and Bernstein. */

@@ -1,4 +1,5 @@
-/* Texts of statuses, filled-in errors, and the end of a program that has found a bug of ours. Prints nothing. */
+/* Texts of statuses, filled-in errors, and the end of a program that has found a bug of ours.
+ * Prints nothing. */
 #include "base/base.h"
 
 #include <stdio.h>
@@ -29,10 +30,12 @@ static void fill(hakuban_error *reterr, hakuban_status status, size_t offset, un
 static void fill(hakuban_error *reterr, hakuban_status status, size_t offset, unsigned line,
                  unsigned column, const char *format, va_list arguments)
 {
-    /* Built aside, because the arguments may lie in *reterr itself when an error is told with more words. */
+    /* Built aside, because the arguments may lie in *reterr itself when an error is told with more
+     * words. */
     hakuban_error error = {.status = status, .offset = offset, .line = line, .column = column};
-    if (vsnprintf(error.text, sizeof(error.text), format, arguments) < 0)
+    if (vsnprintf(error.text, sizeof(error.text), format, arguments) < 0) {
         error.text[0] = '\0';
+    }
     hkb_one_line(error.text);
     *reterr = error;
 }
@@ -40,8 +43,9 @@ static void fill(hakuban_error *reterr, hakuban_status status, size_t offset, un
 hakuban_status hkb_error_set_v(hakuban_error *reterr, hakuban_status status, const char *format,
                                va_list arguments)
 {
-    if (reterr)
+    if (reterr) {
         fill(reterr, status, 0, 0, 0, format, arguments);
+    }
     return status;
 }
 

@@ -6,18 +6,20 @@
 
 #include "base/base.h"
 
-/* One allocation, owned by the caller; everything in it is borrowed from it. ERR_URL (with offset), ERR_NO_MEMORY. */
+/* One allocation, owned by the caller; everything in it is borrowed from it. ERR_URL (with offset),
+ * ERR_NO_MEMORY. */
 hakuban_status hkb_url_parse(const hakuban_alloc *alloc, const char *text, hakuban_url **ret,
                              hakuban_error *reterr);
 hakuban_url *hkb_url_free(const hakuban_alloc *alloc, hakuban_url *url);
 
-/* "20s", "1m30s", "250ms", "120" (seconds): integers with optional units, added up; as hakuban-wire.md §7. Nanoseconds.
- * ERR_PARSE names what is wrong. */
+/* "20s", "1m30s", "250ms", "120" (seconds): integers with optional units, added up; as
+ * hakuban-wire.md §7. Nanoseconds. ERR_PARSE names what is wrong. */
 hakuban_status hkb_duration_parse(const char *text, uint64_t *ret_ns, hakuban_error *reterr);
 /* "256k", "64M", "1000": bytes. */
 hakuban_status hkb_size_parse(const char *text, uint64_t *ret_bytes, hakuban_error *reterr);
 
-/* A load limit over time: points sorted by time then limit, (0, 0) put in front; no points: no limit. semantics.md §6. */
+/* A load limit over time: points sorted by time then limit, (0, 0) put in front; no points: no
+ * limit. semantics.md §6. */
 #define HKB_LOAD_POINTS_MAX 64
 typedef struct hkb_load_point {
     uint64_t after_ns;
@@ -31,8 +33,9 @@ typedef struct hkb_load_limit {
 hakuban_status hkb_load_limit_parse(const char *text, hkb_load_limit *ret, hakuban_error *reterr);
 /* Adds a point in its place; ERR_LIMIT when there are too many. */
 hakuban_status hkb_load_limit_add(hkb_load_limit *limit, hkb_load_point point);
-/* The limit elapsed_ns after it was set; infinity where there is none. *ret_next_ns: when it changes next (UINT64_MAX: never; while
- * it rises: the time at which it next reaches a whole number). */
+/* The limit elapsed_ns after it was set; infinity where there is none. *ret_next_ns: when it
+ * changes next (UINT64_MAX: never; while it rises: the time at which it next reaches a whole
+ * number). */
 double hkb_load_limit_at(const hkb_load_limit *limit, uint64_t elapsed_ns, uint64_t *ret_next_ns);
 
 #endif

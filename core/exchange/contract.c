@@ -28,22 +28,27 @@ static hakuban_status join_tag(hakuban_contract *contract)
         tag->local_preloads++;
         return HAKUBAN_OK;
     }
-    if (contract->kind == HKB_OBSERVE_TAG)
+    if (contract->kind == HKB_OBSERVE_TAG) {
         tag->local_observers++;
-    else
+    } else {
         tag->local_exposers++;
-    if (contract->kind == HKB_EXPOSE_TAG)
+    }
+    if (contract->kind == HKB_EXPOSE_TAG) {
         tag->capacity += contract->capacity;
+    }
     hkb_tag_mark_objects(tag);
-    if (contract->kind == HKB_EXPOSE_TAG)
+    if (contract->kind == HKB_EXPOSE_TAG) {
         return HAKUBAN_OK;
+    }
     HKB_LIST_EACH(hkb_object_tag, place, &tag->objects, of_tag)
     {
-        if (!place->object || !place->object->exists)
+        if (!place->object || !place->object->exists) {
             continue;
+        }
         hakuban_status status = hkb_object_open_delivery(place->object, contract);
-        if (status != HAKUBAN_OK)
+        if (status < 0) {
             return status;
+        }
     }
     return HAKUBAN_OK;
 }
@@ -54,9 +59,10 @@ hakuban_status hkb_contract_new(hkb_exchange *exchange, hkb_contract_kind kind,
                                 hakuban_contract **ret)
 {
     bool of_object = kind == HKB_OBSERVE_OBJECT || kind == HKB_EXPOSE_OBJECT;
-    hakuban_contract *contract = hkb_alloc(exchange->alloc, sizeof *contract);
-    if (!contract)
+    hakuban_contract *contract = hkb_alloc(exchange->alloc, sizeof(*contract));
+    if (!contract) {
         return HAKUBAN_ERR_NO_MEMORY;
+    }
     contract->exchange = exchange;
     contract->kind = kind;
     contract->references = 1;
@@ -68,19 +74,21 @@ hakuban_status hkb_contract_new(hkb_exchange *exchange, hkb_contract_kind kind,
     hkb_list_init(&contract->sinks);
     hakuban_status status = of_object ? hkb_object_get(exchange, descriptor, &contract->object)
                                       : hkb_tag_get(exchange, tag, &contract->tag);
-    if (status != HAKUBAN_OK) {
-        hkb_free(exchange->alloc, contract, sizeof *contract);
+    if (status < 0) {
+        hkb_free(exchange->alloc, contract, sizeof(*contract));
         return status;
     }
     hkb_list_push(&exchange->contracts, &contract->of_exchange);
     exchange->contract_count++;
-    if (of_object)
+    if (of_object) {
         join_object(contract);
-    else
+    } else {
         status = join_tag(contract);
-    if (kind == HKB_OBSERVE_OBJECT)
+    }
+    if (kind == HKB_OBSERVE_OBJECT) {
         status = hkb_object_open_delivery(contract->object, contract);
-    if (status != HAKUBAN_OK) {
+    }
+    if (status < 0) {
         hkb_contract_end(contract);
         hkb_contract_unref(contract);
         return status;
@@ -139,27 +147,31 @@ static void end_sinks(hakuban_contract *contract)
         hkb_list_remove(&sink->entry.queued);
         hkb_sink_unref(sink); /* the exchange's own */
         hkb_sink_unref(sink);
-        if (object)
+        if (object) {
             hkb_object_mark(object);
+        }
     }
 }
 
 void hkb_contract_end(hakuban_contract *contract)
 {
     hkb_node *node;
-    if (contract->ended)
+    if (contract->ended) {
         return;
+    }
     contract->ended = true;
     leave_subject(contract);
-    while ((node = hkb_list_first(&contract->deliveries)))
+    while ((node = hkb_list_first(&contract->deliveries))) {
         hkb_delivery_free(HKB_CONTAINER(node, hkb_delivery, of_contract));
+    }
     end_sinks(contract);
     hkb_list_remove(&contract->listed.queued);
     hkb_list_remove(&contract->of_exchange);
     contract->exchange->contract_count--;
     contract->queue = NULL;
-    if (is_expose(contract->kind))
+    if (is_expose(contract->kind)) {
         hkb_choose_replace(contract);
+    }
 }
 
 void hkb_contract_ref(hakuban_contract *contract)
@@ -169,14 +181,16 @@ void hkb_contract_ref(hakuban_contract *contract)
 
 void hkb_contract_unref(hakuban_contract *contract)
 {
-    if (--contract->references == 0 && !HKB_PLANTED(contract_leak))
-        hkb_free(contract->exchange->alloc, contract, sizeof *contract);
+    if (--contract->references == 0 && !HKB_PLANTED(contract_leak)) {
+        hkb_free(contract->exchange->alloc, contract, sizeof(*contract));
+    }
 }
 
 hakuban_status hkb_contract_set_capacity(hakuban_contract *contract, uint32_t capacity)
 {
-    if (!is_expose(contract->kind))
+    if (!is_expose(contract->kind)) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     uint64_t *sum = contract->object ? &contract->object->capacity : &contract->tag->capacity;
     *sum += (uint64_t)capacity - contract->capacity;
     contract->capacity = capacity;
@@ -192,17 +206,20 @@ hakuban_status hkb_contract_set_capacity(hakuban_contract *contract, uint32_t ca
 hakuban_status hkb_contract_peek(hakuban_contract *contract, const hakuban_descriptor *descriptor,
                                  hakuban_event *ret)
 {
-    if (!hkb_contract_observes(contract))
+    if (!hkb_contract_observes(contract)) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     hkb_object *object = contract->object;
     if (descriptor) {
         hkb_object *found = hkb_object_find(contract->exchange, descriptor);
-        if (!found || (object && found != object))
+        if (!found || (object && found != object)) {
             return HAKUBAN_ERR_NOT_FOUND;
+        }
         object = found;
     }
-    if (!object)
+    if (!object) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     HKB_LIST_EACH(hkb_delivery, delivery, &object->deliveries, of_object)
     {
         if (delivery->contract == contract && !delivery->closing) {

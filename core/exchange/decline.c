@@ -1,25 +1,31 @@
-/* Declining: the upstream is told that nobody here can take an object now, though this exchange is registered for it, so that a
- * full subtree starves nobody: it chooses another. Until it is taken back, this exchange counts as an observer only.
+/* Declining: the upstream is told that nobody here can take an object now, though this exchange is
+ * registered for it, so that a full subtree starves nobody: it chooses another. Until it is taken
+ * back, this exchange counts as an observer only.
  *
- * A decline is said when the object is needed here and nobody has room, and taken back when somebody has: no sooner than the
- * sweep comes by (a second for all), and for no more objects than there is room for, so that nothing is passed to and fro. What
- * nobody asked for in HKB_DECLINE_NS is forgotten. */
+ * A decline is said when the object is needed here and nobody has room, and taken back when
+ * somebody has: no sooner than the sweep comes by (a second for all), and for no more objects than
+ * there is room for, so that nothing is passed to and fro. What nobody asked for in HKB_DECLINE_NS
+ * is forgotten. */
 #include "exchange/internal.h"
 
 static bool is_offered(const hkb_object *object)
 {
-    if (object->local_exposers || object->expose_shares)
+    if (object->local_exposers || object->expose_shares) {
         return true;
-    for (size_t i = 0; i < object->tag_count; i++)
-        if (object->tags[i].tag->local_exposers || object->tags[i].tag->expose_shares)
+    }
+    for (size_t i = 0; i < object->tag_count; i++) {
+        if (object->tags[i].tag->local_exposers || object->tags[i].tag->expose_shares) {
             return true;
+        }
+    }
     return false;
 }
 
 static void take_back(hkb_object *object)
 {
-    if (object->upstream)
+    if (object->upstream) {
         object->upstream->declining = 0;
+    }
     hkb_object_mark(object);
 }
 
@@ -27,13 +33,15 @@ void hkb_decline_settle(hkb_object *object, bool needed)
 {
     hkb_peer *peer = object->exchange->upstream;
     hkb_share *upstream = object->upstream;
-    if (!peer || (object->exposer != HKB_NOBODY && !(upstream && upstream->declining)))
+    if (!peer || (object->exposer != HKB_NOBODY && !(upstream && upstream->declining))) {
         return;
+    }
     bool offered = is_offered(object);
     if (needed && offered && object->exposer == HKB_NOBODY) {
-        if (hkb_recall_awaits(object))
+        if (hkb_recall_awaits(object)) {
             return; /* who held it may come back at any moment */
-        if (!upstream && hkb_share_get(peer, object, &upstream) != HAKUBAN_OK) {
+        }
+        if (!upstream && hkb_share_get(peer, object, &upstream) < 0) {
             hkb_link_fail(&peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
             return;
         }
@@ -42,9 +50,10 @@ void hkb_decline_settle(hkb_object *object, bool needed)
     }
     /* The upstream serving it is no reason to take it back: that would end with the decline. */
     bool unheard = upstream && !upstream->declines && !needed;
-    if (upstream &&
-        (!offered || unheard || object->exposer == HKB_LOCAL || object->exposer == HKB_DOWNSTREAM))
+    if (upstream && (!offered || unheard || object->exposer == HKB_LOCAL ||
+                     object->exposer == HKB_DOWNSTREAM)) {
         upstream->declining = 0;
+    }
 }
 
 void hkb_decline_enter(hkb_object *object)
@@ -52,27 +61,29 @@ void hkb_decline_enter(hkb_object *object)
     hkb_exchange *exchange = object->exchange;
     object->deadline_ns = exchange->now_ns + HKB_DECLINE_NS;
     hkb_list_push(&exchange->declined, &object->timed);
-    if (++exchange->declined_count > HKB_DECLINED_MAX)
+    if (++exchange->declined_count > HKB_DECLINED_MAX) {
         take_back(HKB_CONTAINER(hkb_list_first(&exchange->declined), hkb_object, timed));
+    }
 }
 
 static void look_again(hkb_object *object)
 {
-    if (!is_offered(object) ||
-        (!HKB_PLANTED(declines_for_ever) && hkb_choose_promise(object))) {
+    if (!is_offered(object) || (!HKB_PLANTED(declines_for_ever) && hkb_choose_promise(object))) {
         take_back(object);
     } else if (object->exchange->now_ns >= object->deadline_ns) {
-        if (hkb_object_needed(object))
+        if (hkb_object_needed(object)) {
             object->deadline_ns = object->exchange->now_ns + HKB_DECLINE_NS;
-        else
+        } else {
             take_back(object);
+        }
     }
 }
 
 void hkb_decline_tick(hkb_exchange *exchange)
 {
-    if (exchange->now_ns < hkb_decline_deadline(exchange))
+    if (exchange->now_ns < hkb_decline_deadline(exchange)) {
         return;
+    }
     exchange->declined_ns = exchange->now_ns + HKB_REBALANCE_NS;
     if (exchange->now_ns >= exchange->promises_ns) {
         exchange->promises_ns = exchange->now_ns + HKB_REBALANCE_PARTS * HKB_REBALANCE_NS;

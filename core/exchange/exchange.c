@@ -1,4 +1,5 @@
-/* The exchange as a whole: its beginning and end, time, and bringing everything in order after each call. */
+/* The exchange as a whole: its beginning and end, time, and bringing everything in order after each
+ * call. */
 #include "exchange/internal.h"
 
 #include <math.h>
@@ -8,12 +9,13 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
                                 int64_t wall_ns, hkb_exchange **ret)
 {
     const hakuban_alloc *alloc = settings->alloc;
-    hkb_exchange *exchange = hkb_alloc(alloc, sizeof *exchange);
-    if (!exchange)
+    hkb_exchange *exchange = hkb_alloc(alloc, sizeof(*exchange));
+    if (!exchange) {
         return HAKUBAN_ERR_NO_MEMORY;
+    }
     hakuban_status status = hkb_delta_context_new(alloc, &exchange->delta);
-    if (status != HAKUBAN_OK) {
-        hkb_free(alloc, exchange, sizeof *exchange);
+    if (status < 0) {
+        hkb_free(alloc, exchange, sizeof(*exchange));
         return status;
     }
     void *ctx = settings->host.ctx;
@@ -44,22 +46,23 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
     hkb_map_init(&exchange->sessions, alloc, offsetof(hkb_peer, session_hash), hkb_session_equal);
     hkb_rust_init(&exchange->shared.rust, alloc);
     hkb_buffer_init(&exchange->packet, alloc, 2 * HKB_RUST_EVENT_BYTES_MAX);
-    hkb_list *lists[] = {&exchange->contracts, &exchange->peers,    &exchange->ready,
-                         &exchange->dirty,     &exchange->dirty_tags, &exchange->listings,
-                         &exchange->passing,
-                         &exchange->ended,     &exchange->waiting,  &exchange->balanced,
-                         &exchange->declined,  &exchange->deltas,   &exchange->held[0].objects,
-                         &exchange->held[1].objects};
-    for (size_t i = 0; i < HKB_COUNT(lists); i++)
+    hkb_list *lists[] = {&exchange->contracts,       &exchange->peers,          &exchange->ready,
+                         &exchange->dirty,           &exchange->dirty_tags,     &exchange->listings,
+                         &exchange->passing,         &exchange->ended,          &exchange->waiting,
+                         &exchange->balanced,        &exchange->declined,       &exchange->deltas,
+                         &exchange->held[0].objects, &exchange->held[1].objects};
+    for (size_t i = 0; i < HKB_COUNT(lists); i++) {
         hkb_list_init(lists[i]);
+    }
     *ret = exchange;
     return HAKUBAN_OK;
 }
 
 hkb_exchange *hkb_exchange_free(hkb_exchange *exchange)
 {
-    if (!exchange)
+    if (!exchange) {
         return NULL;
+    }
     HKB_ASSERT(hkb_list_empty(&exchange->contracts));
     HKB_LIST_EACH(hkb_peer, peer, &exchange->peers, of_exchange)
     {
@@ -68,8 +71,9 @@ hkb_exchange *hkb_exchange_free(hkb_exchange *exchange)
     }
     hkb_exchange_settle(exchange);
     HKB_ASSERT(hkb_list_empty(&exchange->peers));
-    while (!hkb_list_empty(&exchange->waiting)) /* hand-overs that nobody will finish */
+    while (!hkb_list_empty(&exchange->waiting)) { /* hand-overs that nobody will finish */
         hkb_object_expired(HKB_CONTAINER(hkb_list_first(&exchange->waiting), hkb_object, timed));
+    }
     hkb_exchange_settle(exchange);
     HKB_ASSERT(exchange->objects.count == 0 && exchange->tags.count == 0);
     hkb_map_done(&exchange->objects);
@@ -81,37 +85,46 @@ hkb_exchange *hkb_exchange_free(hkb_exchange *exchange)
     hkb_buffer_done(&exchange->packet);
     hkb_native_done(&exchange->shared.native);
     hkb_delta_context_free(exchange->delta);
-    hkb_free(exchange->alloc, exchange->delta_spare, sizeof *exchange->delta_spare);
-    hkb_free(exchange->alloc, exchange, sizeof *exchange);
+    hkb_free(exchange->alloc, exchange->delta_spare, sizeof(*exchange->delta_spare));
+    hkb_free(exchange->alloc, exchange, sizeof(*exchange));
     return NULL;
 }
 
 void hkb_exchange_set_time(hkb_exchange *exchange, uint64_t now_ns, int64_t wall_ns)
 {
-    if (now_ns > exchange->now_ns)
+    if (now_ns > exchange->now_ns) {
         exchange->now_ns = now_ns;
+    }
     exchange->wall_ns = wall_ns;
 }
 
 void hkb_exchange_mark_all(hkb_exchange *exchange)
 {
-    for (size_t i = 0; exchange->objects.count && i <= exchange->objects.mask; i++)
-        if (exchange->objects.slots[i])
+    for (size_t i = 0; exchange->objects.count && i <= exchange->objects.mask; i++) {
+        if (exchange->objects.slots[i]) {
             hkb_object_mark(exchange->objects.slots[i]);
-    for (size_t i = 0; exchange->tags.count && i <= exchange->tags.mask; i++)
-        if (exchange->tags.slots[i])
+        }
+    }
+    for (size_t i = 0; exchange->tags.count && i <= exchange->tags.mask; i++) {
+        if (exchange->tags.slots[i]) {
             hkb_tag_recheck_listed(exchange->tags.slots[i]);
+        }
+    }
 }
 
 void hkb_exchange_expect_upstream(hkb_exchange *exchange, bool expected)
 {
     exchange->upstream_expected = expected;
     exchange->upstream_was_there = false;
-    if (!expected && exchange->upstream && exchange->upstream->detached)
-        hkb_link_leave(&exchange->upstream->link, exchange->now_ns); /* nobody will dial for it again */
-    for (size_t i = 0; !expected && exchange->objects.count && i <= exchange->objects.mask; i++)
-        if (exchange->objects.slots[i])
+    if (!expected && exchange->upstream && exchange->upstream->detached) {
+        hkb_link_leave(&exchange->upstream->link,
+                       exchange->now_ns); /* nobody will dial for it again */
+    }
+    for (size_t i = 0; !expected && exchange->objects.count && i <= exchange->objects.mask; i++) {
+        if (exchange->objects.slots[i]) {
             hkb_recall_forget_object(exchange->objects.slots[i]);
+        }
+    }
     hkb_exchange_mark_all(exchange);
 }
 
@@ -122,8 +135,9 @@ static void settle_listings(hkb_exchange *exchange)
     while ((node = hkb_list_pop(&exchange->listings))) {
         hkb_tag_share *share = HKB_CONTAINER(node, hkb_tag_share, listing);
         if (!share->listed_wanted || hkb_node_linked(&share->passing) ||
-            !hkb_tag_is_listed(share->tag))
+            !hkb_tag_is_listed(share->tag)) {
             continue;
+        }
         share->listed_wanted = 0;
         share->listed_count++;
         hkb_peer_queue(share->peer, &share->item);
@@ -144,8 +158,9 @@ void hkb_exchange_settle(hkb_exchange *exchange)
             continue;
         }
         node = hkb_list_first(&exchange->dirty_tags);
-        if (!node)
+        if (!node) {
             break;
+        }
         hkb_tag_settle(HKB_CONTAINER(node, hkb_tag, dirty));
     }
     settle_listings(exchange);
@@ -156,14 +171,16 @@ void hkb_exchange_settle(hkb_exchange *exchange)
 static void tick_links(hkb_exchange *exchange)
 {
     uint64_t next_ns = UINT64_MAX;
-    if (exchange->now_ns < exchange->tick_ns)
+    if (exchange->now_ns < exchange->tick_ns) {
         return;
+    }
     HKB_LIST_EACH(hkb_peer, peer, &exchange->peers, of_exchange)
     {
         hkb_peer_tick(peer);
         uint64_t deadline_ns = hkb_peer_deadline(peer);
-        if (deadline_ns < next_ns)
+        if (deadline_ns < next_ns) {
             next_ns = deadline_ns;
+        }
     }
     uint64_t soonest_ns = exchange->now_ns + HKB_TICK_NS;
     exchange->tick_ns = next_ns < soonest_ns ? soonest_ns : next_ns;
@@ -174,8 +191,9 @@ static void tick_waiting(hkb_exchange *exchange)
     hkb_node *node;
     while ((node = hkb_list_first(&exchange->waiting))) {
         hkb_object *object = HKB_CONTAINER(node, hkb_object, timed);
-        if (object->deadline_ns > exchange->now_ns)
+        if (object->deadline_ns > exchange->now_ns) {
             break;
+        }
         hkb_object_expired(object);
     }
 }
@@ -183,18 +201,20 @@ static void tick_waiting(hkb_exchange *exchange)
 /* A tenth of what a downstream has or could have; the whole comes by about once a second. */
 static void tick_balance(hkb_exchange *exchange)
 {
-    if (!exchange->rebalances || exchange->now_ns < exchange->rebalance_ns)
+    if (!exchange->rebalances || exchange->now_ns < exchange->rebalance_ns) {
         return;
+    }
     exchange->rebalance_ns = exchange->now_ns + HKB_REBALANCE_NS;
     size_t count = exchange->balanced_count / HKB_REBALANCE_PARTS + 1;
     for (size_t i = 0; i < count && !hkb_list_empty(&exchange->balanced); i++) {
         hkb_node *node = hkb_list_pop(&exchange->balanced);
         hkb_list_push(&exchange->balanced, node);
         hkb_object *object = HKB_CONTAINER(node, hkb_object, timed);
-        if (hkb_object_has_choice(object))
+        if (hkb_object_has_choice(object)) {
             hkb_choose_again(object);
-        else
+        } else {
             hkb_object_mark(object); /* other exposers have gone: it leaves the list */
+        }
     }
 }
 
@@ -204,8 +224,9 @@ static void tick_deltas(hkb_exchange *exchange)
     hkb_node *node;
     while ((node = hkb_list_first(&exchange->deltas))) {
         hkb_delta *delta = HKB_CONTAINER(node, hkb_delta, aged);
-        if (delta->made_ns + HKB_DELTA_AGE_NS > exchange->now_ns)
+        if (delta->made_ns + HKB_DELTA_AGE_NS > exchange->now_ns) {
             break;
+        }
         hkb_delta_free(delta);
     }
 }
@@ -231,22 +252,28 @@ uint64_t hkb_exchange_deadline(const hkb_exchange *exchange)
 {
     uint64_t deadline_ns = UINT64_MAX;
     hkb_node *node = hkb_list_first(&exchange->waiting);
-    if (!hkb_list_empty(&exchange->passing))
+    if (!hkb_list_empty(&exchange->passing)) {
         return exchange->now_ns;
-    if (exchange->peer_count)
+    }
+    if (exchange->peer_count) {
         deadline_ns = exchange->tick_ns;
+    }
     deadline_ns = earlier(deadline_ns, hkb_recall_deadline(exchange));
-    if (exchange->waits_until_ns)
+    if (exchange->waits_until_ns) {
         deadline_ns = earlier(deadline_ns, exchange->waits_until_ns);
-    if (node)
+    }
+    if (node) {
         deadline_ns = earlier(deadline_ns, HKB_CONTAINER(node, hkb_object, timed)->deadline_ns);
-    if (exchange->rebalances && exchange->balanced_count)
+    }
+    if (exchange->rebalances && exchange->balanced_count) {
         deadline_ns = earlier(deadline_ns, exchange->rebalance_ns);
+    }
     deadline_ns = earlier(deadline_ns, hkb_decline_deadline(exchange));
     node = hkb_list_first(&exchange->deltas);
-    if (node)
-        deadline_ns = earlier(deadline_ns,
-                              HKB_CONTAINER(node, hkb_delta, aged)->made_ns + HKB_DELTA_AGE_NS);
+    if (node) {
+        deadline_ns =
+            earlier(deadline_ns, HKB_CONTAINER(node, hkb_delta, aged)->made_ns + HKB_DELTA_AGE_NS);
+    }
     return deadline_ns;
 }
 
@@ -269,18 +296,19 @@ static hakuban_status line(hkb_buffer *out, const char *format, ...)
     char text[512];
     va_list arguments;
     va_start(arguments, format);
-    int bytes = vsnprintf(text, sizeof text, format, arguments);
+    int bytes = vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    if (bytes < 0)
+    if (bytes < 0) {
         return HAKUBAN_OK;
-    return hkb_buffer_append(out, text, hkb_min((size_t)bytes, sizeof text - 1));
+    }
+    return hkb_buffer_append(out, text, hkb_min((size_t)bytes, sizeof(text) - 1));
 }
 
 static hakuban_status describe_peer(const hkb_peer *peer, hkb_buffer *out)
 {
     static const char *const phases[] = {"", "hello", "open", "leaving", "ended", "away"};
     char name[64];
-    hkb_escape(name, sizeof name, peer->link.peer_name, strlen(peer->link.peer_name));
+    hkb_escape(name, sizeof(name), peer->link.peer_name, strlen(peer->link.peer_name));
     return line(out, "  %s \"%s\" %s, load %.2f, %llu bytes in, %llu bytes out\n",
                 peer->link.connector ? "upstream" : "downstream", name, phases[peer->link.phase],
                 peer->load, (unsigned long long)peer->link.received_bytes,
@@ -291,42 +319,47 @@ static hakuban_status describe_object(const hkb_object *object, hkb_buffer *out)
 {
     static const char *const freshness[] = {"never", "live", "stale"};
     static const char *const exposer[] = {"nobody", "local", "upstream", "downstream"};
-    hakuban_status status = line(out, "  %.200s %s%s, %zu bytes, exposed by %s", object->descriptor->text,
-                                 object->exists ? "" : "ending, ", freshness[object->freshness],
-                                 object->state ? object->state->data_bytes : 0,
-                                 exposer[object->exposer]);
-    if (status == HAKUBAN_OK && object->exposer == HKB_DOWNSTREAM) {
+    hakuban_status status =
+        line(out, "  %.200s %s%s, %zu bytes, exposed by %s", object->descriptor->text,
+             object->exists ? "" : "ending, ", freshness[object->freshness],
+             object->state ? object->state->data_bytes : 0, exposer[object->exposer]);
+    if (status >= 0 && object->exposer == HKB_DOWNSTREAM) {
         const char *name = object->chosen.share->peer->link.peer_name;
         char escaped[64];
-        status = line(out, " \"%s\"", hkb_escape(escaped, sizeof escaped, name, strlen(name)));
+        status = line(out, " \"%s\"", hkb_escape(escaped, sizeof(escaped), name, strlen(name)));
     }
-    if (status == HAKUBAN_OK)
+    if (status >= 0) {
         status = line(out, ", %u observing downstreams, version", (unsigned)object->observing);
-    for (size_t i = 0; status == HAKUBAN_OK && object->state && i < object->state->version_count; i++)
+    }
+    for (size_t i = 0; status >= 0 && object->state && i < object->state->version_count; i++) {
         status = line(out, "%s%lld", i ? "," : " ", (long long)object->state->version[i]);
-    return status == HAKUBAN_OK ? line(out, ", tags") : status;
+    }
+    return status >= 0 ? line(out, ", tags") : status;
 }
 
 hakuban_status hkb_exchange_describe(hkb_exchange *exchange, hkb_buffer *out)
 {
-    hakuban_status status =
-        line(out, "exchange: %zu objects, %zu tags, %zu contracts, %zu links\n",
-             exchange->objects.count, exchange->tags.count, exchange->contract_count,
-             exchange->peer_count);
+    hakuban_status status = line(out, "exchange: %zu objects, %zu tags, %zu contracts, %zu links\n",
+                                 exchange->objects.count, exchange->tags.count,
+                                 exchange->contract_count, exchange->peer_count);
     HKB_LIST_EACH(hkb_peer, peer, &exchange->peers, of_exchange)
     {
-        if (status == HAKUBAN_OK)
+        if (status >= 0) {
             status = describe_peer(peer, out);
+        }
     }
     for (size_t i = 0; exchange->objects.count && i <= exchange->objects.mask; i++) {
         const hkb_object *object = exchange->objects.slots[i];
-        if (!object || status != HAKUBAN_OK)
+        if (!object || status < 0) {
             continue;
+        }
         status = describe_object(object, out);
-        for (size_t k = 0; status == HAKUBAN_OK && k < object->tag_count; k++)
+        for (size_t k = 0; status >= 0 && k < object->tag_count; k++) {
             status = line(out, " %.200s", object->tags[k].tag->json);
-        if (status == HAKUBAN_OK)
+        }
+        if (status >= 0) {
             status = line(out, "\n");
+        }
     }
     return status;
 }

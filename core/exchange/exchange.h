@@ -1,7 +1,8 @@
-/* What exists, who exposes it, who is told: the whole of an exchange without I/O, threads or clocks.
+/* What exists, who exposes it, who is told: the whole of an exchange without I/O, threads or
+ * clocks.
  *
- * The host (runtime, simulator) sets the time with hkb_exchange_set_time() before each call, calls hkb_exchange_settle() after
- * it, then carries what is ready. One thread at a time. */
+ * The host (runtime, simulator) sets the time with hkb_exchange_set_time() before each call, calls
+ * hkb_exchange_settle() after it, then carries what is ready. One thread at a time. */
 #ifndef HKB_EXCHANGE_EXCHANGE_H
 #define HKB_EXCHANGE_EXCHANGE_H
 
@@ -26,12 +27,15 @@ typedef struct hkb_host {
     void (*queue_ready)(void *ctx, hakuban_queue *queue);
     /* The hello was accepted. */
     void (*opened)(void *ctx, void *carrier, hkb_peer *peer);
-    /* A session outlives its connection: peer is carried by carrier from now on, not by what carried it before. */
+    /* A session outlives its connection: peer is carried by carrier from now on, not by what
+     * carried it before. */
     void (*moved)(void *ctx, void *carrier, hkb_peer *peer);
-    /* carrier's connection is dead, for the reason why: it carries no peer any more and is to be closed at once. */
+    /* carrier's connection is dead, for the reason why: it carries no peer any more and is to be
+     * closed at once. */
     void (*dropped)(void *ctx, void *carrier, const hakuban_error *why);
-    /* The conversation is over; the carrier stays until hkb_peer_is_over() is carried out. orderly: somebody said bye. carrier is
-     * NULL where an upstream was away and did not come back in time. */
+    /* The conversation is over; the carrier stays until hkb_peer_is_over() is carried out. orderly:
+     * somebody said bye. carrier is NULL where an upstream was away and did not come back in time.
+     */
     void (*ended)(void *ctx, void *carrier, bool orderly, const hakuban_error *why);
 } hkb_host;
 
@@ -40,7 +44,8 @@ typedef struct hkb_exchange_settings {
     hakuban_log log;
     const hkb_registry *registry;
     hkb_host host;
-    size_t state_bytes_max; /* of all objects' states together; a peer that brings more is cut. 0: no limit */
+    size_t state_bytes_max; /* of all objects' states together; a peer that brings more is cut. 0:
+                               no limit */
     double rebalance_threshold;
     bool rebalances; /* moves objects from loaded exposers to others by itself */
 } hkb_exchange_settings;
@@ -59,32 +64,36 @@ uint64_t hkb_exchange_deadline(const hkb_exchange *exchange);
 void hkb_exchange_count(const hkb_exchange *exchange, hakuban_exchange_stats *ret);
 hakuban_status hkb_exchange_describe(hkb_exchange *exchange, hkb_buffer *out);
 
-/* Whether a connection to an upstream is configured: until it first opens, nothing counts as completely listed. */
+/* Whether a connection to an upstream is configured: until it first opens, nothing counts as
+ * completely listed. */
 void hkb_exchange_expect_upstream(hkb_exchange *exchange, bool expected);
 
-/* Links. carrier is the host's own. A connector is refused with ERR_EXISTS while there is an upstream, unless that is away: then it
- * is the same peer that goes on, with its settings. */
+/* Links. carrier is the host's own. A connector is refused with ERR_EXISTS while there is an
+ * upstream, unless that is away: then it is the same peer that goes on, with its settings. */
 hakuban_status hkb_exchange_attach(hkb_exchange *exchange, const hkb_link_settings *settings,
                                    bool connector, bool stream, void *carrier, hkb_peer **ret);
 void hkb_peer_receive(hkb_peer *peer, const void *data, size_t bytes);
-/* The next peer that may have something to send and whose carrier is writable; NULL: none. Call until NULL, pulling from each. */
+/* The next peer that may have something to send and whose carrier is writable; NULL: none. Call
+ * until NULL, pulling from each. */
 hkb_peer *hkb_exchange_ready_peer(hkb_exchange *exchange);
 bool hkb_exchange_has_ready(const hkb_exchange *exchange);
 /* The next packet, in a buffer of the exchange that the next call reuses. Empty: nothing now. */
 hakuban_slice hkb_peer_pull(hkb_peer *peer);
 /* The carrier took the packet but no more for now; then: it does again. */
 void hkb_peer_set_writable(hkb_peer *peer, bool writable);
-/* Whether everything was pulled and the carrier should end writing, wait at most HKB_LINGER_NS for the other side, and close. */
+/* Whether everything was pulled and the carrier should end writing, wait at most HKB_LINGER_NS for
+ * the other side, and close. */
 bool hkb_peer_is_over(const hkb_peer *peer);
 /* Orderly end: flush, bye. Then hkb_peer_is_over() and host.ended. */
 void hkb_peer_leave(hkb_peer *peer);
-/* The connection is gone (or will be, whatever happens): the carrier must not use peer any more. true: its session stays for a
- * time of grace, and may be taken up again by another carrier. */
+/* The connection is gone (or will be, whatever happens): the carrier must not use peer any more.
+ * true: its session stays for a time of grace, and may be taken up again by another carrier. */
 bool hkb_peer_lost(hkb_peer *peer, hakuban_status status, const char *text);
 void *hkb_peer_carrier(const hkb_peer *peer);
 const char *hkb_peer_name(const hkb_peer *peer);
 
-/* Contracts; the public functions without locks. tag: canonical text; descriptor: a reference is taken. */
+/* Contracts; the public functions without locks. tag: canonical text; descriptor: a reference is
+ * taken. */
 typedef enum hkb_contract_kind {
     HKB_OBSERVE_OBJECT = 1,
     HKB_EXPOSE_OBJECT = 2,
@@ -96,7 +105,8 @@ hakuban_status hkb_contract_new(hkb_exchange *exchange, hkb_contract_kind kind,
                                 hakuban_descriptor *descriptor, hakuban_slice tag,
                                 uint32_t capacity, hakuban_queue *queue, void *user,
                                 hakuban_contract **ret);
-/* Takes it out of everything at once; its pending events vanish. The memory goes with the last hkb_contract_unref(). */
+/* Takes it out of everything at once; its pending events vanish. The memory goes with the last
+ * hkb_contract_unref(). */
 void hkb_contract_end(hakuban_contract *contract);
 void hkb_contract_ref(hakuban_contract *contract);
 void hkb_contract_unref(hakuban_contract *contract);
@@ -111,7 +121,8 @@ void **hkb_contract_host(hakuban_contract *contract);
 /* Queues. Entries of the host's (connections) go through the same list. */
 hakuban_status hkb_queue_new(hkb_exchange *exchange, hakuban_queue **ret);
 void hkb_queue_free(hakuban_queue *queue);
-/* Takes the next event; false: the queue is empty. ret->contract stays valid until hkb_event_done(). */
+/* Takes the next event; false: the queue is empty. ret->contract stays valid until
+ * hkb_event_done(). */
 bool hkb_queue_pop(hakuban_queue *queue, hakuban_event *ret);
 bool hkb_queue_is_empty(const hakuban_queue *queue);
 /* Lets go of what the event holds. */
@@ -140,8 +151,9 @@ const hakuban_descriptor *hkb_sink_object(const hakuban_sink *sink);
 void hkb_sink_ref(hakuban_sink *sink);
 void hkb_sink_unref(hakuban_sink *sink);
 
-/* Inspection: the public functions without locks, told in records. These are good until the next call that changes anything.
- * room: as the public ones'. Each returns how many; 0: the walk has ended. */
+/* Inspection: the public functions without locks, told in records. These are good until the next
+ * call that changes anything. room: as the public ones'. Each returns how many; 0: the walk has
+ * ended. */
 size_t hkb_inspect_links(const hkb_exchange *exchange, hakuban_cursor *cursor, hkb_peer **ret,
                          size_t room);
 size_t hkb_inspect_objects(const hkb_exchange *exchange, hakuban_cursor *cursor, hkb_object **ret,
@@ -150,8 +162,8 @@ size_t hkb_inspect_object_links(const hkb_object *object, hakuban_cursor *cursor
                                 hakuban_object_link_info *ret, size_t room);
 size_t hkb_inspect_tags(const hkb_exchange *exchange, hakuban_cursor *cursor, hkb_tag **ret,
                         size_t room);
-size_t hkb_inspect_tag_links(const hkb_tag *tag, hakuban_cursor *cursor,
-                             hakuban_tag_link_info *ret, size_t room);
+size_t hkb_inspect_tag_links(const hkb_tag *tag, hakuban_cursor *cursor, hakuban_tag_link_info *ret,
+                             size_t room);
 size_t hkb_inspect_contracts(const hkb_exchange *exchange, hakuban_cursor *cursor,
                              hakuban_contract **ret, size_t room);
 hkb_object *hkb_object_find(const hkb_exchange *exchange, const hakuban_descriptor *descriptor);

@@ -1,10 +1,11 @@
-/* Looking into an exchange: walks that survive its changes, and what is in the records as plain structs. Changes nothing, and
- * is on nobody's way: what it needs of the others is a number in each record. */
+/* Looking into an exchange: walks that survive its changes, and what is in the records as plain
+ * structs. Changes nothing, and is on nobody's way: what it needs of the others is a number in each
+ * record. */
 #include "exchange/internal.h"
 
 #include <math.h>
 
-/* ---- walks */
+/* -- Walks -- */
 
 size_t hkb_inspect_objects(const hkb_exchange *exchange, hakuban_cursor *cursor, hkb_object **ret,
                            size_t room)
@@ -25,12 +26,14 @@ size_t hkb_inspect_contracts(const hkb_exchange *exchange, hakuban_cursor *curso
     size_t count = 0;
     HKB_LIST_EACH(hakuban_contract, contract, &exchange->contracts, of_exchange)
     {
-        if (count == room || contract->number < cursor->place[0])
+        if (count == room || contract->number < cursor->place[0]) {
             continue;
+        }
         ret[count++] = contract;
     }
-    if (count)
+    if (count) {
         cursor->place[0] = ret[count - 1]->number + 1;
+    }
     return count;
 }
 
@@ -41,27 +44,33 @@ size_t hkb_inspect_links(const hkb_exchange *exchange, hakuban_cursor *cursor, h
     size_t count = 0;
     HKB_LIST_EACH(hkb_peer, peer, &exchange->peers, of_exchange)
     {
-        if (count < room && peer->number >= cursor->place[peer->link.connector])
+        if (count < room && peer->number >= cursor->place[peer->link.connector]) {
             ret[count++] = peer;
+        }
     }
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         cursor->place[ret[i]->link.connector] = ret[i]->number + 1;
+    }
     return count;
 }
 
-/* How many of the object's tags before index the peer has registered: each downstream is told once. */
+/* How many of the object's tags before index the peer has registered: each downstream is told once.
+ */
 static bool told_before(const hkb_object *object, size_t index, const hkb_peer *peer)
 {
-    if (hkb_share_find(object->exchange, peer, object))
+    if (hkb_share_find(object->exchange, peer, object)) {
         return true;
-    for (size_t i = 0; i < index; i++)
-        if (hkb_tag_share_find(object->exchange, peer, object->tags[i].tag))
+    }
+    for (size_t i = 0; i < index; i++) {
+        if (hkb_tag_share_find(object->exchange, peer, object->tags[i].tag)) {
             return true;
+        }
+    }
     return false;
 }
 
-static void fill_object_link(const hkb_object *object, const hkb_peer *peer,
-                             const hkb_share *share, hakuban_object_link_info *ret)
+static void fill_object_link(const hkb_object *object, const hkb_peer *peer, const hkb_share *share,
+                             hakuban_object_link_info *ret)
 {
     *ret = (hakuban_object_link_info){.number = peer->number};
     if (share) {
@@ -74,8 +83,9 @@ static void fill_object_link(const hkb_object *object, const hkb_peer *peer,
     for (size_t i = 0; i < object->tag_count; i++) {
         const hkb_tag_share *tag_share =
             hkb_tag_share_find(object->exchange, peer, object->tags[i].tag);
-        if (!tag_share)
+        if (!tag_share) {
             continue;
+        }
         ret->tag_observers += tag_share->observes;
         ret->tag_exposers += tag_share->exposes;
     }
@@ -90,14 +100,17 @@ size_t hkb_inspect_object_links(const hkb_object *object, hakuban_cursor *cursor
     if (cursor->place[0] == 0) {
         HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
         {
-            if (index++ < cursor->place[1] || count == room)
+            if (index++ < cursor->place[1] || count == room) {
                 continue;
+            }
             cursor->place[1] = index;
-            if (!share->peer->link.connector)
+            if (!share->peer->link.connector) {
                 fill_object_link(object, share->peer, share, &ret[count++]);
+            }
         }
-        if (count == room)
+        if (count == room) {
             return count;
+        }
         cursor->place[0] = 1;
         cursor->place[1] = 0;
     }
@@ -106,35 +119,40 @@ size_t hkb_inspect_object_links(const hkb_object *object, hakuban_cursor *cursor
         index = 0;
         HKB_LIST_EACH(hkb_tag_share, share, &object->tags[tag_index].tag->shares, of_tag)
         {
-            if (index++ < cursor->place[1] || count == room)
+            if (index++ < cursor->place[1] || count == room) {
                 continue;
+            }
             cursor->place[1] = index;
-            if (!share->peer->link.connector && !told_before(object, tag_index, share->peer))
+            if (!share->peer->link.connector && !told_before(object, tag_index, share->peer)) {
                 fill_object_link(object, share->peer, NULL, &ret[count++]);
+            }
         }
-        if (count == room)
+        if (count == room) {
             break;
+        }
         cursor->place[0]++;
         cursor->place[1] = 0;
     }
     return count;
 }
 
-size_t hkb_inspect_tag_links(const hkb_tag *tag, hakuban_cursor *cursor,
-                             hakuban_tag_link_info *ret, size_t room)
+size_t hkb_inspect_tag_links(const hkb_tag *tag, hakuban_cursor *cursor, hakuban_tag_link_info *ret,
+                             size_t room)
 {
     size_t count = 0;
     uint64_t index = 0;
     HKB_LIST_EACH(hkb_tag_share, share, &tag->shares, of_tag)
     {
-        if (index++ < cursor->place[0] || count == room)
+        if (index++ < cursor->place[0] || count == room) {
             continue;
+        }
         cursor->place[0] = index;
-        if (!share->peer->link.connector)
+        if (!share->peer->link.connector) {
             ret[count++] = (hakuban_tag_link_info){.number = share->peer->number,
                                                    .observes = share->observes,
                                                    .exposes = share->exposes,
                                                    .capacity = share->capacity};
+        }
     }
     return count;
 }
@@ -143,13 +161,14 @@ hkb_peer *hkb_peer_find(const hkb_exchange *exchange, bool upstream, uint64_t nu
 {
     HKB_LIST_EACH(hkb_peer, peer, &exchange->peers, of_exchange)
     {
-        if (peer->link.connector == upstream && peer->number == number)
+        if (peer->link.connector == upstream && peer->number == number) {
             return peer;
+        }
     }
     return NULL;
 }
 
-/* ---- records */
+/* -- Records -- */
 
 /* At most room - 1 bytes, whole characters. */
 static void copy_name(char *out, size_t room, const char *name)
@@ -157,8 +176,9 @@ static void copy_name(char *out, size_t room, const char *name)
     size_t bytes = strlen(name);
     if (bytes >= room) {
         bytes = room - 1;
-        while (bytes && ((unsigned char)name[bytes] & 0xc0) == 0x80)
+        while (bytes && ((unsigned char)name[bytes] & 0xc0) == 0x80) {
             bytes--;
+        }
     }
     memcpy(out, name, bytes);
     out[bytes] = '\0';
@@ -184,23 +204,26 @@ void hkb_peer_inspect(const hkb_peer *peer, hakuban_link_info *ret)
 {
     const hkb_link *link = &peer->link;
     uint64_t now_ns = peer->exchange->now_ns;
-    memset(ret, 0, sizeof *ret);
+    memset(ret, 0, sizeof(*ret));
     ret->number = peer->number;
     ret->upstream = link->connector;
     ret->phase = (hakuban_link_phase)link->phase; /* the same numbers */
-    copy_name(ret->name, sizeof ret->name, link->peer_name);
-    copy_name(ret->own_name, sizeof ret->own_name, link->settings.name);
-    if (link->serializer)
-        copy_name(ret->serializer, sizeof ret->serializer, link->serializer->name);
-    if (link->phase != HKB_LINK_HELLO)
-        copy_name(ret->compressor, sizeof ret->compressor,
+    copy_name(ret->name, sizeof(ret->name), link->peer_name);
+    copy_name(ret->own_name, sizeof(ret->own_name), link->settings.name);
+    if (link->serializer) {
+        copy_name(ret->serializer, sizeof(ret->serializer), link->serializer->name);
+    }
+    if (link->phase != HKB_LINK_HELLO) {
+        copy_name(ret->compressor, sizeof(ret->compressor),
                   link->compressor ? link->compressor->ops.name : "none");
+    }
     ret->load = peer->load;
     ret->load_limit = hkb_peer_load_limit(peer);
     ret->bytes_in = link->received_bytes;
     ret->bytes_out = link->sent_bytes;
-    if (link->phase != HKB_LINK_HELLO)
+    if (link->phase != HKB_LINK_HELLO) {
         ret->age_ns = since(now_ns, link->opened_ns);
+    }
     ret->quiet_ns = since(now_ns, link->last_received_ns);
 }
 
@@ -219,14 +242,14 @@ static void fill_exposer(const hkb_object *object, hakuban_object_info *ret)
     }
     if (peer) {
         ret->exposer_number = peer->number;
-        copy_name(ret->exposer_name, sizeof ret->exposer_name, peer->link.peer_name);
+        copy_name(ret->exposer_name, sizeof(ret->exposer_name), peer->link.peer_name);
     }
 }
 
 void hkb_object_inspect(const hkb_object *object, hakuban_object_info *ret)
 {
     const hkb_share *upstream = object->upstream;
-    memset(ret, 0, sizeof *ret);
+    memset(ret, 0, sizeof(*ret));
     ret->number = object->number;
     ret->object = hakuban_descriptor_ref(object->descriptor);
     ret->state = hakuban_state_ref(object->state);
@@ -268,8 +291,9 @@ hakuban_status hkb_tag_inspect(const hkb_tag *tag, hakuban_tag_info *ret)
                              .link_exposers = tag->expose_shares,
                              .capacity = tag->capacity};
     hakuban_status status = name_of_tag(tag, &info.tag);
-    if (status != HAKUBAN_OK)
+    if (status < 0) {
         return status;
+    }
     *ret = info;
     return HAKUBAN_OK;
 }
@@ -282,11 +306,13 @@ hakuban_status hkb_contract_inspect(const hakuban_contract *contract, hakuban_co
                                   .of_tag = contract->tag != NULL,
                                   .capacity = contract->capacity};
     hakuban_status status = HAKUBAN_OK;
-    if (contract->tag)
+    if (contract->tag) {
         status = name_of_tag(contract->tag, &info.subject);
-    else
+    } else {
         info.subject = hakuban_descriptor_ref(contract->object->descriptor);
-    if (status == HAKUBAN_OK)
+    }
+    if (status >= 0) {
         *ret = info;
+    }
     return status;
 }

@@ -1,21 +1,24 @@
 /* The records of an exchange, for the files of this room only.
  *
- * An object and what one peer has to do with it meet in a share; a tag and a peer in a tag share. What a peer is to be told is never
- * queued as messages: shares wait in the peer's queue and are compared with what the peer was told when it can take more. */
+ * An object and what one peer has to do with it meet in a share; a tag and a peer in a tag share.
+ * What a peer is to be told is never queued as messages: shares wait in the peer's queue and are
+ * compared with what the peer was told when it can take more. */
 #ifndef HKB_EXCHANGE_INTERNAL_H
 #define HKB_EXCHANGE_INTERNAL_H
 
+#include "base/planted.h"
 #include "exchange/exchange.h"
 #include "model/descriptor.h"
 #include "model/state.h"
-#include "base/planted.h"
 
 #define HKB_HANDOVER_NS 1000000000ull
-#define HKB_YIELD_NS 500000000ull /* a closed connection's objects may move after this long, or its grace */
-#define HKB_LISTS_NS 300000000ull /* without a further stream */
+#define HKB_YIELD_NS                                                                               \
+    500000000ull /* a closed connection's objects may move after this long, or its grace */
+#define HKB_LISTS_NS 300000000ull     /* without a further stream */
 #define HKB_REBALANCE_NS 100000000ull /* a tenth of all objects each time */
 #define HKB_REBALANCE_PARTS 10
-#define HKB_DECLINE_NS 60000000000ull /* a decline that nobody needs any more is forgotten after this */
+#define HKB_DECLINE_NS                                                                             \
+    60000000000ull /* a decline that nobody needs any more is forgotten after this */
 #define HKB_DECLINED_MAX 65536u
 #define HKB_TICK_NS 50000000ull /* time limits are looked at no more often than this */
 #define HKB_BASES_BYTES_MIN (64u * 1024)
@@ -36,13 +39,14 @@ typedef struct hkb_item {
     hkb_item_kind kind;
 } hkb_item;
 
-/* A payload made for one object's newest state; kept a short time so that other peers on the same base get the same bytes. */
+/* A payload made for one object's newest state; kept a short time so that other peers on the same
+ * base get the same bytes. */
 typedef struct hkb_delta {
     hkb_node aged;
     struct hkb_delta *next;
     hkb_object *object;
     hakuban_state *base; /* NULL: whole */
-    const void *form; /* of the links that it is for: their payload_form */
+    const void *form;    /* of the links that it is for: their payload_form */
     hakuban_bytes *payload;
     uint64_t made_ns;
 } hkb_delta;
@@ -77,24 +81,29 @@ struct hkb_exchange {
     hkb_map objects, tags, shares, tag_shares;
     hkb_map sessions; /* downstreams by the token of their session */
     hkb_list contracts, peers, ready;
-    hkb_list dirty;        /* objects whose choice or existence is to be looked at again */
-    hkb_list dirty_tags;   /* tags whose registration upwards is to be looked at again */
-    hkb_list passing;      /* downstreams with tags whose objects are to be looked at */
-    hkb_list listings;     /* tag shares that get LISTED once all is settled */
-    hkb_list ended;        /* peers whose link is over, to be taken out */
-    hkb_list waiting;      /* objects in a hand-over, by deadline */
-    hkb_list balanced;     /* objects that a downstream has or could have */
-    hkb_list declined;     /* objects that the upstream is not to choose this exchange for */
-    hkb_list deltas;       /* by age */
-    hkb_held held[2];      /* since the last session that an upstream did not know any more, and since the one before */
-    size_t remembered_count; /* objects that are there although the upstream that had them is lost */
+    hkb_list dirty;      /* objects whose choice or existence is to be looked at again */
+    hkb_list dirty_tags; /* tags whose registration upwards is to be looked at again */
+    hkb_list passing;    /* downstreams with tags whose objects are to be looked at */
+    hkb_list listings;   /* tag shares that get LISTED once all is settled */
+    hkb_list ended;      /* peers whose link is over, to be taken out */
+    hkb_list waiting;    /* objects in a hand-over, by deadline */
+    hkb_list balanced;   /* objects that a downstream has or could have */
+    hkb_list declined;   /* objects that the upstream is not to choose this exchange for */
+    hkb_list deltas;     /* by age */
+    hkb_held held[2];    /* since the last session that an upstream did not know any more, and since
+                            the one before */
+    size_t
+        remembered_count; /* objects that are there although the upstream that had them is lost */
     hkb_recall_table had_live; /* while young: objects that somebody had */
     uint64_t born_ns, waits_until_ns;
-    hkb_delta *delta_spare; /* one, so that a state that passes through needs no allocation for it */
-    size_t state_bytes, state_bytes_max; /* data of all objects' states, older ones that are kept included */
+    hkb_delta
+        *delta_spare; /* one, so that a state that passes through needs no allocation for it */
+    size_t state_bytes,
+        state_bytes_max; /* data of all objects' states, older ones that are kept included */
     size_t delta_count, delta_bytes, balanced_count, declined_count;
     hkb_peer *upstream;
-    uint64_t replaces[2]; /* token of the last session with an upstream that was lost; the other side may still believe in it */
+    uint64_t replaces[2]; /* token of the last session with an upstream that was lost; the other
+                             side may still believe in it */
     bool has_replaces;
     size_t peer_count, contract_count;
     uint64_t link_numbers[2]; /* how many links there were: downstreams, upstreams */
@@ -102,7 +111,8 @@ struct hkb_exchange {
     uint32_t object_numbers, tag_numbers;
     hkb_buffer packet;
     uint64_t tick_ns, rebalance_ns;
-    uint64_t declined_ns, promises_ns; /* when some of the declined are looked at again, and when promises end */
+    uint64_t declined_ns,
+        promises_ns; /* when some of the declined are looked at again, and when promises end */
     uint64_t path[HKB_PATH_NODES_MAX][2]; /* this node first, then towards the root */
     size_t path_count;
     hakuban_exchange_stats stats;
@@ -126,10 +136,12 @@ struct hkb_peer {
     hkb_map in_channels, out_channels;
     uint32_t last_channel; /* the greatest number used so far, by whoever opens them */
     double load;           /* downstream: sum of the charges of the objects it has */
-    double promised;       /* downstream: of objects that the upstream was told lately that there is room for them */
+    double promised; /* downstream: of objects that the upstream was told lately that there is room
+                        for them */
     hkb_load_limit *load_limit;
     uint64_t load_limit_ns;
-    uint64_t lists_ns; /* an upstream that does not say LISTED is taken to have listed all by then; 0: nothing is awaited */
+    uint64_t lists_ns; /* an upstream that does not say LISTED is taken to have listed all by then;
+                          0: nothing is awaited */
     size_t accounted_bytes; /* what this peer made us keep */
     hkb_recall *recall;     /* what is named after a session was lost; or NULL */
 };
@@ -137,7 +149,8 @@ struct hkb_peer {
 typedef enum hkb_channel_phase {
     HKB_CHANNEL_CLOSED = 0,
     HKB_CHANNEL_OPEN,
-    HKB_CHANNEL_CLOSING, /* in, downstream: CLOSE was said, CLOSED not yet heard. out, upstream: CLOSED is due */
+    HKB_CHANNEL_CLOSING, /* in, downstream: CLOSE was said, CLOSED not yet heard. out, upstream:
+                            CLOSED is due */
 } hkb_channel_phase;
 
 /* A state that comes in parts. */
@@ -177,7 +190,7 @@ struct hkb_share {
     /* States to the peer. */
     uint32_t out_id;
     uint32_t out_state, out_condition; /* object's counters when it was last told */
-    uint32_t in_stale_ms;              /* exchange's clock in milliseconds when what it sent was current last */
+    uint32_t in_stale_ms; /* exchange's clock in milliseconds when what it sent was current last */
     hakuban_state *out_base;
     hkb_outgoing *outgoing;
 };
@@ -208,13 +221,14 @@ struct hkb_object {
     uint32_t state_count;     /* goes up with each new state */
     uint32_t condition_count; /* goes up with each change of freshness, age or source */
     uint32_t local_observers, local_exposers;
-    uint32_t out_channels; /* shares with states to their peer */
-    uint32_t observing, observing_only;   /* downstream shares; those that cannot serve themselves */
+    uint32_t out_channels;              /* shares with states to their peer */
+    uint32_t observing, observing_only; /* downstream shares; those that cannot serve themselves */
     uint32_t observe_shares, expose_shares; /* downstream shares registered on the object itself */
     uint8_t exists : 1, exposer : 2, freshness : 2, source : 2, unconfirmed : 1;
-    uint8_t retry_due : 1; /* there was no memory for something: tried again after a while, not at once */
+    uint8_t retry_due : 1; /* there was no memory for something: tried again after a while, not at
+                              once */
     uint8_t timed_as : 2;
-    uint8_t remembered : 1;       /* it is there although the upstream that had it is lost */
+    uint8_t remembered : 1; /* it is there although the upstream that had it is lost */
     uint8_t held : 1, holds_sink : 1;
     uint32_t number; /* for inspection */
     hkb_exchange *exchange;
@@ -235,8 +249,8 @@ struct hkb_object {
         hakuban_contract *contract; /* LOCAL */
         hkb_share *share;           /* DOWNSTREAM */
     } chosen;
-    hakuban_sink *sink;   /* LOCAL, once it may open */
-    hkb_share *leaving;   /* the next sink waits until this one has closed */
+    hakuban_sink *sink; /* LOCAL, once it may open */
+    hkb_share *leaving; /* the next sink waits until this one has closed */
     double charge;
     uint64_t sink_id;
     uint8_t tag_count;
@@ -268,11 +282,11 @@ struct hkb_tag_share {
     hkb_node passing;
     hkb_object_tag cursor; /* while passing: how far it is among the tag's objects */
     uint8_t observes : 1, exposes : 1, preloads : 1;
-    uint8_t listed : 1;        /* upstream: the last LISTED that is to come was heard */
-    uint8_t listed_wanted : 1; /* downstream: waits for LISTED */
-    uint8_t pass_again : 1;    /* when it has passed, since something changed meanwhile */
+    uint8_t listed : 1;         /* upstream: the last LISTED that is to come was heard */
+    uint8_t listed_wanted : 1;  /* downstream: waits for LISTED */
+    uint8_t pass_again : 1;     /* when it has passed, since something changed meanwhile */
     uint8_t pass_refreshes : 1; /* more than the capacity has changed */
-    uint32_t listed_count;     /* upstream: of LISTED that are still to come. downstream: to be said */
+    uint32_t listed_count; /* upstream: of LISTED that are still to come. downstream: to be said */
 };
 
 typedef enum hkb_entry_kind {
@@ -295,7 +309,8 @@ struct hkb_delivery {
 struct hakuban_sink {
     hkb_entry entry;
     uint32_t references;
-    uint32_t tie; /* of its automatic versions: a sink that numbers on from the same floor as an earlier one still differs */
+    uint32_t tie; /* of its automatic versions: a sink that numbers on from the same floor as an
+                     earlier one still differs */
     bool open, open_told, close_told, floor_due, automatic;
     hkb_exchange *exchange;
     hakuban_contract *contract;
@@ -340,7 +355,9 @@ static inline hkb_wanted hkb_wanted_of(bool observes, bool exposes, uint64_t cap
     return (hkb_wanted){
         .observes = observes,
         .exposes = exposes,
-        .capacity = !exposes ? 0 : capacity > UINT32_MAX ? UINT32_MAX : (uint32_t)capacity,
+        .capacity = !exposes                ? 0
+                    : capacity > UINT32_MAX ? UINT32_MAX
+                                            : (uint32_t)capacity,
         .flags = (observes ? HKB_WANT_OBSERVE : 0u) | (exposes ? HKB_WANT_EXPOSE : 0u),
     };
 }
@@ -349,8 +366,9 @@ static inline hkb_wanted hkb_object_wanted(const hkb_object *object)
     hkb_wanted wanted =
         hkb_wanted_of(object->local_observers || object->observe_shares,
                       object->local_exposers || object->expose_shares, object->capacity);
-    if (object->upstream && object->upstream->declining)
+    if (object->upstream && object->upstream->declining) {
         wanted.flags |= HKB_WANT_DECLINE;
+    }
     return wanted;
 }
 /* What is preloaded here is observed above, so that it comes from there, too. */
@@ -359,8 +377,9 @@ static inline hkb_wanted hkb_tag_wanted(const hkb_tag *tag)
     hkb_wanted wanted =
         hkb_wanted_of(tag->local_observers || tag->observe_shares || tag->preload_shares,
                       tag->local_exposers || tag->expose_shares, tag->capacity);
-    if (tag->local_preloads)
+    if (tag->local_preloads) {
         wanted.flags |= HKB_WANT_PRELOAD;
+    }
     return wanted;
 }
 /* Whether a share or tag share of the upstream says what it was told already. */
@@ -408,20 +427,24 @@ void hkb_object_mark(hkb_object *object); /* to be settled */
 void hkb_object_settle(hkb_object *object);
 void hkb_object_expired(hkb_object *object); /* deadline_ns has come */
 bool hkb_object_needed(const hkb_object *object);
-bool hkb_object_has_choice(const hkb_object *object); /* rebalancing could find somebody else, or somebody at last */
+bool hkb_object_has_choice(
+    const hkb_object *object); /* rebalancing could find somebody else, or somebody at last */
 /* The greatest version known here, as a state that holds it; NULL: none. */
 hakuban_state *hkb_object_floor(const hkb_object *object);
 /* Somebody knows version. Passed on towards the exposer. ERR_NO_MEMORY. */
 hakuban_status hkb_object_raise_floor(hkb_object *object, const hkb_version *version);
-/* The chosen exposer said state (taken over; NULL: the state is as before), LIVE or STALE for age_ns. */
+/* The chosen exposer said state (taken over; NULL: the state is as before), LIVE or STALE for
+ * age_ns. */
 void hkb_object_hear(hkb_object *object, hakuban_state *state, hakuban_freshness freshness,
                      uint64_t age_ns);
 void hkb_object_set_condition(hkb_object *object, hakuban_freshness freshness,
                               uint64_t stale_since_ns);
 void hkb_object_refresh_source(hkb_object *object);
-/* In a hand-over the state stays LIVE; only peers that do as the reference are told that nobody confirms it. */
+/* In a hand-over the state stays LIVE; only peers that do as the reference are told that nobody
+ * confirms it. */
 void hkb_object_set_unconfirmed(hkb_object *object, bool unconfirmed);
-/* Whether the connection that its states come by is lost just now. No event says so: most come back unseen. */
+/* Whether the connection that its states come by is lost just now. No event says so: most come back
+ * unseen. */
 bool hkb_object_source_is_away(const hkb_object *object);
 uint64_t hkb_object_age_ns(const hkb_object *object);
 /* A share stands on state now, not any more on the one before. */
@@ -429,15 +452,19 @@ void hkb_object_set_base(hkb_share *share, hakuban_state *state);
 hakuban_status hkb_object_open_delivery(hkb_object *object, hakuban_contract *contract);
 
 /* choose.c */
-void hkb_choose(hkb_object *object);              /* keeps the current one where it may stay */
-void hkb_choose_again(hkb_object *object);        /* rebalancing: moves it if that is clearly better */
+void hkb_choose(hkb_object *object);       /* keeps the current one where it may stay */
+void hkb_choose_again(hkb_object *object); /* rebalancing: moves it if that is clearly better */
 void hkb_choose_nobody(hkb_object *object);
-void hkb_choose_unneeded(hkb_object *object);     /* nobody, and it is not LIVE once the one before has closed */
-void hkb_choose_replace(hakuban_contract *contract); /* an expose contract has ended: others take its objects */
-void hkb_choose_open(hkb_object *object);         /* opens the chosen one's sink, unless another is still leaving */
-void hkb_choose_left(hkb_share *share);           /* share's sink has closed */
-void hkb_choose_recharge(hkb_share *share);       /* the capacity it offers may have changed */
-bool hkb_choose_promise(hkb_object *object);      /* whether somebody here could take it; keeps the room for a while */
+void hkb_choose_unneeded(
+    hkb_object *object); /* nobody, and it is not LIVE once the one before has closed */
+void hkb_choose_replace(
+    hakuban_contract *contract); /* an expose contract has ended: others take its objects */
+void hkb_choose_open(
+    hkb_object *object); /* opens the chosen one's sink, unless another is still leaving */
+void hkb_choose_left(hkb_share *share);     /* share's sink has closed */
+void hkb_choose_recharge(hkb_share *share); /* the capacity it offers may have changed */
+bool hkb_choose_promise(
+    hkb_object *object); /* whether somebody here could take it; keeps the room for a while */
 double hkb_peer_load_limit(const hkb_peer *peer);
 
 /* decline.c */
@@ -450,7 +477,8 @@ uint64_t hkb_decline_deadline(const hkb_exchange *exchange);
 hakuban_status hkb_tag_get(hkb_exchange *exchange, hakuban_slice json, hkb_tag **ret);
 hkb_tag *hkb_tag_find(const hkb_exchange *exchange, hakuban_slice json);
 void hkb_tag_mark(hkb_tag *tag);
-void hkb_tag_mark_objects(hkb_tag *tag); /* each is settled again: for local contracts, who pay for it themselves */
+void hkb_tag_mark_objects(
+    hkb_tag *tag); /* each is settled again: for local contracts, who pay for it themselves */
 void hkb_tag_settle(hkb_tag *tag); /* registration upwards; frees it if nothing refers to it */
 /* A downstream's registration changed. */
 hakuban_status hkb_tag_register(hkb_tag *tag, hkb_peer *peer, uint32_t flags, uint32_t capacity);
@@ -458,13 +486,15 @@ hkb_tag_share *hkb_tag_share_find(const hkb_exchange *exchange, const hkb_peer *
                                   const hkb_tag *tag);
 void hkb_tag_share_free(hkb_tag_share *share);
 bool hkb_tag_is_listed(const hkb_tag *tag); /* nothing further is to be expected from upstream */
-void hkb_tag_say_listed(hkb_peer *peer); /* the upstream has listed everything, as far as can be told */
+void hkb_tag_say_listed(
+    hkb_peer *peer); /* the upstream has listed everything, as far as can be told */
 void hkb_tag_recheck_listed(hkb_tag *tag); /* who waits for LISTED may get it now */
 void hkb_tag_emit(hkb_tag_share *share);
 void hkb_tag_passed(hkb_tag_share *share); /* its pass has ended; it may be freed by that */
 
 /* pass.c */
-void hkb_pass_begin(hkb_tag_share *share, bool refreshes); /* downstream; refreshes: more than the capacity has changed */
+void hkb_pass_begin(hkb_tag_share *share,
+                    bool refreshes); /* downstream; refreshes: more than the capacity has changed */
 void hkb_pass_end(hkb_tag_share *share);
 void hkb_pass_tick(hkb_exchange *exchange);
 
@@ -474,16 +504,18 @@ hkb_share *hkb_share_find(const hkb_exchange *exchange, const hkb_peer *peer,
 hakuban_status hkb_share_get(hkb_peer *peer, hkb_object *object, hkb_share **ret);
 void hkb_share_refresh(hkb_share *share); /* downstream: after a registration changed */
 void hkb_share_queue(hkb_share *share);
-/* Downstream: whether it is to have a stream now: it observes, the object exists, and it is not the exposer itself. */
+/* Downstream: whether it is to have a stream now: it observes, the object exists, and it is not the
+ * exposer itself. */
 void hkb_share_settle_stream(hkb_share *share);
 void hkb_share_close(hkb_share *share); /* channels and all, without words: the peer is gone */
 void hkb_share_close_in(hkb_share *share);
 uint64_t hkb_state_check(hakuban_state *state); /* XXH3-64 of its data */
-void hkb_share_drop_out(hkb_share *share); /* forgets what was sent, keeps the channel */
-bool hkb_share_release(hkb_share *share); /* frees it if it has no meaning any more */
+void hkb_share_drop_out(hkb_share *share);      /* forgets what was sent, keeps the channel */
+bool hkb_share_release(hkb_share *share);       /* frees it if it has no meaning any more */
 /* Says what the peer does not know yet; queues itself again if it could not say all. */
 void hkb_share_emit(hkb_share *share);
-void hkb_share_touch(hkb_object *object); /* state or condition changed: queue whoever has a channel */
+void hkb_share_touch(
+    hkb_object *object); /* state or condition changed: queue whoever has a channel */
 /* Keeps payload for other shares on the same base; takes a reference. */
 void hkb_delta_keep(hkb_object *object, hakuban_state *base, const void *form,
                     hakuban_bytes *payload);
@@ -504,7 +536,8 @@ void hkb_share_become_source(hkb_share *share);
 extern const hkb_link_events hkb_peer_events;
 void hkb_peer_queue(hkb_peer *peer, hkb_item *item);
 void hkb_peer_wake(hkb_peer *peer);
-bool hkb_peer_account(hkb_peer *peer, size_t more, size_t less); /* false: over the limit, the link was ended */
+bool hkb_peer_account(hkb_peer *peer, size_t more,
+                      size_t less);     /* false: over the limit, the link was ended */
 void hkb_peer_take_out(hkb_peer *peer); /* and frees it, if no carrier will */
 void hkb_peer_tick(hkb_peer *peer);
 uint64_t hkb_peer_deadline(const hkb_peer *peer);
@@ -515,9 +548,10 @@ static inline bool hkb_peer_is_away(const hkb_peer *peer)
 
 /* recall.c */
 /* The connector's side, for each share of a session that is over, before it is closed. */
-void hkb_recall_remember(hkb_share *share); /* the object stays, STALE, until a new upstream has listed what there is */
-void hkb_recall_begin(hkb_peer *peer);      /* what is held from here on has this grace */
-void hkb_recall_hold(hkb_share *share);     /* choice and freshness stay for the rest of the grace */
+void hkb_recall_remember(
+    hkb_share *share); /* the object stays, STALE, until a new upstream has listed what there is */
+void hkb_recall_begin(hkb_peer *peer);  /* what is held from here on has this grace */
+void hkb_recall_hold(hkb_share *share); /* choice and freshness stay for the rest of the grace */
 bool hkb_recall_exists(const hkb_object *object);
 void hkb_recall_confirm(hkb_object *object); /* the new upstream has the same to say */
 void hkb_recall_release(hkb_object *object); /* it has something else to say */
@@ -525,9 +559,11 @@ void hkb_recall_expire(hkb_exchange *exchange);
 uint64_t hkb_recall_deadline(const hkb_exchange *exchange);
 void hkb_recall_listed(hkb_tag *tag);
 void hkb_recall_forget_object(hkb_object *object);
-void hkb_recall_unobserved(hkb_tag *tag); /* perhaps nobody observes it any more: then what it remembered ends */
-void hkb_recall_offer(hkb_peer *peer); /* gathers what the new upstream is told; an item of the peer says it */
-bool hkb_recall_say(hkb_peer *peer);   /* one frame; false: there was nothing (more) */
+void hkb_recall_unobserved(
+    hkb_tag *tag); /* perhaps nobody observes it any more: then what it remembered ends */
+void hkb_recall_offer(
+    hkb_peer *peer); /* gathers what the new upstream is told; an item of the peer says it */
+bool hkb_recall_say(hkb_peer *peer); /* one frame; false: there was nothing (more) */
 /* The listener's. */
 hakuban_status hkb_recall_hear(hkb_peer *peer, const hkb_message *message, hakuban_error *reterr);
 bool hkb_recall_awaits(const hkb_object *object); /* its holder may still come back */
@@ -536,7 +572,7 @@ void hkb_recall_grow_up(hkb_exchange *exchange);
 bool hkb_recall_holder(const hkb_peer *peer, const hkb_object *object, uint64_t *ret_sink_id);
 /* The holder has it again, under the id that it named: its next assignment is another one. */
 void hkb_recall_resumes(hkb_peer *peer, const hkb_object *object);
-bool hkb_recall_has(const hkb_share *share); /* the peer has the newest state already */
+bool hkb_recall_has(const hkb_share *share);    /* the peer has the newest state already */
 void hkb_recall_forget(const hkb_share *share); /* it has not got it any more */
 uint32_t hkb_recall_check(hakuban_state *state);
 void hkb_recall_tick(hkb_peer *peer);
@@ -550,7 +586,7 @@ void hkb_delivery_free(hkb_delivery *delivery);
 void hkb_delivery_peek(hkb_delivery *delivery, hakuban_event *ret);
 hakuban_status hkb_sink_new(hkb_object *object, hakuban_contract *contract, hakuban_sink **ret);
 void hkb_sink_revoke(hakuban_sink *sink);
-void hkb_sink_floor(hakuban_sink *sink); /* the floor rose */
+void hkb_sink_floor(hakuban_sink *sink);     /* the floor rose */
 void hkb_sink_number_on(hakuban_sink *sink); /* what was sent last, above the floor */
 
 #endif

@@ -1,6 +1,6 @@
-/* What a downstream's change to a tag means to the tag's objects: streams for each or none, more or less exposers. Worked off a few
- * objects at a time, one downstream after the other, so that a tag of very many objects delays nobody, however often it is
- * registered and taken back. */
+/* What a downstream's change to a tag means to the tag's objects: streams for each or none, more or
+ * less exposers. Worked off a few objects at a time, one downstream after the other, so that a tag
+ * of very many objects delays nobody, however often it is registered and taken back. */
 #include "exchange/internal.h"
 
 #define PASS_OBJECTS 256 /* in one tick: a fraction of a millisecond */
@@ -23,8 +23,9 @@ void hkb_pass_begin(hkb_tag_share *share, bool refreshes)
     }
     enter_front(share);
     hkb_list_push(&peer->passes, &share->passing);
-    if (!hkb_node_linked(&peer->passing))
+    if (!hkb_node_linked(&peer->passing)) {
         hkb_list_push(&peer->exchange->passing, &peer->passing);
+    }
 }
 
 void hkb_pass_end(hkb_tag_share *share)
@@ -32,8 +33,9 @@ void hkb_pass_end(hkb_tag_share *share)
     hkb_list_remove(&share->cursor.of_tag);
     hkb_list_remove(&share->passing);
     share->pass_again = share->pass_refreshes = 0;
-    if (hkb_list_empty(&share->peer->passes))
+    if (hkb_list_empty(&share->peer->passes)) {
         hkb_list_remove(&share->peer->passing);
+    }
 }
 
 static void visit(hkb_tag_share *tag_share, hkb_object *object)
@@ -41,15 +43,18 @@ static void visit(hkb_tag_share *tag_share, hkb_object *object)
     hkb_peer *peer = tag_share->peer;
     hkb_share *share = hkb_share_find(object->exchange, peer, object);
     if (!share && tag_share->observes) {
-        if (hkb_share_get(peer, object, &share) != HAKUBAN_OK)
+        if (hkb_share_get(peer, object, &share) < 0) {
             hkb_link_fail(&peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+        }
     } else if (share && tag_share->pass_refreshes) {
         hkb_share_refresh(share);
     }
-    if (share)
+    if (share) {
         hkb_choose_recharge(share);
-    if (tag_share->pass_refreshes || object->exposer == HKB_NOBODY)
+    }
+    if (tag_share->pass_refreshes || object->exposer == HKB_NOBODY) {
         hkb_object_mark(object); /* somebody more, or less, could expose it */
+    }
 }
 
 /* One place further. false: there was none. */
@@ -57,16 +62,18 @@ static bool advance(hkb_tag_share *share)
 {
     hkb_node *node = share->cursor.of_tag.next;
     if (node == &share->tag->objects.head) {
-        if (!share->pass_again)
+        if (!share->pass_again) {
             return false;
+        }
         enter_front(share);
         return true;
     }
     hkb_list_remove(&share->cursor.of_tag);
     hkb_list_insert_before(node->next, &share->cursor.of_tag);
     hkb_object *object = HKB_CONTAINER(node, hkb_object_tag, of_tag)->object;
-    if (object)
+    if (object) {
         visit(share, object);
+    }
     return true;
 }
 
@@ -92,7 +99,8 @@ void hkb_pass_tick(hkb_exchange *exchange)
     while (count < PASS_OBJECTS && (node = hkb_list_pop(&exchange->passing))) {
         hkb_peer *peer = HKB_CONTAINER(node, hkb_peer, passing);
         count += take_turn(peer, hkb_min((size_t)TURN_OBJECTS, PASS_OBJECTS - count));
-        if (!hkb_list_empty(&peer->passes))
+        if (!hkb_list_empty(&peer->passes)) {
             hkb_list_push(&exchange->passing, &peer->passing);
+        }
     }
 }

@@ -1,13 +1,16 @@
-/* Queues of events: one entry per contract and object, read as late as possible so that the newest state is what is seen. */
+/* Queues of events: one entry per contract and object, read as late as possible so that the newest
+ * state is what is seen. */
 #include "exchange/internal.h"
 
-/* Events keep what they point to: the exchange in reserved[0], a state that holds the floor's version in reserved[1]. */
+/* Events keep what they point to: the exchange in reserved[0], a state that holds the floor's
+ * version in reserved[1]. */
 
 hakuban_status hkb_queue_new(hkb_exchange *exchange, hakuban_queue **ret)
 {
-    hakuban_queue *queue = hkb_alloc(exchange->alloc, sizeof *queue);
-    if (!queue)
+    hakuban_queue *queue = hkb_alloc(exchange->alloc, sizeof(*queue));
+    if (!queue) {
         return HAKUBAN_ERR_NO_MEMORY;
+    }
     queue->exchange = exchange;
     hkb_list_init(&queue->entries);
     *ret = queue;
@@ -21,10 +24,11 @@ void hkb_queue_free(hakuban_queue *queue)
         ;
     HKB_LIST_EACH(hakuban_contract, contract, &exchange->contracts, of_exchange)
     {
-        if (contract->queue == queue)
+        if (contract->queue == queue) {
             contract->queue = NULL;
+        }
     }
-    hkb_free(exchange->alloc, queue, sizeof *queue);
+    hkb_free(exchange->alloc, queue, sizeof(*queue));
 }
 
 bool hkb_queue_is_empty(const hakuban_queue *queue)
@@ -44,13 +48,15 @@ hkb_exchange *hkb_queue_exchange(const hakuban_queue *queue)
 
 void hkb_entry_push(hakuban_queue *queue, hkb_entry *entry, hkb_entry_kind kind)
 {
-    if (!queue || hkb_node_linked(&entry->queued))
+    if (!queue || hkb_node_linked(&entry->queued)) {
         return;
+    }
     bool was_empty = hkb_list_empty(&queue->entries);
     entry->kind = (uint8_t)kind;
     hkb_list_push(&queue->entries, &entry->queued);
-    if (was_empty)
+    if (was_empty) {
         queue->exchange->host.queue_ready(queue->exchange->host.ctx, queue);
+    }
 }
 
 void hkb_queue_push_connection(hakuban_queue *queue, hkb_connection_entry *entry)
@@ -71,7 +77,7 @@ void hkb_delivery_free(hkb_delivery *delivery)
     hkb_list_remove(&delivery->of_contract);
     hkb_list_remove(&delivery->of_object);
     hkb_object_mark(delivery->object);
-    hkb_free(delivery->object->exchange->alloc, delivery, sizeof *delivery);
+    hkb_free(delivery->object->exchange->alloc, delivery, sizeof(*delivery));
 }
 
 static bool delivery_has_news(const hkb_delivery *delivery)
@@ -84,8 +90,9 @@ static bool delivery_has_news(const hkb_delivery *delivery)
 
 void hkb_delivery_touch(hkb_delivery *delivery)
 {
-    if (!delivery_has_news(delivery))
+    if (!delivery_has_news(delivery)) {
         return;
+    }
     if (delivery->closing && !delivery->open_told) {
         hkb_delivery_free(delivery); /* nobody ever heard of it */
         return;
@@ -103,7 +110,7 @@ static void fill_condition(const hkb_object *object, hakuban_event *ret)
 
 static void fill_contract(hakuban_contract *contract, hakuban_event *ret)
 {
-    memset(ret, 0, sizeof *ret);
+    memset(ret, 0, sizeof(*ret));
     ret->contract = contract;
     ret->user = contract->user;
     ret->reserved[0] = contract->exchange;
@@ -113,8 +120,9 @@ static void fill_contract(hakuban_contract *contract, hakuban_event *ret)
 static void fill_state(hkb_object *object, hakuban_event *ret)
 {
     fill_condition(object, ret);
-    if (object->state)
+    if (object->state) {
         ret->state = hakuban_state_ref(object->state);
+    }
 }
 
 static void pop_delivery(hkb_delivery *delivery, hakuban_event *ret)
@@ -150,17 +158,19 @@ void hkb_delivery_peek(hkb_delivery *delivery, hakuban_event *ret)
     fill_contract(delivery->contract, ret);
     ret->kind = HAKUBAN_EVENT_STATE;
     fill_state(delivery->object, ret);
-    if (ret->source == HAKUBAN_SOURCE_ASSIGNED && hkb_object_source_is_away(delivery->object))
+    if (ret->source == HAKUBAN_SOURCE_ASSIGNED && hkb_object_source_is_away(delivery->object)) {
         ret->source = HAKUBAN_SOURCE_AWAY;
+    }
 }
 
 /* -- Sinks -- */
 
 hakuban_status hkb_sink_new(hkb_object *object, hakuban_contract *contract, hakuban_sink **ret)
 {
-    hakuban_sink *sink = hkb_alloc(object->exchange->alloc, sizeof *sink);
-    if (!sink)
+    hakuban_sink *sink = hkb_alloc(object->exchange->alloc, sizeof(*sink));
+    if (!sink) {
         return HAKUBAN_ERR_NO_MEMORY;
+    }
     sink->references = 1;
     sink->open = true;
     sink->exchange = object->exchange;
@@ -181,12 +191,13 @@ void hkb_sink_ref(hakuban_sink *sink)
 
 void hkb_sink_unref(hakuban_sink *sink)
 {
-    if (--sink->references)
+    if (--sink->references) {
         return;
+    }
     hkb_list_remove(&sink->entry.queued);
     hkb_list_remove(&sink->of_contract);
     hakuban_descriptor_unref(sink->descriptor);
-    hkb_free(sink->exchange->alloc, sink, sizeof *sink);
+    hkb_free(sink->exchange->alloc, sink, sizeof(*sink));
 }
 
 void hkb_sink_revoke(hakuban_sink *sink)
@@ -218,8 +229,9 @@ static hakuban_status next_version(const hakuban_sink *sink, hkb_version *ret)
     hkb_version last = sink->last;
     if (known && !HKB_PLANTED(wall_clock)) {
         hkb_version floor = hkb_state_version(known);
-        if (hkb_version_compare(&floor, &last) > 0)
+        if (hkb_version_compare(&floor, &last) > 0) {
             last = floor;
+        }
     }
     return hkb_version_next(&last, sink->exchange->wall_ns, sink->tie, ret);
 }
@@ -227,11 +239,13 @@ static hakuban_status next_version(const hakuban_sink *sink, hkb_version *ret)
 static hakuban_status check_version(const hakuban_sink *sink, const hkb_version *version)
 {
     const hakuban_state *known = hkb_object_floor(sink->object);
-    if (hkb_version_compare(version, &sink->last) < 0)
+    if (hkb_version_compare(version, &sink->last) < 0) {
         return HAKUBAN_ERR_VERSION;
+    }
     if (known && hakuban_version_compare(version->elements, version->count, known->version,
-                                         known->version_count) < 0)
+                                         known->version_count) < 0) {
         return HAKUBAN_ERR_VERSION;
+    }
     return HAKUBAN_OK;
 }
 
@@ -240,8 +254,9 @@ static hakuban_status publish(hakuban_sink *sink, hakuban_state *state, const hk
     hakuban_state *versioned;
     hakuban_status status =
         hkb_state_with_version(sink->exchange->alloc, state, version, &versioned);
-    if (status != HAKUBAN_OK)
+    if (status < 0) {
         return status;
+    }
     sink->last = *version;
     hkb_object_hear(sink->object, versioned, HAKUBAN_LIVE, 0);
     return HAKUBAN_OK;
@@ -250,12 +265,14 @@ static hakuban_status publish(hakuban_sink *sink, hakuban_state *state, const hk
 hakuban_status hkb_sink_send(hakuban_sink *sink, hakuban_state *state)
 {
     hkb_version version;
-    if (!sink->open)
+    if (!sink->open) {
         return HAKUBAN_ERR_REVOKED;
+    }
     const hkb_share *upstream = sink->object->upstream;
     if (upstream && upstream->out_phase == HKB_CHANNEL_OPEN &&
-        state->data_bytes > upstream->peer->link.peer_state_bytes_max)
+        state->data_bytes > upstream->peer->link.peer_state_bytes_max) {
         return HAKUBAN_ERR_LIMIT;
+    }
     hakuban_status status = HAKUBAN_OK;
     bool automatic = state->version_count == 0;
     if (automatic) {
@@ -264,15 +281,18 @@ hakuban_status hkb_sink_send(hakuban_sink *sink, hakuban_state *state)
         version = hkb_state_version(state);
         status = check_version(sink, &version);
     }
-    if (status != HAKUBAN_OK)
+    if (status < 0) {
         return status;
+    }
     status = publish(sink, state, &version);
-    if (status == HAKUBAN_OK)
+    if (status >= 0) {
         sink->automatic = automatic;
+    }
     return status;
 }
 
-/* With automatic versions the last state is published again above the floor; with the user's own, the user decides. */
+/* With automatic versions the last state is published again above the floor; with the user's own,
+ * the user decides. */
 void hkb_sink_number_on(hakuban_sink *sink)
 {
     hkb_object *object = sink->object;
@@ -282,8 +302,9 @@ void hkb_sink_number_on(hakuban_sink *sink)
                                              sink->last.elements, sink->last.count) == 0;
     if (sink->automatic && sent_last) {
         hakuban_status status = next_version(sink, &version);
-        if (status == HAKUBAN_OK)
+        if (status >= 0) {
             status = publish(sink, object->state, &version);
+        }
         if (status == HAKUBAN_ERR_NO_MEMORY) {
             object->retry_due = 1;
             hkb_object_mark(object);
@@ -296,16 +317,18 @@ void hkb_sink_number_on(hakuban_sink *sink)
 void hkb_sink_floor(hakuban_sink *sink)
 {
     sink->floor_due = true;
-    if (sink->open_told)
+    if (sink->open_told) {
         hkb_entry_push(sink->contract->queue, &sink->entry, HKB_ENTRY_SINK);
+    }
     hkb_sink_number_on(sink);
 }
 
 static void fill_floor(const hakuban_sink *sink, hakuban_event *ret)
 {
     hakuban_state *floor = sink->object ? hkb_object_floor(sink->object) : NULL;
-    if (!floor)
+    if (!floor) {
         return;
+    }
     ret->reserved[1] = hakuban_state_ref(floor);
     ret->version = floor->version;
     ret->version_count = floor->version_count;
@@ -338,8 +361,9 @@ static void pop_sink(hakuban_sink *sink, hakuban_event *ret)
 bool hkb_queue_pop(hakuban_queue *queue, hakuban_event *ret)
 {
     hkb_node *node = hkb_list_pop(&queue->entries);
-    if (!node)
+    if (!node) {
         return false;
+    }
     hkb_entry *entry = HKB_CONTAINER(node, hkb_entry, queued);
     switch ((hkb_entry_kind)entry->kind) {
     case HKB_ENTRY_DELIVERY:
@@ -354,7 +378,7 @@ bool hkb_queue_pop(hakuban_queue *queue, hakuban_event *ret)
         break;
     case HKB_ENTRY_CONNECTION: {
         hkb_connection_entry *connection = HKB_CONTAINER(entry, hkb_connection_entry, entry);
-        memset(ret, 0, sizeof *ret);
+        memset(ret, 0, sizeof(*ret));
         ret->kind = HAKUBAN_EVENT_CONNECTION;
         ret->connection = connection->connection;
         ret->user = connection->user;
@@ -369,9 +393,11 @@ void hkb_event_done(hakuban_event *event)
     hakuban_descriptor_unref((hakuban_descriptor *)(uintptr_t)event->object);
     hakuban_state_unref(event->state);
     hakuban_state_unref(event->reserved[1]);
-    if (event->sink)
+    if (event->sink) {
         hkb_sink_unref(event->sink);
-    if (event->contract)
+    }
+    if (event->contract) {
         hkb_contract_unref(event->contract);
-    memset(event, 0, sizeof *event);
+    }
+    memset(event, 0, sizeof(*event));
 }

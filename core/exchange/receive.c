@@ -1,5 +1,6 @@
-/* States that come from a peer: put together from parts, the difference applied and checked, then heard if the peer is the
- * object's source now. A late frame of a closed channel ends before it gets here. */
+/* States that come from a peer: put together from parts, the difference applied and checked, then
+ * heard if the peer is the object's source now. A late frame of a closed channel ends before it
+ * gets here. */
 #include "exchange/internal.h"
 
 #define NS_PER_MS 1000000u
@@ -8,31 +9,36 @@ static hakuban_status refuse(hakuban_error *reterr, const hkb_share *share, cons
 {
     char name[96];
     const hakuban_descriptor *descriptor = share->object->descriptor;
-    hkb_escape(name, sizeof name, descriptor->text, descriptor->json_bytes);
+    hkb_escape(name, sizeof(name), descriptor->text, descriptor->json_bytes);
     return hakuban_error_set(reterr, HAKUBAN_ERR_PROTOCOL, "object %s: %s", name, what);
 }
 
 void hkb_incoming_free(hkb_share *share)
 {
     hkb_incoming *incoming = share->incoming;
-    if (!incoming)
+    if (!incoming) {
         return;
+    }
     share->incoming = NULL;
     (void)hkb_peer_account(share->peer, 0, incoming->payload.bytes);
     hkb_buffer_done(&incoming->payload);
-    hkb_free(share->peer->exchange->alloc, incoming, sizeof *incoming);
+    hkb_free(share->peer->exchange->alloc, incoming, sizeof(*incoming));
 }
 
-/* Whether what comes on this share's channel is the object's state now: fencing is the path (design.md §8). */
+/* Whether what comes on this share's channel is the object's state now: fencing is the path
+ * (design.md §8). */
 static bool is_source(const hkb_share *share)
 {
     const hkb_object *object = share->object;
-    if (share->in_phase != HKB_CHANNEL_OPEN)
+    if (share->in_phase != HKB_CHANNEL_OPEN) {
         return HKB_PLANTED(closed_channel);
-    if (object->held && share->in_source == HAKUBAN_SOURCE_NONE)
+    }
+    if (object->held && share->in_source == HAKUBAN_SOURCE_NONE) {
         return false; /* a hub that does not know yet what there was */
-    if (share->peer->link.connector)
+    }
+    if (share->peer->link.connector) {
         return object->exposer == HKB_UPSTREAM || object->exposer == HKB_NOBODY;
+    }
     return object->exposer == HKB_DOWNSTREAM && object->chosen.share == share;
 }
 
@@ -44,8 +50,9 @@ static void note_condition(hkb_share *share, hakuban_freshness freshness, uint64
 
 void hkb_share_become_source(hkb_share *share)
 {
-    if (!share->in_base)
+    if (!share->in_base) {
         return;
+    }
     uint32_t now_ms = (uint32_t)(share->object->exchange->now_ns / NS_PER_MS);
     uint64_t age_ns = (uint64_t)(now_ms - share->in_stale_ms) * NS_PER_MS; /* up to 49 days */
     hkb_object_hear(share->object, hakuban_state_ref(share->in_base),
@@ -61,7 +68,8 @@ static void set_in_base(hkb_share *share, hakuban_state *state)
     share->in_base = hakuban_state_ref(state);
 }
 
-/* The last one did not match its check, or is lost: until a whole state comes, differences have no base. */
+/* The last one did not match its check, or is lost: until a whole state comes, differences have no
+ * base. */
 static void ask_for_whole(hkb_share *share)
 {
     share->awaits_whole = 1;
@@ -79,11 +87,12 @@ static void pass_on(hkb_share *share, hakuban_state *base, hakuban_slice payload
     {
         if (other != share && other->out_phase == HKB_CHANNEL_OPEN &&
             other->out_base == (whole ? NULL : base) &&
-            other->peer->link.payload_form == share->peer->link.payload_form)
+            other->peer->link.payload_form == share->peer->link.payload_form) {
             wanted = true;
+        }
     }
     if (wanted &&
-        hakuban_bytes_new(object->exchange->alloc, payload.data, payload.bytes, &bytes) == HAKUBAN_OK) {
+        hakuban_bytes_new(object->exchange->alloc, payload.data, payload.bytes, &bytes) >= 0) {
         hkb_delta_keep(object, whole ? NULL : base, share->peer->link.payload_form, bytes);
         hakuban_bytes_unref(bytes);
     }
@@ -97,20 +106,24 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
     bool reference = link->dialect->is_reference;
     bool whole = reference ? !share->in_base : hkb_delta_is_whole(payload);
     hakuban_state *base = whole ? NULL : share->in_base, *state;
-    /* Sent before the other side heard that its base is lost: even if the data need no base, the version does. The answer names its
-     * format. */
-    if (share->awaits_whole && !(whole && head->format && head->version.count))
+    /* Sent before the other side heard that its base is lost: even if the data need no base, the
+     * version does. The answer names its format. */
+    if (share->awaits_whole && !(whole && head->format && head->version.count)) {
         return HAKUBAN_OK;
-    if (!whole && !base)
+    }
+    if (!whole && !base) {
         return refuse(reterr, share, "a difference came before any state");
+    }
     hakuban_slice old = {NULL, 0};
-    if (base)
+    if (base) {
         old = hakuban_state_data(base);
+    }
     size_t bytes, format_count = head->format_count, format_bytes = head->format_bytes;
     const char *format = head->format;
     if (!format) {
-        if (!share->in_base)
+        if (!share->in_base) {
             return refuse(reterr, share, "the first state has no format");
+        }
         format = share->in_base->format;
         format_count = share->in_base->format_count;
         format_bytes = share->in_base->format_bytes;
@@ -118,19 +131,22 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
     hakuban_error error;
     hakuban_status status = link->dialect->size(
         payload, old.bytes, (size_t)link->settings.state_bytes_max, &bytes, &error);
-    if (status != HAKUBAN_OK)
+    if (status < 0) {
         return refuse(reterr, share, error.text);
-    if (exchange->state_bytes_max && exchange->state_bytes + bytes > exchange->state_bytes_max)
+    }
+    if (exchange->state_bytes_max && exchange->state_bytes + bytes > exchange->state_bytes_max) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_LIMIT,
                                  "this hub has no room for more states: they take %zu bytes",
                                  exchange->state_bytes);
+    }
     uint8_t *data;
     status = hkb_state_new(exchange->alloc, head->version.elements, head->version.count, format,
                            format_count, format_bytes, bytes, &state, &data);
-    if (status != HAKUBAN_OK)
+    if (status < 0) {
         return hakuban_error_set(reterr, status, "out of memory");
+    }
     status = link->dialect->apply(link, exchange->delta, old, payload, data, bytes);
-    if (status != HAKUBAN_OK) {
+    if (status < 0) {
         hakuban_state_unref(state);
         return status == HAKUBAN_ERR_NO_MEMORY ? hakuban_error_set(reterr, status, "out of memory")
                                                : refuse(reterr, share, "a malformed difference");
@@ -141,8 +157,9 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
     }
     if (!reference && (uint32_t)state->check != head->check && !HKB_PLANTED(no_check)) {
         hakuban_state_unref(state);
-        if (whole)
+        if (whole) {
             return refuse(reterr, share, "a whole state does not match its check");
+        }
         hkb_log(&exchange->log, HAKUBAN_LOG_WARNING, "exchange",
                 "%.200s: a difference does not match its check, asked for the whole state",
                 share->object->descriptor->text);
@@ -155,11 +172,13 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
     if (is_source(share)) {
         hkb_object *object = share->object;
         hakuban_state_ref(state);
-        /* The old base may only live as the peer's base: kept over the replacement for whoever stands on it. */
+        /* The old base may only live as the peer's base: kept over the replacement for whoever
+         * stands on it. */
         hakuban_state *kept = base ? hakuban_state_ref(base) : NULL;
         hkb_object_hear(object, hakuban_state_ref(state), head->freshness, head->age_ns);
-        if (object->state == state)
+        if (object->state == state) {
             pass_on(share, kept, payload, whole);
+        }
         hakuban_state_unref(kept);
         hakuban_state_unref(state);
     }
@@ -174,11 +193,13 @@ static hakuban_status begin_incoming(hkb_share *share, const hkb_message *messag
 {
     hkb_exchange *exchange = share->object->exchange;
     uint64_t payload_max = share->peer->link.settings.state_bytes_max + HKB_PART_BYTES_MAX;
-    if (message->total_bytes > payload_max)
+    if (message->total_bytes > payload_max) {
         return refuse(reterr, share, "a state is larger than the limit");
-    hkb_incoming *incoming = hkb_alloc(exchange->alloc, sizeof *incoming);
-    if (!incoming)
+    }
+    hkb_incoming *incoming = hkb_alloc(exchange->alloc, sizeof(*incoming));
+    if (!incoming) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+    }
     hkb_buffer_init(&incoming->payload, exchange->alloc, (size_t)message->total_bytes);
     incoming->head = *message;
     if (message->format) {
@@ -192,10 +213,12 @@ static hakuban_status begin_incoming(hkb_share *share, const hkb_message *messag
 hakuban_status hkb_share_hear_state(hkb_share *share, const hkb_message *message,
                                     hakuban_error *reterr)
 {
-    if (share->incoming)
+    if (share->incoming) {
         return refuse(reterr, share, "a state begins before the one before is complete");
-    if (message->total_bytes > message->payload.bytes)
+    }
+    if (message->total_bytes > message->payload.bytes) {
         return begin_incoming(share, message, reterr);
+    }
     return apply(share, message, message->payload, reterr);
 }
 
@@ -208,8 +231,9 @@ hakuban_status hkb_share_hear_same(hkb_share *share, const hkb_message *message)
         return HAKUBAN_OK;
     }
     hakuban_state_ref(state);
-    if (is_source(share))
+    if (is_source(share)) {
         hkb_object_hear(object, hakuban_state_ref(state), message->freshness, message->age_ns);
+    }
     note_condition(share, message->freshness, message->age_ns);
     set_in_base(share, state);
     hakuban_state_unref(state);
@@ -219,18 +243,24 @@ hakuban_status hkb_share_hear_same(hkb_share *share, const hkb_message *message)
 hakuban_status hkb_share_hear_part(hkb_share *share, hakuban_slice payload, hakuban_error *reterr)
 {
     hkb_incoming *incoming = share->incoming;
-    if (!incoming)
+    if (!incoming) {
         return refuse(reterr, share, "a part of no state");
-    if (payload.bytes == 0 || payload.bytes > incoming->head.total_bytes - incoming->payload.bytes)
+    }
+    if (payload.bytes == 0 ||
+        payload.bytes > incoming->head.total_bytes - incoming->payload.bytes) {
         return refuse(reterr, share, "the parts of a state do not add up");
+    }
     hakuban_status status = hkb_buffer_append(&incoming->payload, payload.data, payload.bytes);
-    if (status != HAKUBAN_OK)
+    if (status < 0) {
         return hakuban_error_set(reterr, status, "out of memory");
+    }
     uint64_t total_bytes = incoming->head.total_bytes;
-    if (HKB_PLANTED(short_length))
+    if (HKB_PLANTED(short_length)) {
         total_bytes = (uint16_t)total_bytes;
-    if (!hkb_peer_account(share->peer, payload.bytes, 0) || incoming->payload.bytes < total_bytes)
+    }
+    if (!hkb_peer_account(share->peer, payload.bytes, 0) || incoming->payload.bytes < total_bytes) {
         return HAKUBAN_OK;
+    }
     status = apply(share, &incoming->head,
                    (hakuban_slice){incoming->payload.data, incoming->payload.bytes}, reterr);
     hkb_incoming_free(share);
@@ -244,19 +274,26 @@ void hkb_share_hear_condition(hkb_share *share, hakuban_freshness freshness, hak
     bool source_changed = share->in_source != source;
     share->in_source = (unsigned)source & 3u;
     note_condition(share, freshness, age_ns);
-    if (source_changed)
+    if (source_changed) {
         hkb_object_mark(object);
-    if (source != HAKUBAN_SOURCE_NONE)
+    }
+    if (source != HAKUBAN_SOURCE_NONE) {
         hkb_recall_confirm(object);
-    /* Now: a state, or the stream's end, may follow in the same packet; and what an exposer here takes over stays LIVE. */
+    }
+    /* Now: a state, or the stream's end, may follow in the same packet; and what an exposer here
+     * takes over stays LIVE. */
     bool serves = source != HAKUBAN_SOURCE_NONE;
     if (share->peer->link.connector && !object->held &&
-        serves != (object->exposer == HKB_UPSTREAM) && !HKB_PLANTED(source_in_a_moment))
+        serves != (object->exposer == HKB_UPSTREAM) && !HKB_PLANTED(source_in_a_moment)) {
         hkb_choose(object);
-    if (!is_source(share))
+    }
+    if (!is_source(share)) {
         return;
-    /* What it says is about the last state it sent, which may be older than what is held, or newer. */
-    if (share->in_base)
+    }
+    /* What it says is about the last state it sent, which may be older than what is held, or newer.
+     */
+    if (share->in_base) {
         hkb_object_hear(object, hakuban_state_ref(share->in_base), freshness, age_ns);
+    }
     hkb_object_refresh_source(object);
 }

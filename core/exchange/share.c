@@ -1,4 +1,5 @@
-/* What one peer has to do with one object: registrations, channels, and what the peer does not know yet. */
+/* What one peer has to do with one object: registrations, channels, and what the peer does not know
+ * yet. */
 #include "exchange/internal.h"
 
 /* -- The record -- */
@@ -19,7 +20,7 @@ static uint32_t share_hash(const hkb_exchange *exchange, const hkb_peer *peer,
                            const hkb_object *object)
 {
     const void *key[2] = {peer, object};
-    return (uint32_t)hkb_siphash(exchange->map_key, key, sizeof key);
+    return (uint32_t)hkb_siphash(exchange->map_key, key, sizeof(key));
 }
 
 static bool peer_is_reference(const hkb_share *share)
@@ -37,10 +38,12 @@ hkb_share *hkb_share_find(const hkb_exchange *exchange, const hkb_peer *peer,
                           const hkb_object *object)
 {
     share_key key = {peer, object};
-    if (peer->link.connector)
+    if (peer->link.connector) {
         return object->upstream;
-    if (exchange->shares.count == 0)
+    }
+    if (exchange->shares.count == 0) {
         return NULL;
+    }
     return hkb_map_find(&exchange->shares, share_hash(exchange, peer, object), &key);
 }
 
@@ -49,9 +52,10 @@ hakuban_status hkb_share_get(hkb_peer *peer, hkb_object *object, hkb_share **ret
     hkb_exchange *exchange = object->exchange;
     hkb_share *share = hkb_share_find(exchange, peer, object);
     if (!share) {
-        share = hkb_alloc(exchange->alloc, sizeof *share);
-        if (!share)
+        share = hkb_alloc(exchange->alloc, sizeof(*share));
+        if (!share) {
             return HAKUBAN_ERR_NO_MEMORY;
+        }
         share->peer = peer;
         share->object = object;
         share->item.kind = HKB_ITEM_SHARE;
@@ -60,18 +64,20 @@ hakuban_status hkb_share_get(hkb_peer *peer, hkb_object *object, hkb_share **ret
         } else {
             share->hash = share_hash(exchange, peer, object);
             hakuban_status status = hkb_map_insert(&exchange->shares, share);
-            if (status != HAKUBAN_OK) {
-                hkb_free(exchange->alloc, share, sizeof *share);
+            if (status < 0) {
+                hkb_free(exchange->alloc, share, sizeof(*share));
                 return status;
             }
         }
         hkb_list_push(&peer->shares, &share->of_peer);
         hkb_list_push(&object->shares, &share->of_object);
         (void)hkb_peer_account(peer, share_bytes(object), 0);
-        if (peer->link.connector)
+        if (peer->link.connector) {
             hkb_object_mark(object);
-        else
-            hkb_share_refresh(share); /* what the peer registered for the object's tags holds here too */
+        } else {
+            hkb_share_refresh(
+                share); /* what the peer registered for the object's tags holds here too */
+        }
     }
     *ret = share;
     return HAKUBAN_OK;
@@ -80,11 +86,12 @@ hakuban_status hkb_share_get(hkb_peer *peer, hkb_object *object, hkb_share **ret
 static void drop_outgoing(hkb_share *share)
 {
     hkb_outgoing *outgoing = share->outgoing;
-    if (!outgoing)
+    if (!outgoing) {
         return;
+    }
     share->outgoing = NULL;
     hakuban_bytes_unref(outgoing->payload);
-    hkb_free(share->peer->exchange->alloc, outgoing, sizeof *outgoing);
+    hkb_free(share->peer->exchange->alloc, outgoing, sizeof(*outgoing));
 }
 
 void hkb_share_drop_out(hkb_share *share)
@@ -106,14 +113,16 @@ static void close_out(hkb_share *share)
 
 void hkb_share_close_in(hkb_share *share)
 {
-    if (share->in_id)
+    if (share->in_id) {
         hkb_map_remove(&share->peer->in_channels, share);
+    }
     share->in_id = 0;
     share->in_phase = HKB_CHANNEL_CLOSED;
     share->in_source = HAKUBAN_SOURCE_NONE;
     share->awaits_whole = share->resend_due = 0;
-    if (share->in_base)
+    if (share->in_base) {
         (void)hkb_peer_account(share->peer, 0, hkb_state_bytes(share->in_base));
+    }
     share->in_base = hakuban_state_unref(share->in_base);
     hkb_incoming_free(share);
 }
@@ -130,22 +139,24 @@ bool hkb_share_release(hkb_share *share)
 {
     hkb_object *object = share->object;
     if (share->observes || share->exposes || share->declines || share->declining ||
-        (share->observing && object->exists) || share->stream_wanted || share->in_phase != HKB_CHANNEL_CLOSED ||
-        share->out_phase != HKB_CHANNEL_CLOSED || object->leaving == share ||
-        (object->held && object->upstream == share) ||
-        (object->exposer == HKB_DOWNSTREAM && object->chosen.share == share))
+        (share->observing && object->exists) || share->stream_wanted ||
+        share->in_phase != HKB_CHANNEL_CLOSED || share->out_phase != HKB_CHANNEL_CLOSED ||
+        object->leaving == share || (object->held && object->upstream == share) ||
+        (object->exposer == HKB_DOWNSTREAM && object->chosen.share == share)) {
         return false;
+    }
     object->observing -= share->observing; /* by a tag: it comes again with the object */
     object->observing_only -= share->observing_only;
     hkb_list_remove(&share->item.node);
     hkb_list_remove(&share->of_peer);
     hkb_list_remove(&share->of_object);
-    if (object->upstream == share)
+    if (object->upstream == share) {
         object->upstream = NULL;
-    else
+    } else {
         hkb_map_remove(&object->exchange->shares, share);
+    }
     (void)hkb_peer_account(share->peer, 0, share_bytes(object));
-    hkb_free(object->exchange->alloc, share, sizeof *share);
+    hkb_free(object->exchange->alloc, share, sizeof(*share));
     hkb_object_mark(object);
     return true;
 }
@@ -184,16 +195,17 @@ void hkb_share_refresh(hkb_share *share)
 void hkb_share_settle_stream(hkb_share *share)
 {
     hkb_object *object = share->object;
-    if (share->peer->link.connector)
+    if (share->peer->link.connector) {
         return;
+    }
     bool chosen = object->exposer == HKB_DOWNSTREAM && object->chosen.share == share;
-    /* While the one before closes, the next has its stream still: the object may live there by nothing else. */
+    /* While the one before closes, the next has its stream still: the object may live there by
+     * nothing else. */
     bool awaits_sink = chosen && object->leaving && share->out_phase == HKB_CHANNEL_OPEN &&
                        !peer_is_reference(share) && !HKB_PLANTED(stream_gap);
     bool wanted = object->exists && (share->observing || HKB_PLANTED(tag_leak)) &&
                   (!chosen || awaits_sink) &&
-                  !(peer_is_reference(share) &&
-                    object->source == HAKUBAN_SOURCE_NONE);
+                  !(peer_is_reference(share) && object->source == HAKUBAN_SOURCE_NONE);
     if (wanted != share->stream_wanted) {
         share->stream_wanted = wanted;
         hkb_share_queue(share);
@@ -204,8 +216,9 @@ void hkb_share_touch(hkb_object *object)
 {
     HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
     {
-        if (share->out_phase == HKB_CHANNEL_OPEN)
+        if (share->out_phase == HKB_CHANNEL_OPEN) {
             hkb_share_queue(share);
+        }
     }
     HKB_LIST_EACH(hkb_delivery, delivery, &object->deliveries, of_object)
     {
@@ -219,35 +232,41 @@ void hkb_delta_free(hkb_delta *delta)
 {
     hkb_exchange *exchange = delta->object->exchange;
     hkb_delta **place = &delta->object->deltas;
-    while (*place != delta)
+    while (*place != delta) {
         place = &(*place)->next;
+    }
     *place = delta->next;
     hkb_list_remove(&delta->aged);
     exchange->delta_count--;
     exchange->delta_bytes -= hakuban_bytes_slice(delta->payload).bytes;
     hakuban_state_unref(delta->base);
     hakuban_bytes_unref(delta->payload);
-    if (exchange->delta_spare)
-        hkb_free(exchange->alloc, delta, sizeof *delta);
-    else
+    if (exchange->delta_spare) {
+        hkb_free(exchange->alloc, delta, sizeof(*delta));
+    } else {
         exchange->delta_spare = delta;
+    }
 }
 
-/* Keeps payload (one more reference) for others; forgets old ones instead of growing. Without memory it just isn't kept. */
+/* Keeps payload (one more reference) for others; forgets old ones instead of growing. Without
+ * memory it just isn't kept. */
 void hkb_delta_keep(hkb_object *object, hakuban_state *base, const void *form,
                     hakuban_bytes *payload)
 {
     hkb_exchange *exchange = object->exchange;
-    if (!base && hakuban_bytes_slice(payload).bytes < HKB_WHOLE_KEPT_BYTES_MIN)
+    if (!base && hakuban_bytes_slice(payload).bytes < HKB_WHOLE_KEPT_BYTES_MIN) {
         return; /* made again as quickly as it is found */
+    }
     hkb_delta *delta = exchange->delta_spare;
-    if (delta)
+    if (delta) {
         exchange->delta_spare = NULL;
-    else
-        delta = hkb_alloc(exchange->alloc, sizeof *delta);
-    if (!delta)
+    } else {
+        delta = hkb_alloc(exchange->alloc, sizeof(*delta));
+    }
+    if (!delta) {
         return;
-    memset(delta, 0, sizeof *delta);
+    }
+    memset(delta, 0, sizeof(*delta));
     delta->object = object;
     delta->base = base ? hakuban_state_ref(base) : NULL;
     delta->form = form;
@@ -259,8 +278,9 @@ void hkb_delta_keep(hkb_object *object, hakuban_state *base, const void *form,
     exchange->delta_count++;
     exchange->delta_bytes += hakuban_bytes_slice(payload).bytes;
     while (exchange->delta_count > 1 && (exchange->delta_count > HKB_DELTAS_MAX ||
-                                         exchange->delta_bytes > HKB_DELTAS_BYTES_MAX))
+                                         exchange->delta_bytes > HKB_DELTAS_BYTES_MAX)) {
         hkb_delta_free(HKB_CONTAINER(hkb_list_first(&exchange->deltas), hkb_delta, aged));
+    }
 }
 
 static hakuban_status payload_for(hkb_share *share, hakuban_bytes **ret)
@@ -268,23 +288,27 @@ static hakuban_status payload_for(hkb_share *share, hakuban_bytes **ret)
     hkb_object *object = share->object;
     hkb_exchange *exchange = object->exchange;
     hkb_link *link = &share->peer->link;
-    for (const hkb_delta *delta = object->deltas; delta; delta = delta->next)
+    for (const hkb_delta *delta = object->deltas; delta; delta = delta->next) {
         if ((delta->base == share->out_base || HKB_PLANTED(delta_key)) &&
             delta->form == link->payload_form) {
             *ret = hakuban_bytes_ref(delta->payload);
             exchange->stats.deltas_shared++;
             return HAKUBAN_OK;
         }
+    }
     hakuban_slice old = {NULL, 0};
-    if (share->out_base)
+    if (share->out_base) {
         old = hakuban_state_data(share->out_base);
-    hakuban_status status = link->dialect->make(link, exchange->delta, old,
-                                                hakuban_state_data(object->state), ret);
-    if (status != HAKUBAN_OK)
+    }
+    hakuban_status status =
+        link->dialect->make(link, exchange->delta, old, hakuban_state_data(object->state), ret);
+    if (status < 0) {
         return status;
+    }
     exchange->stats.deltas_made++;
-    if (object->out_channels > 1) /* else nobody else can want it */
+    if (object->out_channels > 1) { /* else nobody else can want it */
         hkb_delta_keep(object, share->out_base, link->payload_form, *ret);
+    }
     return HAKUBAN_OK;
 }
 
@@ -302,15 +326,17 @@ static void say_part(hkb_share *share)
     };
     outgoing->offset += bytes;
     hkb_link_say(&share->peer->link, &message, NULL);
-    if (outgoing->offset == payload.bytes)
+    if (outgoing->offset == payload.bytes) {
         drop_outgoing(share);
+    }
 }
 
 static hakuban_status begin_outgoing(hkb_share *share, hakuban_bytes *payload)
 {
-    hkb_outgoing *outgoing = hkb_alloc(share->peer->exchange->alloc, sizeof *outgoing);
-    if (!outgoing)
+    hkb_outgoing *outgoing = hkb_alloc(share->peer->exchange->alloc, sizeof(*outgoing));
+    if (!outgoing) {
         return HAKUBAN_ERR_NO_MEMORY;
+    }
     outgoing->payload = hakuban_bytes_ref(payload);
     outgoing->offset = HKB_PART_BYTES_MAX;
     share->outgoing = outgoing;
@@ -373,11 +399,13 @@ static void say_condition(hkb_share *share)
         .source = (hakuban_source)object->source,
         .age_ns = hkb_object_age_ns(object),
     };
-    if (message.freshness == HAKUBAN_LIVE && is_too_large(share))
+    if (message.freshness == HAKUBAN_LIVE && is_too_large(share)) {
         message.freshness = HAKUBAN_STALE; /* what the peer has is not the newest */
+    }
     share->out_condition = object->condition_count;
-    if (peer_is_reference(share) && !share->out_base)
+    if (peer_is_reference(share) && !share->out_base) {
         return; /* of a state that it has not got */
+    }
     hkb_link_say(&share->peer->link, &message, NULL);
 }
 
@@ -399,8 +427,9 @@ static hakuban_status say_state(hkb_share *share)
     const hkb_link *link = &share->peer->link;
     hakuban_bytes *payload;
     hakuban_status status = payload_for(share, &payload);
-    if (status != HAKUBAN_OK)
+    if (status < 0) {
         return status;
+    }
     hakuban_slice bytes = hakuban_bytes_slice(payload);
     bool in_parts = !link->dialect->is_reference && bytes.bytes > HKB_PART_BYTES_MAX;
     if (link->dialect->is_reference && bytes.bytes > link->peer_state_bytes_max) {
@@ -411,14 +440,16 @@ static hakuban_status say_state(hkb_share *share)
     hkb_version previous;
     hkb_message message;
     previous.count = 0;
-    if (base)
+    if (base) {
         hkb_state_get_version(base, &previous);
+    }
     hkb_message_init(&message, HKB_MESSAGE_STATE);
     message.channel = share->out_id;
     message.freshness = shown_freshness(share);
     message.age_ns = hkb_object_age_ns(object);
-    if (!link->dialect->is_reference)
+    if (!link->dialect->is_reference) {
         message.check = (uint32_t)hkb_state_check(state);
+    }
     message.total_bytes = bytes.bytes;
     message.payload = (hakuban_slice){bytes.data, in_parts ? HKB_PART_BYTES_MAX : bytes.bytes};
     hkb_state_get_version(state, &message.version);
@@ -426,13 +457,16 @@ static hakuban_status say_state(hkb_share *share)
         message.format = state->format;
         message.format_count = state->format_count;
     }
-    if (in_parts)
+    if (in_parts) {
         status = begin_outgoing(share, payload);
-    if (status == HAKUBAN_OK)
+    }
+    if (status >= 0) {
         hkb_link_say(&share->peer->link, &message, &previous);
+    }
     hakuban_bytes_unref(payload);
-    if (status != HAKUBAN_OK)
+    if (status < 0) {
         return status;
+    }
     is_told(share);
     object->exchange->stats.states_out++;
     object->exchange->stats.state_bytes_out += state->data_bytes;
@@ -454,12 +488,14 @@ static void emit_states(hkb_share *share)
             return;
         }
         /* A STATE implies the freshness, but not the source. */
-        if (condition_differs && !peer_is_reference(share) && !HKB_PLANTED(source_lost))
+        if (condition_differs && !peer_is_reference(share) && !HKB_PLANTED(source_lost)) {
             say_condition(share);
-        if (hkb_recall_has(share))
+        }
+        if (hkb_recall_has(share)) {
             say_same(share);
-        else if (say_state(share) != HAKUBAN_OK)
+        } else if (say_state(share) < 0) {
             hkb_link_fail(&share->peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+        }
     } else if (condition_differs) {
         say_condition(share);
     }
@@ -468,8 +504,9 @@ static void emit_states(hkb_share *share)
 static bool has_states(const hkb_share *share)
 {
     const hkb_object *object = share->object;
-    if (share->out_phase != HKB_CHANNEL_OPEN)
+    if (share->out_phase != HKB_CHANNEL_OPEN) {
         return false;
+    }
     return share->outgoing || share->out_condition != object->condition_count ||
            (object->state && share->out_state != object->state_count);
 }
@@ -478,14 +515,16 @@ static void say_floor(hkb_share *share)
 {
     const hakuban_state *floor = hkb_object_floor(share->object);
     share->floor_due = 0;
-    if (!floor || share->in_phase != HKB_CHANNEL_OPEN)
+    if (!floor || share->in_phase != HKB_CHANNEL_OPEN) {
         return;
+    }
     hkb_message message = {.kind = HKB_MESSAGE_FLOOR, .channel = share->in_id};
     message.version = hkb_state_version(floor);
-    if (share->in_base && hakuban_version_compare(floor->version, floor->version_count,
-                                                  share->in_base->version,
-                                                  share->in_base->version_count) <= 0)
+    if (share->in_base &&
+        hakuban_version_compare(floor->version, floor->version_count, share->in_base->version,
+                                share->in_base->version_count) <= 0) {
         return;
+    }
     hkb_link_say(&share->peer->link, &message, NULL);
 }
 
@@ -493,8 +532,9 @@ static void say_resend(hkb_share *share)
 {
     hkb_message message = {.kind = HKB_MESSAGE_RESEND, .channel = share->in_id};
     share->resend_due = 0;
-    if (share->in_phase == HKB_CHANNEL_OPEN)
+    if (share->in_phase == HKB_CHANNEL_OPEN) {
         hkb_link_say(&share->peer->link, &message, NULL);
+    }
 }
 
 /* -- To an upstream -- */
@@ -505,8 +545,9 @@ static void emit_upwards(hkb_share *share)
     hkb_link *link = &share->peer->link;
     if (share->out_phase == HKB_CHANNEL_OPEN && object->exposer != HKB_UPSTREAM) {
         emit_states(share);
-        if (share->outgoing) /* what was sent before an orderly end arrives before the end */
+        if (share->outgoing) { /* what was sent before an orderly end arrives before the end */
             return;
+        }
     }
     if (share->out_phase == HKB_CHANNEL_CLOSING && !object->leaving) {
         hkb_message message = {.kind = HKB_MESSAGE_CLOSED, .channel = share->out_id};
@@ -519,8 +560,7 @@ static void emit_upwards(hkb_share *share)
             .kind = HKB_MESSAGE_OBJECT,
             .flags = wanted.flags,
             .capacity = wanted.capacity,
-            .before_flags =
-                hkb_registered_flags(share->observes, share->exposes, share->declines),
+            .before_flags = hkb_registered_flags(share->observes, share->exposes, share->declines),
             .before_capacity = share->capacity,
             .descriptor = object->descriptor,
         };
@@ -547,7 +587,7 @@ static void open_stream(hkb_share *share)
         .age_ns = hkb_object_age_ns(object),
     };
     share->out_id = message.channel;
-    if (hkb_map_insert(&peer->out_channels, share) != HAKUBAN_OK) {
+    if (hkb_map_insert(&peer->out_channels, share) < 0) {
         share->out_id = 0;
         hkb_link_fail(&peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
         return;
@@ -576,11 +616,13 @@ static void open_sink(hkb_share *share)
         .descriptor = object->descriptor,
         .sink_id = object->sink_id,
     };
-    if (floor)
+    if (floor) {
         message.version = hkb_state_version(floor);
-    hkb_share_close_in(share); /* an older one may still be closing: what comes on it is not listened to */
+    }
+    hkb_share_close_in(
+        share); /* an older one may still be closing: what comes on it is not listened to */
     share->in_id = message.channel;
-    if (hkb_map_insert(&peer->in_channels, share) != HAKUBAN_OK) {
+    if (hkb_map_insert(&peer->in_channels, share) < 0) {
         share->in_id = 0;
         hkb_link_fail(&peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
         return;
@@ -595,9 +637,11 @@ static void emit_downwards(hkb_share *share)
 {
     hkb_object *object = share->object;
     bool chosen = object->exposer == HKB_DOWNSTREAM && object->chosen.share == share;
-    /* A stream opens before the sink closes: the peer must not think for a moment that nobody serves it. */
-    if (share->stream_wanted && share->out_phase == HKB_CHANNEL_CLOSED)
+    /* A stream opens before the sink closes: the peer must not think for a moment that nobody
+     * serves it. */
+    if (share->stream_wanted && share->out_phase == HKB_CHANNEL_CLOSED) {
         open_stream(share);
+    }
     if (!chosen && share->in_phase == HKB_CHANNEL_OPEN) {
         share->in_phase = HKB_CHANNEL_CLOSING;
         say_close(share, share->in_id,
@@ -607,14 +651,16 @@ static void emit_downwards(hkb_share *share)
             hkb_choose_left(share);
         }
     }
-    if (chosen && !object->leaving && share->in_phase != HKB_CHANNEL_OPEN)
+    if (chosen && !object->leaving && share->in_phase != HKB_CHANNEL_OPEN) {
         open_sink(share);
+    }
     if (share->out_phase == HKB_CHANNEL_OPEN) {
-        /* What was said before the object went still arrives; that a stream which ends is of no current state goes without
-         * saying to the reference. */
+        /* What was said before the object went still arrives; that a stream which ends is of no
+         * current state goes without saying to the reference. */
         if (has_states(share) && (share->stream_wanted || !peer_is_reference(share) ||
-                                  share->out_state != object->state_count))
+                                  share->out_state != object->state_count)) {
             emit_states(share);
+        }
         if (!share->stream_wanted && !share->outgoing) {
             uint32_t channel = share->out_id;
             close_out(share);
@@ -626,16 +672,21 @@ static void emit_downwards(hkb_share *share)
 void hkb_share_emit(hkb_share *share)
 {
     hkb_link *link = &share->peer->link;
-    if (share->peer->link.connector)
+    if (share->peer->link.connector) {
         emit_upwards(share);
-    else
+    } else {
         emit_downwards(share);
-    if (share->floor_due)
+    }
+    if (share->floor_due) {
         say_floor(share);
-    if (share->resend_due)
+    }
+    if (share->resend_due) {
         say_resend(share);
-    if (link->phase == HKB_LINK_ENDED || hkb_share_release(share))
+    }
+    if (link->phase == HKB_LINK_ENDED || hkb_share_release(share)) {
         return;
-    if (has_states(share) && !(link->connector && share->object->exposer == HKB_UPSTREAM))
+    }
+    if (has_states(share) && !(link->connector && share->object->exposer == HKB_UPSTREAM)) {
         hkb_share_queue(share);
+    }
 }

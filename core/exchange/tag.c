@@ -1,4 +1,5 @@
-/* Tags: wildcards over objects. Registrations of tags travel upwards as tags, never expanded to objects. */
+/* Tags: wildcards over objects. Registrations of tags travel upwards as tags, never expanded to
+ * objects. */
 #include "exchange/internal.h"
 
 /* -- The record -- */
@@ -24,9 +25,10 @@ hakuban_status hkb_tag_get(hkb_exchange *exchange, hakuban_slice json, hkb_tag *
 {
     hkb_tag *tag = hkb_tag_find(exchange, json);
     if (!tag) {
-        tag = hkb_alloc(exchange->alloc, sizeof *tag + json.bytes + 1);
-        if (!tag)
+        tag = hkb_alloc(exchange->alloc, sizeof(*tag) + json.bytes + 1);
+        if (!tag) {
             return HAKUBAN_ERR_NO_MEMORY;
+        }
         tag->hash = tag_hash(exchange, json);
         tag->exchange = exchange;
         tag->number = exchange->tag_numbers++;
@@ -36,8 +38,8 @@ hakuban_status hkb_tag_get(hkb_exchange *exchange, hakuban_slice json, hkb_tag *
         hkb_list_init(&tag->contracts);
         hkb_list_init(&tag->shares);
         hakuban_status status = hkb_map_insert(&exchange->tags, tag);
-        if (status != HAKUBAN_OK) {
-            hkb_free(exchange->alloc, tag, sizeof *tag + json.bytes + 1);
+        if (status < 0) {
+            hkb_free(exchange->alloc, tag, sizeof(*tag) + json.bytes + 1);
             return status;
         }
     }
@@ -48,16 +50,18 @@ hakuban_status hkb_tag_get(hkb_exchange *exchange, hakuban_slice json, hkb_tag *
 
 void hkb_tag_mark(hkb_tag *tag)
 {
-    if (!hkb_node_linked(&tag->dirty))
+    if (!hkb_node_linked(&tag->dirty)) {
         hkb_list_push(&tag->exchange->dirty_tags, &tag->dirty);
+    }
 }
 
 void hkb_tag_mark_objects(hkb_tag *tag)
 {
     HKB_LIST_EACH(hkb_object_tag, place, &tag->objects, of_tag)
     {
-        if (place->object)
+        if (place->object) {
             hkb_object_mark(place->object);
+        }
     }
 }
 
@@ -79,15 +83,16 @@ static uint32_t tag_share_hash(const hkb_exchange *exchange, const hkb_peer *pee
                                const hkb_tag *tag)
 {
     const void *key[2] = {peer, tag};
-    return (uint32_t)hkb_siphash(exchange->map_key, key, sizeof key);
+    return (uint32_t)hkb_siphash(exchange->map_key, key, sizeof(key));
 }
 
 hkb_tag_share *hkb_tag_share_find(const hkb_exchange *exchange, const hkb_peer *peer,
                                   const hkb_tag *tag)
 {
     tag_share_key key = {peer, tag};
-    if (exchange->tag_shares.count == 0)
+    if (exchange->tag_shares.count == 0) {
         return NULL;
+    }
     return hkb_map_find(&exchange->tag_shares, tag_share_hash(exchange, peer, tag), &key);
 }
 
@@ -96,23 +101,25 @@ static hakuban_status get_share(hkb_peer *peer, hkb_tag *tag, hkb_tag_share **re
     hkb_exchange *exchange = tag->exchange;
     hkb_tag_share *share = hkb_tag_share_find(exchange, peer, tag);
     if (!share) {
-        share = hkb_alloc(exchange->alloc, sizeof *share);
-        if (!share)
+        share = hkb_alloc(exchange->alloc, sizeof(*share));
+        if (!share) {
             return HAKUBAN_ERR_NO_MEMORY;
+        }
         share->peer = peer;
         share->tag = tag;
         share->item.kind = HKB_ITEM_TAG;
         share->hash = tag_share_hash(exchange, peer, tag);
         hakuban_status status = hkb_map_insert(&exchange->tag_shares, share);
-        if (status != HAKUBAN_OK) {
-            hkb_free(exchange->alloc, share, sizeof *share);
+        if (status < 0) {
+            hkb_free(exchange->alloc, share, sizeof(*share));
             return status;
         }
         hkb_list_push(&peer->tag_shares, &share->of_peer);
         hkb_list_push(&tag->shares, &share->of_tag);
-        if (peer->link.connector)
+        if (peer->link.connector) {
             tag->upstream = share;
-        (void)hkb_peer_account(peer, sizeof *share + sizeof *tag + tag->json_bytes, 0);
+        }
+        (void)hkb_peer_account(peer, sizeof(*share) + sizeof(*tag) + tag->json_bytes, 0);
     }
     *ret = share;
     return HAKUBAN_OK;
@@ -130,16 +137,17 @@ void hkb_tag_share_free(hkb_tag_share *share)
         tag->preload_shares -= share->preloads;
         tag->capacity -= share->capacity;
     }
-    (void)hkb_peer_account(share->peer, 0, sizeof *share + sizeof *tag + tag->json_bytes);
+    (void)hkb_peer_account(share->peer, 0, sizeof(*share) + sizeof(*tag) + tag->json_bytes);
     hkb_map_remove(&exchange->tag_shares, share);
     hkb_list_remove(&share->of_peer);
     hkb_list_remove(&share->of_tag);
     hkb_list_remove(&share->listing);
     hkb_list_remove(&share->item.node);
     hkb_pass_end(share);
-    if (share->observes || share->preloads)
+    if (share->observes || share->preloads) {
         hkb_recall_unobserved(tag); /* a pass may not have come to all of its objects */
-    hkb_free(exchange->alloc, share, sizeof *share);
+    }
+    hkb_free(exchange->alloc, share, sizeof(*share));
     hkb_tag_mark(tag);
 }
 
@@ -148,8 +156,9 @@ void hkb_tag_share_free(hkb_tag_share *share)
 static void release(hkb_tag_share *share)
 {
     if (!share->observes && !share->exposes && !share->preloads && share->listed_count == 0 &&
-        !hkb_node_linked(&share->passing))
+        !hkb_node_linked(&share->passing)) {
         hkb_tag_share_free(share);
+    }
 }
 
 hakuban_status hkb_tag_register(hkb_tag *tag, hkb_peer *peer, uint32_t flags, uint32_t capacity)
@@ -158,15 +167,18 @@ hakuban_status hkb_tag_register(hkb_tag *tag, hkb_peer *peer, uint32_t flags, ui
     bool preloads = (flags & HKB_WANT_PRELOAD) != 0;
     hkb_tag_share *share;
     hakuban_status status = get_share(peer, tag, &share);
-    if (status != HAKUBAN_OK)
+    if (status < 0) {
         return status;
-    if (!exposes)
+    }
+    if (!exposes) {
         capacity = 0;
+    }
     bool observed_before = share->observes, exposed_before = share->exposes;
     bool changed = observes != observed_before || exposes != exposed_before ||
                    preloads != share->preloads || !capacity != !share->capacity;
-    if (changed || capacity != share->capacity)
+    if (changed || capacity != share->capacity) {
         hkb_pass_begin(share, changed);
+    }
     tag->observe_shares += (uint32_t)observes - (uint32_t)observed_before;
     tag->expose_shares += (uint32_t)exposes - (uint32_t)exposed_before;
     tag->preload_shares += (uint32_t)preloads - (uint32_t)share->preloads;
@@ -189,8 +201,9 @@ hakuban_status hkb_tag_register(hkb_tag *tag, hkb_peer *peer, uint32_t flags, ui
 
 void hkb_tag_passed(hkb_tag_share *share)
 {
-    if (share->listed_wanted && !hkb_node_linked(&share->listing))
+    if (share->listed_wanted && !hkb_node_linked(&share->listing)) {
         hkb_list_push(&share->tag->exchange->listings, &share->listing);
+    }
     release(share);
 }
 
@@ -199,11 +212,13 @@ void hkb_tag_passed(hkb_tag_share *share)
 bool hkb_tag_is_listed(const hkb_tag *tag)
 {
     const hkb_exchange *exchange = tag->exchange;
-    if (hkb_recall_lists_later(exchange))
+    if (hkb_recall_lists_later(exchange)) {
         return false; /* what was there before a restart is about to come back */
+    }
     const hkb_peer *upstream = exchange->upstream;
-    if (upstream && (upstream->link.phase != HKB_LINK_HELLO || upstream->link.returning))
+    if (upstream && (upstream->link.phase != HKB_LINK_HELLO || upstream->link.returning)) {
         return tag->upstream && tag->upstream->observes && tag->upstream->listed;
+    }
     return !exchange->upstream_expected || exchange->upstream_was_there;
 }
 
@@ -212,8 +227,9 @@ void hkb_tag_recheck_listed(hkb_tag *tag)
     hkb_tag_mark(tag);
     HKB_LIST_EACH(hkb_tag_share, share, &tag->shares, of_tag)
     {
-        if (share->listed_wanted && !hkb_node_linked(&share->listing))
+        if (share->listed_wanted && !hkb_node_linked(&share->listing)) {
             hkb_list_push(&tag->exchange->listings, &share->listing);
+        }
     }
 }
 
@@ -248,20 +264,24 @@ static void settle_registration(hkb_tag *tag)
     hkb_peer *peer = tag->exchange->upstream;
     hkb_tag_share *share = tag->upstream;
     hkb_wanted wanted = hkb_tag_wanted(tag);
-    if (!peer)
+    if (!peer) {
         return;
+    }
     if (!share && wanted.flags) {
-        if (get_share(peer, tag, &share) != HAKUBAN_OK) {
+        if (get_share(peer, tag, &share) < 0) {
             hkb_link_fail(&peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
             return;
         }
     }
-    if (!share)
+    if (!share) {
         return;
-    if (!hkb_tag_was_told(share, &wanted))
+    }
+    if (!hkb_tag_was_told(share, &wanted)) {
         hkb_peer_queue(peer, &share->item);
-    else if (!wanted.flags && share->listed_count == 0)
-        hkb_tag_share_free(share); /* taken back before the upstream heard of it, or it has said all it will */
+    } else if (!wanted.flags && share->listed_count == 0) {
+        hkb_tag_share_free(
+            share); /* taken back before the upstream heard of it, or it has said all it will */
+    }
 }
 
 void hkb_tag_settle(hkb_tag *tag)
@@ -269,27 +289,31 @@ void hkb_tag_settle(hkb_tag *tag)
     hkb_exchange *exchange = tag->exchange;
     hkb_list_remove(&tag->dirty);
     settle_registration(tag);
-    if (hkb_tag_is_listed(tag))
+    if (hkb_tag_is_listed(tag)) {
         settle_listed(tag);
+    }
     if (!hkb_list_empty(&tag->objects) || !hkb_list_empty(&tag->contracts) ||
-        !hkb_list_empty(&tag->shares) || hkb_node_linked(&tag->dirty))
+        !hkb_list_empty(&tag->shares) || hkb_node_linked(&tag->dirty)) {
         return;
+    }
     hkb_map_remove(&exchange->tags, tag);
-    hkb_free(exchange->alloc, tag, sizeof *tag + tag->json_bytes + 1u);
+    hkb_free(exchange->alloc, tag, sizeof(*tag) + tag->json_bytes + 1u);
 }
 
 static void emit_registration(hkb_tag_share *share)
 {
     hkb_tag *tag = share->tag;
     hkb_wanted wanted = hkb_tag_wanted(tag);
-    if (hkb_tag_was_told(share, &wanted))
+    if (hkb_tag_was_told(share, &wanted)) {
         return;
+    }
     if (wanted.observes && !share->observes) {
         share->listed = 0;
-        if (share->peer->link.dialect->is_reference)
+        if (share->peer->link.dialect->is_reference) {
             share->peer->lists_ns = tag->exchange->now_ns + HKB_LISTS_NS;
-        else
+        } else {
             share->listed_count++;
+        }
     }
     hkb_message message = {
         .kind = HKB_MESSAGE_TAG,
@@ -304,8 +328,9 @@ static void emit_registration(hkb_tag_share *share)
     share->preloads = tag->local_preloads > 0;
     share->capacity = wanted.capacity;
     hkb_link_say(&share->peer->link, &message, NULL);
-    if (!wanted.flags)
+    if (!wanted.flags) {
         hkb_tag_mark(tag); /* which frees the share, unless a LISTED is still to come */
+    }
 }
 
 void hkb_tag_emit(hkb_tag_share *share)
@@ -319,8 +344,9 @@ void hkb_tag_emit(hkb_tag_share *share)
             .text = {share->tag->json, share->tag->json_bytes},
         };
         hkb_link_say(&share->peer->link, &message, NULL);
-        if (share->listed_count)
+        if (share->listed_count) {
             hkb_peer_queue(share->peer, &share->item);
+        }
         release(share);
     }
 }

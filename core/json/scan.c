@@ -1,27 +1,30 @@
-/* The scanner: lexemes with their values, places of errors, and walks over whole texts with a stack of one byte per level.
- * Allocates nothing and builds no tree. */
-#include "json/json.h"
+/* The scanner: lexemes with their values, places of errors, and walks over whole texts with a stack
+ * of one byte per level. Allocates nothing and builds no tree. */
 #include "base/planted.h"
+#include "json/json.h"
 
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-/* A midpoint between two doubles has 767 digits at most: what lies behind more digits than that only says "a bit above". */
+/* A midpoint between two doubles has 767 digits at most: what lies behind more digits than that
+ * only says "a bit above". */
 #define DIGITS_MAX 800
 #define EXPONENT_MAX ((int64_t)1 << 60)
 
 hakuban_status hkb_json_error(hakuban_error *reterr, hakuban_status status, const char *text,
                               size_t offset, const char *format, ...)
 {
-    if (!reterr)
+    if (!reterr) {
         return status;
+    }
     char words[sizeof(reterr->text)];
     va_list arguments;
     va_start(arguments, format);
-    if (vsnprintf(words, sizeof(words), format, arguments) < 0)
+    if (vsnprintf(words, sizeof(words), format, arguments) < 0) {
         words[0] = '\0';
+    }
     va_end(arguments);
     unsigned line = 1;
     size_t line_begin = 0;
@@ -35,15 +38,18 @@ hakuban_status hkb_json_error(hakuban_error *reterr, hakuban_status status, cons
                         words);
 }
 
-/* How many bytes the character at text has; 0: none that UTF-8 allows (overlong, surrogate, beyond U+10FFFF, cut off). */
+/* How many bytes the character at text has; 0: none that UTF-8 allows (overlong, surrogate, beyond
+ * U+10FFFF, cut off). */
 static size_t utf8_bytes(const uint8_t *text, size_t bytes)
 {
     uint8_t low = 0x80, high = 0xbf;
     size_t length;
-    if (text[0] < 0x80)
+    if (text[0] < 0x80) {
         return 1;
-    if (text[0] < 0xc2 || text[0] > 0xf4)
+    }
+    if (text[0] < 0xc2 || text[0] > 0xf4) {
         return 0;
+    }
     if (text[0] < 0xe0) {
         length = 2;
     } else if (text[0] < 0xf0) {
@@ -55,11 +61,13 @@ static size_t utf8_bytes(const uint8_t *text, size_t bytes)
         low = text[0] == 0xf0 ? 0x90 : 0x80;
         high = text[0] == 0xf4 ? 0x8f : 0xbf;
     }
-    if (bytes < length || text[1] < low || text[1] > high)
+    if (bytes < length || text[1] < low || text[1] > high) {
         return 0;
+    }
     for (size_t i = 2; i < length; i++) {
-        if (text[i] < 0x80 || text[i] > 0xbf)
+        if (text[i] < 0x80 || text[i] > 0xbf) {
             return 0;
+        }
     }
     return length;
 }
@@ -69,8 +77,9 @@ bool hkb_utf8_valid(const void *text, size_t bytes)
     const uint8_t *in = text;
     for (size_t i = 0; i < bytes;) {
         size_t length = utf8_bytes(in + i, bytes - i);
-        if (!length)
+        if (!length) {
             return false;
+        }
         i += length;
     }
     return true;
@@ -78,12 +87,15 @@ bool hkb_utf8_valid(const void *text, size_t bytes)
 
 static int hex_digit(char c)
 {
-    if (c >= '0' && c <= '9')
+    if (c >= '0' && c <= '9') {
         return c - '0';
-    if (c >= 'a' && c <= 'f')
+    }
+    if (c >= 'a' && c <= 'f') {
         return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
+    }
+    if (c >= 'A' && c <= 'F') {
         return c - 'A' + 10;
+    }
     return -1;
 }
 
@@ -91,42 +103,50 @@ static int hex_digit(char c)
 static int hex4(const char *text, size_t bytes)
 {
     int value = 0;
-    if (bytes < 4)
+    if (bytes < 4) {
         return -1;
+    }
     for (size_t i = 0; i < 4; i++) {
         int digit = hex_digit(text[i]);
-        if (digit < 0)
+        if (digit < 0) {
             return -1;
+        }
         value = value * 16 + digit;
     }
     return value;
 }
 
-/* The escape at text[0] == '\\': how many bytes it has and which character it stands for; 0: it is none. */
+/* The escape at text[0] == '\\': how many bytes it has and which character it stands for; 0: it is
+ * none. */
 static size_t escape(const char *text, size_t bytes, uint32_t *ret)
 {
     static const char names[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
-    if (bytes < 2 || !text[1])
+    if (bytes < 2 || !text[1]) {
         return 0;
+    }
     if (text[1] != 'u') {
         const char *name = strchr(names, text[1]);
-        if (!name)
+        if (!name) {
             return 0;
+        }
         *ret = (uint32_t)values[name - names];
         return 2;
     }
     int first = hex4(text + 2, bytes - 2);
-    if (first < 0 || (first >= 0xdc00 && first <= 0xdfff))
+    if (first < 0 || (first >= 0xdc00 && first <= 0xdfff)) {
         return 0;
+    }
     if (first < 0xd800 || first > 0xdfff) {
         *ret = (uint32_t)first;
         return 6;
     }
-    if (bytes < 12 || text[6] != '\\' || text[7] != 'u')
+    if (bytes < 12 || text[6] != '\\' || text[7] != 'u') {
         return 0;
+    }
     int second = hex4(text + 8, bytes - 8);
-    if (second < 0xdc00 || second > 0xdfff)
+    if (second < 0xdc00 || second > 0xdfff) {
         return 0;
+    }
     *ret = 0x10000 + ((uint32_t)(first - 0xd800) << 10) + (uint32_t)(second - 0xdc00);
     return 12;
 }
@@ -149,18 +169,21 @@ static hakuban_status lex_string(hkb_json_scanner *scanner, hkb_json_lexeme *lex
             uint32_t character;
             lexeme->escaped = true;
             length = escape(text + i, scanner->bytes - i, &character);
-            if (!length)
+            if (!length) {
                 return hkb_json_error(reterr, HAKUBAN_ERR_PARSE, text, i,
                                       "an escape that JSON doesn't have, or half a character");
+            }
         } else if (c < 0x20) {
             return hkb_json_error(reterr, HAKUBAN_ERR_PARSE, text, i,
                                   "a control character in a string");
         } else if (c >= 0x80) {
             length = utf8_bytes((const uint8_t *)text + i, scanner->bytes - i);
-            if (!length && HKB_PLANTED(any_utf8))
+            if (!length && HKB_PLANTED(any_utf8)) {
                 length = 1;
-            if (!length)
+            }
+            if (!length) {
                 return hkb_json_error(reterr, HAKUBAN_ERR_PARSE, text, i, "not UTF-8");
+            }
         }
         i += length;
     }
@@ -181,22 +204,26 @@ double hkb_json_double(const char *digits, size_t digit_count, int64_t exponent)
         digit_count--;
         exponent++;
     }
-    if (!digit_count)
+    if (!digit_count) {
         return 0;
+    }
 #if FLT_EVAL_METHOD == 0
     /* Both factors are exact, so one rounding remains, and it is the right one. */
     if (digit_count <= 15 && exponent >= -22 && exponent <= 22) {
         int64_t value = 0;
-        for (size_t i = 0; i < digit_count; i++)
+        for (size_t i = 0; i < digit_count; i++) {
             value = value * 10 + (digits[i] - '0');
+        }
         return exponent < 0 ? (double)value / powers[-exponent] : (double)value * powers[exponent];
     }
 #endif
     int64_t magnitude = exponent + (int64_t)digit_count;
-    if (magnitude > 310)
+    if (magnitude > 310) {
         return (double)INFINITY;
-    if (magnitude < -400)
+    }
+    if (magnitude < -400) {
         return 0;
+    }
     /* Without a decimal point no locale can spoil it. */
     char text[DIGITS_MAX + 32];
     size_t used = hkb_min(digit_count, DIGITS_MAX);
@@ -219,8 +246,9 @@ struct number {
 
 static size_t skip_digits(const hkb_json_scanner *scanner, size_t i)
 {
-    while (i < scanner->bytes && scanner->text[i] >= '0' && scanner->text[i] <= '9')
+    while (i < scanner->bytes && scanner->text[i] >= '0' && scanner->text[i] <= '9') {
         i++;
+    }
     return i;
 }
 
@@ -237,18 +265,21 @@ static double number_value(const char *text, const struct number *number)
     const char *digits = text + number->integer;
     int64_t exponent = number->exponent - (int64_t)fraction_count;
     char joined[DIGITS_MAX + 2];
-    if (!fraction_count)
+    if (!fraction_count) {
         return hkb_json_double(digits, integer_count, exponent);
-    /* Integer digits and fraction without the point, and only as many as matter: zeros in front are left out. */
+    }
+    /* Integer digits and fraction without the point, and only as many as matter: zeros in front are
+     * left out. */
     size_t used = 0, last = number->fraction_end;
     bool more = false;
     for (size_t i = number->integer; i < last; i++) {
         char c = text[i];
-        if (c == '.' || (!used && c == '0'))
+        if (c == '.' || (!used && c == '0')) {
             continue;
-        if (used <= DIGITS_MAX)
+        }
+        if (used <= DIGITS_MAX) {
             joined[used++] = c;
-        else {
+        } else {
             exponent++;
             more = more || c != '0';
         }
@@ -268,28 +299,34 @@ static hakuban_status lex_real(hkb_json_scanner *scanner, struct number *number,
     if (i < scanner->bytes && text[i] == '.') {
         number->fraction = i + 1;
         i = number->fraction_end = skip_digits(scanner, i + 1);
-        if (i == number->fraction)
+        if (i == number->fraction) {
             return number_error(scanner, i, reterr);
+        }
     }
     if (i < scanner->bytes && (text[i] == 'e' || text[i] == 'E')) {
         i++;
         bool negative = i < scanner->bytes && text[i] == '-';
-        if (i < scanner->bytes && (text[i] == '-' || text[i] == '+'))
+        if (i < scanner->bytes && (text[i] == '-' || text[i] == '+')) {
             i++;
-        size_t end = skip_digits(scanner, i);
-        if (i == end)
-            return number_error(scanner, i, reterr);
-        for (; i < end; i++) {
-            if (number->exponent < EXPONENT_MAX / 10)
-                number->exponent = number->exponent * 10 + (text[i] - '0');
         }
-        if (negative)
+        size_t end = skip_digits(scanner, i);
+        if (i == end) {
+            return number_error(scanner, i, reterr);
+        }
+        for (; i < end; i++) {
+            if (number->exponent < EXPONENT_MAX / 10) {
+                number->exponent = number->exponent * 10 + (text[i] - '0');
+            }
+        }
+        if (negative) {
             number->exponent = -number->exponent;
+        }
     }
     double value = number_value(text, number);
-    if (isinf(value))
+    if (isinf(value)) {
         return hkb_json_error(reterr, HAKUBAN_ERR_PARSE, text, lexeme->begin,
                               "the number is outside the range of doubles");
+    }
     lexeme->kind = HKB_JSON_DOUBLE;
     lexeme->real = number->negative ? -value : value;
     lexeme->end = scanner->offset = i;
@@ -310,16 +347,20 @@ static hakuban_status lex_number(hkb_json_scanner *scanner, hkb_json_lexeme *lex
         value = value * 10 + digit;
     }
     number.integer_end = i;
-    if (i == number.integer)
+    if (i == number.integer) {
         return number_error(scanner, i, reterr);
-    if (text[number.integer] == '0' && i > number.integer + 1)
+    }
+    if (text[number.integer] == '0' && i > number.integer + 1) {
         return hkb_json_error(reterr, HAKUBAN_ERR_PARSE, text, number.integer,
                               "a number does not begin with 0");
+    }
     bool integer = i == scanner->bytes || (text[i] != '.' && text[i] != 'e' && text[i] != 'E');
-    if (number.negative)
+    if (number.negative) {
         fits = fits && value && value <= (uint64_t)INT64_MAX + 1; /* "-0" is a double */
-    if (!integer || !fits)
+    }
+    if (!integer || !fits) {
         return lex_real(scanner, &number, i, lexeme, reterr);
+    }
     lexeme->end = scanner->offset = i;
     if (number.negative) {
         lexeme->kind = HKB_JSON_INT;
@@ -338,8 +379,9 @@ static bool lex_word(hkb_json_scanner *scanner, hkb_json_lexeme *lexeme, hkb_jso
                      const char *word, size_t bytes)
 {
     if (scanner->bytes - lexeme->begin < bytes ||
-        memcmp(scanner->text + lexeme->begin, word, bytes) != 0)
+        memcmp(scanner->text + lexeme->begin, word, bytes) != 0) {
         return false;
+    }
     lexeme->kind = kind;
     lexeme->end = scanner->offset = lexeme->begin + bytes;
     return true;
@@ -350,8 +392,9 @@ hakuban_status hkb_json_lex(hkb_json_scanner *scanner, hkb_json_lexeme *ret, hak
     const char *text = scanner->text;
     size_t i = scanner->offset;
     while (i < scanner->bytes &&
-           (text[i] == ' ' || text[i] == '\n' || text[i] == '\r' || text[i] == '\t'))
+           (text[i] == ' ' || text[i] == '\n' || text[i] == '\r' || text[i] == '\t')) {
         i++;
+    }
     ret->begin = i;
     if (i == scanner->bytes) {
         ret->kind = HKB_JSON_END;
@@ -381,12 +424,14 @@ hakuban_status hkb_json_lex(hkb_json_scanner *scanner, hkb_json_lexeme *ret, hak
         kind = HKB_JSON_COLON;
         break;
     default:
-        if (text[i] == '-' || (text[i] >= '0' && text[i] <= '9'))
+        if (text[i] == '-' || (text[i] >= '0' && text[i] <= '9')) {
             return lex_number(scanner, ret, reterr);
+        }
         if (lex_word(scanner, ret, HKB_JSON_TRUE, "true", 4) ||
             lex_word(scanner, ret, HKB_JSON_FALSE, "false", 5) ||
-            lex_word(scanner, ret, HKB_JSON_NULL, "null", 4))
+            lex_word(scanner, ret, HKB_JSON_NULL, "null", 4)) {
             return HAKUBAN_OK;
+        }
         return hkb_json_error(reterr, HAKUBAN_ERR_PARSE, text, i, "expected a JSON value");
     }
     ret->kind = kind;
@@ -444,19 +489,23 @@ static hakuban_status unexpected(const struct walk *walk, const hkb_json_lexeme 
                                         "':'",
                                         "',' or the end of the array or object"};
     const char *wanted = words[expected];
-    if (expected == COMMA_OR_END && !walk->depth)
+    if (expected == COMMA_OR_END && !walk->depth) {
         wanted = "nothing more after the value";
+    }
     return hkb_json_error(reterr, HAKUBAN_ERR_PARSE, walk->scanner.text, lexeme->begin,
                           "expected %s", wanted);
 }
 
-/* Whether the number or string is written as the canonical form has it. Escapes are left to the long way. */
+/* Whether the number or string is written as the canonical form has it. Escapes are left to the
+ * long way. */
 static bool scalar_canonical(const char *text, const hkb_json_lexeme *lexeme)
 {
-    if (lexeme->kind == HKB_JSON_STRING)
+    if (lexeme->kind == HKB_JSON_STRING) {
         return !lexeme->escaped;
-    if (lexeme->kind != HKB_JSON_DOUBLE)
+    }
+    if (lexeme->kind != HKB_JSON_DOUBLE) {
         return true;
+    }
     char form[32];
     size_t bytes = hkb_json_put_double(form, lexeme->real);
     return bytes == lexeme->end - lexeme->begin && memcmp(form, text + lexeme->begin, bytes) == 0;
@@ -471,8 +520,9 @@ static void note_key(struct walk *walk, const hkb_json_lexeme *lexeme)
     } else if (before_end) {
         size_t before_bytes = before_end - before, bytes = lexeme->end - lexeme->begin - 2;
         int order = memcmp(text + before, text + lexeme->begin + 1, hkb_min(before_bytes, bytes));
-        if (order > 0 || (order == 0 && before_bytes >= bytes))
+        if (order > 0 || (order == 0 && before_bytes >= bytes)) {
             walk->canonical = false;
+        }
     }
     walk->key[walk->depth] = lexeme->begin + 1;
     walk->key_end[walk->depth] = lexeme->end - 1;
@@ -487,11 +537,13 @@ static hakuban_status step(struct walk *walk, const hkb_json_lexeme *lexeme,
     switch (lexeme->kind) {
     case HKB_JSON_ARRAY:
     case HKB_JSON_OBJECT:
-        if (!value_allowed)
+        if (!value_allowed) {
             break;
-        if (walk->depth == HKB_JSON_DEPTH_MAX)
+        }
+        if (walk->depth == HKB_JSON_DEPTH_MAX) {
             return hkb_json_error(reterr, HAKUBAN_ERR_LIMIT, walk->scanner.text, lexeme->begin,
                                   "nested deeper than %d", HKB_JSON_DEPTH_MAX);
+        }
         walk->object[++walk->depth] = lexeme->kind == HKB_JSON_OBJECT;
         walk->key_end[walk->depth] = 0;
         *expected = lexeme->kind == HKB_JSON_OBJECT ? KEY_OR_END : VALUE_OR_END;
@@ -499,19 +551,22 @@ static hakuban_status step(struct walk *walk, const hkb_json_lexeme *lexeme,
     case HKB_JSON_ARRAY_END:
     case HKB_JSON_OBJECT_END:
         if (!walk->depth || walk->object[walk->depth] != (lexeme->kind == HKB_JSON_OBJECT_END) ||
-            (now != COMMA_OR_END && now != VALUE_OR_END && now != KEY_OR_END))
+            (now != COMMA_OR_END && now != VALUE_OR_END && now != KEY_OR_END)) {
             break;
+        }
         walk->depth--;
         *expected = COMMA_OR_END;
         return HAKUBAN_OK;
     case HKB_JSON_COMMA:
-        if (now != COMMA_OR_END || !walk->depth)
+        if (now != COMMA_OR_END || !walk->depth) {
             break;
+        }
         *expected = walk->object[walk->depth] ? KEY : VALUE;
         return HAKUBAN_OK;
     case HKB_JSON_COLON:
-        if (now != COLON)
+        if (now != COLON) {
             break;
+        }
         *expected = VALUE;
         return HAKUBAN_OK;
     case HKB_JSON_END:
@@ -522,8 +577,9 @@ static hakuban_status step(struct walk *walk, const hkb_json_lexeme *lexeme,
             *expected = COLON;
             return HAKUBAN_OK;
         }
-        if (!value_allowed)
+        if (!value_allowed) {
             break;
+        }
         *expected = COMMA_OR_END;
         return HAKUBAN_OK;
     }
@@ -543,24 +599,31 @@ static hakuban_status walk_text(const char *text, size_t bytes, bool *ret_canoni
     for (;;) {
         size_t before = walk.scanner.offset;
         hakuban_status status = hkb_json_lex(&walk.scanner, &lexeme, reterr);
-        if (status != HAKUBAN_OK)
+        if (status < 0) {
             return status;
-        if (walk.canonical)
+        }
+        if (walk.canonical) {
             walk.canonical = before == lexeme.begin && scalar_canonical(text, &lexeme);
-        if (lexeme.kind == HKB_JSON_END && !walk.depth && expected == COMMA_OR_END)
+        }
+        if (lexeme.kind == HKB_JSON_END && !walk.depth && expected == COMMA_OR_END) {
             break;
+        }
         status = step(&walk, &lexeme, &expected, reterr);
-        if (status != HAKUBAN_OK)
+        if (status < 0) {
             return status;
-        if (!compact)
+        }
+        if (!compact) {
             continue;
+        }
         status = hkb_buffer_append(compact, text + lexeme.begin, lexeme.end - lexeme.begin);
-        if (status != HAKUBAN_OK)
+        if (status < 0) {
             return hkb_json_error(reterr, status, text, lexeme.begin, "%s",
                                   hakuban_status_text(status));
+        }
     }
-    if (ret_canonical)
+    if (ret_canonical) {
         *ret_canonical = walk.canonical;
+    }
     return HAKUBAN_OK;
 }
 
@@ -580,7 +643,8 @@ hakuban_status hkb_json_compact(const char *text, size_t bytes, hkb_buffer *out,
 {
     size_t before = out->bytes;
     hakuban_status status = walk_text(text, bytes, NULL, out, reterr);
-    if (status != HAKUBAN_OK)
+    if (status < 0) {
         out->bytes = before;
+    }
     return status;
 }

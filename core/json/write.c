@@ -1,8 +1,9 @@
 /* The canonical form, and strings and doubles as it has them.
  *
- * A double has the fewest digits that read back, of these the nearest. With at most 16 digits in front of the point, or at
- * most 4 zeros behind it, it is written plainly (1000000000000000.0, 0.00001), else with an exponent (1e16, 1.5e-6): the
- * form of ryu's pretty printing, which serde_json has. */
+ * A double has the fewest digits that read back, of these the nearest. With at most 16 digits in
+ * front of the point, or at most 4 zeros behind it, it is written plainly (1000000000000000.0,
+ * 0.00001), else with an exponent (1e16, 1.5e-6): the form of ryu's pretty printing, which
+ * serde_json has. */
 #include "json/json.h"
 
 #include <float.h>
@@ -27,12 +28,14 @@ static void to_digits(double value, size_t count, struct decimal *ret)
     int exponent = 0;
     /* Whatever separator the locale has, it is not a digit. */
     for (; text[i] != 'e'; i++) {
-        if (text[i] >= '0' && text[i] <= '9' && used < DOUBLE_DIGITS)
+        if (text[i] >= '0' && text[i] <= '9' && used < DOUBLE_DIGITS) {
             ret->digits[used++] = text[i];
+        }
     }
     bool negative = text[++i] == '-';
-    for (i++; text[i]; i++)
+    for (i++; text[i]; i++) {
         exponent = exponent * 10 + (text[i] - '0');
+    }
     ret->count = used;
     ret->point = (negative ? -exponent : exponent) + 1;
 }
@@ -48,8 +51,9 @@ static bool reads_back(const struct decimal *decimal, double value)
 static void round_up(struct decimal *decimal)
 {
     size_t i = decimal->count;
-    while (i && decimal->digits[i - 1] == '9')
+    while (i && decimal->digits[i - 1] == '9') {
         decimal->digits[--i] = '0';
+    }
     if (i) {
         decimal->digits[i - 1]++;
     } else {
@@ -61,13 +65,15 @@ static void round_up(struct decimal *decimal)
 static bool try_digits(double value, size_t count, struct decimal *ret)
 {
     to_digits(value, count, ret);
-    if (reads_back(ret, value))
+    if (reads_back(ret, value)) {
         return true;
-    /* Below a power of two the doubles are twice as dense: the nearest decimal may belong to the neighbour below while the
-     * next one above, though farther away, still reads back as this. */
+    }
+    /* Below a power of two the doubles are twice as dense: the nearest decimal may belong to the
+     * neighbour below while the next one above, though farther away, still reads back as this. */
     int exponent;
-    if (frexp(value, &exponent) > 0.5)
+    if (frexp(value, &exponent) > 0.5) {
         return false;
+    }
     round_up(ret);
     return reads_back(ret, value);
 }
@@ -75,15 +81,19 @@ static bool try_digits(double value, size_t count, struct decimal *ret)
 /* The fewest digits that read back as value > 0. */
 static void shortest(double value, struct decimal *ret)
 {
-    /* 15 digits survive the way through a normal double, so shorter forms show themselves as zeros at the end. Those that
-     * have lost bits at the bottom of the range are tried from 1 digit on. */
+    /* 15 digits survive the way through a normal double, so shorter forms show themselves as zeros
+     * at the end. Those that have lost bits at the bottom of the range are tried from 1 digit on.
+     */
     size_t count = value < DBL_MIN ? 1 : 15;
-    while (count < DOUBLE_DIGITS && !try_digits(value, count, ret))
+    while (count < DOUBLE_DIGITS && !try_digits(value, count, ret)) {
         count++;
-    if (count == DOUBLE_DIGITS)
+    }
+    if (count == DOUBLE_DIGITS) {
         to_digits(value, count, ret);
-    while (ret->count > 1 && ret->digits[ret->count - 1] == '0')
+    }
+    while (ret->count > 1 && ret->digits[ret->count - 1] == '0') {
         ret->count--;
+    }
 }
 
 static size_t put_exponent(char *out, int exponent)
@@ -95,11 +105,12 @@ static size_t put_exponent(char *out, int exponent)
         out[used++] = '-';
         exponent = -exponent;
     }
-    do
+    do {
         digits[count++] = (char)('0' + exponent % 10);
-    while (exponent /= 10);
-    while (count)
+    } while (exponent /= 10);
+    while (count) {
         out[used++] = digits[--count];
+    }
     return used;
 }
 
@@ -149,7 +160,8 @@ size_t hkb_json_put_double(char out[32], double value)
 /* The escape of a character that needs one; how many bytes it has. */
 static size_t put_escape(char out[6], uint8_t c)
 {
-    static const char hex[] = "0123456789abcdef", values[] = "\"\\\b\f\n\r\t", names[] = "\"\\bfnrt";
+    static const char hex[] = "0123456789abcdef", values[] = "\"\\\b\f\n\r\t",
+                      names[] = "\"\\bfnrt";
     const char *value = c ? strchr(values, c) : NULL;
     out[0] = '\\';
     if (value) {
@@ -167,31 +179,38 @@ hakuban_status hkb_json_put_string(hkb_buffer *out, const void *text, size_t byt
     const uint8_t *in = text;
     size_t written = out->bytes, begin = 0;
     hakuban_status status = hkb_buffer_append(out, "\"", 1);
-    for (size_t i = 0; i < bytes && status == HAKUBAN_OK; i++) {
-        if (HKB_LIKELY(in[i] >= 0x20 && in[i] != '"' && in[i] != '\\'))
+    for (size_t i = 0; i < bytes && status >= 0; i++) {
+        if (HKB_LIKELY(in[i] >= 0x20 && in[i] != '"' && in[i] != '\\')) {
             continue;
+        }
         char escaped[6];
         size_t escaped_bytes = put_escape(escaped, in[i]);
         status = hkb_buffer_append(out, in + begin, i - begin);
-        if (status == HAKUBAN_OK)
+        if (status >= 0) {
             status = hkb_buffer_append(out, escaped, escaped_bytes);
+        }
         begin = i + 1;
     }
-    if (status == HAKUBAN_OK && begin < bytes)
+    if (status >= 0 && begin < bytes) {
         status = hkb_buffer_append(out, in + begin, bytes - begin);
-    if (status == HAKUBAN_OK)
+    }
+    if (status >= 0) {
         status = hkb_buffer_append(out, "\"", 1);
-    if (status != HAKUBAN_OK)
+    }
+    if (status < 0) {
         out->bytes = written;
+    }
     return status;
 }
 
-/* A key with its value: where the decoded key is among the keys, and where both stand in the output. */
+/* A key with its value: where the decoded key is among the keys, and where both stand in the
+ * output. */
 struct member {
     size_t key, key_bytes, begin, end;
 };
 
-/* The long way: the text is known to be valid. Members and keys are stacks; each object takes off what it has put on. */
+/* The long way: the text is known to be valid. Members and keys are stacks; each object takes off
+ * what it has put on. */
 struct canonical {
     hkb_json_scanner scanner;
     const hakuban_alloc *alloc;
@@ -202,12 +221,13 @@ struct canonical {
 
 static int compare_keys(const struct canonical *c, const struct member *a, const struct member *b)
 {
-    int order = memcmp(c->keys.data + a->key, c->keys.data + b->key,
-                       hkb_min(a->key_bytes, b->key_bytes));
+    int order =
+        memcmp(c->keys.data + a->key, c->keys.data + b->key, hkb_min(a->key_bytes, b->key_bytes));
     return order ? order : (a->key_bytes > b->key_bytes) - (a->key_bytes < b->key_bytes);
 }
 
-/* Merges upwards from single members; stable, so that of equal keys the last one stays last. spare has as much room. */
+/* Merges upwards from single members; stable, so that of equal keys the last one stays last. spare
+ * has as much room. */
 static void sort_members(const struct canonical *c, struct member *members, struct member *spare,
                          size_t count)
 {
@@ -217,8 +237,7 @@ static void sort_members(const struct canonical *c, struct member *members, stru
             size_t a = begin, a_end = hkb_min(begin + run, count);
             size_t b = a_end, b_end = hkb_min(begin + 2 * run, count);
             for (size_t i = begin; i < b_end; i++) {
-                bool take_a = b == b_end ||
-                              (a < a_end && compare_keys(c, &from[a], &from[b]) <= 0);
+                bool take_a = b == b_end || (a < a_end && compare_keys(c, &from[a], &from[b]) <= 0);
                 to[i] = take_a ? from[a++] : from[b++];
             }
         }
@@ -226,33 +245,41 @@ static void sort_members(const struct canonical *c, struct member *members, stru
         from = to;
         to = swap;
     }
-    if (from != members)
+    if (from != members) {
         memcpy(members, from, count * sizeof(*members));
+    }
 }
 
-/* Brings the members from first on into order; the output behind begin is theirs, without commas. */
+/* Brings the members from first on into order; the output behind begin is theirs, without commas.
+ */
 static hakuban_status order_members(struct canonical *c, size_t first, size_t begin)
 {
     size_t count = c->member_count - first, end = c->out.bytes;
     hakuban_status status = hkb_grow(c->alloc, &c->members, sizeof(*c->members),
                                      &c->member_capacity, c->member_count + count);
-    if (status == HAKUBAN_OK)
+    if (status >= 0) {
         status = hkb_buffer_reserve(&c->out, end - begin + count);
-    if (status != HAKUBAN_OK)
+    }
+    if (status < 0) {
         return status;
+    }
     struct member *members = c->members + first;
     bool sorted = true;
-    for (size_t i = 1; i < count && sorted; i++)
+    for (size_t i = 1; i < count && sorted; i++) {
         sorted = compare_keys(c, &members[i - 1], &members[i]) < 0;
-    if (!sorted)
+    }
+    if (!sorted) {
         sort_members(c, members, members + count, count);
+    }
     /* Built behind the end, then moved down. */
     uint8_t *place = c->out.data + end;
     for (size_t i = 0; i < count; i++) {
-        if (i + 1 < count && compare_keys(c, &members[i], &members[i + 1]) == 0)
+        if (i + 1 < count && compare_keys(c, &members[i], &members[i + 1]) == 0) {
             continue;
-        if (place != c->out.data + end)
+        }
+        if (place != c->out.data + end) {
             *place++ = ',';
+        }
         memcpy(place, c->out.data + members[i].begin, members[i].end - members[i].begin);
         place += members[i].end - members[i].begin;
     }
@@ -266,8 +293,9 @@ static hakuban_status put_text(struct canonical *c, const hkb_json_lexeme *strin
 {
     /* Decoded behind the keys, which keep it if it is one. */
     hakuban_status status = hkb_buffer_reserve(&c->keys, string->end - string->begin);
-    if (status != HAKUBAN_OK)
+    if (status < 0) {
         return status;
+    }
     char *decoded = (char *)c->keys.data + c->keys.bytes;
     size_t bytes = hkb_json_unescape(c->scanner.text, string, decoded);
     return hkb_json_put_string(&c->out, decoded, bytes);
@@ -277,13 +305,15 @@ static hakuban_status put_member(struct canonical *c, const hkb_json_lexeme *str
 {
     hakuban_status status = hkb_grow(c->alloc, &c->members, sizeof(*c->members),
                                      &c->member_capacity, c->member_count + 1);
-    if (status != HAKUBAN_OK)
+    if (status < 0) {
         return status;
+    }
     struct member *member = &c->members[c->member_count];
     member->begin = c->out.bytes;
     status = put_text(c, string);
-    if (status != HAKUBAN_OK)
+    if (status < 0) {
         return status;
+    }
     member->key = c->keys.bytes;
     member->key_bytes =
         hkb_json_unescape(c->scanner.text, string, (char *)c->keys.data + c->keys.bytes);
@@ -294,67 +324,79 @@ static hakuban_status put_member(struct canonical *c, const hkb_json_lexeme *str
 
 static hakuban_status put_scalar(struct canonical *c, const hkb_json_lexeme *lexeme)
 {
-    if (lexeme->kind == HKB_JSON_STRING)
+    if (lexeme->kind == HKB_JSON_STRING) {
         return put_text(c, lexeme);
+    }
     if (lexeme->kind == HKB_JSON_DOUBLE) {
         char text[32];
         return hkb_buffer_append(&c->out, text, hkb_json_put_double(text, lexeme->real));
     }
-    return hkb_buffer_append(&c->out, c->scanner.text + lexeme->begin,
-                             lexeme->end - lexeme->begin);
+    return hkb_buffer_append(&c->out, c->scanner.text + lexeme->begin, lexeme->end - lexeme->begin);
 }
 
-/* The value that begins with lexeme. Goes no deeper than the check before has allowed: 127 levels. */
+/* The value that begins with lexeme. Goes no deeper than the check before has allowed: 127 levels.
+ */
 static hakuban_status put_value(struct canonical *c, hkb_json_lexeme *lexeme)
 {
     bool object = lexeme->kind == HKB_JSON_OBJECT;
-    if (!object && lexeme->kind != HKB_JSON_ARRAY)
+    if (!object && lexeme->kind != HKB_JSON_ARRAY) {
         return put_scalar(c, lexeme);
+    }
     hkb_json_kind end = object ? HKB_JSON_OBJECT_END : HKB_JSON_ARRAY_END;
     size_t first = c->member_count, keys_bytes = c->keys.bytes, items = 0;
     hakuban_status status = hkb_buffer_append(&c->out, object ? "{" : "[", 1);
     size_t begin = c->out.bytes;
-    while (status == HAKUBAN_OK) {
+    while (status >= 0) {
         status = hkb_json_lex(&c->scanner, lexeme, NULL);
-        if (status == HAKUBAN_OK && lexeme->kind == HKB_JSON_COMMA)
+        if (status >= 0 && lexeme->kind == HKB_JSON_COMMA) {
             status = hkb_json_lex(&c->scanner, lexeme, NULL);
-        if (status != HAKUBAN_OK || lexeme->kind == end)
+        }
+        if (status < 0 || lexeme->kind == end) {
             break;
+        }
         size_t member = c->member_count;
         if (object) {
             status = put_member(c, lexeme);
-            if (status == HAKUBAN_OK)
+            if (status >= 0) {
                 status = hkb_json_lex(&c->scanner, lexeme, NULL); /* the colon */
-            if (status == HAKUBAN_OK)
+            }
+            if (status >= 0) {
                 status = hkb_json_lex(&c->scanner, lexeme, NULL);
+            }
         } else if (items++) {
             status = hkb_buffer_append(&c->out, ",", 1);
         }
-        if (status == HAKUBAN_OK)
+        if (status >= 0) {
             status = put_value(c, lexeme);
-        if (status == HAKUBAN_OK && object)
+        }
+        if (status >= 0 && object) {
             c->members[member].end = c->out.bytes;
+        }
     }
-    if (status == HAKUBAN_OK && object)
+    if (status >= 0 && object) {
         status = order_members(c, first, begin);
+    }
     c->member_count = first;
     c->keys.bytes = keys_bytes;
-    return status == HAKUBAN_OK ? hkb_buffer_append(&c->out, object ? "}" : "]", 1) : status;
+    return status >= 0 ? hkb_buffer_append(&c->out, object ? "}" : "]", 1) : status;
 }
 
 static hakuban_status canonical_slowly(const char *text, size_t bytes, hkb_buffer *out)
 {
-    /* Room for the work is bounded by the text: the longest growth is that of "1e15" and of ordering, which needs it twice. */
+    /* Room for the work is bounded by the text: the longest growth is that of "1e15" and of
+     * ordering, which needs it twice. */
     size_t work_max = bytes > SIZE_MAX / 32 ? SIZE_MAX : bytes * 16 + 64;
     struct canonical c = {.scanner = {.text = text, .bytes = bytes}, .alloc = out->alloc};
     hkb_buffer_init(&c.out, out->alloc, work_max);
     hkb_buffer_init(&c.keys, out->alloc, work_max);
     hkb_json_lexeme lexeme;
     hakuban_status status = hkb_json_lex(&c.scanner, &lexeme, NULL);
-    if (status == HAKUBAN_OK)
+    if (status >= 0) {
         status = put_value(&c, &lexeme);
-    if (status == HAKUBAN_OK)
+    }
+    if (status >= 0) {
         status = hkb_buffer_append(out, c.out.data, c.out.bytes);
+    }
     hkb_buffer_done(&c.out);
     hkb_buffer_done(&c.keys);
     hkb_free(c.alloc, c.members, c.member_capacity * sizeof(*c.members));
@@ -366,10 +408,12 @@ hakuban_status hkb_json_canonical(const char *text, size_t bytes, hkb_buffer *ou
 {
     bool canonical = false;
     hakuban_status status = hkb_json_check_canonical(text, bytes, &canonical, reterr);
-    if (status != HAKUBAN_OK)
+    if (status < 0) {
         return status;
+    }
     status = canonical ? hkb_buffer_append(out, text, bytes) : canonical_slowly(text, bytes, out);
-    if (status != HAKUBAN_OK)
+    if (status < 0) {
         hkb_error_at(reterr, status, 0, 0, 0, "%s", hakuban_status_text(status));
+    }
     return status;
 }

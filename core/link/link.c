@@ -1,5 +1,5 @@
-/* The state machine of one link. Everything that comes from the other side is checked here or by the owner before it is
- * believed; whatever is wrong ends the link with words, at once. */
+/* The state machine of one link. Everything that comes from the other side is checked here or by
+ * the owner before it is believed; whatever is wrong ends the link with words, at once. */
 #include "link/link.h"
 #include "base/planted.h"
 
@@ -14,7 +14,7 @@
 void hkb_link_init(hkb_link *link, hkb_link_shared *shared, const hkb_link_settings *settings,
                    bool connector, bool stream, uint64_t now_ns)
 {
-    memset(link, 0, sizeof *link);
+    memset(link, 0, sizeof(*link));
     link->shared = shared;
     link->settings = *settings;
     link->phase = HKB_LINK_HELLO;
@@ -27,8 +27,9 @@ void hkb_link_init(hkb_link *link, hkb_link_shared *shared, const hkb_link_setti
     /* Acknowledged frames at its beginning go when they are a quarter of it. */
     hkb_buffer_init(&link->log, shared->alloc,
                     2 * ((size_t)settings->window_bytes + HKB_PACKET_BYTES + HKB_FRAME_BYTES_MAX));
-    if (link->dialect->init)
+    if (link->dialect->init) {
         link->dialect->init(link);
+    }
 }
 
 void hkb_link_done(hkb_link *link)
@@ -36,8 +37,9 @@ void hkb_link_done(hkb_link *link)
     hkb_buffer_done(&link->partial);
     hkb_buffer_done(&link->answer);
     hkb_buffer_done(&link->log);
-    if (link->dialect->done)
+    if (link->dialect->done) {
         link->dialect->done(link);
+    }
 }
 
 static void end(hkb_link *link, bool orderly)
@@ -47,16 +49,18 @@ static void end(hkb_link *link, bool orderly)
     hkb_buffer_done(&link->partial);
     hkb_buffer_done(&link->log);
     link->log_begin = link->unsaid = 0;
-    if (link->dialect->done)
+    if (link->dialect->done) {
         link->dialect->done(link);
+    }
     link->shared->events->ended(link, orderly, &link->reason);
     link->shared->events->wake(link);
 }
 
 void hkb_link_fail(hkb_link *link, hakuban_status status, const char *format, ...)
 {
-    if (link->phase == HKB_LINK_ENDED)
+    if (link->phase == HKB_LINK_ENDED) {
         return;
+    }
     va_list arguments;
     va_start(arguments, format);
     hkb_error_set_v(&link->reason, status, format, arguments);
@@ -67,8 +71,9 @@ void hkb_link_fail(hkb_link *link, hakuban_status status, const char *format, ..
 
 void hkb_link_end(hkb_link *link, hakuban_status status, const char *text)
 {
-    if (link->phase == HKB_LINK_ENDED)
+    if (link->phase == HKB_LINK_ENDED) {
         return;
+    }
     hakuban_error_set(&link->reason, status, "%s", text);
     link->over = true;
     end(link, false);
@@ -76,8 +81,9 @@ void hkb_link_end(hkb_link *link, hakuban_status status, const char *text)
 
 void hkb_link_end_orderly(hkb_link *link, const char *text)
 {
-    if (link->phase == HKB_LINK_ENDED)
+    if (link->phase == HKB_LINK_ENDED) {
         return;
+    }
     hakuban_error_set(&link->reason, HAKUBAN_ERR_CLOSED, "%s", text);
     link->over = true;
     end(link, true);
@@ -85,8 +91,9 @@ void hkb_link_end_orderly(hkb_link *link, const char *text)
 
 uint64_t hkb_link_grace_ns(const hkb_link *link)
 {
-    if (!link->has_token)
+    if (!link->has_token) {
         return 0;
+    }
     return link->settings.grace_ns < link->peer_grace_ns ? link->settings.grace_ns
                                                          : link->peer_grace_ns;
 }
@@ -99,7 +106,8 @@ uint64_t hkb_link_known_ns(const hkb_link *link)
 /* The session stays, and waits for another connection. */
 static void go_away(hkb_link *link, uint64_t now_ns)
 {
-    if (!link->returning) { /* else the connection was lost before it could go on: the time counts from the first loss */
+    if (!link->returning) { /* else the connection was lost before it could go on: the time counts
+                               from the first loss */
         link->away_ns = now_ns;
         link->lost_ns = link->last_received_ns;
     }
@@ -151,7 +159,7 @@ void hkb_link_leave(hkb_link *link, uint64_t now_ns)
 /* Names in a registry are at most as long as there is room for in an offer. */
 static void add_offer(hkb_offer *offers, size_t *count, const char *name)
 {
-    snprintf(offers[(*count)++].name, sizeof offers->name, "%s", name);
+    snprintf(offers[(*count)++].name, sizeof(offers->name), "%s", name);
 }
 
 static void offer_serializers(const hkb_link *link, hkb_hello *hello)
@@ -159,8 +167,9 @@ static void offer_serializers(const hkb_link *link, hkb_hello *hello)
     const hkb_registry *registry = link->shared->registry;
     for (size_t i = registry->serializer_count; i-- > 0;) {
         const char *name = registry->serializers[i]->name;
-        if (!link->settings.serializer[0] || strcmp(link->settings.serializer, name) == 0)
+        if (!link->settings.serializer[0] || strcmp(link->settings.serializer, name) == 0) {
             add_offer(hello->serializers, &hello->serializer_count, name);
+        }
     }
 }
 
@@ -169,16 +178,17 @@ static void offer_compressors(const hkb_link *link, hkb_hello *hello)
     const hkb_registry *registry = link->shared->registry;
     for (size_t i = registry->compressor_count; i-- > 0;) {
         const char *name = registry->compressors[i]->ops.name;
-        if (!link->settings.compressor[0] || strcmp(link->settings.compressor, name) == 0)
+        if (!link->settings.compressor[0] || strcmp(link->settings.compressor, name) == 0) {
             add_offer(hello->compressors, &hello->compressor_count, name);
+        }
     }
 }
 
 static void describe(const hkb_link *link, hkb_hello *hello)
 {
-    memset(hello, 0, sizeof *hello);
+    memset(hello, 0, sizeof(*hello));
     hello->major = HKB_PROTOCOL_MAJOR;
-    memcpy(hello->name, link->settings.name, sizeof hello->name);
+    memcpy(hello->name, link->settings.name, sizeof(hello->name));
     hello->keep_alive_ms = link->settings.keep_alive_ns / MS;
     hello->grace_ms = link->settings.grace_ns / MS;
     hello->window_bytes = link->settings.window_bytes;
@@ -191,31 +201,35 @@ static hakuban_status put_hello(hkb_link *link, const hkb_hello *hello, hkb_buff
     hkb_buffer text;
     hkb_buffer_init(&text, link->shared->alloc, HKB_HELLO_BYTES_MAX - 8);
     hakuban_status status = hkb_hello_write(hello, &text);
-    if (status == HAKUBAN_OK)
-        status = hkb_frame_put(out, (hakuban_slice){text.data, text.bytes},
-                               (hakuban_slice){NULL, 0});
+    if (status >= 0) {
+        status =
+            hkb_frame_put(out, (hakuban_slice){text.data, text.bytes}, (hakuban_slice){NULL, 0});
+    }
     hkb_buffer_done(&text);
     return status;
 }
 
-/* What the other side said of itself, brought into the range in which this side can work with it. What it did not say is
- * taken to be the default. */
+/* What the other side said of itself, brought into the range in which this side can work with it.
+ * What it did not say is taken to be the default. */
 static void adopt(hkb_link *link, const hkb_hello *theirs)
 {
     uint64_t keep_alive_ms = theirs->keep_alive_ms;
-    if (keep_alive_ms == 0)
+    if (keep_alive_ms == 0) {
         keep_alive_ms = HKB_KEEP_ALIVE_NS_DEFAULT / MS;
-    if (keep_alive_ms > 86400000)
+    }
+    if (keep_alive_ms > 86400000) {
         keep_alive_ms = 86400000;
-    memcpy(link->peer_name, theirs->name, sizeof link->peer_name);
+    }
+    memcpy(link->peer_name, theirs->name, sizeof(link->peer_name));
     link->peer_keep_alive_ns = keep_alive_ms * MS;
     link->features = theirs->features & link->settings.features;
     link->peer_grace_ns = theirs->grace_ms > 3600000 ? 3600000 * MS : theirs->grace_ms * MS;
     uint64_t window_bytes = theirs->window_bytes ? theirs->window_bytes : HKB_WINDOW_BYTES_DEFAULT;
-    link->window_bytes = window_bytes < link->settings.window_bytes ? window_bytes
-                                                                    : link->settings.window_bytes;
-    if (link->window_bytes < HKB_WINDOW_BYTES_MIN)
+    link->window_bytes =
+        window_bytes < link->settings.window_bytes ? window_bytes : link->settings.window_bytes;
+    if (link->window_bytes < HKB_WINDOW_BYTES_MIN) {
         link->window_bytes = HKB_WINDOW_BYTES_MIN;
+    }
     link->peer_state_bytes_max =
         theirs->state_bytes_max ? theirs->state_bytes_max : HAKUBAN_STATE_BYTES_MAX;
 }
@@ -239,11 +253,13 @@ static void forget_said(hkb_link *link, uint64_t received_bytes)
     link->acked_bytes = received_bytes;
     link->log_begin += hkb_min(bytes, left);
     link->unsaid = hkb_min(link->unsaid, link->log.bytes - link->log_begin);
-    if (link->log_begin < link->log.bytes)
+    if (link->log_begin < link->log.bytes) {
         return;
+    }
     link->log_begin = link->log.bytes = 0;
-    if (link->log.capacity > LOG_BYTES_KEPT)
+    if (link->log.capacity > LOG_BYTES_KEPT) {
         hkb_buffer_done(&link->log);
+    }
 }
 
 /* Keeps what was said from the packet's byte `from` on, until it is acknowledged. */
@@ -264,13 +280,15 @@ static bool was_sent(const hkb_link *link, uint64_t bytes)
     return bytes >= link->acked_bytes && bytes <= link->sent_bytes;
 }
 
-/* Both sides know what the other one has received: what it has not is said again, and all goes on as if nothing had happened. */
+/* Both sides know what the other one has received: what it has not is said again, and all goes on
+ * as if nothing had happened. */
 static void go_on(hkb_link *link, uint64_t received_bytes, uint64_t now_ns)
 {
     forget_said(link, received_bytes);
     link->unsaid = link->log.bytes - link->log_begin;
-    if (HKB_PLANTED(one_side_forgets) && link->connector)
+    if (HKB_PLANTED(one_side_forgets) && link->connector) {
         link->unsaid = 0;
+    }
     link->ack_said_bytes = link->received_bytes; /* the hello said it */
     link->ack_ns = 0;
     link->phase = HKB_LINK_OPEN;
@@ -294,13 +312,13 @@ static void begin_anew(hkb_link *link)
 static void adopt_token(hkb_link *link, const hkb_hello *hello)
 {
     link->has_token = hello->has_token;
-    memcpy(link->token, hello->token, sizeof link->token);
+    memcpy(link->token, hello->token, sizeof(link->token));
 }
 
 static void put_token(const hkb_link *link, hkb_hello *hello)
 {
     hello->has_token = true;
-    memcpy(hello->token, link->token, sizeof hello->token);
+    memcpy(hello->token, link->token, sizeof(hello->token));
     hello->received_bytes = link->received_bytes;
 }
 
@@ -321,16 +339,19 @@ static void open_link(hkb_link *link)
 static const char *choose(const hkb_offer *mine, size_t mine_count, const hkb_offer *names,
                           size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        for (size_t k = 0; k < mine_count; k++)
-            if (strcmp(names[i].name, mine[k].name) == 0)
+    for (size_t i = 0; i < count; i++) {
+        for (size_t k = 0; k < mine_count; k++) {
+            if (strcmp(names[i].name, mine[k].name) == 0) {
                 return names[i].name;
+            }
+        }
+    }
     return NULL;
 }
 
 static void refuse(hkb_link *link, hkb_hello *answer, const hakuban_error *why)
 {
-    snprintf(answer->refused, sizeof answer->refused, "%.*s", (int)sizeof answer->refused - 1,
+    snprintf(answer->refused, sizeof(answer->refused), "%.*s", (int)sizeof(answer->refused) - 1,
              why->text);
     (void)put_hello(link, answer, &link->answer); /* without memory the peer is cut without words */
     link->reason = *why;
@@ -340,7 +361,7 @@ static void refuse(hkb_link *link, hkb_hello *answer, const hakuban_error *why)
 static bool offers(const hkb_offer *names, size_t count, const char *name)
 {
     hkb_offer wanted;
-    snprintf(wanted.name, sizeof wanted.name, "%s", name);
+    snprintf(wanted.name, sizeof(wanted.name), "%s", name);
     return choose(&wanted, 1, names, count) != NULL;
 }
 
@@ -351,7 +372,8 @@ static bool may_resume(const hkb_link *session, const hkb_hello *theirs)
            offers(theirs->compressors, theirs->compressor_count, session->compressor->ops.name);
 }
 
-/* The listener's side: whoever has the token is who was here before. The connection it had, if it is still there, is of no use. */
+/* The listener's side: whoever has the token is who was here before. The connection it had, if it
+ * is still there, is of no use. */
 static void resume(hkb_link *session, hkb_link *link, const hkb_hello *theirs)
 {
     hkb_hello answer;
@@ -359,17 +381,18 @@ static void resume(hkb_link *session, hkb_link *link, const hkb_hello *theirs)
     uint64_t now_ns = link->last_received_ns;
     describe(session, &answer);
     hakuban_status status = session->shared->events->hello(session, theirs, &answer, &error);
-    if (status == HAKUBAN_OK) {
+    if (status >= 0) {
         adopt(session, theirs);
         answer.resumed = true;
         put_token(session, &answer);
         offer_codecs_in_use(session, &answer);
         hkb_buffer_done(&session->answer);
         status = put_hello(session, &answer, &session->answer);
-        if (status != HAKUBAN_OK)
+        if (status < 0) {
             hakuban_error_set(&error, status, "%s", hakuban_status_text(status));
+        }
     }
-    if (status != HAKUBAN_OK) {
+    if (status < 0) {
         hkb_link_end(session, error.status, error.text);
         refuse(link, &answer, &error);
         return;
@@ -394,8 +417,9 @@ static void hear_connector(hkb_link *link, const hkb_hello *theirs)
         resume(session, link, theirs);
         return;
     }
-    if (session)
+    if (session) {
         hkb_link_end(session, HAKUBAN_ERR_CLOSED, "the other side has begun anew");
+    }
     describe(link, &answer);
     describe(link, &mine);
     offer_serializers(link, &mine);
@@ -405,30 +429,34 @@ static void hear_connector(hkb_link *link, const hkb_hello *theirs)
     const char *compressor = choose(mine.compressors, mine.compressor_count, theirs->compressors,
                                     theirs->compressor_count);
     hakuban_status status = HAKUBAN_OK;
-    if (theirs->refused[0])
+    if (theirs->refused[0]) {
         status = hakuban_error_set(&error, HAKUBAN_ERR_PROTOCOL, "hello: only an answer refuses");
-    else if (!serializer || !compressor)
-        status = hakuban_error_set(&error, HAKUBAN_ERR_UNSUPPORTED,
-                                   "no %s in common: %s is spoken here",
-                                   serializer ? "compressor" : "serializer",
-                                   serializer ? mine.compressors[0].name : mine.serializers[0].name);
-    if (status == HAKUBAN_OK && !adopt_codecs(link, serializer, compressor))
+    } else if (!serializer || !compressor) {
+        status =
+            hakuban_error_set(&error, HAKUBAN_ERR_UNSUPPORTED, "no %s in common: %s is spoken here",
+                              serializer ? "compressor" : "serializer",
+                              serializer ? mine.compressors[0].name : mine.serializers[0].name);
+    }
+    if (status >= 0 && !adopt_codecs(link, serializer, compressor)) {
         status = hakuban_error_set(&error, HAKUBAN_ERR_UNSUPPORTED, "a codec is missing");
-    if (status == HAKUBAN_OK) {
+    }
+    if (status >= 0) {
         adopt(link, theirs);
         status = link->shared->events->hello(link, theirs, &answer, &error);
     }
-    if (status == HAKUBAN_OK) {
+    if (status >= 0) {
         offer_codecs_in_use(link, &answer);
         adopt_token(link, &answer);
         status = put_hello(link, &answer, &link->answer);
-        if (status != HAKUBAN_OK)
+        if (status < 0) {
             hakuban_error_set(&error, status, "%s", hakuban_status_text(status));
+        }
     }
-    if (status != HAKUBAN_OK)
+    if (status < 0) {
         refuse(link, &answer, &error);
-    else
+    } else {
         open_link(link);
+    }
 }
 
 /* The connector's side: is the answer one that was offered? */
@@ -455,11 +483,12 @@ static void hear_listener(hkb_link *link, const hkb_hello *theirs)
         !choose(mine.serializers, mine.serializer_count, theirs->serializers, 1) ||
         !choose(mine.compressors, mine.compressor_count, theirs->compressors, 1) ||
         !adopt_codecs(link, theirs->serializers[0].name, theirs->compressors[0].name)) {
-        hkb_link_end(link, HAKUBAN_ERR_PROTOCOL, "the answer to the hello is none that was offered");
+        hkb_link_end(link, HAKUBAN_ERR_PROTOCOL,
+                     "the answer to the hello is none that was offered");
         return;
     }
     adopt(link, theirs);
-    if (link->shared->events->hello(link, theirs, &mine, &error) != HAKUBAN_OK) {
+    if (link->shared->events->hello(link, theirs, &mine, &error) < 0) {
         hkb_link_end(link, error.status, error.text);
         return;
     }
@@ -467,8 +496,9 @@ static void hear_listener(hkb_link *link, const hkb_hello *theirs)
         go_on(link, theirs->received_bytes, link->last_received_ns);
         return;
     }
-    if (link->returning)
+    if (link->returning) {
         begin_anew(link);
+    }
     adopt_token(link, theirs);
     open_link(link);
 }
@@ -477,11 +507,12 @@ static void hear_hello(hkb_link *link, hakuban_slice header)
 {
     hkb_hello theirs;
     hakuban_error error;
-    if (hkb_hello_read(header, &theirs, &error) == HAKUBAN_OK) {
-        if (link->connector)
+    if (hkb_hello_read(header, &theirs, &error) >= 0) {
+        if (link->connector) {
             hear_listener(link, &theirs);
-        else
+        } else {
             hear_connector(link, &theirs);
+        }
     } else if (link->connector) {
         hkb_link_end(link, error.status, error.text);
     } else {
@@ -519,9 +550,9 @@ static void hear_bye(hkb_link *link)
 static void hear_error(hkb_link *link, const hkb_message *message)
 {
     char text[160];
-    hkb_escape(text, sizeof text, message->text.data, message->text.bytes);
+    hkb_escape(text, sizeof(text), message->text.data, message->text.bytes);
     char whole[200];
-    snprintf(whole, sizeof whole, "the other side closed: %s", text);
+    snprintf(whole, sizeof(whole), "the other side closed: %s", text);
     hkb_link_end(link, HAKUBAN_ERR_CLOSED, whole);
 }
 
@@ -541,19 +572,21 @@ static void hear_frame(hkb_link *link, hakuban_slice header, hakuban_slice paylo
         hear_hello(link, header);
         return;
     }
-    hakuban_status status =
-        hkb_native_decode(&link->shared->native, link->serializer, header, payload, previous_of,
-                          link, &message, &error);
-    if (status != HAKUBAN_OK) {
+    hakuban_status status = hkb_native_decode(&link->shared->native, link->serializer, header,
+                                              payload, previous_of, link, &message, &error);
+    if (status < 0) {
         hkb_link_fail(link, status, "%s", error.text);
         return;
     }
     if (is_counted(message.kind)) {
         link->received_bytes += frame_bytes;
-        if (link->ack_ns == 0 && link->has_token) /* the other side remembers it until it is acknowledged */
+        if (link->ack_ns == 0 &&
+            link->has_token) { /* the other side remembers it until it is acknowledged */
             link->ack_ns = link->last_received_ns + HKB_ACK_NS;
-        if (link->received_bytes - link->ack_said_bytes >= link->window_bytes / 2)
+        }
+        if (link->received_bytes - link->ack_said_bytes >= link->window_bytes / 2) {
             link->shared->events->wake(link);
+        }
     }
     switch ((int)message.kind) {
     case 0:
@@ -570,8 +603,9 @@ static void hear_frame(hkb_link *link, hakuban_slice header, hakuban_slice paylo
         break;
     default:
         status = link->shared->events->message(link, &message, &error);
-        if (status != HAKUBAN_OK)
+        if (status < 0) {
             hkb_link_fail(link, status, "%s", error.text);
+        }
     }
 }
 
@@ -580,17 +614,19 @@ static size_t frame_bytes_max(const hkb_link *link)
     return link->phase == HKB_LINK_HELLO ? HKB_HELLO_BYTES_MAX : HKB_FRAME_BYTES_MAX;
 }
 
-/* Whether data may be the beginning of a frame with a hello. Who speaks something else is told so at once, and does not wait until
- * what looks like a frame is complete. */
+/* Whether data may be the beginning of a frame with a hello. Who speaks something else is told so
+ * at once, and does not wait until what looks like a frame is complete. */
 static bool may_be_hello(const uint8_t *data, size_t bytes)
 {
     uint64_t frame, header;
     int n = hkb_varint_get(data, bytes, &frame);
-    if (n <= 0)
+    if (n <= 0) {
         return n == 0;
+    }
     int m = hkb_varint_get(data + n, bytes - (size_t)n, &header);
-    if (m <= 0)
+    if (m <= 0) {
         return m == 0;
+    }
     size_t begin = (size_t)n + (size_t)m;
     return header > 0 && header < frame && (begin == bytes || data[begin] == '{');
 }
@@ -606,30 +642,35 @@ static size_t hear_frames(hkb_link *link, const uint8_t *data, size_t bytes)
         hakuban_status status =
             hkb_frame_next((hakuban_slice){data + taken, bytes - taken}, frame_bytes_max(link),
                            &frame, &header, &payload, &error);
-        if (link->phase == HKB_LINK_HELLO && !may_be_hello(data + taken, bytes - taken))
+        if (link->phase == HKB_LINK_HELLO && !may_be_hello(data + taken, bytes - taken)) {
             status = HAKUBAN_ERR_PROTOCOL;
-        if (status != HAKUBAN_OK) {
-            if (link->phase == HKB_LINK_HELLO)
+        }
+        if (status < 0) {
+            if (link->phase == HKB_LINK_HELLO) {
                 hear_hello(link, (hakuban_slice){"", 0}); /* refuses: this is no hello */
-            else
+            } else {
                 hkb_link_fail(link, status, "%s", error.text);
+            }
             break;
         }
-        if (frame == 0)
+        if (frame == 0) {
             break;
+        }
         taken += frame;
         hear_frame(link, header, payload, frame);
     }
     return taken;
 }
 
-/* How many bytes the frame at the beginning of data has in all; 0: its length isn't complete yet. */
+/* How many bytes the frame at the beginning of data has in all; 0: its length isn't complete yet.
+ */
 static size_t frame_need(const uint8_t *data, size_t bytes)
 {
     uint64_t body;
     int n = hkb_varint_get(data, bytes, &body);
-    if (n <= 0 || body > HKB_FRAME_BYTES_MAX)
+    if (n <= 0 || body > HKB_FRAME_BYTES_MAX) {
         return n == 0 ? 0 : bytes; /* wrong: hear_frames() will say so */
+    }
     return (size_t)n + (size_t)body;
 }
 
@@ -642,19 +683,21 @@ static size_t complete_partial(hkb_link *link, const uint8_t *data, size_t bytes
         size_t need = frame_need(partial->data, partial->bytes);
         size_t more = need > partial->bytes ? need - partial->bytes : 1;
         more = hkb_min(more, bytes - taken);
-        if (hkb_buffer_append(partial, data + taken, more) != HAKUBAN_OK) {
+        if (hkb_buffer_append(partial, data + taken, more) < 0) {
             hkb_link_fail(link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
             break;
         }
         taken += more;
-        /* The frame is heard from a buffer of its own: while it is, the link may end and give up partial. */
+        /* The frame is heard from a buffer of its own: while it is, the link may end and give up
+         * partial. */
         hkb_buffer whole = *partial;
         hkb_buffer_init(partial, whole.alloc, whole.bytes_max);
         size_t heard = hear_frames(link, whole.data, whole.bytes);
-        if (heard == 0 && link->phase != HKB_LINK_ENDED)
+        if (heard == 0 && link->phase != HKB_LINK_ENDED) {
             *partial = whole;
-        else
+        } else {
             hkb_buffer_done(&whole);
+        }
     }
     return taken;
 }
@@ -664,18 +707,21 @@ static void native_receive(hkb_link *link, const void *data, size_t bytes)
     const uint8_t *from = data;
     size_t taken = link->partial.bytes ? complete_partial(link, from, bytes) : 0;
     taken += hear_frames(link, from + taken, bytes - taken);
-    if (link->phase == HKB_LINK_ENDED || taken == bytes)
+    if (link->phase == HKB_LINK_ENDED || taken == bytes) {
         return;
-    if (!link->stream)
+    }
+    if (!link->stream) {
         hkb_link_fail(link, HAKUBAN_ERR_PROTOCOL, "a message ends in the middle of a frame");
-    else if (hkb_buffer_append(&link->partial, from + taken, bytes - taken) != HAKUBAN_OK)
+    } else if (hkb_buffer_append(&link->partial, from + taken, bytes - taken) < 0) {
         hkb_link_fail(link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+    }
 }
 
 void hkb_link_receive(hkb_link *link, uint64_t now_ns, const void *data, size_t bytes)
 {
-    if (link->phase == HKB_LINK_ENDED || bytes == 0)
+    if (link->phase == HKB_LINK_ENDED || bytes == 0) {
         return;
+    }
     link->last_received_ns = now_ns;
     link->shared->wire_bytes_in += bytes;
     link->dialect->receive(link, data, bytes);
@@ -699,8 +745,9 @@ uint64_t hkb_link_deadline(const hkb_link *link)
     case HKB_LINK_OPEN:
         first = link->last_received_ns + timeout_ns(link);
         second = link->last_sent_ns + link->settings.keep_alive_ns;
-        if (link->ack_ns && link->ack_ns < second)
+        if (link->ack_ns && link->ack_ns < second) {
             second = link->ack_ns;
+        }
         return first < second ? first : second;
     case HKB_LINK_AWAY:
         return link->away_ns + hkb_link_grace_ns(link);
@@ -744,7 +791,8 @@ static void tick_open(hkb_link *link, uint64_t now_ns)
     }
     if (now_ns >= link->last_sent_ns + link->settings.keep_alive_ns) {
         link->ping_due = true;
-        link->last_sent_ns = now_ns; /* as good as sent: the time for the next one counts from here */
+        link->last_sent_ns =
+            now_ns; /* as good as sent: the time for the next one counts from here */
     }
     link->shared->events->wake(link);
 }
@@ -769,25 +817,28 @@ static void return_unanswered(hkb_link *link, uint64_t now_ns)
 static void grace_over(hkb_link *link)
 {
     hakuban_error why = link->reason;
-    if (link->returning)
+    if (link->returning) {
         link->shared->events->dropped(link, &why);
+    }
     hkb_link_end(link, why.status < 0 ? why.status : HAKUBAN_ERR_CLOSED, why.text);
 }
 
 void hkb_link_tick(hkb_link *link, uint64_t now_ns)
 {
-    if (now_ns < hkb_link_deadline(link))
+    if (now_ns < hkb_link_deadline(link)) {
         return;
+    }
     switch (link->phase) {
     case HKB_LINK_HELLO:
-        if (link->returning && now_ns >= link->away_ns + hkb_link_grace_ns(link))
+        if (link->returning && now_ns >= link->away_ns + hkb_link_grace_ns(link)) {
             grace_over(link);
-        else if (link->returning)
+        } else if (link->returning) {
             return_unanswered(link, now_ns);
-        else if (link->connector)
+        } else if (link->connector) {
             hkb_link_end(link, HAKUBAN_ERR_TIMEOUT, NO_ANSWER);
-        else
+        } else {
             refuse_late(link);
+        }
         break;
     case HKB_LINK_OPEN:
         tick_open(link, now_ns);
@@ -812,8 +863,7 @@ _Static_assert(HKB_PACKET_BYTES + HKB_FRAME_BYTES_MAX + HKB_HELLO_BYTES_MAX <=
 static bool native_has_room(const hkb_link *link)
 {
     bool open = link->sent_bytes - link->acked_bytes < link->window_bytes || HKB_PLANTED(no_window);
-    return open &&
-           link->packet->bytes < HKB_PACKET_BYTES && link->phase != HKB_LINK_ENDED;
+    return open && link->packet->bytes < HKB_PACKET_BYTES && link->phase != HKB_LINK_ENDED;
 }
 
 bool hkb_link_has_room(const hkb_link *link)
@@ -824,28 +874,30 @@ bool hkb_link_has_room(const hkb_link *link)
 static void native_say(hkb_link *link, const hkb_message *message, const hkb_version *previous)
 {
     size_t before = link->packet->bytes;
-    hakuban_status status = hkb_native_encode(&link->shared->native, link->serializer, message,
-                                              previous, link->packet);
-    if (status != HAKUBAN_OK) {
+    hakuban_status status =
+        hkb_native_encode(&link->shared->native, link->serializer, message, previous, link->packet);
+    if (status < 0) {
         link->packet->bytes = before;
         hkb_link_fail(link, status, "a message could not be written: %s",
                       hakuban_status_text(status));
         return;
     }
-    if (!is_counted(message->kind))
+    if (!is_counted(message->kind)) {
         return;
+    }
     link->sent_bytes += link->packet->bytes - before;
-    if (link->has_token && link->phase != HKB_LINK_ENDED &&
-        remember_said(link, before) != HAKUBAN_OK)
+    if (link->has_token && link->phase != HKB_LINK_ENDED && remember_said(link, before) < 0) {
         hkb_link_fail(link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+    }
 }
 
 void hkb_link_say(hkb_link *link, const hkb_message *message, const hkb_version *previous)
 {
     HKB_ASSERT(link->packet);
     /* What follows a message that could not be written makes no sense without it. */
-    if (link->phase != HKB_LINK_ENDED || HKB_PLANTED(says_on))
+    if (link->phase != HKB_LINK_ENDED || HKB_PLANTED(says_on)) {
         link->dialect->say(link, message, previous);
+    }
 }
 
 static void say_kind(hkb_link *link, hkb_message_kind kind)
@@ -870,8 +922,9 @@ static bool ack_due(const hkb_link *link)
 static void pull_hello(hkb_link *link)
 {
     if (link->answer.bytes) {
-        if (hkb_buffer_append(link->packet, link->answer.data, link->answer.bytes) != HAKUBAN_OK)
+        if (hkb_buffer_append(link->packet, link->answer.data, link->answer.bytes) < 0) {
             hkb_link_end(link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+        }
         hkb_buffer_done(&link->answer);
     } else if (link->connector && !link->hello_said) {
         hkb_hello hello;
@@ -885,10 +938,12 @@ static void pull_hello(hkb_link *link)
         }
         link->hello_said = true;
         hakuban_status status = link->shared->events->offer(link, &hello);
-        if (status == HAKUBAN_OK)
+        if (status >= 0) {
             status = put_hello(link, &hello, link->packet);
-        if (status != HAKUBAN_OK)
+        }
+        if (status < 0) {
             hkb_link_end(link, status, hakuban_status_text(status));
+        }
     }
 }
 
@@ -917,7 +972,7 @@ static void say_again(hkb_link *link)
                           "what was said to be received ends in the middle of a frame");
             return;
         }
-        if (hkb_buffer_append(link->packet, frame, bytes) != HAKUBAN_OK) {
+        if (hkb_buffer_append(link->packet, frame, bytes) < 0) {
             hkb_link_fail(link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
             return;
         }
@@ -927,42 +982,49 @@ static void say_again(hkb_link *link)
 
 static void pull_open(hkb_link *link)
 {
-    if (ack_due(link))
+    if (ack_due(link)) {
         say_kind(link, HKB_MESSAGE_ACK);
+    }
     say_again(link);
     bool more = link->unsaid == 0;
-    while (more && !link->bye_said && hkb_link_has_room(link))
+    while (more && !link->bye_said && hkb_link_has_room(link)) {
         more = link->shared->events->produce(link);
+    }
     if (!more && link->unsaid == 0 && link->phase == HKB_LINK_LEAVING && !link->bye_said) {
         link->bye_said = true;
         say_kind(link, HKB_MESSAGE_BYE);
     }
-    if (link->ping_due && link->packet->bytes == 0 && link->phase != HKB_LINK_ENDED)
+    if (link->ping_due && link->packet->bytes == 0 && link->phase != HKB_LINK_ENDED) {
         say_kind(link, HKB_MESSAGE_PING);
+    }
     link->ping_due = false;
 }
 
 static void native_pull(hkb_link *link)
 {
     pull_hello(link);
-    if (link->phase == HKB_LINK_OPEN || link->phase == HKB_LINK_LEAVING)
+    if (link->phase == HKB_LINK_OPEN || link->phase == HKB_LINK_LEAVING) {
         pull_open(link);
-    if (link->phase == HKB_LINK_ENDED && !link->over)
+    }
+    if (link->phase == HKB_LINK_ENDED && !link->over) {
         pull_ending(link);
+    }
 }
 
 void hkb_link_pull(hkb_link *link, uint64_t now_ns, hkb_buffer *packet)
 {
     packet->bytes = 0;
-    if (link->over)
+    if (link->over) {
         return;
+    }
     link->packet = packet;
     link->dialect->pull(link);
     link->packet = NULL;
     if (packet->bytes) {
         link->last_sent_ns = now_ns;
-        if (HKB_PLANTED(keep_alive_by_writing))
+        if (HKB_PLANTED(keep_alive_by_writing)) {
             link->last_received_ns = now_ns;
+        }
         link->shared->wire_bytes_out += packet->bytes;
     }
 }
@@ -1001,7 +1063,7 @@ static hakuban_status native_size(hakuban_slice payload, size_t old_bytes, size_
                                   size_t *ret_bytes, hakuban_error *reterr)
 {
     hakuban_status status = hkb_delta_size(payload, old_bytes, bytes_max, ret_bytes);
-    return status == HAKUBAN_OK
+    return status >= 0
                ? status
                : hakuban_error_set(reterr, status,
                                    status == HAKUBAN_ERR_LIMIT ? "a state is larger than the limit"

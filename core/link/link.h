@@ -1,7 +1,9 @@
-/* The conversation of two exchanges over one connection, sans I/O: bytes in, packets out, time as an argument.
+/* The conversation of two exchanges over one connection, sans I/O: bytes in, packets out, time as
+ * an argument.
  *
- * A link knows frames, the hello, acknowledgements and the window, keep-alive, orderly and disorderly ends. It knows no object
- * table: what to say next and what a message means is its owner's, told through hkb_link_events. */
+ * A link knows frames, the hello, acknowledgements and the window, keep-alive, orderly and
+ * disorderly ends. It knows no object table: what to say next and what a message means is its
+ * owner's, told through hkb_link_events. */
 #ifndef HKB_LINK_LINK_H
 #define HKB_LINK_LINK_H
 
@@ -15,15 +17,17 @@
 #define HKB_WINDOW_BYTES_DEFAULT (256u * 1024)
 #define HKB_WINDOW_BYTES_MIN (16u * 1024)
 #define HKB_WINDOW_BYTES_MAX (64u * 1024 * 1024)
-/* A packet is closed when it has grown past this. With the frame that takes it there, and last words, it is one message of a
- * transport. */
+/* A packet is closed when it has grown past this. With the frame that takes it there, and last
+ * words, it is one message of a transport. */
 #define HKB_PACKET_BYTES (40u * 1024)
 #define HKB_KEEP_ALIVE_NS_DEFAULT (20ull * 1000000000)
 #define HKB_GRACE_NS_DEFAULT (2ull * 1000000000)
 #define HKB_PRELOAD_BYTES_MAX 255
 #define HKB_HELLO_TIMEOUT_NS (5ull * 1000000000)
 #define HKB_LINGER_NS (2ull * 1000000000)
-#define HKB_ACK_NS (200ull * 1000000) /* what was received is acknowledged after this long, even if it is little */
+#define HKB_ACK_NS                                                                                 \
+    (200ull * 1000000) /* what was received is acknowledged after this long, even if it is little  \
+                        */
 
 typedef struct hkb_link hkb_link;
 
@@ -31,20 +35,24 @@ typedef struct hkb_link hkb_link;
 typedef struct hkb_link_settings {
     char name[HKB_NAME_BYTES_MAX + 1];
     uint64_t keep_alive_ns; /* I say something at least this often */
-    uint64_t timeout_ns;    /* I cut after this long without a byte; 0: 2.5 times what the peer says its keep-alive is */
+    uint64_t timeout_ns;    /* I cut after this long without a byte; 0: 2.5 times what the peer says
+                               its keep-alive is */
     uint64_t grace_ns;
     uint64_t window_bytes;
     uint64_t state_bytes_max;
-    char serializer[HKB_OFFER_NAME_BYTES_MAX + 1]; /* ""; any; else the only one offered or accepted */
+    char serializer[HKB_OFFER_NAME_BYTES_MAX +
+                    1]; /* ""; any; else the only one offered or accepted */
     char compressor[HKB_OFFER_NAME_BYTES_MAX + 1];
-    hkb_load_limit load_limit; /* connector only */
-    uint32_t features;         /* what of it is spoken */
+    hkb_load_limit load_limit;               /* connector only */
+    uint32_t features;                       /* what of it is spoken */
     char preload[HKB_PRELOAD_BYTES_MAX + 1]; /* connector only; "": none. A tag as it was written */
-    bool keep_alive_given;     /* keep_alive_ns is not the default */
-    bool rust; /* the other side is a Rust implementation: set by whoever knows what the connection carries */
+    bool keep_alive_given;                   /* keep_alive_ns is not the default */
+    bool rust; /* the other side is a Rust implementation: set by whoever knows what the connection
+                  carries */
 } hkb_link_settings;
 
-/* Reads the parameters; every unknown key and bad value is ERR_URL in words. registry: to refuse names that are not there. */
+/* Reads the parameters; every unknown key and bad value is ERR_URL in words. registry: to refuse
+ * names that are not there. */
 hakuban_status hkb_link_settings_read(const hakuban_url *url, const hkb_registry *registry,
                                       hkb_link_settings *ret, hakuban_error *reterr);
 
@@ -55,7 +63,8 @@ typedef enum hkb_channel_use {
     HKB_CHANNEL_TO_PEER,
 } hkb_channel_use;
 
-/* The owner's side. All are made from inside hkb_link_receive(), hkb_link_pull() and hkb_link_tick(). */
+/* The owner's side. All are made from inside hkb_link_receive(), hkb_link_pull() and
+ * hkb_link_tick(). */
 typedef struct hkb_link_events {
     /* The connector's hello is about to be said: fill in the path and what else the owner knows. */
     hakuban_status (*offer)(hkb_link *link, hkb_hello *hello);
@@ -71,8 +80,8 @@ typedef struct hkb_link_events {
     bool (*produce)(hkb_link *link);
     /* There may be something to pull now. */
     void (*wake)(hkb_link *link);
-    /* The conversation is over, by whichever side; nothing is received or produced any more. Pull goes on until the carrier was
-     * told. Once. orderly: the other side said bye, or I did. */
+    /* The conversation is over, by whichever side; nothing is received or produced any more. Pull
+     * goes on until the carrier was told. Once. orderly: the other side said bye, or I did. */
     void (*ended)(hkb_link *link, bool orderly, const hakuban_error *why);
 
     /* Sessions that outlive their connection. */
@@ -80,27 +89,32 @@ typedef struct hkb_link_events {
     hkb_link *(*session)(hkb_link *link, const uint64_t token[2]);
     /* listener: link's connection carries session from now on; link is over, without ended(). */
     void (*moved)(hkb_link *session, hkb_link *link);
-    /* The connection is of no use any more and is to be closed at once; the link is away, or has ended. */
+    /* The connection is of no use any more and is to be closed at once; the link is away, or has
+     * ended. */
     void (*dropped)(hkb_link *link, const hakuban_error *why);
     /* The session goes on over a new connection; nothing was lost. */
     void (*resumed)(hkb_link *link);
-    /* connector: the other side does not know the session any more: opened() follows, and what was said so far counts for
-     * nothing. */
+    /* connector: the other side does not know the session any more: opened() follows, and what was
+     * said so far counts for nothing. */
     void (*anew)(hkb_link *link);
 
     /* What a dialect that says less has to know. */
-    /* Fills in before_flags and before_capacity: what the peer has registered on message's object or tag. */
+    /* Fills in before_flags and before_capacity: what the peer has registered on message's object
+     * or tag. */
     void (*registered)(hkb_link *link, hkb_message *message);
     hkb_channel_use (*use_of)(hkb_link *link, uint32_t channel);
-    /* connector: the channel that is open for what opened, a STREAM_OPEN or SINK_OPEN, is about; 0: none. */
+    /* connector: the channel that is open for what opened, a STREAM_OPEN or SINK_OPEN, is about; 0:
+     * none. */
     uint32_t (*channel_of)(hkb_link *link, const hkb_message *opened);
 } hkb_link_events;
 
-/* A way to talk. What the conversation is made of is the dialect's; phases, time limits and ends are the link's. */
+/* A way to talk. What the conversation is made of is the dialect's; phases, time limits and ends
+ * are the link's. */
 typedef struct hkb_dialect {
     const char *name;
-    /* The other side does as the reference does: a stream is open only while its object has a source; CLOSE is not answered by
-     * CLOSED; LISTED, floors and checks are not known; a state is one message, whatever its size. */
+    /* The other side does as the reference does: a stream is open only while its object has a
+     * source; CLOSE is not answered by CLOSED; LISTED, floors and checks are not known; a state is
+     * one message, whatever its size. */
     bool is_reference;
     void (*init)(hkb_link *link);
     void (*done)(hkb_link *link);
@@ -135,7 +149,8 @@ typedef enum hkb_link_phase {
     HKB_LINK_OPEN = 2,
     HKB_LINK_LEAVING = 3, /* flushing, then bye, then waiting for the other's bye */
     HKB_LINK_ENDED = 4,
-    HKB_LINK_AWAY = 5, /* the connection was lost, the session waits for another one until its grace is over */
+    HKB_LINK_AWAY =
+        5, /* the connection was lost, the session waits for another one until its grace is over */
 } hkb_link_phase;
 
 struct hkb_link {
@@ -143,12 +158,12 @@ struct hkb_link {
     const hkb_dialect *dialect;
     hkb_link_settings settings;
     hkb_link_phase phase;
-    bool connector;   /* I dialled: the other side is my upstream */
-    bool stream;      /* the transport keeps no boundaries */
+    bool connector; /* I dialled: the other side is my upstream */
+    bool stream;    /* the transport keeps no boundaries */
     bool hello_said, bye_said, bye_due, error_due, ping_due, ack_wanted, over;
-    bool returning;    /* connector, in HELLO: asks for its session */
+    bool returning;       /* connector, in HELLO: asks for its session */
     bool lost_in_silence; /* what took the connection was a time limit, not its closing */
-    bool has_token;    /* the session may outlive its connection */
+    bool has_token;       /* the session may outlive its connection */
     char peer_name[HKB_NAME_BYTES_MAX + 1];
     const hakuban_serializer_ops *serializer;
     hkb_compressor *compressor; /* NULL: none */
@@ -160,10 +175,12 @@ struct hkb_link {
     /* Counted in frames that are not ACK or PING, since the session began. */
     uint64_t sent_bytes, acked_bytes, received_bytes, ack_said_bytes;
     uint64_t opened_ns, last_received_ns, last_sent_ns, leaving_ns, away_ns;
-    uint64_t lost_ns; /* while the session waits, and when it could not go on: the last byte of it; 0: nothing was lost */
-    uint64_t ack_ns; /* when what was received should be acknowledged at the latest; 0: nothing to be */
-    /* Frames that were said and not yet acknowledged, for the case that the connection is lost: log.bytes - log_begin bytes, of
-     * which the last `unsaid` are still to be said again. */
+    uint64_t lost_ns; /* while the session waits, and when it could not go on: the last byte of it;
+                         0: nothing was lost */
+    uint64_t
+        ack_ns; /* when what was received should be acknowledged at the latest; 0: nothing to be */
+    /* Frames that were said and not yet acknowledged, for the case that the connection is lost:
+     * log.bytes - log_begin bytes, of which the last `unsaid` are still to be said again. */
     hkb_buffer log;
     size_t log_begin, unsaid;
     hkb_buffer partial;   /* the beginning of a frame whose rest has not come yet */
@@ -184,13 +201,15 @@ void hkb_link_receive(hkb_link *link, uint64_t now_ns, const void *data, size_t 
 void hkb_link_tick(hkb_link *link, uint64_t now_ns);
 /* When hkb_link_tick() should be called at the latest. */
 uint64_t hkb_link_deadline(const hkb_link *link);
-/* Empties packet and fills it with what is to be sent now; stays empty if nothing is. ERR_NO_MEMORY also ends the link. */
+/* Empties packet and fills it with what is to be sent now; stays empty if nothing is. ERR_NO_MEMORY
+ * also ends the link. */
 void hkb_link_pull(hkb_link *link, uint64_t now_ns, hkb_buffer *packet);
 /* Whether another pull would give something without produce(): hello, ack, ping, error, bye. */
 bool hkb_link_has_control(const hkb_link *link);
 /* Whether the carrier should end writing now: all was pulled and nothing more will come. */
 bool hkb_link_is_over(const hkb_link *link);
-/* Only inside produce(). A failure ends the link; the caller just goes on. previous: as hkb_native_encode(). */
+/* Only inside produce(). A failure ends the link; the caller just goes on. previous: as
+ * hkb_native_encode(). */
 void hkb_link_say(hkb_link *link, const hkb_message *message, const hkb_version *previous);
 /* Room in the window for one more frame, while pulled. */
 bool hkb_link_has_room(const hkb_link *link);
@@ -199,13 +218,15 @@ void hkb_link_fail(hkb_link *link, hakuban_status status, const char *format, ..
     HAKUBAN_PRINTF(3, 4);
 /* Flush, bye, end. */
 void hkb_link_leave(hkb_link *link, uint64_t now_ns);
-/* The connection is gone. true: the link is away and its session waits for another connection; false: it has ended. */
+/* The connection is gone. true: the link is away and its session waits for another connection;
+ * false: it has ended. */
 bool hkb_link_lost(hkb_link *link, uint64_t now_ns, hakuban_status status, const char *text);
 /* The connector's session asks to go on over a new connection; only while away. */
 void hkb_link_return(hkb_link *link, bool stream, uint64_t now_ns);
 /* How long the session outlives a connection; 0: not at all. */
 uint64_t hkb_link_grace_ns(const hkb_link *link);
-/* Up to when what the other side has said was known to hold: the last byte of the session, not of a return that failed. */
+/* Up to when what the other side has said was known to hold: the last byte of the session, not of a
+ * return that failed. */
 uint64_t hkb_link_known_ns(const hkb_link *link);
 /* Ends without a word to the other side. */
 void hkb_link_end(hkb_link *link, hakuban_status status, const char *text);

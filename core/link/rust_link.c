@@ -1,5 +1,6 @@
-/* The state machine of a link to a Rust implementation: hkb_dialect_rust. What comes is checked as strictly as the reference should
- * have, and whatever is wrong ends this one link with words. Knows no object table. */
+/* The state machine of a link to a Rust implementation: hkb_dialect_rust. What comes is checked as
+ * strictly as the reference should have, and whatever is wrong ends this one link with words. Knows
+ * no object table. */
 #include "link/rust_link.h"
 
 #include "link/link.h"
@@ -28,8 +29,9 @@ static bool no_memory(hkb_link *link)
 
 static uint8_t phase_of(const hkb_rust_link *rust, uint32_t number)
 {
-    if (number < rust->first)
+    if (number < rust->first) {
         return SETTLED;
+    }
     size_t at = number - rust->first;
     return at < rust->window_count ? rust->window[rust->window_begin + at] : UNSEEN;
 }
@@ -43,28 +45,33 @@ static void settle_number(hkb_rust_link *rust, uint32_t number)
         rust->window_count--;
         rust->first++;
     }
-    if (rust->window_count == 0)
+    if (rust->window_count == 0) {
         rust->window_begin = 0;
+    }
 }
 
 /* Opens number. Numbers may come in any order, but each once. */
 static bool open_number(hkb_link *link, uint32_t number)
 {
     hkb_rust_link *rust = &link->rust;
-    if (phase_of(rust, number) != UNSEEN)
+    if (phase_of(rust, number) != UNSEEN) {
         return wrong(link, "a channel number was used again");
+    }
     size_t at = number - rust->first;
-    if (at >= HKB_RUST_WINDOW_MAX)
+    if (at >= HKB_RUST_WINDOW_MAX) {
         return wrong(link, "channel numbers are left out");
+    }
     if (rust->window_begin && rust->window_begin + at >= rust->window_capacity) {
         memmove(rust->window, rust->window + rust->window_begin, rust->window_count);
         rust->window_begin = 0;
     }
     if (hkb_grow(link->shared->alloc, &rust->window, 1, &rust->window_capacity,
-                 rust->window_begin + at + 1) != HAKUBAN_OK)
+                 rust->window_begin + at + 1) < 0) {
         return no_memory(link);
-    for (; rust->window_count <= at; rust->window_count++)
+    }
+    for (; rust->window_count <= at; rust->window_count++) {
         rust->window[rust->window_begin + rust->window_count] = UNSEEN;
+    }
     rust->window[rust->window_begin + at] = OPENED;
     return true;
 }
@@ -73,47 +80,53 @@ static bool open_number(hkb_link *link, uint32_t number)
 static size_t find_replaced(const hkb_rust_link *rust, uint32_t number)
 {
     size_t at = 0;
-    while (at < rust->replaced_count && rust->replaced[at] != number)
+    while (at < rust->replaced_count && rust->replaced[at] != number) {
         at++;
+    }
     return at;
 }
 
 static bool add_replaced(hkb_link *link, uint32_t number)
 {
     hkb_rust_link *rust = &link->rust;
-    if (rust->replaced_count == HKB_RUST_REPLACED_MAX)
+    if (rust->replaced_count == HKB_RUST_REPLACED_MAX) {
         return wrong(link, "more than one channel for the same objects");
-    if (hkb_grow(link->shared->alloc, &rust->replaced, sizeof *rust->replaced,
-                 &rust->replaced_capacity, rust->replaced_count + 1) != HAKUBAN_OK)
+    }
+    if (hkb_grow(link->shared->alloc, &rust->replaced, sizeof(*rust->replaced),
+                 &rust->replaced_capacity, rust->replaced_count + 1) < 0) {
         return no_memory(link);
+    }
     rust->replaced[rust->replaced_count++] = number;
     return true;
 }
 
 /* -- Saying -- */
 
-/* The room that the next event is written to: the packet itself if it is the first, else behind what waits. */
+/* The room that the next event is written to: the packet itself if it is the first, else behind
+ * what waits. */
 static hkb_buffer *begin_event(hkb_link *link)
 {
     hkb_rust_link *rust = &link->rust;
     static const uint8_t length[LENGTH_BYTES];
-    if (link->packet && link->packet->bytes == 0 && rust->said.bytes == rust->said_begin)
+    if (link->packet && link->packet->bytes == 0 && rust->said.bytes == rust->said_begin) {
         return link->packet;
-    return hkb_buffer_append(&rust->said, length, sizeof length) == HAKUBAN_OK ? &rust->said : NULL;
+    }
+    return hkb_buffer_append(&rust->said, length, sizeof(length)) >= 0 ? &rust->said : NULL;
 }
 
 static void end_event(hkb_link *link, hkb_buffer *to, size_t before, hakuban_status status)
 {
-    if (status != HAKUBAN_OK) {
-        if (to)
+    if (status < 0) {
+        if (to) {
             to->bytes = before;
+        }
         hkb_link_fail(link, status, "a message could not be written: %s",
                       hakuban_status_text(status));
         return;
     }
     if (to == &link->rust.said) {
         uint32_t bytes = (uint32_t)(to->bytes - before - LENGTH_BYTES);
-        memcpy(to->data + before, &bytes, sizeof bytes);
+        memcpy(to->data + before, &bytes, sizeof(bytes));
     }
 }
 
@@ -122,10 +135,12 @@ static void say_event(hkb_link *link, const hkb_rust_event *event, const hkb_rus
     size_t before = link->rust.said.bytes;
     hkb_buffer *to = begin_event(link);
     hakuban_status status = to ? hkb_rust_put_event(to, event) : HAKUBAN_ERR_NO_MEMORY;
-    if (to == link->packet)
+    if (to == link->packet) {
         before = 0;
-    for (uint32_t i = 0; status == HAKUBAN_OK && i < event->action_count; i++)
+    }
+    for (uint32_t i = 0; status >= 0 && i < event->action_count; i++) {
         status = hkb_rust_put_action(to, &actions[i]);
+    }
     end_event(link, to ? to : &link->rust.said, before, status);
 }
 
@@ -139,10 +154,8 @@ static hkb_rust_channel wire_channel(const hkb_link *link, uint32_t channel)
 static void say_actions(hkb_link *link, hkb_rust_channel channel, hkb_rust_message_kind message,
                         const hkb_rust_action *actions, uint32_t count)
 {
-    hkb_rust_event event = {.kind = HKB_RUST_MESSAGE,
-                            .channel = channel,
-                            .message = message,
-                            .action_count = count};
+    hkb_rust_event event = {
+        .kind = HKB_RUST_MESSAGE, .channel = channel, .message = message, .action_count = count};
     say_event(link, &event, actions);
 }
 
@@ -151,8 +164,9 @@ static void say_open(hkb_link *link, hkb_rust_channel channel, const hkb_rust_ac
     hkb_rust_event event = {.kind = HKB_RUST_OPEN, .channel = channel};
     say_event(link, &event, NULL);
     say_actions(link, channel, HKB_RUST_UNINITIALIZED, type, 1);
-    if (channel.number > link->rust.mine)
+    if (channel.number > link->rust.mine) {
         link->rust.mine = channel.number;
+    }
 }
 
 /* A registration as changes to what there was before. */
@@ -162,16 +176,20 @@ static void say_registration(hkb_link *link, const hkb_message *message)
     hkb_rust_action actions[2];
     uint32_t count = 0, changed = (message->flags ^ message->before_flags) & shown;
     actions[0].message = actions[1].message = *message;
-    if (changed & HKB_WANT_OBSERVE)
-        actions[count++].kind = message->flags & HKB_WANT_OBSERVE ? HKB_RUST_OBSERVE
-                                                                  : HKB_RUST_UNOBSERVE;
-    if (changed & HKB_WANT_EXPOSE)
-        actions[count++].kind = message->flags & HKB_WANT_EXPOSE ? HKB_RUST_EXPOSE
-                                                                 : HKB_RUST_UNEXPOSE;
-    else if ((message->flags & HKB_WANT_EXPOSE) && message->capacity != message->before_capacity)
+    if (changed & HKB_WANT_OBSERVE) {
+        actions[count++].kind =
+            message->flags & HKB_WANT_OBSERVE ? HKB_RUST_OBSERVE : HKB_RUST_UNOBSERVE;
+    }
+    if (changed & HKB_WANT_EXPOSE) {
+        actions[count++].kind =
+            message->flags & HKB_WANT_EXPOSE ? HKB_RUST_EXPOSE : HKB_RUST_UNEXPOSE;
+    } else if ((message->flags & HKB_WANT_EXPOSE) &&
+               message->capacity != message->before_capacity) {
         actions[count++].kind = HKB_RUST_CAPACITY;
-    if (count)
+    }
+    if (count) {
         say_actions(link, (hkb_rust_channel){true, 1}, HKB_RUST_UPWARDS, actions, count);
+    }
 }
 
 static void rust_say(hkb_link *link, const hkb_message *message, const hkb_version *previous)
@@ -197,8 +215,9 @@ static void rust_say(hkb_link *link, const hkb_message *message, const hkb_versi
     }
     case HKB_MESSAGE_STATE:
     case HKB_MESSAGE_CONDITION:
-        if (message->freshness == HAKUBAN_NEVER)
+        if (message->freshness == HAKUBAN_NEVER) {
             break;
+        }
         action.kind = message->kind == HKB_MESSAGE_STATE ? HKB_RUST_PATCH : HKB_RUST_SYNCHRONIZED;
         action.message = *message;
         say_actions(link, wire_channel(link, message->channel), HKB_RUST_STATES, &action, 1);
@@ -230,8 +249,9 @@ static void begin(hkb_link *link)
     actions[1].message.load_limit = &link->settings.load_limit;
     say_actions(link, control, link->connector ? HKB_RUST_UPWARDS : HKB_RUST_DOWNWARDS, actions,
                 link->connector ? 2 : 1);
-    if (link->phase != HKB_LINK_OPEN)
+    if (link->phase != HKB_LINK_OPEN) {
         return;
+    }
     link->shared->events->opened(link);
     link->shared->events->wake(link);
 }
@@ -242,8 +262,9 @@ static bool deliver(hkb_link *link, hkb_message *message)
 {
     hakuban_error error;
     hakuban_status status = link->shared->events->message(link, message, &error);
-    if (status != HAKUBAN_OK)
+    if (status < 0) {
         hkb_link_fail(link, status, "%s", error.text);
+    }
     return link->phase != HKB_LINK_ENDED;
 }
 
@@ -259,19 +280,23 @@ static bool hear_registration(hkb_link *link, hkb_rust_action *action)
     bool there = (before & flag) != 0;
     if (begins == there) {
         message->descriptor = hakuban_descriptor_unref(message->descriptor);
-        if (there)
+        if (there) {
             return wrong(link, expose ? "what is exposed already is exposed again"
                                       : "what is observed already is observed again");
-        if (before)
+        }
+        if (before) {
             return wrong(link, expose ? "what is not exposed is changed or taken back"
                                       : "what is not observed is taken back");
+        }
         return true; /* as the reference does with what it has never heard of */
     }
     message->flags = before | flag;
-    if (action->kind == HKB_RUST_UNOBSERVE || action->kind == HKB_RUST_UNEXPOSE)
+    if (action->kind == HKB_RUST_UNOBSERVE || action->kind == HKB_RUST_UNEXPOSE) {
         message->flags = before & ~flag;
-    if (action->kind != HKB_RUST_EXPOSE && action->kind != HKB_RUST_CAPACITY)
+    }
+    if (action->kind != HKB_RUST_EXPOSE && action->kind != HKB_RUST_CAPACITY) {
         message->capacity = message->flags & HKB_WANT_EXPOSE ? message->before_capacity : 0;
+    }
     return deliver(link, message);
 }
 
@@ -279,10 +304,12 @@ static void hear_name(hkb_link *link, hakuban_slice text)
 {
     size_t bytes = hkb_min(text.bytes, HKB_NAME_BYTES_MAX);
     const uint8_t *data = text.data;
-    while (bytes < text.bytes && bytes && (data[bytes] & 0xc0) == 0x80)
+    while (bytes < text.bytes && bytes && (data[bytes] & 0xc0) == 0x80) {
         bytes--; /* no half of a character */
-    if (bytes)
+    }
+    if (bytes) {
         memcpy(link->peer_name, data, bytes);
+    }
     link->peer_name[bytes] = 0;
 }
 
@@ -310,18 +337,20 @@ static bool hear_channel(hkb_link *link, uint32_t number, hkb_message *message)
 static bool hear_initialize(hkb_link *link, uint32_t number, hkb_rust_action *action)
 {
     hkb_rust_link *rust = &link->rust;
-    bool control = action->kind ==
-                   (link->connector ? HKB_RUST_CONTROL_DOWNWARDS : HKB_RUST_CONTROL_UPWARDS);
+    bool control =
+        action->kind == (link->connector ? HKB_RUST_CONTROL_DOWNWARDS : HKB_RUST_CONTROL_UPWARDS);
     if (!control &&
         !(link->connector && (action->kind == HKB_RUST_SINK || action->kind == HKB_RUST_STREAM))) {
         hakuban_descriptor_unref(action->message.descriptor);
         return wrong(link, "a channel of a type that the other side may not open");
     }
     settle_number(rust, number);
-    if (!control)
+    if (!control) {
         return hear_channel(link, number, &action->message);
-    if (++rust->controls > (link->connector ? 1 : HKB_RUST_CONTROLS_MAX))
+    }
+    if (++rust->controls > (link->connector ? 1 : HKB_RUST_CONTROLS_MAX)) {
         return wrong(link, "too many control channels");
+    }
     rust->control = number;
     return true;
 }
@@ -340,8 +369,9 @@ static bool hear_action(hkb_link *link, hkb_rust_channel channel, hkb_rust_actio
         hear_name(link, action->message.text);
         return true;
     case HKB_RUST_LOAD_LIMIT:
-        if (link->connector)
+        if (link->connector) {
             return wrong(link, "a load limit from a server");
+        }
         return deliver(link, &action->message);
     case HKB_RUST_OBSERVE:
     case HKB_RUST_UNOBSERVE:
@@ -358,7 +388,8 @@ static bool hear_action(hkb_link *link, hkb_rust_channel channel, hkb_rust_actio
     return true;
 }
 
-/* Whether a message of this kind may come on channel now. *ret_ignored: it may, but nobody listens. */
+/* Whether a message of this kind may come on channel now. *ret_ignored: it may, but nobody listens.
+ */
 static bool expects(hkb_link *link, const hkb_rust_event *event, bool *ret_ignored)
 {
     hkb_rust_link *rust = &link->rust;
@@ -366,28 +397,33 @@ static bool expects(hkb_link *link, const hkb_rust_event *event, bool *ret_ignor
     bool theirs = event->channel.of_client != link->connector;
     *ret_ignored = false;
     if (event->channel.of_client == link->connector && number == 1) {
-        *ret_ignored = true; /* on the control channel that I opened: the reference ignores it, too */
+        *ret_ignored =
+            true; /* on the control channel that I opened: the reference ignores it, too */
         return true;
     }
-    uint8_t phase = theirs ? phase_of(rust, number)
-                           : (uint8_t)(number <= rust->mine ? SETTLED : UNSEEN);
-    if (phase == UNSEEN)
+    uint8_t phase =
+        theirs ? phase_of(rust, number) : (uint8_t)(number <= rust->mine ? SETTLED : UNSEEN);
+    if (phase == UNSEEN) {
         return wrong(link, "a message on a channel that was never opened");
-    if (phase == OPENED)
+    }
+    if (phase == OPENED) {
         return (event->message == HKB_RUST_UNINITIALIZED && event->action_count == 1) ||
                wrong(link, "a channel's first message does not say what it is for");
-    if (event->channel.of_client || (link->connector && number == rust->control))
-        return event->message == (event->channel.of_client ? HKB_RUST_UPWARDS : HKB_RUST_DOWNWARDS) ||
+    }
+    if (event->channel.of_client || (link->connector && number == rust->control)) {
+        return event->message ==
+                   (event->channel.of_client ? HKB_RUST_UPWARDS : HKB_RUST_DOWNWARDS) ||
                wrong(link, "a wrong kind of message on a control channel");
-    hkb_channel_use use =
-        link->shared->events->use_of(link, link->connector ? number : number - 1);
+    }
+    hkb_channel_use use = link->shared->events->use_of(link, link->connector ? number : number - 1);
     if (use == HKB_CHANNEL_UNUSED) {
         /* A client may not have heard yet that I closed it. */
         *ret_ignored = !link->connector || find_replaced(rust, number) < rust->replaced_count;
         return *ret_ignored || wrong(link, "a message on a channel that was closed");
     }
-    if (use == HKB_CHANNEL_TO_PEER)
+    if (use == HKB_CHANNEL_TO_PEER) {
         return wrong(link, "a message against the states of its channel");
+    }
     return event->message == HKB_RUST_STATES ||
            wrong(link, "a wrong kind of message on a channel for states");
 }
@@ -423,18 +459,20 @@ static void hear_close(hkb_link *link, hkb_rust_channel channel)
 static void hear_actions(hkb_link *link, hkb_rust_reader *reader, const hkb_rust_event *event)
 {
     bool ignored;
-    if (!expects(link, event, &ignored) || ignored)
+    if (!expects(link, event, &ignored) || ignored) {
         return;
+    }
     for (;;) {
         hkb_rust_action action;
         hakuban_error error;
         hakuban_status status = hkb_rust_read_action(reader, &action, &error);
-        if (status != HAKUBAN_OK) {
+        if (status < 0) {
             hkb_link_fail(link, status, "%s", error.text);
             return;
         }
-        if (!action.kind || !hear_action(link, event->channel, &action))
+        if (!action.kind || !hear_action(link, event->channel, &action)) {
             return;
+        }
     }
 }
 
@@ -443,24 +481,27 @@ static void rust_receive(hkb_link *link, const void *data, size_t bytes)
     hkb_rust_reader reader;
     hkb_rust_event event;
     hakuban_error error;
-    if (link->phase == HKB_LINK_HELLO)
+    if (link->phase == HKB_LINK_HELLO) {
         begin(link);
-    if (link->phase == HKB_LINK_ENDED || (bytes == 1 && *(const char *)data == '.'))
+    }
+    if (link->phase == HKB_LINK_ENDED || (bytes == 1 && *(const char *)data == '.')) {
         return;
+    }
     hakuban_status status = hkb_rust_read_event(&reader, &link->shared->rust,
                                                 (hakuban_slice){data, bytes}, &event, &error);
-    if (status != HAKUBAN_OK) {
+    if (status < 0) {
         hkb_link_fail(link, status, "%s", error.text);
         return;
     }
-    if (event.kind == HKB_RUST_MESSAGE)
+    if (event.kind == HKB_RUST_MESSAGE) {
         hear_actions(link, &reader, &event);
-    else if (event.channel.of_client == link->connector)
+    } else if (event.channel.of_client == link->connector) {
         (void)wrong(link, "a channel of mine was opened or closed by the other side");
-    else if (event.kind == HKB_RUST_OPEN)
+    } else if (event.kind == HKB_RUST_OPEN) {
         (void)open_number(link, event.channel.number);
-    else
+    } else {
         hear_close(link, event.channel);
+    }
 }
 
 /* -- Being pulled -- */
@@ -469,20 +510,23 @@ static void pull_said(hkb_link *link)
 {
     hkb_rust_link *rust = &link->rust;
     uint32_t bytes;
-    if (rust->said_begin == rust->said.bytes || link->packet->bytes)
+    if (rust->said_begin == rust->said.bytes || link->packet->bytes) {
         return;
-    memcpy(&bytes, rust->said.data + rust->said_begin, sizeof bytes);
+    }
+    memcpy(&bytes, rust->said.data + rust->said_begin, sizeof(bytes));
     const uint8_t *event = rust->said.data + rust->said_begin + LENGTH_BYTES;
-    if (hkb_buffer_append(link->packet, event, bytes) != HAKUBAN_OK) {
+    if (hkb_buffer_append(link->packet, event, bytes) < 0) {
         (void)no_memory(link);
         return;
     }
     rust->said_begin += LENGTH_BYTES + bytes;
-    if (rust->said_begin < rust->said.bytes)
+    if (rust->said_begin < rust->said.bytes) {
         return;
+    }
     rust->said.bytes = rust->said_begin = 0;
-    if (rust->said.capacity > SAID_BYTES_KEPT)
+    if (rust->said.capacity > SAID_BYTES_KEPT) {
         hkb_buffer_done(&rust->said);
+    }
 }
 
 static bool rust_has_room(const hkb_link *link)
@@ -493,18 +537,23 @@ static bool rust_has_room(const hkb_link *link)
 
 static void rust_pull(hkb_link *link)
 {
-    if (link->phase == HKB_LINK_HELLO)
+    if (link->phase == HKB_LINK_HELLO) {
         begin(link);
+    }
     pull_said(link);
     bool more = true;
     while (more && (link->phase == HKB_LINK_OPEN || link->phase == HKB_LINK_LEAVING) &&
-           rust_has_room(link))
+           rust_has_room(link)) {
         more = link->shared->events->produce(link);
-    if (link->ping_due && link->packet->bytes == 0 && link->phase == HKB_LINK_OPEN)
+    }
+    if (link->ping_due && link->packet->bytes == 0 && link->phase == HKB_LINK_OPEN) {
         (void)hkb_buffer_append(link->packet, ".", 1); /* without memory: the next time */
+    }
     link->ping_due = false;
-    if (!more && link->phase == HKB_LINK_LEAVING && link->packet->bytes == 0)
-        hkb_link_end_orderly(link, "closed"); /* there is no goodbye: the carrier ends, and that is it */
+    if (!more && link->phase == HKB_LINK_LEAVING && link->packet->bytes == 0) {
+        hkb_link_end_orderly(link,
+                             "closed"); /* there is no goodbye: the carrier ends, and that is it */
+    }
     if (link->phase == HKB_LINK_ENDED) {
         link->packet->bytes = 0; /* nor are there last words */
         link->over = true;
@@ -521,10 +570,12 @@ static bool rust_has_control(const hkb_link *link)
 
 static void rust_init(hkb_link *link)
 {
-    if (!link->settings.keep_alive_given)
+    if (!link->settings.keep_alive_given) {
         link->settings.keep_alive_ns = HKB_RUST_KEEP_ALIVE_NS;
-    if (!link->settings.timeout_ns)
+    }
+    if (!link->settings.timeout_ns) {
         link->settings.timeout_ns = HKB_RUST_TIMEOUT_NS;
+    }
     link->rust.first = 1;
     link->window_bytes = UINT64_MAX;
     link->peer_state_bytes_max = HKB_RUST_EVENT_BYTES_MAX - EVENT_HEAD_BYTES_MAX;
@@ -537,8 +588,9 @@ static void rust_done(hkb_link *link)
     hkb_rust_link *rust = &link->rust;
     hkb_buffer_done(&rust->said);
     hkb_free(link->shared->alloc, rust->window, rust->window_capacity);
-    hkb_free(link->shared->alloc, rust->replaced, rust->replaced_capacity * sizeof *rust->replaced);
-    memset(rust, 0, sizeof *rust);
+    hkb_free(link->shared->alloc, rust->replaced,
+             rust->replaced_capacity * sizeof(*rust->replaced));
+    memset(rust, 0, sizeof(*rust));
 }
 
 /* -- States -- */

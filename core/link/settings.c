@@ -1,4 +1,5 @@
-/* What a user may ask of a link in its URL's fragment. One table; unknown keys are refused, never skipped. */
+/* What a user may ask of a link in its URL's fragment. One table; unknown keys are refused, never
+ * skipped. */
 #include "link/link.h"
 
 #include "json/json.h"
@@ -19,13 +20,14 @@ static hakuban_status read_duration(const hakuban_url_param *param, uint64_t min
 {
     hakuban_error cause;
     uint64_t value;
-    if (hkb_duration_parse(param->value, &value, &cause) != HAKUBAN_OK)
+    if (hkb_duration_parse(param->value, &value, &cause) < 0) {
         return keyed(reterr, param->key, param->value, &cause);
-    if (value < min_ns || value > max_ns)
-        return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
-                                 "parameter %s=%s: must be from %llu ms to %llu ms", param->key,
-                                 param->value, (unsigned long long)(min_ns / MS),
-                                 (unsigned long long)(max_ns / MS));
+    }
+    if (value < min_ns || value > max_ns) {
+        return hakuban_error_set(
+            reterr, HAKUBAN_ERR_URL, "parameter %s=%s: must be from %llu ms to %llu ms", param->key,
+            param->value, (unsigned long long)(min_ns / MS), (unsigned long long)(max_ns / MS));
+    }
     *ret_ns = value;
     return HAKUBAN_OK;
 }
@@ -35,12 +37,14 @@ static hakuban_status read_window(const hakuban_url_param *param, uint64_t *ret_
 {
     hakuban_error cause;
     uint64_t value;
-    if (hkb_size_parse(param->value, &value, &cause) != HAKUBAN_OK)
+    if (hkb_size_parse(param->value, &value, &cause) < 0) {
         return keyed(reterr, param->key, param->value, &cause);
-    if (value < HKB_WINDOW_BYTES_MIN || value > HKB_WINDOW_BYTES_MAX)
+    }
+    if (value < HKB_WINDOW_BYTES_MIN || value > HKB_WINDOW_BYTES_MAX) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
                                  "parameter %s=%s: must be from %u to %u bytes", param->key,
                                  param->value, HKB_WINDOW_BYTES_MIN, HKB_WINDOW_BYTES_MAX);
+    }
     *ret_bytes = value;
     return HAKUBAN_OK;
 }
@@ -58,10 +62,12 @@ static hakuban_status read_codec(const hakuban_url_param *param, bool known, cha
         return HAKUBAN_OK;
     }
     for (size_t i = 0; i < HKB_COUNT(options); i++) {
-        if (strcmp(param->key, options[i].key) == 0 && strcmp(param->value, options[i].value) == 0)
+        if (strcmp(param->key, options[i].key) == 0 &&
+            strcmp(param->value, options[i].value) == 0) {
             return hakuban_error_set(reterr, HAKUBAN_ERR_UNSUPPORTED,
                                      "parameter %s=%s: it was not built in (%s)", param->key,
                                      param->value, options[i].option);
+        }
     }
     return hakuban_error_set(reterr, HAKUBAN_ERR_UNSUPPORTED,
                              "parameter %s=%s: there is no %s of that name; it was not built in",
@@ -74,63 +80,75 @@ static hakuban_status read_param(const hakuban_url_param *param, const hkb_regis
     const char *key = param->key, *value = param->value;
     size_t bytes = strlen(value);
     if (strcmp(key, "name") == 0) {
-        if (bytes > HKB_NAME_BYTES_MAX)
-            return hakuban_error_set(reterr, HAKUBAN_ERR_URL, "parameter name: longer than %d bytes",
-                                     HKB_NAME_BYTES_MAX);
-        if (!hkb_utf8_valid(value, bytes)) /* the other side could not read the hello */
+        if (bytes > HKB_NAME_BYTES_MAX) {
+            return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
+                                     "parameter name: longer than %d bytes", HKB_NAME_BYTES_MAX);
+        }
+        if (!hkb_utf8_valid(value, bytes)) { /* the other side could not read the hello */
             return hakuban_error_set(reterr, HAKUBAN_ERR_URL, "parameter name: not UTF-8");
+        }
         memcpy(settings->name, value, bytes + 1);
         return HAKUBAN_OK;
     }
-    if (strcmp(key, "timeout") == 0)
+    if (strcmp(key, "timeout") == 0) {
         return read_duration(param, 10 * MS, LONG_NS_MAX, &settings->timeout_ns, reterr);
+    }
     if (strcmp(key, "keep-alive") == 0) {
         hakuban_status status =
             read_duration(param, 10 * MS, LONG_NS_MAX, &settings->keep_alive_ns, reterr);
         /* Peers count more than a day as a day: so often something has to be said. */
         settings->keep_alive_given = true;
-        if (status == HAKUBAN_OK && settings->keep_alive_ns > DAY)
+        if (status >= 0 && settings->keep_alive_ns > DAY) {
             settings->keep_alive_ns = DAY;
+        }
         return status;
     }
-    if (strcmp(key, "grace") == 0)
+    if (strcmp(key, "grace") == 0) {
         return read_duration(param, 0, 3600000 * MS, &settings->grace_ns, reterr);
-    if (strcmp(key, "window") == 0)
+    }
+    if (strcmp(key, "window") == 0) {
         return read_window(param, &settings->window_bytes, reterr);
+    }
     if (strcmp(key, "load-limit") == 0) {
         hakuban_error cause;
-        return hkb_load_limit_parse(value, &settings->load_limit, &cause) == HAKUBAN_OK
+        return hkb_load_limit_parse(value, &settings->load_limit, &cause) >= 0
                    ? HAKUBAN_OK
                    : keyed(reterr, key, value, &cause);
     }
     if (strcmp(key, "preload") == 0) { /* whose tag is read where it is used */
-        if (bytes > HKB_PRELOAD_BYTES_MAX)
+        if (bytes > HKB_PRELOAD_BYTES_MAX) {
             return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
                                      "parameter preload: longer than %d bytes",
                                      HKB_PRELOAD_BYTES_MAX);
+        }
         memcpy(settings->preload, value, bytes + 1);
         return HAKUBAN_OK;
     }
-    if (strcmp(key, "serializer") == 0)
+    if (strcmp(key, "serializer") == 0) {
         return read_codec(param, hkb_registry_serializer(registry, value, bytes) != NULL,
                           settings->serializer, reterr);
-    if (strcmp(key, "compressor") == 0)
+    }
+    if (strcmp(key, "compressor") == 0) {
         return read_codec(param, hkb_registry_compressor(registry, value, bytes) != NULL,
                           settings->compressor, reterr);
+    }
     if (strcmp(key, "nodelay") == 0) { /* the transport's */
-        if (strcmp(value, "true") == 0 || strcmp(value, "false") == 0)
+        if (strcmp(value, "true") == 0 || strcmp(value, "false") == 0) {
             return HAKUBAN_OK;
+        }
         return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
                                  "parameter nodelay=%s: must be true or false", value);
     }
     if (strcmp(key, "dialect") == 0) { /* likewise */
-        if (strcmp(value, "native") == 0 || strcmp(value, "rust") == 0)
+        if (strcmp(value, "native") == 0 || strcmp(value, "rust") == 0) {
             return HAKUBAN_OK;
+        }
         return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
                                  "parameter dialect=%s: must be native or rust", value);
     }
-    if (strcmp(key, "origin") == 0 || strcmp(key, "page") == 0) /* likewise: for browsers */
+    if (strcmp(key, "origin") == 0 || strcmp(key, "page") == 0) { /* likewise: for browsers */
         return HAKUBAN_OK;
+    }
     return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
                              "there is no parameter \"%s\"; known are name, timeout, keep-alive, "
                              "nodelay, load-limit, preload, serializer, compressor, grace, window, "
@@ -151,8 +169,9 @@ hakuban_status hkb_link_settings_read(const hakuban_url *url, const hkb_registry
     };
     for (size_t i = 0; i < url->param_count; i++) {
         hakuban_status status = read_param(&url->params[i], registry, &settings, reterr);
-        if (status != HAKUBAN_OK)
+        if (status < 0) {
             return status;
+        }
     }
     *ret = settings;
     return HAKUBAN_OK;

@@ -1,4 +1,5 @@
-/* Names inside the library. One allocation: the canonical object, then the canonical tags in order of their bytes. */
+/* Names inside the library. One allocation: the canonical object, then the canonical tags in order
+ * of their bytes. */
 #ifndef HKB_MODEL_DESCRIPTOR_H
 #define HKB_MODEL_DESCRIPTOR_H
 
@@ -11,13 +12,15 @@
 struct hakuban_descriptor {
     atomic_uint references;
     uint16_t json_bytes; /* without the terminating zero */
-    uint16_t text_bytes; /* of text: object and tags, a terminating zero after each: two descriptors are equal if these are */
+    uint16_t text_bytes; /* of text: object and tags, a terminating zero after each: two descriptors
+                            are equal if these are */
     uint8_t tag_count;
     const hakuban_alloc *alloc;
     char text[]; /* object \0 tag \0 tag \0 … */
 };
 
-/* As hakuban_descriptor_new() from counted texts; what peers send is brought to canonical form again. */
+/* As hakuban_descriptor_new() from counted texts; what peers send is brought to canonical form
+ * again. */
 hakuban_status hkb_descriptor_new(const hakuban_alloc *alloc, hakuban_slice object,
                                   const hakuban_slice *tags, size_t tag_count,
                                   hakuban_descriptor **ret, hakuban_error *reterr);
@@ -25,8 +28,8 @@ hakuban_status hkb_descriptor_new(const hakuban_alloc *alloc, hakuban_slice obje
 hakuban_status hkb_tag_canonical(const hakuban_alloc *alloc, hakuban_slice json, char *out,
                                  size_t *ret_bytes, hakuban_error *reterr);
 
-/* Iterates: for (const char *tag = hkb_descriptor_tags(d); *ret_bytes …). The first tag, or the end; the next begins behind the
- * terminating zero. */
+/* Iterates: for (const char *tag = hkb_descriptor_tags(d); *ret_bytes …). The first tag, or the
+ * end; the next begins behind the terminating zero. */
 static inline const char *hkb_descriptor_tags(const hakuban_descriptor *descriptor)
 {
     return descriptor->text + descriptor->json_bytes + 1;

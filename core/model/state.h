@@ -1,4 +1,5 @@
-/* States inside the library: one allocation that holds version, format and data, or a new version over another's data. */
+/* States inside the library: one allocation that holds version, format and data, or a new version
+ * over another's data. */
 #ifndef HKB_MODEL_STATE_H
 #define HKB_MODEL_STATE_H
 
@@ -19,15 +20,18 @@ struct hakuban_state {
     hakuban_state *data_owner; /* NULL: data is behind this header */
     const uint8_t *data;
     size_t data_bytes;
-    uint64_t check;    /* XXH3-64 of data, valid if has_check; written once, before the state is shared, or under the exchange's lock */
+    uint64_t check;     /* XXH3-64 of data, valid if has_check; written once, before the state is
+                           shared, or under the exchange's lock */
     const char *format; /* format_count terminated names one after the other */
-    /* Of the exchange, under its lock: states that are no longer the newest but that links still stand on (design.md §6). */
+    /* Of the exchange, under its lock: states that are no longer the newest but that links still
+     * stand on (design.md §6). */
     hkb_node base_node;
     uint32_t base_users;
-    int64_t version[];  /* then the format, then the data */
+    int64_t version[]; /* then the format, then the data */
 };
 
-/* A state with room for data_bytes that the caller fills at *ret_data before anybody else sees it. format as in the struct. */
+/* A state with room for data_bytes that the caller fills at *ret_data before anybody else sees it.
+ * format as in the struct. */
 hakuban_status hkb_state_new(const hakuban_alloc *alloc, const int64_t *version,
                              size_t version_count, const char *format, size_t format_count,
                              size_t format_bytes, size_t data_bytes, hakuban_state **ret,
@@ -40,8 +44,9 @@ hkb_version hkb_state_version(const hakuban_state *state);
 static inline void hkb_state_get_version(const hakuban_state *state, hkb_version *ret)
 {
     ret->count = state->version_count;
-    for (size_t i = 0; i < ret->count; i++)
+    for (size_t i = 0; i < ret->count; i++) {
         ret->elements[i] = state->version[i];
+    }
 }
 static inline bool hkb_state_same_format(const hakuban_state *a, const hakuban_state *b)
 {
@@ -49,7 +54,8 @@ static inline bool hkb_state_same_format(const hakuban_state *a, const hakuban_s
 }
 /* Same format and data. */
 bool hkb_state_same_content(const hakuban_state *a, const hakuban_state *b);
-/* Checks names as a peer sent them: format_count terminated UTF-8 names in exactly format_bytes, within the limits of state.h. */
+/* Checks names as a peer sent them: format_count terminated UTF-8 names in exactly format_bytes,
+ * within the limits of state.h. */
 bool hkb_format_valid(const char *format, size_t format_count, size_t format_bytes);
 /* What a state costs in memory, for accounting. */
 static inline size_t hkb_state_bytes(const hakuban_state *state)

@@ -1,4 +1,5 @@
-/* The order of versions and the automatic next one (design.md §8). The clock and the random bits come as arguments. */
+/* The order of versions and the automatic next one (design.md §8). The clock and the random bits
+ * come as arguments. */
 #include "model/version.h"
 
 #define NS_PER_S 1000000000
@@ -9,8 +10,9 @@
 int hakuban_version_compare(const int64_t *a, size_t a_count, const int64_t *b, size_t b_count)
 {
     for (size_t i = 0; i < a_count && i < b_count; i++) {
-        if (a[i] != b[i])
+        if (a[i] != b[i]) {
             return a[i] < b[i] ? -1 : 1;
+        }
     }
     return (a_count > b_count) - (a_count < b_count);
 }
@@ -22,8 +24,9 @@ static hkb_version with_clock(const hkb_version *last, size_t prefix_count, int6
     const int64_t clock[CLOCK_ELEMENTS] = {0, s, ns, tie};
     hkb_version version = {.count = prefix_count};
     memcpy(version.elements, last->elements, prefix_count * sizeof(int64_t));
-    for (size_t i = 0; i < CLOCK_ELEMENTS && version.count < HAKUBAN_VERSION_ELEMENTS_MAX; i++)
+    for (size_t i = 0; i < CLOCK_ELEMENTS && version.count < HAKUBAN_VERSION_ELEMENTS_MAX; i++) {
         version.elements[version.count++] = clock[i];
+    }
     return version;
 }
 
@@ -33,8 +36,9 @@ static size_t find_clock(const hkb_version *last)
     for (size_t i = 0; i + 2 < last->count; i++) {
         if (last->elements[i] == 0 && last->elements[i + 1] >= 0 &&
             last->elements[i + 1] < INT64_MAX && last->elements[i + 2] >= 0 &&
-            last->elements[i + 2] < NS_PER_S)
+            last->elements[i + 2] < NS_PER_S) {
             return i;
+        }
     }
     return last->count;
 }
@@ -43,10 +47,12 @@ static size_t find_clock(const hkb_version *last)
 static hakuban_status next_of_full(const hkb_version *last, hkb_version *ret)
 {
     size_t i = last->count;
-    while (i && last->elements[i - 1] == INT64_MAX)
+    while (i && last->elements[i - 1] == INT64_MAX) {
         i--;
-    if (!i)
+    }
+    if (!i) {
         return HAKUBAN_ERR_VERSION;
+    }
     *ret = (hkb_version){.count = i};
     memcpy(ret->elements, last->elements, i * sizeof(int64_t));
     ret->elements[i - 1]++;
@@ -72,8 +78,9 @@ hakuban_status hkb_version_next(const hkb_version *last, int64_t wall_ns, uint32
                 last_ns = 0;
             }
             hkb_version step = with_clock(last, place, last_s, last_ns, tie);
-            if (hkb_version_compare(&step, &next) > 0)
+            if (hkb_version_compare(&step, &next) > 0) {
                 next = step;
+            }
         } else if (last->count < HAKUBAN_VERSION_ELEMENTS_MAX) {
             next = with_clock(last, last->count, s, ns, tie);
         } else {

@@ -16,8 +16,9 @@ static inline int hkb_version_compare(const hkb_version *a, const hkb_version *b
 {
     return hakuban_version_compare(a->elements, a->count, b->elements, b->count);
 }
-/* The automatic version after last, from the wall clock wall_ns (nanoseconds since 1970; may be negative or step) and 32
- * random bits of the exchange: always greater than last. ERR_VERSION: there is none (last has 16 elements of the greatest value). */
+/* The automatic version after last, from the wall clock wall_ns (nanoseconds since 1970; may be
+ * negative or step) and 32 random bits of the exchange: always greater than last. ERR_VERSION:
+ * there is none (last has 16 elements of the greatest value). */
 hakuban_status hkb_version_next(const hkb_version *last, int64_t wall_ns, uint32_t tie,
                                 hkb_version *ret);
 

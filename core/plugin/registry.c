@@ -12,17 +12,20 @@ static hakuban_status copy_table(void *copy, size_t copy_bytes, const void *ops,
                                  const char *kind, hakuban_error *reterr)
 {
     struct table_head head;
-    if (!ops)
+    if (!ops) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_ARGUMENT, "the %s has no table", kind);
+    }
     memcpy(&head.size, ops, sizeof(head.size));
-    if (head.size < sizeof(head))
+    if (head.size < sizeof(head)) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_ARGUMENT,
                                  "the %s's table does not say its size", kind);
+    }
     memcpy(&head, ops, sizeof(head));
-    if (head.abi != abi)
+    if (head.abi != abi) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_UNSUPPORTED,
                                  "the %s was made for abi %u, this library has %u", kind,
                                  (unsigned)head.abi, (unsigned)abi);
+    }
     memset(copy, 0, copy_bytes);
     memcpy(copy, ops, hkb_min(head.size, copy_bytes));
     return HAKUBAN_OK;
@@ -31,12 +34,14 @@ static hakuban_status copy_table(void *copy, size_t copy_bytes, const void *ops,
 static hakuban_status check_name(const char *name, const char *kind, const char *what,
                                  hakuban_error *reterr)
 {
-    if (!name || !name[0])
+    if (!name || !name[0]) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_ARGUMENT, "the %s has no %s", kind, what);
-    if (!memchr(name, '\0', NAME_BYTES_MAX + 1))
+    }
+    if (!memchr(name, '\0', NAME_BYTES_MAX + 1)) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_ARGUMENT,
                                  "the %s of the %s is longer than %d bytes", what, kind,
                                  NAME_BYTES_MAX);
+    }
     return HAKUBAN_OK;
 }
 
@@ -50,9 +55,10 @@ static hakuban_status check_slots(const struct slot *slots, size_t count, const 
                                   const char *name, hakuban_error *reterr)
 {
     for (size_t i = 0; i < count; i++) {
-        if (!slots[i].present)
+        if (!slots[i].present) {
             return hakuban_error_set(reterr, HAKUBAN_ERR_ARGUMENT, "the %s %s lacks %s()", kind,
                                      name, slots[i].name);
+        }
     }
     return HAKUBAN_OK;
 }
@@ -60,12 +66,14 @@ static hakuban_status check_slots(const struct slot *slots, size_t count, const 
 static hakuban_status check_place(size_t count, bool taken, const char *kind, const char *name,
                                   hakuban_error *reterr)
 {
-    if (taken)
+    if (taken) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_EXISTS, "there is a %s %s already", kind,
                                  name);
-    if (count == HKB_REGISTRY_MAX)
+    }
+    if (count == HKB_REGISTRY_MAX) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_LIMIT, "no room for the %s %s: %d are there",
                                  kind, name, HKB_REGISTRY_MAX);
+    }
     return HAKUBAN_OK;
 }
 
@@ -74,10 +82,11 @@ static void *keep(const hkb_registry *registry, const void *entry, size_t bytes,
                   hakuban_error *reterr)
 {
     void *kept = hkb_alloc(registry->alloc, bytes);
-    if (kept)
+    if (kept) {
         memcpy(kept, entry, bytes);
-    else
+    } else {
         (void)hakuban_error_set(reterr, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+    }
     return kept;
 }
 
@@ -93,8 +102,9 @@ void hkb_registry_init(hkb_registry *registry, const hakuban_alloc *alloc)
 
 static hkb_compressor *compressor_free(const hakuban_alloc *alloc, hkb_compressor *entry)
 {
-    if (entry->ops.done && (entry->self || !entry->ops.self_bytes))
+    if (entry->ops.done && (entry->self || !entry->ops.self_bytes)) {
         entry->ops.done(entry->self);
+    }
     hkb_free(alloc, entry->self, entry->ops.self_bytes);
     hkb_free(alloc, entry, sizeof(*entry));
     return NULL;
@@ -102,12 +112,15 @@ static hkb_compressor *compressor_free(const hakuban_alloc *alloc, hkb_compresso
 
 void hkb_registry_done(hkb_registry *registry)
 {
-    for (size_t i = 0; i < registry->transport_count; i++)
+    for (size_t i = 0; i < registry->transport_count; i++) {
         hkb_free(registry->alloc, registry->transports[i], sizeof(*registry->transports[i]));
-    for (size_t i = 0; i < registry->serializer_count; i++)
+    }
+    for (size_t i = 0; i < registry->serializer_count; i++) {
         hkb_free(registry->alloc, registry->serializers[i], sizeof(*registry->serializers[i]));
-    for (size_t i = 0; i < registry->compressor_count; i++)
+    }
+    for (size_t i = 0; i < registry->compressor_count; i++) {
         registry->compressors[i] = compressor_free(registry->alloc, registry->compressors[i]);
+    }
     hkb_registry_init(registry, registry->alloc);
 }
 
@@ -119,22 +132,27 @@ hakuban_status hkb_registry_add_transport(hkb_registry *registry, const hakuban_
     hakuban_status status =
         copy_table(&entry.ops, sizeof(entry.ops), ops, HAKUBAN_TRANSPORT_ABI, kind, reterr);
     const char *scheme = entry.ops.scheme;
-    if (status == HAKUBAN_OK)
+    if (status >= 0) {
         status = check_name(scheme, kind, "scheme", reterr);
-    if (status != HAKUBAN_OK)
+    }
+    if (status < 0) {
         return status;
+    }
     const struct slot slots[] = {
         {"listen", entry.ops.listen}, {"unlisten", entry.ops.unlisten}, {"dial", entry.ops.dial},
         {"send", entry.ops.send},     {"close", entry.ops.close},       {"ready", entry.ops.ready},
     };
     status = check_slots(slots, HKB_COUNT(slots), kind, scheme, reterr);
-    if (status == HAKUBAN_OK)
+    if (status >= 0) {
         status = check_place(registry->transport_count, hkb_registry_transport(registry, scheme),
                              kind, scheme, reterr);
-    if (status != HAKUBAN_OK)
+    }
+    if (status < 0) {
         return status;
-    if (!(kept = keep(registry, &entry, sizeof(entry), reterr)))
+    }
+    if (!(kept = keep(registry, &entry, sizeof(entry), reterr))) {
         return HAKUBAN_ERR_NO_MEMORY;
+    }
     registry->transports[registry->transport_count++] = kept;
     return HAKUBAN_OK;
 }
@@ -146,22 +164,28 @@ hakuban_status hkb_registry_add_serializer(hkb_registry *registry,
     hakuban_serializer_ops table = {0}, *kept;
     hakuban_status status =
         copy_table(&table, sizeof(table), ops, HAKUBAN_SERIALIZER_ABI, kind, reterr);
-    if (status == HAKUBAN_OK)
+    if (status >= 0) {
         status = check_name(table.name, kind, "name", reterr);
-    if (status == HAKUBAN_OK)
+    }
+    if (status >= 0) {
         status = check_name(table.format, kind, "format", reterr);
-    if (status != HAKUBAN_OK)
+    }
+    if (status < 0) {
         return status;
+    }
     const struct slot slots[] = {{"write", table.write}, {"read", table.read}};
     status = check_slots(slots, HKB_COUNT(slots), kind, table.name, reterr);
-    if (status == HAKUBAN_OK)
+    if (status >= 0) {
         status = check_place(registry->serializer_count,
                              hkb_registry_serializer(registry, table.name, strlen(table.name)),
                              kind, table.name, reterr);
-    if (status != HAKUBAN_OK)
+    }
+    if (status < 0) {
         return status;
-    if (!(kept = keep(registry, &table, sizeof(table), reterr)))
+    }
+    if (!(kept = keep(registry, &table, sizeof(table), reterr))) {
         return HAKUBAN_ERR_NO_MEMORY;
+    }
     registry->serializers[registry->serializer_count++] = kept;
     return HAKUBAN_OK;
 }
@@ -171,12 +195,14 @@ static hakuban_status compressor_start(hkb_registry *registry, hkb_compressor *e
                                        hakuban_error *reterr)
 {
     const hakuban_compressor_ops *ops = &entry->ops;
-    if (ops->self_bytes && !(entry->self = hkb_alloc(registry->alloc, ops->self_bytes)))
+    if (ops->self_bytes && !(entry->self = hkb_alloc(registry->alloc, ops->self_bytes))) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+    }
     hakuban_status status = ops->init ? ops->init(entry->self, registry->alloc) : HAKUBAN_OK;
-    if (status < 0)
+    if (status < 0) {
         return hakuban_error_set(reterr, status, "the compressor %s did not start: %s", ops->name,
                                  hakuban_status_text(status));
+    }
     return HAKUBAN_OK;
 }
 
@@ -188,23 +214,28 @@ hakuban_status hkb_registry_add_compressor(hkb_registry *registry,
     hakuban_compressor_ops *table = &entry.ops;
     hakuban_status status =
         copy_table(table, sizeof(*table), ops, HAKUBAN_COMPRESSOR_ABI, kind, reterr);
-    if (status == HAKUBAN_OK)
+    if (status >= 0) {
         status = check_name(table->name, kind, "name", reterr);
-    if (status != HAKUBAN_OK)
+    }
+    if (status < 0) {
         return status;
+    }
     const struct slot slots[] = {
         {"bound", table->bound}, {"compress", table->compress}, {"decompress", table->decompress}};
     status = check_slots(slots, HKB_COUNT(slots), kind, table->name, reterr);
-    if (status == HAKUBAN_OK)
+    if (status >= 0) {
         status = check_place(registry->compressor_count,
                              hkb_registry_compressor(registry, table->name, strlen(table->name)),
                              kind, table->name, reterr);
-    if (status != HAKUBAN_OK)
+    }
+    if (status < 0) {
         return status;
-    if (!(kept = keep(registry, &entry, sizeof(entry), reterr)))
+    }
+    if (!(kept = keep(registry, &entry, sizeof(entry), reterr))) {
         return HAKUBAN_ERR_NO_MEMORY;
+    }
     status = compressor_start(registry, kept, reterr);
-    if (status != HAKUBAN_OK) {
+    if (status < 0) {
         compressor_free(registry->alloc, kept);
         return status;
     }
@@ -215,8 +246,9 @@ hakuban_status hkb_registry_add_compressor(hkb_registry *registry,
 const hkb_transport_entry *hkb_registry_transport(const hkb_registry *registry, const char *scheme)
 {
     for (size_t i = 0; i < registry->transport_count; i++) {
-        if (strcmp(registry->transports[i]->ops.scheme, scheme) == 0)
+        if (strcmp(registry->transports[i]->ops.scheme, scheme) == 0) {
             return registry->transports[i];
+        }
     }
     return NULL;
 }
@@ -225,8 +257,9 @@ const hakuban_serializer_ops *hkb_registry_serializer(const hkb_registry *regist
                                                       const char *name, size_t name_bytes)
 {
     for (size_t i = 0; i < registry->serializer_count; i++) {
-        if (same_name(registry->serializers[i]->name, name, name_bytes))
+        if (same_name(registry->serializers[i]->name, name, name_bytes)) {
             return registry->serializers[i];
+        }
     }
     return NULL;
 }
@@ -235,8 +268,9 @@ hkb_compressor *hkb_registry_compressor(const hkb_registry *registry, const char
                                         size_t name_bytes)
 {
     for (size_t i = 0; i < registry->compressor_count; i++) {
-        if (same_name(registry->compressors[i]->ops.name, name, name_bytes))
+        if (same_name(registry->compressors[i]->ops.name, name, name_bytes)) {
             return registry->compressors[i];
+        }
     }
     return NULL;
 }

@@ -15,7 +15,8 @@ typedef struct hkb_transport_entry {
     void *param;
 } hkb_transport_entry;
 
-/* Entries never move once added: pointers to them stay valid until hkb_registry_done(). Later entries come first in offers. */
+/* Entries never move once added: pointers to them stay valid until hkb_registry_done(). Later
+ * entries come first in offers. */
 typedef struct hkb_registry {
     const hakuban_alloc *alloc;
     size_t transport_count, serializer_count, compressor_count;
@@ -28,16 +29,18 @@ typedef struct hkb_registry {
 } hkb_registry;
 typedef struct hkb_compressor hkb_compressor;
 
-/* Each copies min(ops->size, ours) into a zeroed table and refuses another abi, a missing mandatory slot or a missing, long
- * (over 32 bytes) or duplicate name, in words. */
+/* Each copies min(ops->size, ours) into a zeroed table and refuses another abi, a missing mandatory
+ * slot or a missing, long (over 32 bytes) or duplicate name, in words. */
 void hkb_registry_init(hkb_registry *registry, const hakuban_alloc *alloc);
 void hkb_registry_done(hkb_registry *registry);
 hakuban_status hkb_registry_add_transport(hkb_registry *registry, const hakuban_transport_ops *ops,
                                           void *param, hakuban_error *reterr);
 hakuban_status hkb_registry_add_serializer(hkb_registry *registry,
-                                           const hakuban_serializer_ops *ops, hakuban_error *reterr);
+                                           const hakuban_serializer_ops *ops,
+                                           hakuban_error *reterr);
 hakuban_status hkb_registry_add_compressor(hkb_registry *registry,
-                                           const hakuban_compressor_ops *ops, hakuban_error *reterr);
+                                           const hakuban_compressor_ops *ops,
+                                           hakuban_error *reterr);
 /* NULL: there is none. */
 const hkb_transport_entry *hkb_registry_transport(const hkb_registry *registry, const char *scheme);
 const hakuban_serializer_ops *hkb_registry_serializer(const hkb_registry *registry,

@@ -1,5 +1,6 @@
-/* Writers and readers over any serializer: containers, depth, budgets and errors are handled here, once for all formats.
- * Knows no format. Every message's header passes through it, so nothing large is cleared and the usual way is short. */
+/* Writers and readers over any serializer: containers, depth, budgets and errors are handled here,
+ * once for all formats. Knows no format. Every message's header passes through it, so nothing large
+ * is cleared and the usual way is short. */
 #include <hakuban/plugin/serializer.h>
 
 #include "base/base.h"
@@ -9,8 +10,9 @@
 void hakuban_writer_init(hakuban_writer *writer, const hakuban_serializer_ops *ops,
                          const hakuban_alloc *alloc, size_t bytes_max)
 {
-    if (!writer)
+    if (!writer) {
         return;
+    }
     writer->ops = ops;
     writer->alloc = alloc ? alloc : hakuban_alloc_default();
     writer->data = NULL;
@@ -21,8 +23,9 @@ void hakuban_writer_init(hakuban_writer *writer, const hakuban_serializer_ops *o
 
 void hakuban_writer_done(hakuban_writer *writer)
 {
-    if (!writer || !writer->ops)
+    if (!writer || !writer->ops) {
         return;
+    }
     hkb_free(writer->alloc, writer->data, writer->capacity);
     writer->data = NULL;
     writer->capacity = 0;
@@ -31,8 +34,9 @@ void hakuban_writer_done(hakuban_writer *writer)
 
 void hakuban_writer_reset(hakuban_writer *writer)
 {
-    if (!writer)
+    if (!writer) {
         return;
+    }
     writer->bytes = 0;
     writer->status = writer->ops ? HAKUBAN_OK : HAKUBAN_ERR_ARGUMENT;
     writer->depth = 0;
@@ -42,30 +46,36 @@ void hakuban_writer_reset(hakuban_writer *writer)
 
 hakuban_status hakuban_writer_append(hakuban_writer *writer, const void *data, size_t bytes)
 {
-    if (HKB_UNLIKELY(!writer || (!data && bytes)))
+    if (HKB_UNLIKELY(!writer || (!data && bytes))) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     if (HKB_UNLIKELY(bytes > writer->capacity - writer->bytes ||
                      bytes > writer->bytes_max - writer->bytes)) {
-        if (bytes > writer->bytes_max - writer->bytes)
+        if (bytes > writer->bytes_max - writer->bytes) {
             return writer->status = HAKUBAN_ERR_LIMIT;
+        }
         hakuban_status status = hkb_grow(writer->alloc, &writer->data, 1, &writer->capacity,
                                          hkb_max(writer->bytes + bytes, 256));
-        if (status != HAKUBAN_OK)
+        if (status < 0) {
             return writer->status = status;
+        }
     }
-    if (bytes)
+    if (bytes) {
         memcpy(writer->data + writer->bytes, data, bytes);
+    }
     writer->bytes += bytes;
     return HAKUBAN_OK;
 }
 
 static hakuban_status write_end(hakuban_writer *writer, const hakuban_token *token)
 {
-    if (!writer->depth || writer->left[writer->depth])
+    if (!writer->depth || writer->left[writer->depth]) {
         return writer->status = HAKUBAN_ERR_ARGUMENT;
+    }
     hakuban_status status = writer->ops->write(writer, token);
-    if (status < 0)
+    if (status < 0) {
         return writer->status = status;
+    }
     writer->depth--;
     return HAKUBAN_OK;
 }
@@ -74,11 +84,13 @@ static hakuban_status write_begun(hakuban_writer *writer, const hakuban_token *t
 {
     bool map = token->kind == HAKUBAN_TOKEN_MAP;
     if (writer->depth == HAKUBAN_SERIALIZER_DEPTH_MAX ||
-        token->count > (map ? ITEMS_MAX / 2 : ITEMS_MAX))
+        token->count > (map ? ITEMS_MAX / 2 : ITEMS_MAX)) {
         return writer->status = HAKUBAN_ERR_LIMIT;
+    }
     hakuban_status status = writer->ops->write(writer, token);
-    if (status < 0)
+    if (status < 0) {
         return writer->status = status;
+    }
     writer->depth++;
     writer->left[writer->depth] = map ? token->count * 2 : token->count;
     writer->map[writer->depth] = map;
@@ -87,39 +99,47 @@ static hakuban_status write_begun(hakuban_writer *writer, const hakuban_token *t
 
 static inline hakuban_status write_token(hakuban_writer *writer, const hakuban_token *token)
 {
-    if (HKB_UNLIKELY(!writer))
+    if (HKB_UNLIKELY(!writer)) {
         return HAKUBAN_ERR_ARGUMENT;
-    if (HKB_UNLIKELY(writer->status != HAKUBAN_OK))
+    }
+    if (HKB_UNLIKELY(writer->status < 0)) {
         return writer->status;
-    if (token->kind == HAKUBAN_TOKEN_END)
+    }
+    if (token->kind == HAKUBAN_TOKEN_END) {
         return write_end(writer, token);
+    }
     uint32_t depth = writer->depth;
-    if (HKB_UNLIKELY(!writer->left[depth]))
+    if (HKB_UNLIKELY(!writer->left[depth])) {
         return writer->status = HAKUBAN_ERR_ARGUMENT;
+    }
     hakuban_status status;
-    if (token->kind == HAKUBAN_TOKEN_ARRAY || token->kind == HAKUBAN_TOKEN_MAP)
+    if (token->kind == HAKUBAN_TOKEN_ARRAY || token->kind == HAKUBAN_TOKEN_MAP) {
         status = write_begun(writer, token);
-    else
+    } else {
         status = writer->ops->write(writer, token);
-    if (HKB_UNLIKELY(status < 0))
+    }
+    if (HKB_UNLIKELY(status < 0)) {
         return writer->status = status;
+    }
     writer->left[depth]--;
-    if (writer->map[depth])
+    if (writer->map[depth]) {
         writer->map[depth] = (uint8_t)(3 - writer->map[depth]);
+    }
     return HAKUBAN_OK;
 }
 
 hakuban_status hakuban_write(hakuban_writer *writer, const hakuban_token *token)
 {
-    if (!writer)
+    if (!writer) {
         return HAKUBAN_ERR_ARGUMENT;
-    if (!token || token->kind < HAKUBAN_TOKEN_NULL || token->kind > HAKUBAN_TOKEN_END)
-        return writer->status != HAKUBAN_OK ? writer->status
-                                            : (writer->status = HAKUBAN_ERR_ARGUMENT);
+    }
+    if (!token || token->kind < HAKUBAN_TOKEN_NULL || token->kind > HAKUBAN_TOKEN_END) {
+        return writer->status < 0 ? writer->status : (writer->status = HAKUBAN_ERR_ARGUMENT);
+    }
     if ((token->kind == HAKUBAN_TOKEN_STRING || token->kind == HAKUBAN_TOKEN_BYTES) &&
-        !token->value.text.data && token->value.text.bytes)
-        return writer->status != HAKUBAN_OK ? writer->status
-                                            : (writer->status = HAKUBAN_ERR_ARGUMENT);
+        !token->value.text.data && token->value.text.bytes) {
+        return writer->status < 0 ? writer->status : (writer->status = HAKUBAN_ERR_ARGUMENT);
+    }
     return write_token(writer, token);
 }
 
@@ -130,8 +150,8 @@ hakuban_status hakuban_write_null(hakuban_writer *writer)
 
 hakuban_status hakuban_write_bool(hakuban_writer *writer, int value)
 {
-    return write_token(
-        writer, &(hakuban_token){.kind = HAKUBAN_TOKEN_BOOL, .value.boolean = value != 0});
+    return write_token(writer,
+                       &(hakuban_token){.kind = HAKUBAN_TOKEN_BOOL, .value.boolean = value != 0});
 }
 
 hakuban_status hakuban_write_int(hakuban_writer *writer, int64_t value)
@@ -142,8 +162,9 @@ hakuban_status hakuban_write_int(hakuban_writer *writer, int64_t value)
 /* What fits an INT is one, so that a number has one form only. */
 hakuban_status hakuban_write_uint(hakuban_writer *writer, uint64_t value)
 {
-    if (value <= INT64_MAX)
+    if (value <= INT64_MAX) {
         return hakuban_write_int(writer, (int64_t)value);
+    }
     return write_token(writer, &(hakuban_token){.kind = HAKUBAN_TOKEN_UINT, .value.uint = value});
 }
 
@@ -186,10 +207,12 @@ hakuban_status hakuban_write_end(hakuban_writer *writer)
 
 hakuban_status hakuban_writer_status(const hakuban_writer *writer)
 {
-    if (!writer)
+    if (!writer) {
         return HAKUBAN_ERR_ARGUMENT;
-    if (writer->status == HAKUBAN_OK && (writer->depth || writer->left[0]))
+    }
+    if (writer->status >= 0 && (writer->depth || writer->left[0])) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     return writer->status;
 }
 
@@ -197,8 +220,9 @@ void hakuban_reader_init(hakuban_reader *reader, const hakuban_serializer_ops *o
                          const hakuban_alloc *alloc, const void *data, size_t bytes,
                          uint32_t elements_max)
 {
-    if (!reader)
+    if (!reader) {
         return;
+    }
     reader->ops = ops;
     reader->data = data;
     reader->bytes = bytes;
@@ -216,16 +240,19 @@ void hakuban_reader_init(hakuban_reader *reader, const hakuban_serializer_ops *o
     reader->error.offset = 0;
     reader->error.line = reader->error.column = 0;
     reader->error.text[0] = '\0';
-    if (!ops || (!data && bytes))
+    if (!ops || (!data && bytes)) {
         hakuban_reader_fail(reader, HAKUBAN_ERR_ARGUMENT, "nothing to read from or with");
+    }
 }
 
 void hakuban_reader_done(hakuban_reader *reader)
 {
-    if (!reader)
+    if (!reader) {
         return;
-    if (reader->ops && reader->ops->reader_done)
+    }
+    if (reader->ops && reader->ops->reader_done) {
         reader->ops->reader_done(reader);
+    }
     hkb_free(reader->alloc, reader->scratch, reader->scratch_bytes);
     reader->state = NULL;
     reader->scratch = NULL;
@@ -234,15 +261,16 @@ void hakuban_reader_done(hakuban_reader *reader)
 
 hakuban_status hakuban_reader_scratch(hakuban_reader *reader, size_t bytes)
 {
-    if (!reader)
+    if (!reader) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     return hkb_grow(reader->alloc, &reader->scratch, 1, &reader->scratch_bytes, bytes);
 }
 
 hakuban_status hakuban_reader_fail(hakuban_reader *reader, hakuban_status status,
                                    const char *format, ...)
 {
-    if (reader && reader->error.status == HAKUBAN_OK) {
+    if (reader && reader->error.status >= 0) {
         va_list arguments;
         va_start(arguments, format);
         hkb_error_set_v(&reader->error, status, format, arguments);
@@ -268,15 +296,17 @@ static hakuban_status fail_at(hakuban_reader *reader, size_t offset, hakuban_sta
 
 static hakuban_status check_root(hakuban_reader *reader)
 {
-    if (reader->depth == 0 && reader->offset != reader->bytes)
+    if (reader->depth == 0 && reader->offset != reader->bytes) {
         return hakuban_reader_fail(reader, HAKUBAN_ERR_PARSE, "more bytes after the value");
+    }
     return HAKUBAN_OK;
 }
 
 static hakuban_status read_ended(hakuban_reader *reader, hakuban_token *ret)
 {
-    if (!reader->depth)
+    if (!reader->depth) {
         return hakuban_reader_fail(reader, HAKUBAN_ERR_PARSE, "there is no other value");
+    }
     ret->kind = HAKUBAN_TOKEN_END;
     ret->count = 0;
     reader->depth--;
@@ -287,12 +317,14 @@ static hakuban_status read_begun(hakuban_reader *reader, size_t offset, const ha
 {
     bool map = token->kind == HAKUBAN_TOKEN_MAP;
     uint32_t items = token->count;
-    if (reader->depth == HAKUBAN_SERIALIZER_DEPTH_MAX)
+    if (reader->depth == HAKUBAN_SERIALIZER_DEPTH_MAX) {
         return fail_at(reader, offset, HAKUBAN_ERR_LIMIT, "nested deeper than 127");
+    }
     /* Before anybody believes the count and allocates by it. */
     if (items != HAKUBAN_COUNT_UNKNOWN) {
-        if (items > reader->elements_left || (map && items > reader->elements_left / 2))
+        if (items > reader->elements_left || (map && items > reader->elements_left / 2)) {
             return fail_at(reader, offset, HAKUBAN_ERR_LIMIT, "more values than allowed");
+        }
         items = map ? items * 2 : items;
         /* All open containers share one budget: nested ones cannot each declare all of it. */
         reader->elements_left -= items;
@@ -306,34 +338,42 @@ static hakuban_status read_begun(hakuban_reader *reader, size_t offset, const ha
 
 static inline hakuban_status read_token(hakuban_reader *reader, hakuban_token *ret)
 {
-    if (HKB_UNLIKELY(reader->error.status != HAKUBAN_OK))
+    if (HKB_UNLIKELY(reader->error.status < 0)) {
         return reader->error.status;
+    }
     uint32_t depth = reader->depth;
-    if (!reader->left[depth])
+    if (!reader->left[depth]) {
         return read_ended(reader, ret);
+    }
     size_t offset = reader->offset;
     hakuban_status status = reader->ops->read(reader, ret);
-    if (HKB_UNLIKELY(status < 0))
+    if (HKB_UNLIKELY(status < 0)) {
         return read_failed(reader, status);
+    }
     if (ret->kind == HAKUBAN_TOKEN_END) {
-        if (!depth || reader->left[depth] != HAKUBAN_COUNT_UNKNOWN || reader->map[depth] == 2)
+        if (!depth || reader->left[depth] != HAKUBAN_COUNT_UNKNOWN || reader->map[depth] == 2) {
             return fail_at(reader, offset, HAKUBAN_ERR_PARSE, "an end where a value should be");
+        }
         reader->depth--;
         return check_root(reader);
     }
     /* What a container declared was paid for when it began. */
     if (!depth || reader->left[depth] == HAKUBAN_COUNT_UNKNOWN) {
-        if (HKB_UNLIKELY(!reader->elements_left))
+        if (HKB_UNLIKELY(!reader->elements_left)) {
             return fail_at(reader, offset, HAKUBAN_ERR_LIMIT, "more values than allowed");
+        }
         reader->elements_left--;
     }
-    if (reader->left[depth] != HAKUBAN_COUNT_UNKNOWN)
+    if (reader->left[depth] != HAKUBAN_COUNT_UNKNOWN) {
         reader->left[depth]--;
-    if (reader->map[depth])
+    }
+    if (reader->map[depth]) {
         reader->map[depth] = (uint8_t)(3 - reader->map[depth]);
+    }
     reader->begun[depth] = 1;
-    if (ret->kind == HAKUBAN_TOKEN_ARRAY || ret->kind == HAKUBAN_TOKEN_MAP)
+    if (ret->kind == HAKUBAN_TOKEN_ARRAY || ret->kind == HAKUBAN_TOKEN_MAP) {
         return read_begun(reader, offset, ret);
+    }
     return HKB_LIKELY(depth) ? HAKUBAN_OK : check_root(reader);
 }
 
@@ -341,35 +381,40 @@ static inline hakuban_status read_token(hakuban_reader *reader, hakuban_token *r
 static inline hakuban_status read_kind(hakuban_reader *reader, hakuban_token_kind kind,
                                        const char *wanted, hakuban_token *ret)
 {
-    if (HKB_UNLIKELY(!reader))
+    if (HKB_UNLIKELY(!reader)) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     size_t offset = reader->offset;
     hakuban_status status = read_token(reader, ret);
-    if (HKB_UNLIKELY(status != HAKUBAN_OK))
+    if (HKB_UNLIKELY(status < 0)) {
         return status;
-    if (HKB_UNLIKELY(ret->kind != kind))
+    }
+    if (HKB_UNLIKELY(ret->kind != kind)) {
         return fail_at(reader, offset, HAKUBAN_ERR_PARSE, wanted);
+    }
     return HAKUBAN_OK;
 }
 
 hakuban_status hakuban_read(hakuban_reader *reader, hakuban_token *ret)
 {
-    if (!reader || !ret)
+    if (!reader || !ret) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     hakuban_token token;
     hakuban_status status = read_token(reader, &token);
-    if (status == HAKUBAN_OK)
+    if (status >= 0) {
         *ret = token;
+    }
     return status;
 }
 
 hakuban_status hakuban_read_bool(hakuban_reader *reader, int *ret)
 {
     hakuban_token token;
-    hakuban_status status =
-        read_kind(reader, HAKUBAN_TOKEN_BOOL, "expected true or false", &token);
-    if (status == HAKUBAN_OK)
+    hakuban_status status = read_kind(reader, HAKUBAN_TOKEN_BOOL, "expected true or false", &token);
+    if (status >= 0) {
         *ret = token.value.boolean;
+    }
     return status;
 }
 
@@ -378,26 +423,30 @@ hakuban_status hakuban_read_int(hakuban_reader *reader, int64_t *ret)
     hakuban_token token;
     hakuban_status status =
         read_kind(reader, HAKUBAN_TOKEN_INT, "expected a 64-bit integer", &token);
-    if (status == HAKUBAN_OK)
+    if (status >= 0) {
         *ret = token.value.sint;
+    }
     return status;
 }
 
 hakuban_status hakuban_read_uint(hakuban_reader *reader, uint64_t *ret)
 {
-    if (!reader)
+    if (!reader) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     hakuban_token token;
     size_t offset = reader->offset;
     hakuban_status status = read_token(reader, &token);
-    if (status != HAKUBAN_OK)
+    if (status < 0) {
         return status;
-    if (HKB_LIKELY(token.kind == HAKUBAN_TOKEN_INT && token.value.sint >= 0))
+    }
+    if (HKB_LIKELY(token.kind == HAKUBAN_TOKEN_INT && token.value.sint >= 0)) {
         *ret = (uint64_t)token.value.sint;
-    else if (token.kind == HAKUBAN_TOKEN_UINT)
+    } else if (token.kind == HAKUBAN_TOKEN_UINT) {
         *ret = token.value.uint;
-    else
+    } else {
         return fail_at(reader, offset, HAKUBAN_ERR_PARSE, "expected an integer of at least 0");
+    }
     return HAKUBAN_OK;
 }
 
@@ -405,13 +454,15 @@ hakuban_status hakuban_read_uint(hakuban_reader *reader, uint64_t *ret)
 hakuban_status hakuban_read_double(hakuban_reader *reader, double *ret)
 {
     static const double two_63 = 9223372036854775808.0;
-    if (!reader)
+    if (!reader) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     hakuban_token token;
     size_t offset = reader->offset;
     hakuban_status status = read_token(reader, &token);
-    if (status != HAKUBAN_OK)
+    if (status < 0) {
         return status;
+    }
     if (token.kind == HAKUBAN_TOKEN_DOUBLE) {
         *ret = token.value.real;
         return HAKUBAN_OK;
@@ -436,8 +487,9 @@ hakuban_status hakuban_read_text(hakuban_reader *reader, hakuban_slice *ret_text
 {
     hakuban_token token;
     hakuban_status status = read_kind(reader, HAKUBAN_TOKEN_STRING, "expected a string", &token);
-    if (status == HAKUBAN_OK)
+    if (status >= 0) {
         *ret_text = token.value.text;
+    }
     return status;
 }
 
@@ -445,8 +497,9 @@ hakuban_status hakuban_read_bytes(hakuban_reader *reader, hakuban_slice *ret_byt
 {
     hakuban_token token;
     hakuban_status status = read_kind(reader, HAKUBAN_TOKEN_BYTES, "expected bytes", &token);
-    if (status == HAKUBAN_OK)
+    if (status >= 0) {
         *ret_bytes = token.value.text;
+    }
     return status;
 }
 
@@ -454,8 +507,9 @@ hakuban_status hakuban_read_array(hakuban_reader *reader, uint32_t *ret_count)
 {
     hakuban_token token;
     hakuban_status status = read_kind(reader, HAKUBAN_TOKEN_ARRAY, "expected an array", &token);
-    if (status == HAKUBAN_OK)
+    if (status >= 0) {
         *ret_count = token.count;
+    }
     return status;
 }
 
@@ -463,8 +517,9 @@ hakuban_status hakuban_read_map(hakuban_reader *reader, uint32_t *ret_count)
 {
     hakuban_token token;
     hakuban_status status = read_kind(reader, HAKUBAN_TOKEN_MAP, "expected a map", &token);
-    if (status == HAKUBAN_OK)
+    if (status >= 0) {
         *ret_count = token.count;
+    }
     return status;
 }
 
@@ -476,13 +531,15 @@ hakuban_status hakuban_read_end(hakuban_reader *reader)
 
 int hakuban_read_at_end(hakuban_reader *reader)
 {
-    if (!reader || reader->error.status != HAKUBAN_OK)
+    if (!reader || reader->error.status < 0) {
         return 1;
+    }
     uint32_t left = reader->left[reader->depth];
-    if (left != HAKUBAN_COUNT_UNKNOWN)
+    if (left != HAKUBAN_COUNT_UNKNOWN) {
         return left == 0;
-    /* The next token is read and given back. It gets a scratch of its own, because text that was read before is still the
-     * caller's. */
+    }
+    /* The next token is read and given back. It gets a scratch of its own, because text that was
+     * read before is still the caller's. */
     uint8_t *scratch = reader->scratch;
     size_t scratch_bytes = reader->scratch_bytes, offset = reader->offset;
     reader->scratch = NULL;
@@ -502,17 +559,20 @@ int hakuban_read_at_end(hakuban_reader *reader)
 
 hakuban_status hakuban_read_skip(hakuban_reader *reader)
 {
-    if (!reader)
+    if (!reader) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
     uint32_t depth = reader->depth;
     size_t offset = reader->offset;
     hakuban_token token;
     do {
         hakuban_status status = read_token(reader, &token);
-        if (status != HAKUBAN_OK)
+        if (status < 0) {
             return status;
-        if (reader->depth < depth)
+        }
+        if (reader->depth < depth) {
             return fail_at(reader, offset, HAKUBAN_ERR_PARSE, "an end where a value should be");
+        }
     } while (reader->depth > depth);
     return HAKUBAN_OK;
 }
@@ -529,36 +589,42 @@ static hakuban_status begin_count(hakuban_reader *reader, ahead_counts *ahead, s
 {
     hakuban_status status = hkb_grow(reader->alloc, &ahead->counts, sizeof(*ahead->counts),
                                      &ahead->capacity, ahead->count + 1);
-    if (status != HAKUBAN_OK)
+    if (status < 0) {
         return read_failed(reader, status);
+    }
     ahead->counts[ahead->count] = 0;
     *ret_index = ahead->count++;
     return HAKUBAN_OK;
 }
 
-/* Reads to the end of the container that reader has just begun, counting in it and in all within it. */
+/* Reads to the end of the container that reader has just begun, counting in it and in all within
+ * it. */
 static hakuban_status count_to_end(hakuban_reader *reader, ahead_counts *ahead)
 {
     size_t index[HAKUBAN_SERIALIZER_DEPTH_MAX + 1];
     uint32_t outermost = reader->depth;
     ahead->count = ahead->next = 0;
     hakuban_status status = begin_count(reader, ahead, &index[outermost]);
-    while (status == HAKUBAN_OK && reader->depth >= outermost) {
+    while (status >= 0 && reader->depth >= outermost) {
         uint32_t depth = reader->depth;
         hakuban_token token;
         status = read_token(reader, &token);
-        if (status != HAKUBAN_OK || token.kind == HAKUBAN_TOKEN_END)
+        if (status < 0 || token.kind == HAKUBAN_TOKEN_END) {
             continue;
+        }
         /* In a map a pair counts with its value. */
-        if (reader->left[depth] == HAKUBAN_COUNT_UNKNOWN && reader->map[depth] != 2)
+        if (reader->left[depth] == HAKUBAN_COUNT_UNKNOWN && reader->map[depth] != 2) {
             ahead->counts[index[depth]]++;
-        if (reader->depth > depth && reader->left[reader->depth] == HAKUBAN_COUNT_UNKNOWN)
+        }
+        if (reader->depth > depth && reader->left[reader->depth] == HAKUBAN_COUNT_UNKNOWN) {
             status = begin_count(reader, ahead, &index[reader->depth]);
+        }
     }
     return status;
 }
 
-/* The counts are made by reading ahead with a copy of the reader, which has a scratch of its own. */
+/* The counts are made by reading ahead with a copy of the reader, which has a scratch of its own.
+ */
 static hakuban_status count_ahead(hakuban_reader *reader, ahead_counts *ahead)
 {
     hakuban_reader copy = *reader;
@@ -567,7 +633,7 @@ static hakuban_status count_ahead(hakuban_reader *reader, ahead_counts *ahead)
     hakuban_status status = count_to_end(&copy, ahead);
     hkb_free(copy.alloc, copy.scratch, copy.scratch_bytes);
     reader->state = copy.state;
-    if (status != HAKUBAN_OK) {
+    if (status < 0) {
         reader->offset = copy.offset;
         reader->error = copy.error;
     }
@@ -585,9 +651,10 @@ static hakuban_status not_written(hakuban_reader *from, size_t offset, const hak
         [HAKUBAN_TOKEN_MAP] = "a map",          [HAKUBAN_TOKEN_END] = "an end",
     };
     from->offset = offset;
-    if (to->status == HAKUBAN_ERR_UNSUPPORTED)
+    if (to->status == HAKUBAN_ERR_UNSUPPORTED) {
         return hakuban_reader_fail(from, to->status, "%s cannot be %s in %s", names[kind],
                                    key ? "a key" : "a value", to->ops->format);
+    }
     return hakuban_reader_fail(from, to->status, "%s cannot be written as %s: %s", names[kind],
                                to->ops->format, hakuban_status_text(to->status));
 }
@@ -598,40 +665,49 @@ static hakuban_status convert_token(hakuban_reader *from, hakuban_writer *to, ui
     size_t offset = from->offset;
     hakuban_token token;
     hakuban_status status = read_token(from, &token);
-    if (status != HAKUBAN_OK)
+    if (status < 0) {
         return status;
-    if (from->depth < depth)
+    }
+    if (from->depth < depth) {
         return fail_at(from, offset, HAKUBAN_ERR_PARSE, "an end where a value should be");
+    }
     if ((token.kind == HAKUBAN_TOKEN_ARRAY || token.kind == HAKUBAN_TOKEN_MAP) &&
         token.count == HAKUBAN_COUNT_UNKNOWN) {
-        if (ahead->next == ahead->count)
+        if (ahead->next == ahead->count) {
             status = count_ahead(from, ahead);
-        if (status != HAKUBAN_OK)
+        }
+        if (status < 0) {
             return status;
+        }
         token.count = ahead->counts[ahead->next++];
     }
     bool key = to->map[to->depth] == 1;
-    if (hakuban_write(to, &token) != HAKUBAN_OK)
+    if (hakuban_write(to, &token) < 0) {
         return not_written(from, offset, to, token.kind, key);
+    }
     return HAKUBAN_OK;
 }
 
-/* Writers want counts first. Where the format read from does not give them, the outermost such container is read to its end
- * once for the counts of all within it; then it is copied. So each byte is read twice at most, however deep it lies. */
+/* Writers want counts first. Where the format read from does not give them, the outermost such
+ * container is read to its end once for the counts of all within it; then it is copied. So each
+ * byte is read twice at most, however deep it lies. */
 hakuban_status hakuban_convert(hakuban_reader *from, hakuban_writer *to)
 {
-    if (!from || !to)
+    if (!from || !to) {
         return HAKUBAN_ERR_ARGUMENT;
-    if (to->status != HAKUBAN_OK)
+    }
+    if (to->status < 0) {
         return hakuban_reader_fail(from, to->status, "the writer had failed before");
+    }
     uint32_t depth = from->depth;
     ahead_counts ahead = {0};
     hakuban_status status;
-    do
+    do {
         status = convert_token(from, to, depth, &ahead);
-    while (status == HAKUBAN_OK && from->depth > depth);
+    } while (status >= 0 && from->depth > depth);
     hkb_free(from->alloc, ahead.counts, ahead.capacity * sizeof(*ahead.counts));
-    if (status != HAKUBAN_OK && to->status == HAKUBAN_OK)
+    if (status < 0 && to->status >= 0) {
         to->status = status; /* nobody shall take a part for the whole */
+    }
     return status;
 }

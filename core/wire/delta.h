@@ -1,6 +1,8 @@
-/* The difference between two states' data, and back. Pure functions; the algorithm and its figures are in shared/delta.md.
+/* The difference between two states' data, and back. Pure functions; the algorithm and its figures
+ * are in shared/delta.md.
  *
- * A delta is: kind (1 byte), then by kind. It carries no base name and no check: the state header has those. */
+ * A delta is: kind (1 byte), then by kind. It carries no base name and no check: the state header
+ * has those. */
 #ifndef HKB_WIRE_DELTA_H
 #define HKB_WIRE_DELTA_H
 
@@ -24,15 +26,17 @@ typedef struct hkb_delta_work {
 } hkb_delta_work;
 hkb_delta_work hkb_delta_last_work(const hkb_delta_context *context);
 
-/* The payload that turns old (empty: whole state) into new, compressed where that makes it smaller. *ret: owned. compressor ops NULL: none. */
+/* The payload that turns old (empty: whole state) into new, compressed where that makes it smaller.
+ * *ret: owned. compressor ops NULL: none. */
 hakuban_status hkb_delta_make(hkb_delta_context *context, const hakuban_alloc *alloc,
                               hkb_delta_compressor compressor, hakuban_slice old,
                               hakuban_slice new_, hakuban_bytes **ret);
-/* How large the result will be, before anything is allocated: checked against bytes_max. ERR_CORRUPT, ERR_LIMIT. */
+/* How large the result will be, before anything is allocated: checked against bytes_max.
+ * ERR_CORRUPT, ERR_LIMIT. */
 hakuban_status hkb_delta_size(hakuban_slice delta, size_t old_bytes, size_t bytes_max,
                               size_t *ret_bytes);
-/* Applies delta to old into out, which is exactly hkb_delta_size() large and does not overlap old. ERR_CORRUPT leaves rubbish in
- * out and touches nothing else. The caller checks the hash. */
+/* Applies delta to old into out, which is exactly hkb_delta_size() large and does not overlap old.
+ * ERR_CORRUPT leaves rubbish in out and touches nothing else. The caller checks the hash. */
 hakuban_status hkb_delta_apply(hkb_delta_context *context, hkb_delta_compressor compressor,
                                hakuban_slice old, hakuban_slice delta, uint8_t *out,
                                size_t out_bytes);

@@ -1,5 +1,6 @@
-/* Ops to bytes and back, and the reference that both sides derive from them. An op is: copy length, literal length * 2 + whether
- * a shift follows, the shift if so. What the last op leaves is the end of the old state, so nothing describes it. */
+/* Ops to bytes and back, and the reference that both sides derive from them. An op is: copy length,
+ * literal length * 2 + whether a shift follows, the shift if so. What the last op leaves is the end
+ * of the old state, so nothing describes it. */
 #include "wire/delta_internal.h"
 
 enum {
@@ -35,8 +36,9 @@ uint8_t *hkb_delta_write(const hkb_delta_context *context, const uint8_t *new_, 
             int64_t shift = i + 2 < context->match_count ? shift_of(&op) : 0;
             out += hkb_varint_put(out, op.copy);
             out += hkb_varint_put(out, (uint64_t)op.literals * 2 + (shift != 0));
-            if (shift)
+            if (shift) {
                 out += hkb_varint_put(out, hkb_zigzag(shift));
+            }
         }
         if (literals) {
             memcpy(out, new_ + context->matches[i].n + op.copy, op.literals);
@@ -49,8 +51,9 @@ uint8_t *hkb_delta_write(const hkb_delta_context *context, const uint8_t *new_, 
 static bool read_number(hkb_delta_reader *reader, uint64_t *ret)
 {
     int taken = hkb_varint_get(reader->data, (size_t)(reader->end - reader->data), ret);
-    if (taken <= 0 || *ret > UINT32_MAX)
+    if (taken <= 0 || *ret > UINT32_MAX) {
         return false;
+    }
     reader->data += taken;
     return true;
 }
@@ -59,22 +62,28 @@ bool hkb_delta_read(hkb_delta_reader *reader, hkb_delta_op *ret, const uint8_t *
 {
     uint64_t copy, literals, shift = 0;
     size_t room = reader->new_bytes - reader->produced;
-    if (!read_number(reader, &copy) || !read_number(reader, &literals))
+    if (!read_number(reader, &copy) || !read_number(reader, &literals)) {
         return false;
+    }
     bool shifted = literals & 1;
     literals >>= 1;
-    if (shifted && !read_number(reader, &shift))
+    if (shifted && !read_number(reader, &shift)) {
         return false;
+    }
     if (copy > room || literals > room - copy || reader->o > reader->old_bytes ||
-        copy > reader->old_bytes - reader->o)
+        copy > reader->old_bytes - reader->o) {
         return false;
-    /* Only the first op may do nothing: it can be a mere shift. Any more of them would be work for nothing. */
-    if (copy + literals == 0 && reader->begun)
+    }
+    /* Only the first op may do nothing: it can be a mere shift. Any more of them would be work for
+     * nothing. */
+    if (copy + literals == 0 && reader->begun) {
         return false;
+    }
     reader->begun = true;
     if (reader->literals_inside) {
-        if (literals > (size_t)(reader->end - reader->data))
+        if (literals > (size_t)(reader->end - reader->data)) {
             return false;
+        }
         *ret_literals = reader->data;
         reader->data += literals;
     }
@@ -83,12 +92,14 @@ bool hkb_delta_read(hkb_delta_reader *reader, hkb_delta_op *ret, const uint8_t *
     int64_t next = (int64_t)(reader->o + copy + literals) + hkb_unzigzag(shift);
     if (reader->data == reader->end) {
         size_t tail = reader->new_bytes - reader->produced;
-        if (tail > reader->old_bytes || shifted)
+        if (tail > reader->old_bytes || shifted) {
             return false;
+        }
         next = (int64_t)(reader->old_bytes - tail);
     }
-    if (next < 0 || next > (int64_t)reader->old_bytes)
+    if (next < 0 || next > (int64_t)reader->old_bytes) {
         return false;
+    }
     reader->o = ret->next = (size_t)next;
     return true;
 }
@@ -96,22 +107,26 @@ bool hkb_delta_read(hkb_delta_reader *reader, hkb_delta_op *ret, const uint8_t *
 hakuban_status hkb_delta_reference_add(hkb_delta_context *context, hakuban_slice old,
                                        const hkb_delta_op *op, hkb_delta_piece *last)
 {
-    if (op->literals < PIECE_LITERALS_MIN)
+    if (op->literals < PIECE_LITERALS_MIN) {
         return HAKUBAN_OK;
+    }
     /* The gap that the literals fill, as far as it is of their size. */
     size_t from = op->o + op->copy;
     size_t to = hkb_min(hkb_max(op->next, from), from + 4 * op->literals + PIECE_AROUND);
     size_t begin = from > PIECE_AROUND ? from - PIECE_AROUND : 0;
     size_t end = hkb_min(old.bytes, to + PIECE_AROUND);
-    if (begin >= last->begin && begin < last->end)
+    if (begin >= last->begin && begin < last->end) {
         begin = last->end;
-    if (begin >= end || end - begin > HKB_DELTA_REFERENCE_BYTES_MAX - context->reference_bytes)
+    }
+    if (begin >= end || end - begin > HKB_DELTA_REFERENCE_BYTES_MAX - context->reference_bytes) {
         return HAKUBAN_OK;
+    }
     hakuban_status status =
         hkb_grow(context->alloc, &context->reference.data, 1, &context->reference.capacity,
                  hkb_max(context->reference_bytes + (end - begin), 4096));
-    if (status < 0)
+    if (status < 0) {
         return status;
+    }
     memcpy(context->reference.data + context->reference_bytes, (const uint8_t *)old.data + begin,
            end - begin);
     context->reference_bytes += end - begin;
@@ -123,7 +138,8 @@ hakuban_slice hkb_delta_reference(const hkb_delta_context *context)
 {
     static const uint8_t dictionary_magic[4] = {0x37, 0xa4, 0x30, 0xec};
     if (context->reference_bytes < sizeof(dictionary_magic) ||
-        memcmp(context->reference.data, dictionary_magic, sizeof(dictionary_magic)) == 0)
+        memcmp(context->reference.data, dictionary_magic, sizeof(dictionary_magic)) == 0) {
         return (hakuban_slice){NULL, 0};
+    }
     return (hakuban_slice){context->reference.data, context->reference_bytes};
 }

@@ -1,4 +1,5 @@
-/* What the files of the delta share: matches, scratch memory, comparing. Nobody else includes this. */
+/* What the files of the delta share: matches, scratch memory, comparing. Nobody else includes this.
+ */
 #ifndef HKB_WIRE_DELTA_INTERNAL_H
 #define HKB_WIRE_DELTA_INTERNAL_H
 
@@ -37,11 +38,13 @@ struct hkb_delta_context {
 /* Memory follows what is alive: a huge state leaves little of each kind behind. */
 void hkb_delta_tidy(hkb_delta_context *context);
 
-/* Finds the matches: the first begins at (0, 0), the last ends at both ends; either may be empty. Equal
- * states have no matches at all. Both have at least one byte and at most HKB_DELTA_STATE_BYTES_MAX. */
+/* Finds the matches: the first begins at (0, 0), the last ends at both ends; either may be empty.
+ * Equal states have no matches at all. Both have at least one byte and at most
+ * HKB_DELTA_STATE_BYTES_MAX. */
 hakuban_status hkb_delta_search(hkb_delta_context *context, hakuban_slice old, hakuban_slice new_);
 
-/* One step of a delta: copy bytes of old from o on, then literals; the next one copies from next. */
+/* One step of a delta: copy bytes of old from o on, then literals; the next one copies from next.
+ */
 typedef struct hkb_delta_op {
     size_t o, copy, literals, next;
 } hkb_delta_op;
@@ -62,8 +65,9 @@ typedef struct hkb_delta_reader {
     bool begun;
 } hkb_delta_reader;
 
-/* The next op; only while data isn't at the end. Everything is checked but whether the literals are there where they are not
- * inside. *ret_literals: where they are if they are inside. False: corrupt. */
+/* The next op; only while data isn't at the end. Everything is checked but whether the literals are
+ * there where they are not inside. *ret_literals: where they are if they are inside. False:
+ * corrupt. */
 bool hkb_delta_read(hkb_delta_reader *reader, hkb_delta_op *ret, const uint8_t **ret_literals);
 /* How many bytes the ops and the literals between the context's matches take. */
 void hkb_delta_measure(const hkb_delta_context *context, size_t *ret_control, size_t *ret_literals);
@@ -71,8 +75,8 @@ void hkb_delta_measure(const hkb_delta_context *context, size_t *ret_control, si
 uint8_t *hkb_delta_write(const hkb_delta_context *context, const uint8_t *new_, bool control,
                          bool literals, uint8_t *out);
 
-/* What a compressor is given as reference: the old bytes around the longer literals. Both sides add the same ops in the same
- * order. */
+/* What a compressor is given as reference: the old bytes around the longer literals. Both sides add
+ * the same ops in the same order. */
 typedef struct hkb_delta_piece {
     size_t begin, end; /* of the last piece taken */
 } hkb_delta_piece;
@@ -88,8 +92,9 @@ static inline uint64_t hkb_delta_load8(const uint8_t *p)
 #if defined(__GNUC__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     memcpy(&value, p, sizeof(value));
 #else
-    for (unsigned i = 0; i < 8; i++)
+    for (unsigned i = 0; i < 8; i++) {
         value |= (uint64_t)p[i] << (8 * i);
+    }
 #endif
     return value;
 }
@@ -101,8 +106,9 @@ static inline size_t hkb_delta_first_byte(uint64_t x)
     return (size_t)__builtin_ctzll(x) / 8;
 #else
     size_t i = 0;
-    for (; !(x & 0xff); x >>= 8)
+    for (; !(x & 0xff); x >>= 8) {
         i++;
+    }
     return i;
 #endif
 }
@@ -112,8 +118,9 @@ static inline size_t hkb_delta_last_byte(uint64_t x)
     return 7 - (size_t)__builtin_clzll(x) / 8;
 #else
     size_t i = 0;
-    while (x >>= 8)
+    while (x >>= 8) {
         i++;
+    }
     return i;
 #endif
 }
@@ -121,7 +128,8 @@ static inline size_t hkb_delta_last_byte(uint64_t x)
 size_t hkb_delta_forward_wide(const uint8_t *a, const uint8_t *b, size_t bytes_max);
 size_t hkb_delta_backward_wide(const uint8_t *a_end, const uint8_t *b_end, size_t bytes_max);
 
-/* memcpy, but several times faster where libraries use string instructions and the places are badly aligned to each other. */
+/* memcpy, but several times faster where libraries use string instructions and the places are badly
+ * aligned to each other. */
 void hkb_delta_copy(uint8_t *to, const uint8_t *from, size_t bytes);
 
 /* How many bytes are equal from a and b on. Most runs are short and end in the words. */
@@ -130,13 +138,16 @@ static inline size_t hkb_delta_forward(const uint8_t *a, const uint8_t *b, size_
     size_t i = 0;
     for (; i + 8 <= bytes_max && i < 64; i += 8) {
         uint64_t x = hkb_delta_load8(a + i) ^ hkb_delta_load8(b + i);
-        if (x)
+        if (x) {
             return i + hkb_delta_first_byte(x);
+        }
     }
-    if (i == 64)
+    if (i == 64) {
         return i + hkb_delta_forward_wide(a + i, b + i, bytes_max - i);
-    while (i < bytes_max && a[i] == b[i])
+    }
+    while (i < bytes_max && a[i] == b[i]) {
         i++;
+    }
     return i;
 }
 
@@ -147,13 +158,16 @@ static inline size_t hkb_delta_backward(const uint8_t *a_end, const uint8_t *b_e
     size_t i = 0;
     for (; i + 8 <= bytes_max && i < 64; i += 8) {
         uint64_t x = hkb_delta_load8(a_end - i - 8) ^ hkb_delta_load8(b_end - i - 8);
-        if (x)
+        if (x) {
             return i + 7 - hkb_delta_last_byte(x);
+        }
     }
-    if (i == 64)
+    if (i == 64) {
         return i + hkb_delta_backward_wide(a_end - i, b_end - i, bytes_max - i);
-    while (i < bytes_max && a_end[-(ptrdiff_t)i - 1] == b_end[-(ptrdiff_t)i - 1])
+    }
+    while (i < bytes_max && a_end[-(ptrdiff_t)i - 1] == b_end[-(ptrdiff_t)i - 1]) {
         i++;
+    }
     return i;
 }
 

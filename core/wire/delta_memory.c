@@ -1,5 +1,5 @@
-/* How far two pieces of memory are equal, forwards and backwards, at the speed of memcmp; and copying that is never slow. Knows
- * nothing of deltas. */
+/* How far two pieces of memory are equal, forwards and backwards, at the speed of memcmp; and
+ * copying that is never slow. Knows nothing of deltas. */
 #include "wire/delta_internal.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -42,15 +42,18 @@ __attribute__((target("avx2"))) static size_t forward_avx2(const uint8_t *a, con
                                                            size_t bytes_max)
 {
     size_t i = 0;
-    while (i + 128 <= bytes_max && equal_128(a + i, b + i))
+    while (i + 128 <= bytes_max && equal_128(a + i, b + i)) {
         i += 128;
+    }
     for (; i + 32 <= bytes_max; i += 32) {
         uint32_t equal = equal_bytes(a + i, b + i);
-        if (equal != UINT32_MAX)
+        if (equal != UINT32_MAX) {
             return i + (size_t)__builtin_ctz(~equal);
+        }
     }
-    while (i < bytes_max && a[i] == b[i])
+    while (i < bytes_max && a[i] == b[i]) {
         i++;
+    }
     return i;
 }
 
@@ -58,15 +61,18 @@ __attribute__((target("avx2"))) static size_t backward_avx2(const uint8_t *a, co
                                                             size_t bytes_max)
 {
     size_t left = bytes_max; /* a and b are the beginnings here, so that offsets stay positive */
-    while (left >= 128 && equal_128(a + left - 128, b + left - 128))
+    while (left >= 128 && equal_128(a + left - 128, b + left - 128)) {
         left -= 128;
+    }
     for (; left >= 32; left -= 32) {
         uint32_t equal = equal_bytes(a + left - 32, b + left - 32);
-        if (equal != UINT32_MAX)
+        if (equal != UINT32_MAX) {
             return bytes_max - left + (size_t)__builtin_clz(~equal);
+        }
     }
-    while (left > 0 && a[left - 1] == b[left - 1])
+    while (left > 0 && a[left - 1] == b[left - 1]) {
         left--;
+    }
     return bytes_max - left;
 }
 
@@ -81,8 +87,8 @@ __attribute__((target("avx2"))) static inline void copy_128(uint8_t *to, const u
     store_32(to + 96, d);
 }
 
-/* Going away from where the stores are, as the processor sees it in the lower 12 bits of the addresses, so that no load waits
- * for a store that only looks like its source. */
+/* Going away from where the stores are, as the processor sees it in the lower 12 bits of the
+ * addresses, so that no load waits for a store that only looks like its source. */
 __attribute__((target("avx2"))) static void copy_avx2(uint8_t *to, const uint8_t *from,
                                                       size_t bytes)
 {
@@ -90,14 +96,16 @@ __attribute__((target("avx2"))) static void copy_avx2(uint8_t *to, const uint8_t
         size_t odd = (uintptr_t)(to + bytes) & 31;
         bytes -= odd;
         memcpy(to + bytes, from + bytes, odd);
-        for (; bytes >= 128; bytes -= 128)
+        for (; bytes >= 128; bytes -= 128) {
             copy_128(to + bytes - 128, from + bytes - 128);
+        }
         memcpy(to, from, bytes);
     } else {
         size_t i = (0 - (uintptr_t)to) & 31;
         memcpy(to, from, i);
-        for (; i + 128 <= bytes; i += 128)
+        for (; i + 128 <= bytes; i += 128) {
             copy_128(to + i, from + i);
+        }
         memcpy(to + i, from + i, bytes - i);
     }
 }
@@ -108,36 +116,42 @@ __attribute__((target("avx2"))) static void copy_avx2(uint8_t *to, const uint8_t
 static bool equal_32(const uint8_t *a, const uint8_t *b)
 {
     uint64_t difference = 0;
-    for (size_t i = 0; i < 32; i += 8)
+    for (size_t i = 0; i < 32; i += 8) {
         difference |= hkb_delta_load8(a + i) ^ hkb_delta_load8(b + i);
+    }
     return difference == 0;
 }
 
 static size_t forward_words(const uint8_t *a, const uint8_t *b, size_t bytes_max)
 {
     size_t i = 0;
-    while (i + 32 <= bytes_max && equal_32(a + i, b + i))
+    while (i + 32 <= bytes_max && equal_32(a + i, b + i)) {
         i += 32;
-    while (i < bytes_max && a[i] == b[i])
+    }
+    while (i < bytes_max && a[i] == b[i]) {
         i++;
+    }
     return i;
 }
 
 static size_t backward_words(const uint8_t *a, const uint8_t *b, size_t bytes_max)
 {
     size_t left = bytes_max;
-    while (left >= 32 && equal_32(a + left - 32, b + left - 32))
+    while (left >= 32 && equal_32(a + left - 32, b + left - 32)) {
         left -= 32;
-    while (left > 0 && a[left - 1] == b[left - 1])
+    }
+    while (left > 0 && a[left - 1] == b[left - 1]) {
         left--;
+    }
     return bytes_max - left;
 }
 
 size_t hkb_delta_forward_wide(const uint8_t *a, const uint8_t *b, size_t bytes_max)
 {
 #ifdef HAVE_AVX2
-    if (__builtin_cpu_supports("avx2"))
+    if (__builtin_cpu_supports("avx2")) {
         return forward_avx2(a, b, bytes_max);
+    }
 #endif
     return forward_words(a, b, bytes_max);
 }
@@ -145,8 +159,9 @@ size_t hkb_delta_forward_wide(const uint8_t *a, const uint8_t *b, size_t bytes_m
 size_t hkb_delta_backward_wide(const uint8_t *a_end, const uint8_t *b_end, size_t bytes_max)
 {
 #ifdef HAVE_AVX2
-    if (__builtin_cpu_supports("avx2"))
+    if (__builtin_cpu_supports("avx2")) {
         return backward_avx2(a_end - bytes_max, b_end - bytes_max, bytes_max);
+    }
 #endif
     return backward_words(a_end - bytes_max, b_end - bytes_max, bytes_max);
 }

@@ -1,5 +1,6 @@
-/* Finds what two states have in common: trim both ends, walk along, and where that goes badly look around in an index of the
- * old state's blocks. Knows nothing of how the result is written. The constants come from a sweep, see shared/delta.md. */
+/* Finds what two states have in common: trim both ends, walk along, and where that goes badly look
+ * around in an index of the old state's blocks. Knows nothing of how the result is written. The
+ * constants come from a sweep, see shared/delta.md. */
 #include "wire/delta_internal.h"
 
 enum {
@@ -81,17 +82,19 @@ static hakuban_status append(hkb_delta_context *context, size_t n, size_t o, siz
         hakuban_status status =
             hkb_grow(context->alloc, &context->matches, sizeof(*context->matches),
                      &context->match_capacity, hkb_max(context->match_count + 1, 64));
-        if (status < 0)
+        if (status < 0) {
             return status;
+        }
     }
     context->matches[context->match_count++] =
         (hkb_delta_match){(uint32_t)n, (uint32_t)o, (uint32_t)bytes};
     return HAKUBAN_OK;
 }
 
-/* ---- along the diagonal ------------------------------------------------------------------------------------------- */
+/* -- Along the diagonal -- */
 
-/* How many bytes to skip on both sides until SAME_BYTES are equal; more than SAME_WINDOW: none are. */
+/* How many bytes to skip on both sides until SAME_BYTES are equal; more than SAME_WINDOW: none are.
+ */
 static size_t find_same_diagonal(const search *s)
 {
     const uint8_t *old = s->old + s->o, *fresh = s->new_ + s->n;
@@ -99,8 +102,9 @@ static size_t find_same_diagonal(const search *s)
     size_t k = 0;
     while (k <= SAME_WINDOW && k + 8 <= room) {
         uint64_t x = (hkb_delta_load8(old + k) ^ hkb_delta_load8(fresh + k)) << UNSEEN_BITS;
-        if (!x)
+        if (!x) {
             return k;
+        }
         k += hkb_delta_last_byte(x) + 1 - UNSEEN_BITS / 8;
     }
     return SAME_WINDOW + 1;
@@ -111,22 +115,26 @@ static size_t hash4(const uint8_t *p)
     return load4(p) * 2654435761u >> 24;
 }
 
-/* The first place of new_, at most q_max away, whose next 8 bytes are found up to SHIFT_WINDOW away in old. */
+/* The first place of new_, at most q_max away, whose next 8 bytes are found up to SHIFT_WINDOW away
+ * in old. */
 static bool find_small_shift(const search *s, size_t q_max, size_t *ret_q, size_t *ret_j)
 {
     const uint8_t *old = s->old + s->o, *fresh = s->new_ + s->n;
     size_t old_room = s->old_bytes - s->o, new_room = s->new_bytes - s->n;
-    if (old_room < 8 || new_room < 8)
+    if (old_room < 8 || new_room < 8) {
         return false;
+    }
     uint8_t places[256]; /* j + 1 */
     memset(places, 0, sizeof(places));
-    for (size_t j = hkb_min(SHIFT_WINDOW, old_room - 8) + 1; j-- > 0;)
+    for (size_t j = hkb_min(SHIFT_WINDOW, old_room - 8) + 1; j-- > 0;) {
         places[hash4(old + j)] = (uint8_t)(j + 1);
+    }
     q_max = hkb_min(hkb_min(q_max, SAME_WINDOW), new_room - 8);
     for (size_t q = 0; q <= q_max; q++) {
         size_t j = places[hash4(fresh + q)];
-        if (j-- == 0 || j == q || hkb_delta_load8(old + j) != hkb_delta_load8(fresh + q))
+        if (j-- == 0 || j == q || hkb_delta_load8(old + j) != hkb_delta_load8(fresh + q)) {
             continue;
+        }
         *ret_q = q;
         *ret_j = j;
         return true;
@@ -146,24 +154,27 @@ static void settle(search *s, size_t run)
 {
     s->cost = 0;
     s->strong_end = s->probe = s->n;
-    if (run >= VERY_STRONG)
+    if (run >= VERY_STRONG) {
         s->grow = 0;
+    }
 }
 
 static hakuban_status take(search *s, size_t skip_n, size_t skip_o, size_t run)
 {
     size_t extra = skip_n + 2 + (skip_n == skip_o ? 0 : 2);
     hakuban_status status = append(s->context, s->n + skip_n, s->o + skip_o, run);
-    if (status < 0)
+    if (status < 0) {
         return status;
+    }
     s->n += skip_n + run;
     s->o += skip_o + run;
     s->cost += extra;
     s->grow += extra;
-    if (run >= STRONG)
+    if (run >= STRONG) {
         settle(s, run);
-    else if (run >= 32)
+    } else if (run >= 32) {
         s->cost = difference(s->cost, run / 8);
+    }
     s->grow = difference(s->grow, run / 16);
     return HAKUBAN_OK;
 }
@@ -199,7 +210,7 @@ static hakuban_status step(search *s, unsigned *skips)
     return HAKUBAN_OK;
 }
 
-/* ---- the index of blocks ------------------------------------------------------------------------------------------ */
+/* -- The index of blocks -- */
 
 static size_t hash_block(const search *s, const uint8_t *p)
 {
@@ -214,20 +225,23 @@ static void insert(search *s, size_t place)
     uint32_t *slots = s->context->slots;
     size_t slot = hash_block(s, s->old + place);
     s->context->work.inserts++;
-    if (slots[slot] == EMPTY)
+    if (slots[slot] == EMPTY) {
         slots[slot] = (uint32_t)place;
-    else if (slots[slot ^ 1] == EMPTY)
+    } else if (slots[slot ^ 1] == EMPTY) {
         slots[slot ^ 1] = (uint32_t)place;
+    }
 }
 
-/* Makes the index reach as far around s->o as the trouble demands. *ret_usable: false where the work limit forbids it. */
+/* Makes the index reach as far around s->o as the trouble demands. *ret_usable: false where the
+ * work limit forbids it. */
 static hakuban_status index_cover(search *s, size_t anchor, bool *ret_usable)
 {
     hkb_delta_context *context = s->context;
     uint64_t reach =
         REACH_MIN + 8 * s->grow + FAILURE_REACH * (uint64_t)difference(s->failures, FAILURES_FREE);
-    if (s->old_bytes <= SMALL && s->o + STRIDE >= s->old_bytes)
+    if (s->old_bytes <= SMALL && s->o + STRIDE >= s->old_bytes) {
         reach = SMALL;
+    }
     size_t last = s->old_bytes - BLOCK; /* the last place a block can be at */
     size_t o = hkb_min(s->o, last);
     if (!s->slot_log || o + STRIDE * s->before < s->anchor || o > s->anchor + STRIDE * s->after) {
@@ -244,57 +258,69 @@ static hakuban_status index_cover(search *s, size_t anchor, bool *ret_usable)
     size_t after = hkb_max(s->after, to >= s->anchor ? (to - s->anchor) / STRIDE + 1 : 0);
     size_t slots = s->slot_log ? (size_t)1 << s->slot_log : 0;
     if (slots < 2 * (before + after)) {
-        for (slots = hkb_max(slots, INDEX_SLOTS_MIN); slots < 2 * (before + after);)
+        for (slots = hkb_max(slots, INDEX_SLOTS_MIN); slots < 2 * (before + after);) {
             slots *= 4;
+        }
         s->before = s->after = 0;
         s->slot_log = 0;
     }
     *ret_usable = affordable(s, before - s->before + after - s->after);
-    if (!*ret_usable)
+    if (!*ret_usable) {
         return HAKUBAN_OK;
+    }
     if (!s->slot_log) {
         hakuban_status status = hkb_grow(context->alloc, &context->slots, sizeof(*context->slots),
                                          &context->slot_capacity, slots);
-        if (status < 0)
+        if (status < 0) {
             return status;
+        }
         memset(context->slots, 0xff, slots * sizeof(*context->slots));
-        while (slots >> s->slot_log > 1)
+        while (slots >> s->slot_log > 1) {
             s->slot_log++;
+        }
     }
     while (s->before < before || s->after < after) {
-        if (s->after < after)
+        if (s->after < after) {
             insert(s, s->anchor + STRIDE * s->after++);
-        if (s->before < before)
+        }
+        if (s->before < before) {
             insert(s, s->anchor - STRIDE * ++s->before);
+        }
     }
     return HAKUBAN_OK;
 }
 
-/* Takes back what a match beginning at n makes needless. The first match stays: it ends before strong_end. */
+/* Takes back what a match beginning at n makes needless. The first match stays: it ends before
+ * strong_end. */
 static void pop(search *s, size_t n)
 {
     hkb_delta_context *context = s->context;
     hkb_delta_match *matches = context->matches;
-    while (context->match_count > 1 && matches[context->match_count - 1].n >= n)
+    while (context->match_count > 1 && matches[context->match_count - 1].n >= n) {
         context->match_count--;
+    }
     hkb_delta_match *last = &matches[context->match_count - 1];
     if (last->n + last->bytes > n) {
         last->bytes = (uint32_t)n - last->n;
-        if (last->bytes < POPPED_BYTES_MIN && context->match_count > 1)
+        if (last->bytes < POPPED_BYTES_MIN && context->match_count > 1) {
             context->match_count--;
+        }
     }
 }
 
-/* Jumps to place if the old state goes on there like the new one at q, and better than where we are. */
+/* Jumps to place if the old state goes on there like the new one at q, and better than where we
+ * are. */
 static hakuban_status try_jump(search *s, size_t q, size_t place, bool *ret_jumped)
 {
     int64_t diagonal = (int64_t)place - (int64_t)q;
     const hkb_delta_context *context = s->context;
     if (diagonal == (int64_t)s->o - (int64_t)s->n ||
-        (diagonal == s->rejected_diagonal && q < s->rejected_end))
+        (diagonal == s->rejected_diagonal && q < s->rejected_end)) {
         return HAKUBAN_OK;
-    if (memcmp(s->old + place, s->new_ + q, BLOCK) != 0)
+    }
+    if (memcmp(s->old + place, s->new_ + q, BLOCK) != 0) {
         return HAKUBAN_OK;
+    }
     size_t ahead = forward(s, q, place);
     /* Comparing far is more work: without this, alternating candidates could make it quadratic. */
     s->context->work.verifications += 1 + ahead / 1024;
@@ -314,44 +340,52 @@ static hakuban_status try_jump(search *s, size_t q, size_t place, bool *ret_jump
     }
     pop(s, q - back);
     hakuban_status status = append(s->context, q - back, place - back, back + ahead);
-    if (status < 0)
+    if (status < 0) {
         return status;
+    }
     s->n = q + ahead;
     s->o = place + ahead;
     s->misses = s->failures = 0;
     s->grow += 4;
     s->cost = TROUBLE / 2;
-    if (back + ahead >= STRONG)
+    if (back + ahead >= STRONG) {
         settle(s, back + ahead);
+    }
     s->probe = s->n;
     *ret_jumped = true;
     return HAKUBAN_OK;
 }
 
-/* Step 5: looks for the bytes behind the last strong run in the index. *ret_more: false where the work limit is reached. */
+/* Step 5: looks for the bytes behind the last strong run in the index. *ret_more: false where the
+ * work limit is reached. */
 static hakuban_status look_around(search *s, size_t anchor, bool *ret_more)
 {
     hakuban_status status = index_cover(s, anchor, ret_more);
-    if (status < 0 || !*ret_more)
+    if (status < 0 || !*ret_more) {
         return status;
+    }
     size_t q = hkb_max(s->probe, s->strong_end);
     while (q <= s->n && q + BLOCK <= s->end) {
         *ret_more = affordable(s, 1 + 2 * 16);
-        if (!*ret_more)
+        if (!*ret_more) {
             return HAKUBAN_OK;
+        }
         s->context->work.lookups++;
         size_t slot = hash_block(s, s->new_ + q);
         bool jumped = false;
         for (size_t twin = 0; twin < 2 && !jumped; twin++) {
             uint32_t place = s->context->slots[slot ^ twin];
-            if (place == EMPTY)
+            if (place == EMPTY) {
                 break;
+            }
             status = try_jump(s, q, place, &jumped);
-            if (status < 0)
+            if (status < 0) {
                 return status;
+            }
         }
-        if (jumped)
+        if (jumped) {
             return HAKUBAN_OK;
+        }
         s->misses++;
         q += hkb_min(1 + 2 * (s->misses / 256), 15);
     }
@@ -360,15 +394,16 @@ static hakuban_status look_around(search *s, size_t anchor, bool *ret_more)
     return HAKUBAN_OK;
 }
 
-/* ---- all of it ---------------------------------------------------------------------------------------------------- */
+/* -- All of it -- */
 
 /* Step 6: what is behind the last strong run becomes one literal. */
 static void give_up(search *s)
 {
     hkb_delta_context *context = s->context;
     while (context->match_count > 1 &&
-           context->matches[context->match_count - 1].n >= s->strong_end)
+           context->matches[context->match_count - 1].n >= s->strong_end) {
         context->match_count--;
+    }
 }
 
 hakuban_status hkb_delta_search(hkb_delta_context *context, hakuban_slice old, hakuban_slice new_)
@@ -386,8 +421,9 @@ hakuban_status hkb_delta_search(hkb_delta_context *context, hakuban_slice old, h
     s.end = new_.bytes - suffix;
     s.n = s.o = s.strong_end = s.probe = prefix;
     context->match_count = 0;
-    if (prefix == old.bytes && prefix == new_.bytes)
+    if (prefix == old.bytes && prefix == new_.bytes) {
         return HAKUBAN_OK;
+    }
     context->work = (hkb_delta_work){.limit = 65536 + 3 * (uint64_t)(s.end - prefix)};
 
     hakuban_status status = append(context, 0, 0, prefix);
@@ -395,10 +431,12 @@ hakuban_status hkb_delta_search(hkb_delta_context *context, hakuban_slice old, h
     while (status >= 0 && s.end - s.n > REST) {
         size_t anchor = s.o;
         bool more = affordable(&s, 16);
-        if (more)
+        if (more) {
             status = step(&s, &skips);
-        if (status >= 0 && more && s.cost >= TROUBLE && old.bytes >= BLOCK)
+        }
+        if (status >= 0 && more && s.cost >= TROUBLE && old.bytes >= BLOCK) {
             status = look_around(&s, anchor, &more);
+        }
         if (!more) {
             give_up(&s);
             break;

@@ -1,4 +1,5 @@
-/* The native encoding of messages. What a header may hold is decided here and nowhere else; it knows no link. */
+/* The native encoding of messages. What a header may hold is decided here and nowhere else; it
+ * knows no link. */
 #include "wire/native.h"
 
 /* flags in the low bits of a STATE's kind */
@@ -10,10 +11,11 @@ enum {
     STATE_FLAGS = 63,
 };
 enum {
-    VERSION_WHOLE = 0,       /* an array of all elements */
-    VERSION_LAST = 8,        /* one number: the last element's difference, all others as before */
-    VERSION_CLOCK = 16,      /* one number: the last but one's difference, which carries into the one before it as nanoseconds do
-                                into seconds: what changes in automatic versions */
+    VERSION_WHOLE = 0, /* an array of all elements */
+    VERSION_LAST = 8,  /* one number: the last element's difference, all others as before */
+    VERSION_CLOCK =
+        16, /* one number: the last but one's difference, which carries into the one before it as
+               nanoseconds do into seconds: what changes in automatic versions */
     VERSION_DIFFERENCE = 24, /* an array: how many are shared, then the others' differences */
 };
 
@@ -42,18 +44,20 @@ hakuban_status hkb_frame_next(hakuban_slice data, size_t frame_bytes_max, size_t
     const uint8_t *bytes = data.data;
     uint64_t frame, header;
     int n = hkb_varint_get(bytes, data.bytes, &frame);
-    if (n < 0 || (n > 0 && frame > frame_bytes_max))
+    if (n < 0 || (n > 0 && frame > frame_bytes_max)) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_LIMIT, "a frame is larger than %zu bytes",
                                  frame_bytes_max);
+    }
     if (n == 0 || data.bytes - (size_t)n < frame) {
         *ret_bytes = 0;
         return HAKUBAN_OK;
     }
     const uint8_t *body = bytes + n;
     int m = hkb_varint_get(body, (size_t)frame, &header);
-    if (m <= 0 || header > frame - (size_t)m)
+    if (m <= 0 || header > frame - (size_t)m) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_PROTOCOL,
                                  "a frame's header is longer than the frame");
+    }
     *ret_bytes = (size_t)n + (size_t)frame;
     *ret_header = (hakuban_slice){body + m, (size_t)header};
     *ret_payload = (hakuban_slice){body + m + header, (size_t)frame - (size_t)m - (size_t)header};
@@ -66,18 +70,21 @@ static hakuban_status put_frame(hkb_buffer *out, hakuban_slice header, hakuban_s
 {
     size_t body = hkb_varint_bytes(header.bytes) + header.bytes + first.bytes + second.bytes;
     hakuban_status status = hkb_buffer_reserve(out, HKB_VARINT_BYTES_MAX + body);
-    if (status != HAKUBAN_OK)
+    if (status < 0) {
         return status;
+    }
     uint8_t *to = out->data + out->bytes;
     to += hkb_varint_put(to, body);
     to += hkb_varint_put(to, header.bytes);
     memcpy(to, header.data, header.bytes);
     to += header.bytes;
-    if (first.bytes)
+    if (first.bytes) {
         memcpy(to, first.data, first.bytes);
+    }
     to += first.bytes;
-    if (second.bytes)
+    if (second.bytes) {
         memcpy(to, second.data, second.bytes);
+    }
     to += second.bytes;
     out->bytes = (size_t)(to - out->data);
     return HAKUBAN_OK;
@@ -89,7 +96,6 @@ hakuban_status hkb_frame_put(hkb_buffer *out, hakuban_slice header, hakuban_slic
 }
 
 /* -- Encoding -- */
-
 
 static int64_t difference(int64_t to, int64_t from)
 {
@@ -107,15 +113,19 @@ static bool is_clock(const hkb_version *version, size_t but_one)
     return but_one > 0 && version->elements[but_one] >= 0 && version->elements[but_one] < NS_PER_S;
 }
 
-/* What was added to the clock in previous, or to its last but one element alone where that is none. */
+/* What was added to the clock in previous, or to its last but one element alone where that is none.
+ */
 static bool clock_difference(const hkb_version *version, const hkb_version *previous, int64_t *ret)
 {
     size_t but_one = version->count - 2;
     int64_t added = difference(version->elements[but_one], previous->elements[but_one]);
     if (is_clock(previous, but_one)) {
-        int64_t seconds = difference(version->elements[but_one - 1], previous->elements[but_one - 1]);
-        if (!is_clock(version, but_one) || seconds > CLOCK_SECONDS_MAX || seconds < -CLOCK_SECONDS_MAX)
+        int64_t seconds =
+            difference(version->elements[but_one - 1], previous->elements[but_one - 1]);
+        if (!is_clock(version, but_one) || seconds > CLOCK_SECONDS_MAX ||
+            seconds < -CLOCK_SECONDS_MAX) {
             return false;
+        }
         added += seconds * NS_PER_S;
     }
     *ret = added;
@@ -130,8 +140,9 @@ static bool add_to_clock(hkb_version *version, int64_t added)
         *place = sum(*place, added);
         return true;
     }
-    if (added > INT64_MAX - NS_PER_S || added < INT64_MIN + NS_PER_S)
+    if (added > INT64_MAX - NS_PER_S || added < INT64_MIN + NS_PER_S) {
         return false;
+    }
     int64_t ns = *place + added, seconds = ns / NS_PER_S;
     ns %= NS_PER_S;
     if (ns < 0) {
@@ -147,16 +158,21 @@ static unsigned version_mode(const hkb_version *version, const hkb_version *prev
 {
     int64_t unused;
     size_t count = version->count, shared = 0;
-    if (!previous || previous->count == 0)
+    if (!previous || previous->count == 0) {
         return VERSION_WHOLE;
-    if (previous->count != count)
+    }
+    if (previous->count != count) {
         return VERSION_DIFFERENCE;
-    while (shared < count && version->elements[shared] == previous->elements[shared])
+    }
+    while (shared < count && version->elements[shared] == previous->elements[shared]) {
         shared++;
-    if (shared + 1 == count)
+    }
+    if (shared + 1 == count) {
         return VERSION_LAST;
-    if (shared == count || version->elements[count - 1] != previous->elements[count - 1])
+    }
+    if (shared == count || version->elements[count - 1] != previous->elements[count - 1]) {
         return VERSION_DIFFERENCE;
+    }
     bool only_clock = shared + 2 == count || (shared + 3 == count && is_clock(previous, count - 2));
     return only_clock && clock_difference(version, previous, &unused) ? VERSION_CLOCK
                                                                       : VERSION_DIFFERENCE;
@@ -168,8 +184,8 @@ static void write_version(hakuban_writer *writer, unsigned mode, const hkb_versi
     size_t count = version->count, shared = 0;
     int64_t added;
     if (mode == VERSION_LAST) {
-        hakuban_write_int(writer, difference(version->elements[count - 1],
-                                             previous->elements[count - 1]));
+        hakuban_write_int(writer,
+                          difference(version->elements[count - 1], previous->elements[count - 1]));
         return;
     }
     if (mode == VERSION_CLOCK && clock_difference(version, previous, &added)) {
@@ -178,8 +194,9 @@ static void write_version(hakuban_writer *writer, unsigned mode, const hkb_versi
     }
     if (mode == VERSION_DIFFERENCE) {
         while (shared < count && shared < previous->count &&
-               version->elements[shared] == previous->elements[shared])
+               version->elements[shared] == previous->elements[shared]) {
             shared++;
+        }
         hakuban_write_array(writer, (uint32_t)(count - shared + 1));
         hakuban_write_uint(writer, shared);
     } else {
@@ -223,26 +240,31 @@ static hakuban_status encode_state(hkb_native *native, const hkb_message *messag
     hakuban_write_uint(writer, kind);
     hakuban_write_uint(writer, message->channel);
     write_version(writer, mode, &message->version, previous);
-    if (stale)
+    if (stale) {
         hakuban_write_uint(writer, message->age_ns / NS_PER_US);
-    if (parts)
+    }
+    if (parts) {
         hakuban_write_uint(writer, message->total_bytes);
+    }
     if (message->format) {
         hakuban_write_array(writer, (uint32_t)message->format_count);
         const char *name = message->format;
-        for (size_t i = 0; i < message->format_count; i++, name += strlen(name) + 1)
+        for (size_t i = 0; i < message->format_count; i++, name += strlen(name) + 1) {
             hakuban_write_string(writer, name);
+        }
         hakuban_write_end(writer);
     }
     hakuban_write_end(writer);
     hakuban_status status = hakuban_writer_status(writer);
-    if (status != HAKUBAN_OK)
+    if (status < 0) {
         return status;
+    }
     uint8_t check[CHECK_BYTES];
-    for (unsigned i = 0; i < CHECK_BYTES; i++)
+    for (unsigned i = 0; i < CHECK_BYTES; i++) {
         check[i] = (uint8_t)(message->check >> (8 * i));
+    }
     return put_frame(out, (hakuban_slice){writer->data, writer->bytes},
-                     (hakuban_slice){check, sizeof check}, message->payload);
+                     (hakuban_slice){check, sizeof(check)}, message->payload);
 }
 
 hakuban_status hkb_native_encode(hkb_native *native, const hakuban_serializer_ops *serializer,
@@ -367,8 +389,9 @@ hakuban_status hkb_native_encode(hkb_native *native, const hakuban_serializer_op
     }
     hakuban_write_end(writer);
     hakuban_status status = hakuban_writer_status(writer);
-    if (status != HAKUBAN_OK)
+    if (status < 0) {
         return status;
+    }
     return hkb_frame_put(out, (hakuban_slice){writer->data, writer->bytes}, message->payload);
 }
 
@@ -381,14 +404,15 @@ static hakuban_status bad(hakuban_error *reterr, const char *what)
 
 static bool read_limited(hakuban_reader *reader, uint64_t max, uint64_t *ret)
 {
-    return hakuban_read_uint(reader, ret) == HAKUBAN_OK && *ret <= max;
+    return hakuban_read_uint(reader, ret) >= 0 && *ret <= max;
 }
 
 static bool read_channel(hakuban_reader *reader, uint32_t *ret)
 {
     uint64_t value;
-    if (!read_limited(reader, UINT32_MAX, &value) || value == 0)
+    if (!read_limited(reader, UINT32_MAX, &value) || value == 0) {
         return false;
+    }
     *ret = (uint32_t)value;
     return true;
 }
@@ -396,8 +420,9 @@ static bool read_channel(hakuban_reader *reader, uint32_t *ret)
 static bool read_age(hakuban_reader *reader, uint64_t *ret_ns)
 {
     uint64_t age_us;
-    if (!read_limited(reader, UINT64_MAX / NS_PER_US, &age_us))
+    if (!read_limited(reader, UINT64_MAX / NS_PER_US, &age_us)) {
         return false;
+    }
     *ret_ns = age_us * NS_PER_US;
     return true;
 }
@@ -406,8 +431,9 @@ static bool read_condition(hakuban_reader *reader, hkb_message *ret)
 {
     uint64_t freshness, source;
     if (!read_limited(reader, HAKUBAN_STALE, &freshness) ||
-        !read_limited(reader, HAKUBAN_SOURCE_AWAY, &source) || !read_age(reader, &ret->age_ns))
+        !read_limited(reader, HAKUBAN_SOURCE_AWAY, &source) || !read_age(reader, &ret->age_ns)) {
         return false;
+    }
     ret->freshness = (hakuban_freshness)freshness;
     ret->source = (hakuban_source)source;
     return true;
@@ -419,56 +445,66 @@ static bool read_elements(hakuban_reader *reader, const hkb_version *previous, b
 {
     uint32_t unused;
     uint64_t shared = 0;
-    if (hakuban_read_array(reader, &unused) != HAKUBAN_OK)
+    if (hakuban_read_array(reader, &unused) < 0) {
         return false;
-    if (has_shared && !read_limited(reader, previous->count, &shared))
+    }
+    if (has_shared && !read_limited(reader, previous->count, &shared)) {
         return false;
-    memcpy(ret->elements, previous->elements, (size_t)shared * sizeof ret->elements[0]);
+    }
+    memcpy(ret->elements, previous->elements, (size_t)shared * sizeof(ret->elements[0]));
     ret->count = (size_t)shared;
     while (!hakuban_read_at_end(reader)) {
         int64_t element;
-        if (ret->count == HAKUBAN_VERSION_ELEMENTS_MAX ||
-            hakuban_read_int(reader, &element) != HAKUBAN_OK)
+        if (ret->count == HAKUBAN_VERSION_ELEMENTS_MAX || hakuban_read_int(reader, &element) < 0) {
             return false;
+        }
         bool from = has_shared && ret->count < previous->count;
         ret->elements[ret->count] = sum(element, from ? previous->elements[ret->count] : 0);
         ret->count++;
     }
-    return hakuban_read_end(reader) == HAKUBAN_OK;
+    return hakuban_read_end(reader) >= 0;
 }
 
 /* previous NULL: nobody knows it, and *ret stays empty. */
 static bool read_version(hakuban_reader *reader, unsigned mode, const hkb_version *previous,
                          hkb_version *ret)
 {
-    if (mode != VERSION_WHOLE && !previous)
-        return hakuban_read_skip(reader) == HAKUBAN_OK;
-    if (mode == VERSION_WHOLE || mode == VERSION_DIFFERENCE)
+    if (mode != VERSION_WHOLE && !previous) {
+        return hakuban_read_skip(reader) >= 0;
+    }
+    if (mode == VERSION_WHOLE || mode == VERSION_DIFFERENCE) {
         return read_elements(reader, previous, mode == VERSION_DIFFERENCE, ret) && ret->count;
+    }
     size_t from_end = mode == VERSION_LAST ? 1 : 2;
     int64_t element;
-    if (previous->count < from_end || hakuban_read_int(reader, &element) != HAKUBAN_OK)
+    if (previous->count < from_end || hakuban_read_int(reader, &element) < 0) {
         return false;
+    }
     *ret = *previous;
-    if (mode == VERSION_CLOCK)
+    if (mode == VERSION_CLOCK) {
         return add_to_clock(ret, element);
+    }
     int64_t *place = &ret->elements[ret->count - 1];
     *place = sum(*place, element);
     return true;
 }
 
-/* Copies the next text behind what native->text holds already: a reader's text lives only until its next token. */
+/* Copies the next text behind what native->text holds already: a reader's text lives only until its
+ * next token. */
 static hakuban_status read_text(hkb_native *native, size_t *used, hakuban_slice *ret,
                                 hakuban_error *reterr)
 {
     hakuban_slice text;
-    if (hakuban_read_text(&native->reader, &text) != HAKUBAN_OK)
+    if (hakuban_read_text(&native->reader, &text) < 0) {
         return bad(reterr, "text");
-    if (text.bytes > sizeof native->text - *used)
+    }
+    if (text.bytes > sizeof(native->text) - *used) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_LIMIT, "a name is longer than %d bytes",
                                  HAKUBAN_DESCRIPTOR_BYTES_MAX);
-    if (text.bytes)
+    }
+    if (text.bytes) {
         memcpy(native->text + *used, text.data, text.bytes);
+    }
     *ret = (hakuban_slice){native->text + *used, text.bytes};
     *used += text.bytes;
     return HAKUBAN_OK;
@@ -480,14 +516,16 @@ static hakuban_status read_descriptor(hkb_native *native, hakuban_descriptor **r
     size_t used = 0, tags = 0;
     hakuban_slice object;
     hakuban_status status = read_text(native, &used, &object, reterr);
-    while (status == HAKUBAN_OK && !hakuban_read_at_end(&native->reader)) {
-        if (tags == HAKUBAN_DESCRIPTOR_TAGS_MAX)
+    while (status >= 0 && !hakuban_read_at_end(&native->reader)) {
+        if (tags == HAKUBAN_DESCRIPTOR_TAGS_MAX) {
             return hakuban_error_set(reterr, HAKUBAN_ERR_LIMIT, "an object has more than %d tags",
                                      HAKUBAN_DESCRIPTOR_TAGS_MAX);
+        }
         status = read_text(native, &used, &native->tags[tags++], reterr);
     }
-    if (status != HAKUBAN_OK)
+    if (status < 0) {
         return status;
+    }
     return hkb_descriptor_new(native->alloc, object, native->tags, tags, ret, reterr);
 }
 
@@ -495,8 +533,9 @@ static hakuban_status read_tag(hkb_native *native, hkb_message *ret, hakuban_err
 {
     hakuban_slice text;
     size_t bytes;
-    if (hakuban_read_text(&native->reader, &text) != HAKUBAN_OK)
+    if (hakuban_read_text(&native->reader, &text) < 0) {
         return bad(reterr, "tag");
+    }
     hakuban_status status = hkb_tag_canonical(native->alloc, text, native->text, &bytes, reterr);
     ret->text = (hakuban_slice){native->text, bytes};
     return status;
@@ -505,22 +544,25 @@ static hakuban_status read_tag(hkb_native *native, hkb_message *ret, hakuban_err
 static bool read_format(hkb_native *native, hkb_message *ret)
 {
     uint32_t unused;
-    if (hakuban_read_array(&native->reader, &unused) != HAKUBAN_OK)
+    if (hakuban_read_array(&native->reader, &unused) < 0) {
         return false;
+    }
     while (!hakuban_read_at_end(&native->reader)) {
         hakuban_slice name;
-        if (hakuban_read_text(&native->reader, &name) != HAKUBAN_OK ||
-            name.bytes >= sizeof native->format - ret->format_bytes)
+        if (hakuban_read_text(&native->reader, &name) < 0 ||
+            name.bytes >= sizeof(native->format) - ret->format_bytes) {
             return false;
+        }
         char *to = native->format + ret->format_bytes;
-        if (name.bytes)
+        if (name.bytes) {
             memcpy(to, name.data, name.bytes);
+        }
         to[name.bytes] = 0;
         ret->format_bytes += name.bytes + 1;
         ret->format_count++;
     }
     ret->format = native->format;
-    return hakuban_read_end(&native->reader) == HAKUBAN_OK &&
+    return hakuban_read_end(&native->reader) >= 0 &&
            hkb_format_valid(ret->format, ret->format_count, ret->format_bytes);
 }
 
@@ -533,31 +575,40 @@ static hakuban_status decode_state(hkb_native *native, unsigned kind, hakuban_sl
     previous.count = 0;
     bool known = true;
     ret->kind = HKB_MESSAGE_STATE;
-    if (!read_channel(reader, &ret->channel))
+    if (!read_channel(reader, &ret->channel)) {
         return bad(reterr, "channel");
-    if ((kind & STATE_VERSION) != VERSION_WHOLE)
+    }
+    if ((kind & STATE_VERSION) != VERSION_WHOLE) {
         known = previous_of(ctx, ret->channel, &previous);
-    if (!read_version(reader, kind & STATE_VERSION, known ? &previous : NULL, &ret->version))
+    }
+    if (!read_version(reader, kind & STATE_VERSION, known ? &previous : NULL, &ret->version)) {
         return bad(reterr, "version");
+    }
     ret->freshness = HAKUBAN_LIVE;
     if (kind & STATE_AGE) {
         ret->freshness = HAKUBAN_STALE;
-        if (!read_age(reader, &ret->age_ns))
+        if (!read_age(reader, &ret->age_ns)) {
             return bad(reterr, "age");
+        }
     }
-    if (payload.bytes < CHECK_BYTES)
+    if (payload.bytes < CHECK_BYTES) {
         return bad(reterr, "payload");
+    }
     const uint8_t *check = payload.data;
-    for (unsigned i = 0; i < CHECK_BYTES; i++)
+    for (unsigned i = 0; i < CHECK_BYTES; i++) {
         ret->check |= (uint32_t)check[i] << (8 * i);
+    }
     ret->payload = (hakuban_slice){check + CHECK_BYTES, payload.bytes - CHECK_BYTES};
     ret->total_bytes = ret->payload.bytes;
-    if (kind & STATE_PARTS)
-        if (hakuban_read_uint(reader, &ret->total_bytes) != HAKUBAN_OK ||
-            ret->total_bytes <= ret->payload.bytes)
+    if (kind & STATE_PARTS) {
+        if (hakuban_read_uint(reader, &ret->total_bytes) < 0 ||
+            ret->total_bytes <= ret->payload.bytes) {
             return bad(reterr, "size");
-    if ((kind & STATE_FORMAT) && !read_format(native, ret))
+        }
+    }
+    if ((kind & STATE_FORMAT) && !read_format(native, ret)) {
         return bad(reterr, "format");
+    }
     return HAKUBAN_OK;
 }
 
@@ -569,15 +620,18 @@ static hakuban_status decode_fields(hkb_native *native, uint64_t kind, hakuban_s
     hakuban_reader *reader = &native->reader;
     uint64_t value, limit;
 
-    if (kind >= HKB_MESSAGE_STATE && kind <= (HKB_MESSAGE_STATE | STATE_FLAGS))
+    if (kind >= HKB_MESSAGE_STATE && kind <= (HKB_MESSAGE_STATE | STATE_FLAGS)) {
         return decode_state(native, (unsigned)kind, payload, previous, ctx, ret, reterr);
-    if (kind > HKB_MESSAGE_SAME)
+    }
+    if (kind > HKB_MESSAGE_SAME) {
         return HAKUBAN_OK; /* of a later release: ignored */
+    }
     ret->kind = (hkb_message_kind)kind;
     switch (ret->kind) {
     case HKB_MESSAGE_ACK:
-        if (hakuban_read_uint(reader, &ret->bytes) != HAKUBAN_OK)
+        if (hakuban_read_uint(reader, &ret->bytes) < 0) {
             return bad(reterr, "count");
+        }
         return HAKUBAN_OK;
     case HKB_MESSAGE_PING:
     case HKB_MESSAGE_BYE:
@@ -590,17 +644,19 @@ static hakuban_status decode_fields(hkb_native *native, uint64_t kind, hakuban_s
         ret->path = native->path;
         while (!hakuban_read_at_end(reader)) {
             uint64_t *node = native->path[ret->path_count];
-            if (ret->path_count == HKB_PATH_NODES_MAX ||
-                hakuban_read_uint(reader, &node[0]) != HAKUBAN_OK ||
-                hakuban_read_uint(reader, &node[1]) != HAKUBAN_OK)
+            if (ret->path_count == HKB_PATH_NODES_MAX || hakuban_read_uint(reader, &node[0]) < 0 ||
+                hakuban_read_uint(reader, &node[1]) < 0) {
                 return bad(reterr, "path");
+            }
             ret->path_count++;
         }
         return HAKUBAN_OK;
     case HKB_MESSAGE_OBJECT:
     case HKB_MESSAGE_TAG:
-        if (!read_limited(reader, UINT32_MAX, &value) || !read_limited(reader, UINT32_MAX, &limit))
+        if (!read_limited(reader, UINT32_MAX, &value) ||
+            !read_limited(reader, UINT32_MAX, &limit)) {
             return bad(reterr, "registration");
+        }
         ret->flags = (uint32_t)value;
         ret->capacity = (uint32_t)limit;
         return ret->kind == HKB_MESSAGE_TAG ? read_tag(native, ret, reterr)
@@ -610,30 +666,37 @@ static hakuban_status decode_fields(hkb_native *native, uint64_t kind, hakuban_s
         native->load_limit.count = 0;
         while (!hakuban_read_at_end(reader)) {
             hkb_load_point point;
-            if (hakuban_read_uint(reader, &point.after_ns) != HAKUBAN_OK ||
-                !read_limited(reader, UINT32_MAX, &limit))
+            if (hakuban_read_uint(reader, &point.after_ns) < 0 ||
+                !read_limited(reader, UINT32_MAX, &limit)) {
                 return bad(reterr, "load limit");
+            }
             point.limit = (uint32_t)limit;
-            if (hkb_load_limit_add(&native->load_limit, point) != HAKUBAN_OK)
+            if (hkb_load_limit_add(&native->load_limit, point) < 0) {
                 return bad(reterr, "load limit");
+            }
         }
         return HAKUBAN_OK;
     case HKB_MESSAGE_STREAM_OPEN:
-        if (!read_channel(reader, &ret->channel))
+        if (!read_channel(reader, &ret->channel)) {
             return bad(reterr, "channel");
-        if (!read_condition(reader, ret))
+        }
+        if (!read_condition(reader, ret)) {
             return bad(reterr, "condition");
+        }
         return read_descriptor(native, &ret->descriptor, reterr);
     case HKB_MESSAGE_SINK_OPEN:
-        if (!read_channel(reader, &ret->channel))
+        if (!read_channel(reader, &ret->channel)) {
             return bad(reterr, "channel");
-        if (hakuban_read_uint(reader, &ret->sink_id) != HAKUBAN_OK ||
-            !read_elements(reader, &none, false, &ret->version))
+        }
+        if (hakuban_read_uint(reader, &ret->sink_id) < 0 ||
+            !read_elements(reader, &none, false, &ret->version)) {
             return bad(reterr, "floor");
+        }
         return read_descriptor(native, &ret->descriptor, reterr);
     case HKB_MESSAGE_CLOSE:
-        if (!read_channel(reader, &ret->channel) || !read_limited(reader, 255, &value))
+        if (!read_channel(reader, &ret->channel) || !read_limited(reader, 255, &value)) {
             return bad(reterr, "channel");
+        }
         ret->reason = (hkb_close_reason)value;
         return HAKUBAN_OK;
     case HKB_MESSAGE_CLOSED:
@@ -646,31 +709,37 @@ static hakuban_status decode_fields(hkb_native *native, uint64_t kind, hakuban_s
         return read_tag(native, ret, reterr);
     case HKB_MESSAGE_HAVE:
     case HKB_MESSAGE_HOLDING:
-        if (!read_limited(reader, UINT32_MAX, &value))
+        if (!read_limited(reader, UINT32_MAX, &value)) {
             return bad(reterr, "list of names");
+        }
         ret->flags = (uint32_t)value;
         ret->payload = payload;
         return HAKUBAN_OK;
     case HKB_MESSAGE_SAME:
-        if (!read_channel(reader, &ret->channel))
+        if (!read_channel(reader, &ret->channel)) {
             return bad(reterr, "channel");
+        }
         if (!read_limited(reader, UINT32_MAX, &value) ||
             !read_limited(reader, HAKUBAN_STALE, &limit) ||
-            !read_limited(reader, UINT64_MAX / NS_PER_US, &ret->age_ns))
+            !read_limited(reader, UINT64_MAX / NS_PER_US, &ret->age_ns)) {
             return bad(reterr, "condition");
+        }
         ret->check = (uint32_t)value;
         ret->freshness = (hakuban_freshness)limit;
         ret->age_ns *= NS_PER_US;
         return HAKUBAN_OK;
     case HKB_MESSAGE_CONDITION:
-        if (!read_channel(reader, &ret->channel))
+        if (!read_channel(reader, &ret->channel)) {
             return bad(reterr, "channel");
+        }
         return read_condition(reader, ret) ? HAKUBAN_OK : bad(reterr, "condition");
     case HKB_MESSAGE_FLOOR:
-        if (!read_channel(reader, &ret->channel))
+        if (!read_channel(reader, &ret->channel)) {
             return bad(reterr, "channel");
-        if (!read_elements(reader, &none, false, &ret->version) || ret->version.count == 0)
+        }
+        if (!read_elements(reader, &none, false, &ret->version) || ret->version.count == 0) {
             return bad(reterr, "floor");
+        }
         return HAKUBAN_OK;
     case HKB_MESSAGE_STATE:
         break;
@@ -692,21 +761,27 @@ hakuban_status hkb_native_decode(hkb_native *native, const hakuban_serializer_op
     hakuban_reader_init(reader, serializer, native->alloc, header.data, header.bytes,
                         HKB_MESSAGE_ELEMENTS_MAX);
     hakuban_status status = HAKUBAN_OK;
-    if (hakuban_read_array(reader, &unused) != HAKUBAN_OK ||
-        hakuban_read_uint(reader, &kind) != HAKUBAN_OK)
+    if (hakuban_read_array(reader, &unused) < 0 || hakuban_read_uint(reader, &kind) < 0) {
         status = bad(reterr, "header");
-    if (status == HAKUBAN_OK)
+    }
+    if (status >= 0) {
         status = decode_fields(native, kind, payload, previous, ctx, ret, reterr);
+    }
     /* A later release may add fields at the end. */
-    while (status == HAKUBAN_OK && !hakuban_read_at_end(reader))
-        if (hakuban_read_skip(reader) != HAKUBAN_OK)
+    while (status >= 0 && !hakuban_read_at_end(reader)) {
+        if (hakuban_read_skip(reader) < 0) {
             status = bad(reterr, "ending");
-    if (status == HAKUBAN_OK && hakuban_read_end(reader) != HAKUBAN_OK)
+        }
+    }
+    if (status >= 0 && hakuban_read_end(reader) < 0) {
         status = bad(reterr, "ending");
-    if (status != HAKUBAN_OK && reader->error.status == HAKUBAN_ERR_NO_MEMORY)
+    }
+    if (status < 0 && reader->error.status == HAKUBAN_ERR_NO_MEMORY) {
         status = hakuban_error_set(reterr, HAKUBAN_ERR_NO_MEMORY, "out of memory");
-    if (status != HAKUBAN_OK)
+    }
+    if (status < 0) {
         ret->descriptor = hakuban_descriptor_unref(ret->descriptor);
+    }
     hakuban_reader_done(reader);
     return status;
 }

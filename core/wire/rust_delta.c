@@ -1,14 +1,16 @@
-/* Differences in the form of the Rust implementation. What two states have in common is found by delta_search.c; what that leaves is
- * looked up among the literals before it and the old state's bytes around it. Knows nothing of states or links.
+/* Differences in the form of the Rust implementation. What two states have in common is found by
+ * delta_search.c; what that leaves is looked up among the literals before it and the old state's
+ * bytes around it. Knows nothing of states or links.
  *
  *   E      the escape byte, 255 at the beginning; every other byte is a literal
  *   E 127 n    the byte E, and from here on n is the escape byte
  *   E 255      the byte E
  *   E p l      copy l bytes; the highest bit of p: from the old state, else from the result
  *
- * p: low bits 0 … 123 are the position; 124, 125, 126: it follows in 4, 3, 2 bytes. l: 0 … 252 is the length; 253, 254, 255: it
- * follows in 4, 3, 2 bytes; the highest byte first. A position in the result counts back from where we are; one in the old state is
- * twice the way back, or twice the way ahead less one. */
+ * p: low bits 0 … 123 are the position; 124, 125, 126: it follows in 4, 3, 2 bytes. l: 0 … 252 is
+ * the length; 253, 254, 255: it follows in 4, 3, 2 bytes; the highest byte first. A position in the
+ * result counts back from where we are; one in the old state is twice the way back, or twice the
+ * way ahead less one. */
 #include "wire/rust_delta.h"
 
 #include "wire/delta_internal.h"
@@ -42,15 +44,18 @@ typedef struct rust_op {
 static bool read_value(rust_reader *reader, size_t count, size_t *ret)
 {
     size_t value = 0;
-    if ((size_t)(reader->end - reader->at) < count)
+    if ((size_t)(reader->end - reader->at) < count) {
         return false;
-    for (size_t i = 0; i < count; i++)
+    }
+    for (size_t i = 0; i < count; i++) {
         value = value << 8 | *reader->at++;
+    }
     *ret = value;
     return true;
 }
 
-/* What follows a number's first byte: nothing up to single, else marks + 0, 1, 2 are 4, 3, 2 bytes. */
+/* What follows a number's first byte: nothing up to single, else marks + 0, 1, 2 are 4, 3, 2 bytes.
+ */
 static bool read_form(rust_reader *reader, size_t first, size_t single, size_t *ret)
 {
     *ret = first;
@@ -63,25 +68,30 @@ static const char *read_reference(rust_reader *reader, uint8_t code, rust_op *re
     size_t position, first, bytes;
     ret->from_old = (code & FROM_OLD) != 0;
     if (!read_form(reader, code & 127u, POSITION_SHORT, &position) ||
-        !read_value(reader, 1, &first) || !read_form(reader, first, LENGTH_SHORT, &bytes))
+        !read_value(reader, 1, &first) || !read_form(reader, first, LENGTH_SHORT, &bytes)) {
         return "a difference ends inside a reference";
+    }
     ret->bytes = bytes;
     size_t way = (position + 1) / 2; /* for the old state */
     if (!ret->from_old) {
-        if (position == 0 || position > reader->made)
+        if (position == 0 || position > reader->made) {
             return "a difference refers to what is not made yet";
+        }
         ret->from = reader->made - position;
         return NULL;
     }
-    if (position % 2 == 0 && way > reader->made)
+    if (position % 2 == 0 && way > reader->made) {
         return "a difference refers to before the old state";
+    }
     ret->from = position % 2 == 0 ? reader->made - way : reader->made + way;
-    if (ret->from > reader->old_bytes || bytes > reader->old_bytes - ret->from)
+    if (ret->from > reader->old_bytes || bytes > reader->old_bytes - ret->from) {
         return "a difference refers to behind the old state";
+    }
     return NULL;
 }
 
-/* The next step; only while at isn't the end. NULL, or what is wrong. made is left to the caller. */
+/* The next step; only while at isn't the end. NULL, or what is wrong. made is left to the caller.
+ */
 static const char *read_op(rust_reader *reader, rust_op *ret)
 {
     const uint8_t *escape = memchr(reader->at, reader->escape, (size_t)(reader->end - reader->at));
@@ -89,18 +99,22 @@ static const char *read_op(rust_reader *reader, rust_op *ret)
     ret->literals = reader->at;
     ret->bytes = (size_t)(stop - reader->at);
     reader->at = stop;
-    if (ret->bytes)
+    if (ret->bytes) {
         return NULL;
+    }
     ret->literals = reader->at++; /* the escape byte itself, if it is one */
     ret->bytes = 1;
-    if (reader->at == reader->end)
+    if (reader->at == reader->end) {
         return "a difference ends behind an escape";
+    }
     uint8_t code = *reader->at++;
-    if (code == LITERAL)
+    if (code == LITERAL) {
         return NULL;
+    }
     if (code == CHANGE) {
-        if (reader->at == reader->end)
+        if (reader->at == reader->end) {
             return "a difference ends inside a change of the escape";
+        }
         reader->escape = *reader->at++;
         return NULL;
     }
@@ -126,12 +140,14 @@ hakuban_status hkb_rust_delta_size(hakuban_slice delta, size_t old_bytes, size_t
         size_t at = (size_t)(reader.at - reader.begin);
         rust_op op;
         const char *wrong = read_op(&reader, &op);
-        if (wrong)
+        if (wrong) {
             return hkb_error_at(reterr, HAKUBAN_ERR_CORRUPT, at, 0, 0, "%s (at byte %zu of it)",
                                 wrong, at);
-        if (op.bytes > bytes_max - reader.made)
+        }
+        if (op.bytes > bytes_max - reader.made) {
             return hkb_error_at(reterr, HAKUBAN_ERR_LIMIT, at, 0, 0,
                                 "a difference makes more than %zu bytes", bytes_max);
+        }
         reader.made += op.bytes;
     }
     *ret_bytes = reader.made;
@@ -157,17 +173,19 @@ hakuban_status hkb_rust_delta_apply(hakuban_slice old, hakuban_slice delta, uint
     rust_reader reader = read_begin(delta, old.bytes);
     while (reader.at < reader.end) {
         rust_op op;
-        if (read_op(&reader, &op) || op.bytes > out_bytes - reader.made)
+        if (read_op(&reader, &op) || op.bytes > out_bytes - reader.made) {
             return HAKUBAN_ERR_CORRUPT;
+        }
         uint8_t *to = out + reader.made;
-        if (op.literals)
+        if (op.literals) {
             memcpy(to, op.literals, op.bytes);
-        else if (op.bytes == 0)
+        } else if (op.bytes == 0) {
             continue;
-        else if (op.from_old)
+        } else if (op.from_old) {
             hkb_delta_copy(to, (const uint8_t *)old.data + op.from, op.bytes);
-        else
+        } else {
             repeat(to, reader.made - op.from, op.bytes);
+        }
         reader.made += op.bytes;
     }
     return reader.made == out_bytes ? HAKUBAN_OK : HAKUBAN_ERR_CORRUPT;
@@ -220,11 +238,13 @@ static bool is_worth_it(const hkb_delta_match *reference, size_t saved)
 static hakuban_status add(hkb_delta_context *context, hkb_delta_match reference)
 {
     hakuban_status status = HAKUBAN_OK;
-    if (HKB_UNLIKELY(context->reference_count == context->reference_capacity))
+    if (HKB_UNLIKELY(context->reference_count == context->reference_capacity)) {
         status = hkb_grow(context->alloc, &context->references, sizeof(*context->references),
                           &context->reference_capacity, hkb_max(context->reference_count + 1, 64));
-    if (status == HAKUBAN_OK)
+    }
+    if (status >= 0) {
         context->references[context->reference_count++] = reference;
+    }
     return status;
 }
 
@@ -252,13 +272,15 @@ static uint32_t *slot_of(const finder *f, uint32_t bytes)
 static hakuban_status make_table(finder *f, size_t wanted)
 {
     f->slot_log = SLOT_LOG_MIN;
-    while (f->slot_log < SLOT_LOG_MAX && (size_t)1 << f->slot_log < wanted)
+    while (f->slot_log < SLOT_LOG_MAX && (size_t)1 << f->slot_log < wanted) {
         f->slot_log++;
+    }
     size_t slots = (size_t)1 << f->slot_log;
     hakuban_status status = hkb_grow(f->context->alloc, &f->context->slots,
                                      sizeof(*f->context->slots), &f->context->slot_capacity, slots);
-    if (status == HAKUBAN_OK)
+    if (status >= 0) {
         memset(f->context->slots, 0xff, slots * sizeof(*f->context->slots));
+    }
     return status;
 }
 
@@ -269,21 +291,25 @@ static void look_around(finder *f, size_t begin, size_t gap_bytes)
     size_t from = hkb_max(f->old_seen, begin > reach ? begin - reach : 0);
     size_t to = hkb_min(f->old_bytes, begin + gap_bytes + reach);
     size_t stride = to - hkb_min(from, to) <= DENSE_BYTES ? 1 : to - from <= SPARSE_BYTES ? 4 : 16;
-    for (size_t place = from; place + SAME_BYTES <= to; place += stride)
+    for (size_t place = from; place + SAME_BYTES <= to; place += stride) {
         *slot_of(f, load4(f->old + place)) = (uint32_t)place;
+    }
     f->old_seen = hkb_max(f->old_seen, to);
 }
 
-/* The reference that slot's place gives for n, lengthened both ways between begin and end. bytes 0: none. */
+/* The reference that slot's place gives for n, lengthened both ways between begin and end. bytes 0:
+ * none. */
 static hkb_delta_match try_place(const finder *f, uint32_t slot, size_t n, size_t begin, size_t end)
 {
     hkb_delta_match none = {0, 0, 0};
     const uint8_t *source = slot & SELF ? f->new_ : f->old;
     size_t place = slot & ~SELF, room = end - n;
-    if (slot == EMPTY || load4(source + place) != load4(f->new_ + n))
+    if (slot == EMPTY || load4(source + place) != load4(f->new_ + n)) {
         return none;
-    if (!(slot & SELF))
+    }
+    if (!(slot & SELF)) {
         room = hkb_min(room, f->old_bytes - place);
+    }
     size_t bytes = hkb_delta_forward(source + place, f->new_ + n, room);
     while (n > begin && place > 0 && source[place - 1] == f->new_[n - 1]) {
         n--;
@@ -306,12 +332,14 @@ static hakuban_status fill_gap(finder *f, size_t begin, size_t end)
             continue;
         }
         hakuban_status status = add(f->context, found);
-        if (status < 0)
+        if (status < 0) {
             return status;
+        }
         begin = n = (size_t)found.n + found.bytes;
         misses = 0;
-        if (n >= 2 && n + 2 <= f->new_bytes)
+        if (n >= 2 && n + 2 <= f->new_bytes) {
             *slot_of(f, load4(f->new_ + n - 2)) = (uint32_t)(n - 2) | SELF;
+        }
     }
     return HAKUBAN_OK;
 }
@@ -322,13 +350,16 @@ static hakuban_status visit_gap(finder *f, const hkb_delta_match *before,
 {
     size_t begin = before ? (size_t)before->n + before->bytes : 0;
     size_t end = after ? after->n : f->new_bytes;
-    if (end - begin < GAP_BYTES_MIN)
+    if (end - begin < GAP_BYTES_MIN) {
         return HAKUBAN_OK;
+    }
     hakuban_status status = HAKUBAN_OK;
-    if (!f->slot_log)
+    if (!f->slot_log) {
         status = make_table(f, literal_bytes + hkb_min(f->old_bytes, 2 * AROUND));
-    if (status < 0)
+    }
+    if (status < 0) {
         return status;
+    }
     look_around(f, before ? (size_t)before->o + before->bytes : 0, end - begin);
     return fill_gap(f, begin, end);
 }
@@ -361,10 +392,11 @@ static size_t gap_around(const finder *f, size_t n, size_t *ret_end)
     size_t low = 0, high = f->context->match_count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (f->context->matches[middle].n > n)
+        if (f->context->matches[middle].n > n) {
             high = middle;
-        else
+        } else {
             low = middle + 1;
+        }
     }
     return gap_at(f, low, ret_end);
 }
@@ -373,14 +405,18 @@ static size_t gap_around(const finder *f, size_t n, size_t *ret_end)
 static void add_far(const finder *f, far_matches *far, size_t n, size_t o)
 {
     size_t end, begin = gap_around(f, n, &end), place = 0;
-    while (place < far->count && far->matches[place].n <= n)
+    while (place < far->count && far->matches[place].n <= n) {
         place++;
-    if (place)
+    }
+    if (place) {
         begin = hkb_max(begin, (size_t)far->matches[place - 1].n + far->matches[place - 1].bytes);
-    if (place < far->count)
+    }
+    if (place < far->count) {
         end = hkb_min(end, far->matches[place].n);
-    if (begin > n || end < n + FAR_BLOCK)
+    }
+    if (begin > n || end < n + FAR_BLOCK) {
         return;
+    }
     size_t back = hkb_delta_backward(f->old + o, f->new_ + n, hkb_min(n - begin, o));
     size_t ahead = hkb_delta_forward(f->old + o, f->new_ + n, hkb_min(end - n, f->old_bytes - o));
     memmove(&far->matches[place + 1], &far->matches[place],
@@ -395,8 +431,9 @@ static hakuban_status merge_far(hkb_delta_context *context, const far_matches *f
     size_t from = context->match_count, left = far->count, to = from + left;
     hakuban_status status = hkb_grow(context->alloc, &context->matches, sizeof(*context->matches),
                                      &context->match_capacity, to);
-    if (status < 0)
+    if (status < 0) {
         return status;
+    }
     context->match_count = to;
     while (left) {
         const hkb_delta_match *next = &far->matches[left - 1];
@@ -411,25 +448,31 @@ static hakuban_status find_far(finder *f, size_t literal_bytes)
 {
     far_matches far = {.count = 0};
     size_t begin, end, step = literal_bytes >> SLOT_LOG_MAX | 1; /* odd: every alignment comes by */
-    if (f->old_bytes <= DENSE_BYTES || literal_bytes < FAR_GAP_BYTES_MIN)
+    if (f->old_bytes <= DENSE_BYTES || literal_bytes < FAR_GAP_BYTES_MIN) {
         return HAKUBAN_OK;
+    }
     for (size_t i = 0; i <= f->context->match_count; i++) {
         begin = gap_at(f, i, &end);
-        if (end - begin < FAR_GAP_BYTES_MIN)
+        if (end - begin < FAR_GAP_BYTES_MIN) {
             continue;
+        }
         hakuban_status status = f->slot_log ? HAKUBAN_OK : make_table(f, literal_bytes);
-        if (status < 0)
+        if (status < 0) {
             return status;
-        for (; begin + FAR_BLOCK <= end; begin += step)
+        }
+        for (; begin + FAR_BLOCK <= end; begin += step) {
             *block_slot(f, f->new_ + begin) = (uint32_t)begin;
+        }
     }
-    if (!f->slot_log)
+    if (!f->slot_log) {
         return HAKUBAN_OK;
+    }
     for (size_t o = 0; o + FAR_BLOCK <= f->old_bytes && far.count < FAR_MATCHES_MAX;
          o += FAR_BLOCK) {
         uint32_t n = *block_slot(f, f->old + o);
-        if (n != EMPTY && memcmp(f->old + o, f->new_ + n, FAR_BLOCK) == 0)
+        if (n != EMPTY && memcmp(f->old + o, f->new_ + n, FAR_BLOCK) == 0) {
             add_far(f, &far, n, o);
+        }
     }
     f->slot_log = 0;
     return merge_far(f->context, &far);
@@ -447,25 +490,29 @@ static hakuban_status find(hkb_delta_context *context, hakuban_slice old, hakuba
     context->reference_count = context->match_count = 0;
     if (old.bytes) {
         status = hkb_delta_search(context, old, new_);
-        if (status >= 0 && context->match_count == 0) /* they are equal */
+        if (status >= 0 && context->match_count == 0) { /* they are equal */
             return add(context, (hkb_delta_match){0, 0, (uint32_t)new_.bytes});
+        }
     }
     size_t kept = 0, literal_bytes = new_.bytes;
     for (size_t i = 0; i < context->match_count; i++) {
-        if (!is_worth_it(&context->matches[i], MATCH_SAVES_MIN))
+        if (!is_worth_it(&context->matches[i], MATCH_SAVES_MIN)) {
             continue;
+        }
         literal_bytes -= context->matches[i].bytes;
         context->matches[kept++] = context->matches[i];
     }
     context->match_count = kept;
-    if (status >= 0)
+    if (status >= 0) {
         status = find_far(&f, literal_bytes);
+    }
     const hkb_delta_match *before = NULL;
     for (size_t i = 0; i < context->match_count && status >= 0; i++) {
         const hkb_delta_match *match = &context->matches[i];
         status = visit_gap(&f, before, match, literal_bytes);
-        if (status >= 0)
+        if (status >= 0) {
             status = add(context, *match);
+        }
         before = match;
     }
     return status < 0 ? status : visit_gap(&f, before, NULL, literal_bytes);
@@ -487,8 +534,9 @@ typedef struct rust_writer {
 static hakuban_status make_room(rust_writer *w, size_t bytes)
 {
     hkb_delta_scratch *raw = &w->context->raw;
-    if (HKB_LIKELY(raw->capacity - w->bytes >= bytes))
+    if (HKB_LIKELY(raw->capacity - w->bytes >= bytes)) {
         return HAKUBAN_OK;
+    }
     return hkb_grow(w->context->alloc, &raw->data, 1, &raw->capacity, w->bytes + bytes);
 }
 
@@ -497,8 +545,8 @@ static size_t gap_end(const rust_writer *w, size_t next)
     return next < w->context->reference_count ? w->context->references[next].n : w->new_bytes;
 }
 
-/* The byte that is farthest from being a literal behind n, and whether it is worth to make it the escape: *ret_again says how often
- * the present one comes before that. */
+/* The byte that is farthest from being a literal behind n, and whether it is worth to make it the
+ * escape: *ret_again says how often the present one comes before that. */
 static uint8_t choose_escape(const rust_writer *w, size_t n, size_t *ret_again)
 {
     bool seen[256] = {false};
@@ -509,23 +557,27 @@ static uint8_t choose_escape(const rust_writer *w, size_t n, size_t *ret_again)
     unseen--;
     for (size_t left = AHEAD; left && unseen; left--) {
         while (n == end) {
-            if (next == w->context->reference_count)
+            if (next == w->context->reference_count) {
                 goto done;
+            }
             n += w->context->references[next++].bytes;
             end = gap_end(w, next);
         }
         uint8_t byte = w->new_[n++];
         again += byte == w->escape;
         unseen -= !seen[byte];
-        if (!seen[byte])
+        if (!seen[byte]) {
             last = byte;
+        }
         seen[byte] = true;
     }
 done:
     *ret_again = again;
-    for (unsigned byte = 0; unseen && byte < 256; byte++)
-        if (!seen[byte])
+    for (unsigned byte = 0; unseen && byte < 256; byte++) {
+        if (!seen[byte]) {
             return (uint8_t)byte;
+        }
+    }
     return last;
 }
 
@@ -537,8 +589,9 @@ static hakuban_status put_literals(rust_writer *w, size_t n, size_t end)
         const uint8_t *escape = memchr(from, w->escape, end - n);
         size_t plain = escape ? (size_t)(escape - from) : end - n;
         hakuban_status status = make_room(w, plain + 3);
-        if (status < 0)
+        if (status < 0) {
             return status;
+        }
         uint8_t *to = w->context->raw.data + w->bytes;
         memcpy(to, from, plain);
         to += plain;
@@ -548,8 +601,9 @@ static hakuban_status put_literals(rust_writer *w, size_t n, size_t end)
             uint8_t better = choose_escape(w, n + 1, &again);
             *to++ = w->escape;
             *to++ = again ? CHANGE : LITERAL;
-            if (again)
+            if (again) {
                 *to++ = w->escape = better;
+            }
             n++;
         }
         w->bytes = (size_t)(to - w->context->raw.data);
@@ -565,16 +619,18 @@ static uint8_t *put_number(uint8_t *to, size_t value, size_t single, uint8_t fla
     }
     size_t count = number_bytes(value, single) - 1;
     *to++ = (uint8_t)((single + 5 - count) | flag);
-    while (count)
+    while (count) {
         *to++ = (uint8_t)(value >> (8 * --count));
+    }
     return to;
 }
 
 static hakuban_status put_reference(rust_writer *w, const hkb_delta_match *reference)
 {
     hakuban_status status = make_room(w, REFERENCE_BYTES_MAX);
-    if (status < 0)
+    if (status < 0) {
         return status;
+    }
     uint8_t *to = w->context->raw.data + w->bytes;
     *to++ = w->escape;
     to = put_number(to, position_of(reference), POSITION_SHORT, reference->o & SELF ? 0 : FROM_OLD);
@@ -590,8 +646,9 @@ static hakuban_status put_all(rust_writer *w)
     while (status >= 0 && w->next < w->context->reference_count) {
         const hkb_delta_match *reference = &w->context->references[w->next];
         status = put_literals(w, n, reference->n);
-        if (status >= 0)
+        if (status >= 0) {
             status = put_reference(w, reference);
+        }
         n = (size_t)reference->n + reference->bytes;
         w->next++;
     }
@@ -603,15 +660,18 @@ hakuban_status hkb_rust_delta_make(hkb_delta_context *context, const hakuban_all
 {
     rust_writer writer = {
         .context = context, .new_ = new_.data, .new_bytes = new_.bytes, .escape = ESCAPE_FIRST};
-    if (old.bytes > HKB_DELTA_STATE_BYTES_MAX || new_.bytes > HKB_DELTA_STATE_BYTES_MAX)
+    if (old.bytes > HKB_DELTA_STATE_BYTES_MAX || new_.bytes > HKB_DELTA_STATE_BYTES_MAX) {
         return HAKUBAN_ERR_LIMIT;
+    }
     context->work = (hkb_delta_work){0};
     hakuban_status status = new_.bytes ? find(context, old, new_) : HAKUBAN_OK;
-    if (status >= 0 && new_.bytes)
+    if (status >= 0 && new_.bytes) {
         status = put_all(&writer);
-    if (status >= 0)
+    }
+    if (status >= 0) {
         status =
             hakuban_bytes_new(alloc, writer.bytes ? context->raw.data : NULL, writer.bytes, ret);
+    }
     hkb_delta_tidy(context);
     return status;
 }

@@ -10,8 +10,9 @@
 extern "C" {
 #endif
 
-/* All three are called from any thread, also at the same time. Sizes are never 0. The table, and what it stands on, must
- * outlive everything made with it: exchanges, and the states, bytes and descriptors that came from them. */
+/* All three are called from any thread, also at the same time. Sizes are never 0. The table, and
+ * what it stands on, must outlive everything made with it: exchanges, and the states, bytes and
+ * descriptors that came from them. */
 typedef struct hakuban_alloc {
     void *ctx;
     void *(*alloc)(void *ctx, size_t bytes); /* NULL: none left */

@@ -1,4 +1,5 @@
-/* Immutable, reference-counted bytes: what states and encoded differences are made of, shared instead of copied. */
+/* Immutable, reference-counted bytes: what states and encoded differences are made of, shared
+ * instead of copied. */
 #ifndef HAKUBAN_BYTES_H
 #define HAKUBAN_BYTES_H
 

@@ -1,7 +1,9 @@
-/* Connections to an upstream and listeners for downstreams. URLs: tcp://host:port, unix:///path, inproc://name,
- * ws://host:port/path, zmq+tcp://host:port, zmq+ipc:///path, as far as they were built in, and whatever else was registered;
- * parameters follow in the fragment, separated by commas (docs/connections.md):
- * #name=edge-1,timeout=120s,keep-alive=20s,nodelay=true,load-limit=…,preload="cpu",serializer=json,compressor=zstd,grace=2s,window=256k */
+/* Connections to an upstream and listeners for downstreams. URLs: tcp://host:port, unix:///path,
+ * inproc://name, ws://host:port/path, zmq+tcp://host:port, zmq+ipc:///path, as far as they were
+ * built in, and whatever else was registered; parameters follow in the fragment, separated by
+ * commas (docs/connections.md):
+ * #name=edge-1,timeout=120s,keep-alive=20s,nodelay=true,load-limit=…,preload="cpu",serializer=json,compressor=zstd,grace=2s,window=256k
+ */
 #ifndef HAKUBAN_CONNECTION_H
 #define HAKUBAN_CONNECTION_H
 
@@ -19,7 +21,8 @@ typedef struct hakuban_listener hakuban_listener;
 typedef enum hakuban_connection_state {
     HAKUBAN_CONNECTION_CONNECTING = 1, /* trying, or waiting for the next try */
     HAKUBAN_CONNECTION_CONNECTED = 2,
-    HAKUBAN_CONNECTION_AWAY = 3,    /* lost, within the grace time: observers have not noticed, sinks stay open */
+    HAKUBAN_CONNECTION_AWAY =
+        3, /* lost, within the grace time: observers have not noticed, sinks stay open */
     HAKUBAN_CONNECTION_REFUSED = 4, /* the other side said why; tried again later all the same */
     HAKUBAN_CONNECTION_CLOSED = 5,  /* ended by us */
 } hakuban_connection_state;
@@ -27,9 +30,10 @@ typedef enum hakuban_connection_state {
 typedef struct hakuban_connection_info {
     hakuban_connection_state state;
     hakuban_error last_error; /* status OK: none yet */
-    uint64_t next_try_ms;     /* CONNECTING, AWAY, REFUSED: how long until the next try; 0: one is under way */
-    uint64_t tries;           /* since the last success */
-    char peer[64];            /* the other side's name once connected, else "" */
+    uint64_t next_try_ms; /* CONNECTING, AWAY, REFUSED: how long until the next try; 0: one is under
+                             way */
+    uint64_t tries;       /* since the last success */
+    char peer[64];        /* the other side's name once connected, else "" */
 } hakuban_connection_info;
 
 /* Zero it, set size, then what is wanted. */
@@ -40,29 +44,32 @@ typedef struct hakuban_connection_options {
 } hakuban_connection_options;
 
 /**
- * Connects to an upstream, and again whenever the connection is lost, with growing, jittered pauses.
+ * Connects to an upstream, and again whenever the connection is lost, with growing, jittered
+ * pauses.
  *
- * Returns before anything has happened; the other side need not be there yet. An exchange has at most one connection.
+ * Returns before anything has happened; the other side need not be there yet. An exchange has at
+ * most one connection.
  *
  * @param exchange  borrowed until hakuban_connection_free()
  * @param url       copied; terminated
  * @param options   borrowed for the call; may be NULL
  * @param ret       owned; end with hakuban_connection_free()
  * @param reterr    what is wrong with the URL, and where; may be NULL
- * @return OK; ERR_ARGUMENT (also: the queue is another exchange's); ERR_URL; ERR_UNSUPPORTED (no such transport, serializer or
- *         compressor here); ERR_EXISTS (there is a connection); ERR_NO_MEMORY; ERR_CLOSED. What goes wrong with connecting itself
- *         is told by events and hakuban_connection_query()
+ * @return OK; ERR_ARGUMENT (also: the queue is another exchange's); ERR_URL; ERR_UNSUPPORTED (no
+ * such transport, serializer or compressor here); ERR_EXISTS (there is a connection);
+ * ERR_NO_MEMORY; ERR_CLOSED. What goes wrong with connecting itself is told by events and
+ * hakuban_connection_query()
  * @thread any
  * @since 0.1
  */
-HAKUBAN_API HAKUBAN_NODISCARD hakuban_status
-hakuban_exchange_connect(hakuban_exchange *exchange, const char *url,
-                         const hakuban_connection_options *options, hakuban_connection **ret,
-                         hakuban_error *reterr);
+HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_exchange_connect(
+    hakuban_exchange *exchange, const char *url, const hakuban_connection_options *options,
+    hakuban_connection **ret, hakuban_error *reterr);
 
 /**
- * Ends a connection. Never blocks: what is still to be sent and the goodbye go on in the background, 2 s at most, and only as
- * long as somebody drives the exchange; hakuban_exchange_close() waits for them. Until then another connection does not open.
+ * Ends a connection. Never blocks: what is still to be sent and the goodbye go on in the
+ * background, 2 s at most, and only as long as somebody drives the exchange;
+ * hakuban_exchange_close() waits for them. Until then another connection does not open.
  *
  * @param connection  owned, or NULL
  * @return NULL
@@ -85,24 +92,27 @@ HAKUBAN_API void hakuban_connection_query(hakuban_connection *connection,
  * Waits until the connection is CONNECTED.
  *
  * @param timeout_ms  negative: for ever
- * @param reterr      the connection's last error, or why this call failed; may be NULL. Its status may be another than what is
- *                    returned
+ * @param reterr      the connection's last error, or why this call failed; may be NULL. Its status
+ * may be another than what is returned
  * @return OK, ERR_TIMEOUT, ERR_CLOSED, ERR_WOULD_BLOCK (inside a callback), ERR_ARGUMENT
  * @thread any
  * @since 0.1
  */
-HAKUBAN_API HAKUBAN_NODISCARD hakuban_status
-hakuban_connection_wait(hakuban_connection *connection, int timeout_ms, hakuban_error *reterr);
+HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_connection_wait(hakuban_connection *connection,
+                                                                     int timeout_ms,
+                                                                     hakuban_error *reterr);
 
 /**
- * Accepts downstreams. Returns when it does: on a thread that does not drive the exchange it waits for the one that does.
+ * Accepts downstreams. Returns when it does: on a thread that does not drive the exchange it waits
+ * for the one that does.
  *
  * @param exchange  borrowed until hakuban_listener_free()
  * @param url       copied; terminated; port 0: any free one
  * @param ret       owned; end with hakuban_listener_free()
  * @param reterr    what is wrong, and where; may be NULL
- * @return OK, ERR_ARGUMENT, ERR_URL, ERR_UNSUPPORTED, ERR_EXISTS (the address is in use), ERR_NOT_FOUND (no such host or directory),
- *         ERR_IO, ERR_NO_MEMORY, ERR_CLOSED; a transport of your own may have others
+ * @return OK, ERR_ARGUMENT, ERR_URL, ERR_UNSUPPORTED, ERR_EXISTS (the address is in use),
+ * ERR_NOT_FOUND (no such host or directory), ERR_IO, ERR_NO_MEMORY, ERR_CLOSED; a transport of your
+ * own may have others
  * @thread any
  * @since 0.1
  */

@@ -1,6 +1,7 @@
-/* The name of an object: one JSON value and a set of tags, each a JSON value. Equal names are equal bytes in canonical
- * form: keys sorted by UTF-8 bytes, the last of equal keys, no white space, integers as integers, other numbers as doubles
- * with the fewest digits that read back (1 and 1.0 differ). The same JSON with other tags is another object. */
+/* The name of an object: one JSON value and a set of tags, each a JSON value. Equal names are equal
+ * bytes in canonical form: keys sorted by UTF-8 bytes, the last of equal keys, no white space,
+ * integers as integers, other numbers as doubles with the fewest digits that read back (1 and 1.0
+ * differ). The same JSON with other tags is another object. */
 #ifndef HAKUBAN_DESCRIPTOR_H
 #define HAKUBAN_DESCRIPTOR_H
 
@@ -25,18 +26,19 @@ typedef struct hakuban_descriptor hakuban_descriptor;
  *
  * @param alloc        borrowed until the last unref; NULL: the default
  * @param object_json  copied; terminated text of one JSON value
- * @param tags_json    copied; tag_count terminated texts of one JSON value each; equal ones count once; NULL if tag_count is 0
+ * @param tags_json    copied; tag_count terminated texts of one JSON value each; equal ones count
+ * once; NULL if tag_count is 0
  * @param tag_count    at most HAKUBAN_DESCRIPTOR_TAGS_MAX
  * @param ret          owned; end with hakuban_descriptor_unref()
  * @param reterr       says which text is wrong, with line and column; may be NULL
- * @return OK, ERR_ARGUMENT, ERR_PARSE, ERR_LIMIT (too long, too many tags, nested deeper than HAKUBAN_JSON_DEPTH_MAX), ERR_NO_MEMORY
+ * @return OK, ERR_ARGUMENT, ERR_PARSE, ERR_LIMIT (too long, too many tags, nested deeper than
+ * HAKUBAN_JSON_DEPTH_MAX), ERR_NO_MEMORY
  * @thread any
  * @since 0.1
  */
-HAKUBAN_API HAKUBAN_NODISCARD hakuban_status
-hakuban_descriptor_new(const hakuban_alloc *alloc, const char *object_json,
-                       const char *const *tags_json, size_t tag_count, hakuban_descriptor **ret,
-                       hakuban_error *reterr);
+HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_descriptor_new(
+    const hakuban_alloc *alloc, const char *object_json, const char *const *tags_json,
+    size_t tag_count, hakuban_descriptor **ret, hakuban_error *reterr);
 
 /**
  * One more owner.

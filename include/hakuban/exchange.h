@@ -1,8 +1,10 @@
-/* The exchange: the node in a process. Contracts meet in it; connections and listeners link it to others.
+/* The exchange: the node in a process. Contracts meet in it; connections and listeners link it to
+ * others.
  *
- * It is driven by a thread of its own, or by yours: with HAKUBAN_DRIVE_MANUAL poll hakuban_exchange_fd() for at most
- * hakuban_exchange_timeout_ms(), then call hakuban_exchange_turn(). What you send leaves with the next turn or blocking call, so
- * that a burst shares packets. docs/threading.md has the whole model. */
+ * It is driven by a thread of its own, or by yours: with HAKUBAN_DRIVE_MANUAL poll
+ * hakuban_exchange_fd() for at most hakuban_exchange_timeout_ms(), then call
+ * hakuban_exchange_turn(). What you send leaves with the next turn or blocking call, so that a
+ * burst shares packets. docs/threading.md has the whole model. */
 #ifndef HAKUBAN_EXCHANGE_H
 #define HAKUBAN_EXCHANGE_H
 
@@ -28,8 +30,9 @@ typedef struct hakuban_exchange_options {
     hakuban_drive drive;
     const hakuban_alloc *alloc; /* borrowed until hakuban_exchange_free(); NULL: malloc */
     hakuban_log log;            /* copied */
-    double rebalance_threshold; /* a load must be this much smaller to move an object, where the larger is 2 or more, in proportion
-                                 * less below; 0: the default of 0.1; negative: never move */
+    double rebalance_threshold; /* a load must be this much smaller to move an object, where the
+                                 * larger is 2 or more, in proportion less below; 0: the default of
+                                 * 0.1; negative: never move */
 } hakuban_exchange_options;
 
 /* What went through an exchange since it began. */
@@ -38,7 +41,8 @@ typedef struct hakuban_exchange_stats {
     uint64_t states_in, states_out;           /* over links */
     uint64_t state_bytes_in, state_bytes_out; /* the whole states' sizes */
     uint64_t wire_bytes_in, wire_bytes_out;   /* what really travelled, everything included */
-    uint64_t deltas_made, deltas_shared;      /* differences computed; differences sent without computing them again */
+    uint64_t deltas_made,
+        deltas_shared; /* differences computed; differences sent without computing them again */
 } hakuban_exchange_stats;
 
 /**
@@ -54,12 +58,14 @@ HAKUBAN_API HAKUBAN_NODISCARD hakuban_status
 hakuban_exchange_new(const hakuban_exchange_options *options, hakuban_exchange **ret);
 
 /**
- * Ends all links in an orderly way: what was sent before the call reaches the peers, then they are told.
+ * Ends all links in an orderly way: what was sent before the call reaches the peers, then they are
+ * told.
  *
  * Afterwards only the free functions, hakuban_queue_next() and hakuban_event_done() are of use.
  *
  * @param timeout_ms  give up after this time; negative: 2000
- * @return OK, ERR_TIMEOUT (what was left is cut), ERR_WOULD_BLOCK (inside a callback: nothing was begun), ERR_ARGUMENT
+ * @return OK, ERR_TIMEOUT (what was left is cut), ERR_WOULD_BLOCK (inside a callback: nothing was
+ * begun), ERR_ARGUMENT
  * @thread any
  * @since 0.1
  */
@@ -67,7 +73,8 @@ HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_exchange_close(hakuban_exch
                                                                     int timeout_ms);
 
 /**
- * Ends an exchange at once. Its contracts, queues, sinks, listeners and connections must have been freed.
+ * Ends an exchange at once. Its contracts, queues, sinks, listeners and connections must have been
+ * freed.
  *
  * Not in a callback.
  *
@@ -81,7 +88,8 @@ HAKUBAN_API hakuban_exchange *hakuban_exchange_free(hakuban_exchange *exchange);
 /**
  * A descriptor that polls readable when hakuban_exchange_turn() has work.
  *
- * @return borrowed until hakuban_exchange_free(); negative where the library's thread drives: ERR_ARGUMENT
+ * @return borrowed until hakuban_exchange_free(); negative where the library's thread drives:
+ * ERR_ARGUMENT
  * @thread any
  * @since 0.1
  */
@@ -129,7 +137,8 @@ hakuban_exchange_snapshot(hakuban_exchange *exchange,
 /**
  * What was built in.
  *
- * @return static text, e.g. "transports: tcp unix inproc; serializers: msgpack json; compressors: zstd none"
+ * @return static text, e.g. "transports: tcp unix inproc; serializers: msgpack json; compressors:
+ * zstd none"
  * @thread any
  * @since 0.1
  */

@@ -1,8 +1,10 @@
 /* Looking into an exchange: its links, objects, tags and contracts as plain structs, in slices.
  *
- * A walk goes on with a cursor while the exchange changes; each call holds the exchange for one slice only. What is there from the
- * beginning of a walk to its end is told (an object or tag perhaps twice), what comes or goes meanwhile perhaps not. Objects and tags
- * come in no order, links and contracts in the order in which they began. hakuban_exchange_publish_stats() makes objects of it. */
+ * A walk goes on with a cursor while the exchange changes; each call holds the exchange for one
+ * slice only. What is there from the beginning of a walk to its end is told (an object or tag
+ * perhaps twice), what comes or goes meanwhile perhaps not. Objects and tags come in no order,
+ * links and contracts in the order in which they began. hakuban_exchange_publish_stats() makes
+ * objects of it. */
 #ifndef HAKUBAN_INSPECT_H
 #define HAKUBAN_INSPECT_H
 
@@ -20,13 +22,14 @@ extern "C" {
 #define HAKUBAN_INSPECT_ROOM_MIN 16
 #define HAKUBAN_INSPECT_ROOM_MAX 1024
 
-/* Where a walk is. Zero it to begin; use it with one function and one exchange. It holds nothing. */
+/* Where a walk is. Zero it to begin; use it with one function and one exchange. It holds nothing.
+ */
 typedef struct hakuban_cursor {
     uint64_t place[2];
 } hakuban_cursor;
 
 typedef enum hakuban_link_phase {
-    HAKUBAN_LINK_HELLO = 1,   /* the other side has not said hello yet */
+    HAKUBAN_LINK_HELLO = 1, /* the other side has not said hello yet */
     HAKUBAN_LINK_OPEN = 2,
     HAKUBAN_LINK_LEAVING = 3, /* it ends in order */
     HAKUBAN_LINK_ENDED = 4,
@@ -44,7 +47,8 @@ typedef struct hakuban_link_info {
     char serializer[36], compressor[36];
     double load;       /* downstream: sum of 1/capacity over the objects that it has from here */
     double load_limit; /* downstream: its load may grow up to this now; infinity: no limit */
-    uint64_t bytes_in, bytes_out; /* frames of the session so far, without acknowledgements and keep-alive */
+    uint64_t bytes_in,
+        bytes_out;     /* frames of the session so far, without acknowledgements and keep-alive */
     uint64_t age_ns;   /* since the hello was accepted; 0 before */
     uint64_t quiet_ns; /* since the last byte came */
 } hakuban_link_info;
@@ -68,22 +72,22 @@ typedef struct hakuban_object_info {
     hakuban_source source;
     uint64_t age_ns; /* STALE: since when it is not known to be current */
     hakuban_exposer_kind exposer;
-    uint64_t exposer_number; /* of the link; LOCAL: of the contract */
-    int exposer_by_tag;      /* LOCAL: the contract is on a tag */
-    char exposer_name[64];   /* of the link, UTF-8, cut if need be */
-    double cost;             /* DOWNSTREAM: what it adds to the link's load */
-    int handing_over;        /* the exposer before has not let go yet */
+    uint64_t exposer_number;              /* of the link; LOCAL: of the contract */
+    int exposer_by_tag;                   /* LOCAL: the contract is on a tag */
+    char exposer_name[64];                /* of the link, UTF-8, cut if need be */
+    double cost;                          /* DOWNSTREAM: what it adds to the link's load */
+    int handing_over;                     /* the exposer before has not let go yet */
     uint32_t observers, exposers;         /* contracts of this exchange on the object itself */
     uint32_t tag_observers, tag_exposers; /* contracts of this exchange on its tags */
     uint32_t link_observers;              /* downstreams that observe it, by itself or by a tag */
-    uint32_t link_exposers;               /* offers of downstreams, on itself and on each of its tags */
-    uint64_t capacity;                    /* of all contracts and downstreams on the object itself */
-    int upstream_stream, upstream_sink;   /* the upstream sends its states here; has them from here */
+    uint32_t link_exposers; /* offers of downstreams, on itself and on each of its tags */
+    uint64_t capacity;      /* of all contracts and downstreams on the object itself */
+    int upstream_stream, upstream_sink; /* the upstream sends its states here; has them from here */
 } hakuban_object_info;
 
 /* What one downstream has to do with one object. */
 typedef struct hakuban_object_link_info {
-    uint64_t number; /* of the link */
+    uint64_t number;                      /* of the link */
     int observes, exposes;                /* the object itself */
     uint32_t capacity;                    /* there */
     uint32_t tag_observers, tag_exposers; /* how many of its tags */
@@ -127,9 +131,10 @@ typedef struct hakuban_contract_info {
  * @thread any
  * @since 0.1
  */
-HAKUBAN_API HAKUBAN_NODISCARD hakuban_status
-hakuban_inspect_links(hakuban_exchange *exchange, hakuban_cursor *cursor, hakuban_link_info *ret,
-                      size_t room, size_t *ret_count);
+HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_inspect_links(hakuban_exchange *exchange,
+                                                                   hakuban_cursor *cursor,
+                                                                   hakuban_link_info *ret,
+                                                                   size_t room, size_t *ret_count);
 
 /**
  * The next objects.
@@ -142,9 +147,11 @@ hakuban_inspect_links(hakuban_exchange *exchange, hakuban_cursor *cursor, hakuba
  * @thread any
  * @since 0.1
  */
-HAKUBAN_API HAKUBAN_NODISCARD hakuban_status
-hakuban_inspect_objects(hakuban_exchange *exchange, hakuban_cursor *cursor,
-                        hakuban_object_info *ret, size_t room, size_t *ret_count);
+HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_inspect_objects(hakuban_exchange *exchange,
+                                                                     hakuban_cursor *cursor,
+                                                                     hakuban_object_info *ret,
+                                                                     size_t room,
+                                                                     size_t *ret_count);
 
 /**
  * One object by its name.
@@ -155,9 +162,8 @@ hakuban_inspect_objects(hakuban_exchange *exchange, hakuban_cursor *cursor,
  * @thread any
  * @since 0.1
  */
-HAKUBAN_API HAKUBAN_NODISCARD hakuban_status
-hakuban_inspect_object(hakuban_exchange *exchange, const hakuban_descriptor *object,
-                       hakuban_object_info *ret);
+HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_inspect_object(
+    hakuban_exchange *exchange, const hakuban_descriptor *object, hakuban_object_info *ret);
 
 /**
  * The next downstreams that have to do with an object.
@@ -171,10 +177,9 @@ hakuban_inspect_object(hakuban_exchange *exchange, const hakuban_descriptor *obj
  * @thread any
  * @since 0.1
  */
-HAKUBAN_API HAKUBAN_NODISCARD hakuban_status
-hakuban_inspect_object_links(hakuban_exchange *exchange, const hakuban_descriptor *object,
-                             hakuban_cursor *cursor, hakuban_object_link_info *ret, size_t room,
-                             size_t *ret_count);
+HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_inspect_object_links(
+    hakuban_exchange *exchange, const hakuban_descriptor *object, hakuban_cursor *cursor,
+    hakuban_object_link_info *ret, size_t room, size_t *ret_count);
 
 /**
  * The next tags.
@@ -189,13 +194,14 @@ hakuban_inspect_object_links(hakuban_exchange *exchange, const hakuban_descripto
  */
 HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_inspect_tags(hakuban_exchange *exchange,
                                                                   hakuban_cursor *cursor,
-                                                                  hakuban_tag_info *ret, size_t room,
-                                                                  size_t *ret_count);
+                                                                  hakuban_tag_info *ret,
+                                                                  size_t room, size_t *ret_count);
 
 /**
  * The next downstreams that have to do with a tag.
  *
- * @param tag        borrowed for the call: a descriptor whose JSON is the tag's, as in hakuban_tag_info
+ * @param tag        borrowed for the call: a descriptor whose JSON is the tag's, as in
+ * hakuban_tag_info
  * @param cursor     where the walk is; moved on
  * @param ret        room for room structs
  * @param room       HAKUBAN_INSPECT_ROOM_MIN to HAKUBAN_INSPECT_ROOM_MAX
@@ -204,15 +210,15 @@ HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_inspect_tags(hakuban_exchan
  * @thread any
  * @since 0.1
  */
-HAKUBAN_API HAKUBAN_NODISCARD hakuban_status
-hakuban_inspect_tag_links(hakuban_exchange *exchange, const hakuban_descriptor *tag,
-                          hakuban_cursor *cursor, hakuban_tag_link_info *ret, size_t room,
-                          size_t *ret_count);
+HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_inspect_tag_links(
+    hakuban_exchange *exchange, const hakuban_descriptor *tag, hakuban_cursor *cursor,
+    hakuban_tag_link_info *ret, size_t room, size_t *ret_count);
 
 /**
  * The next contracts.
  *
- * Each call passes by all contracts before the cursor: a walk over very many of them is not for every second.
+ * Each call passes by all contracts before the cursor: a walk over very many of them is not for
+ * every second.
  *
  * @param cursor     where the walk is; moved on
  * @param ret        room for room structs; owned: end with hakuban_contract_info_done()
@@ -222,9 +228,11 @@ hakuban_inspect_tag_links(hakuban_exchange *exchange, const hakuban_descriptor *
  * @thread any
  * @since 0.1
  */
-HAKUBAN_API HAKUBAN_NODISCARD hakuban_status
-hakuban_inspect_contracts(hakuban_exchange *exchange, hakuban_cursor *cursor,
-                          hakuban_contract_info *ret, size_t room, size_t *ret_count);
+HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_inspect_contracts(hakuban_exchange *exchange,
+                                                                       hakuban_cursor *cursor,
+                                                                       hakuban_contract_info *ret,
+                                                                       size_t room,
+                                                                       size_t *ret_count);
 
 /**
  * Lets go of what the structs hold.
@@ -253,7 +261,7 @@ HAKUBAN_API void hakuban_tag_info_done(hakuban_tag_info *infos, size_t count);
  */
 HAKUBAN_API void hakuban_contract_info_done(hakuban_contract_info *infos, size_t count);
 
-/* ---- statistics as objects */
+/* -- Statistics as objects -- */
 
 #define HAKUBAN_STATS_SUBJECTS_MAX 10000 /* by default */
 
@@ -263,33 +271,35 @@ typedef struct hakuban_publisher hakuban_publisher;
 /* Zero it, set size, then what is wanted. */
 typedef struct hakuban_stats_options {
     uint32_t size;         /* sizeof(hakuban_stats_options) */
-    uint32_t subjects_max; /* links and objects that are described while all are observed; 0: HAKUBAN_STATS_SUBJECTS_MAX */
-    const char *name;      /* of the exchange, UTF-8, 1 to 64 bytes, different from all others in the tree; NULL: random digits */
+    uint32_t subjects_max; /* links and objects that are described while all are observed; 0:
+                              HAKUBAN_STATS_SUBJECTS_MAX */
+    const char *name; /* of the exchange, UTF-8, 1 to 64 bytes, different from all others in the
+                         tree; NULL: random digits */
 } hakuban_stats_options;
 
 /**
- * Describes an exchange by objects in it: itself, each link, each object and who exposes it. docs/introspection.md has their names and
- * fields.
+ * Describes an exchange by objects in it: itself, each link, each object and who exposes it.
+ * docs/introspection.md has their names and fields.
  *
- * They carry two tags: the given one, and {"statistics":NAME} of this exchange alone. Anybody who reaches the exchange may observe them,
- * each by its name or all by a tag. Two are always there, the rest while "subjects" or one of the tags is observed. A state is made only
- * while its object is observed, at once and then at most once a second, if it changed. Objects that carry a {"statistics":…} tag are not
- * described.
+ * They carry two tags: the given one, and {"statistics":NAME} of this exchange alone. Anybody who
+ * reaches the exchange may observe them, each by its name or all by a tag. Two are always there,
+ * the rest while "subjects" or one of the tags is observed. A state is made only while its object
+ * is observed, at once and then at most once a second, if it changed. Objects that carry a
+ * {"statistics":…} tag are not described.
  *
  * @param exchange  borrowed until hakuban_publisher_free()
  * @param tag_json  copied; terminated text of one JSON value
  * @param options   borrowed for the call; NULL: all defaults
  * @param ret       owned; end with hakuban_publisher_free()
  * @param reterr    what is wrong with the text; may be NULL
- * @return OK, ERR_ARGUMENT (also: a name that is too long or not UTF-8), ERR_PARSE, ERR_LIMIT, ERR_NO_MEMORY, ERR_CLOSED
- *         (hakuban_exchange_close() was called)
+ * @return OK, ERR_ARGUMENT (also: a name that is too long or not UTF-8), ERR_PARSE, ERR_LIMIT,
+ * ERR_NO_MEMORY, ERR_CLOSED (hakuban_exchange_close() was called)
  * @thread any
  * @since 0.1
  */
-HAKUBAN_API HAKUBAN_NODISCARD hakuban_status
-hakuban_exchange_publish_stats(hakuban_exchange *exchange, const char *tag_json,
-                               const hakuban_stats_options *options, hakuban_publisher **ret,
-                               hakuban_error *reterr);
+HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_exchange_publish_stats(
+    hakuban_exchange *exchange, const char *tag_json, const hakuban_stats_options *options,
+    hakuban_publisher **ret, hakuban_error *reterr);
 
 /**
  * Ends the statistics. Never blocks.

@@ -1,4 +1,5 @@
-/* Log lines leave the library through one function of the user's; the library itself prints nothing. */
+/* Log lines leave the library through one function of the user's; the library itself prints
+ * nothing. */
 #ifndef HAKUBAN_LOG_H
 #define HAKUBAN_LOG_H
 
@@ -16,9 +17,11 @@ typedef enum hakuban_log_level {
     HAKUBAN_LOG_DEBUG = 4,
 } hakuban_log_level;
 
-/* Called from any thread, with no lock of the library held except the exchange's own: it must not call back into the
- * exchange. room is e.g. "link"; text is one line, bytes of peers are escaped in it, borrowed for the call. */
-typedef void (*hakuban_log_fn)(void *ctx, hakuban_log_level level, const char *room, const char *text);
+/* Called from any thread, with no lock of the library held except the exchange's own: it must not
+ * call back into the exchange. room is e.g. "link"; text is one line, bytes of peers are escaped in
+ * it, borrowed for the call. */
+typedef void (*hakuban_log_fn)(void *ctx, hakuban_log_level level, const char *room,
+                               const char *text);
 
 typedef struct hakuban_log {
     void *ctx;

@@ -1,4 +1,5 @@
-/* One state of an object: data, the names of its encodings, a version. Immutable and reference-counted; fan-out shares it. */
+/* One state of an object: data, the names of its encodings, a version. Immutable and
+ * reference-counted; fan-out shares it. */
 #ifndef HAKUBAN_STATE_H
 #define HAKUBAN_STATE_H
 
@@ -31,7 +32,8 @@ typedef enum hakuban_freshness {
 typedef enum hakuban_source {
     HAKUBAN_SOURCE_NONE = 0,     /* no exposer is assigned */
     HAKUBAN_SOURCE_ASSIGNED = 1, /* one is */
-    HAKUBAN_SOURCE_AWAY = 2,     /* one is, and its link is in its grace time: hakuban_contract_peek() says so, no event does */
+    HAKUBAN_SOURCE_AWAY = 2, /* one is, and its link is in its grace time: hakuban_contract_peek()
+                                says so, no event does */
 } hakuban_source;
 
 /* The parts of a state. Zero it, then set what is known. */
@@ -50,8 +52,9 @@ typedef struct hakuban_state_parts {
  * @param alloc  borrowed until the last unref; NULL: the default
  * @param parts  borrowed for the call
  * @param ret    owned; end with hakuban_state_unref()
- * @return OK, ERR_ARGUMENT (also: a name that is not UTF-8, a count without its array or the other way round), ERR_LIMIT (data over
- *         HAKUBAN_STATE_BYTES_MAX, too many elements or names, names too long), ERR_NO_MEMORY
+ * @return OK, ERR_ARGUMENT (also: a name that is not UTF-8, a count without its array or the other
+ * way round), ERR_LIMIT (data over HAKUBAN_STATE_BYTES_MAX, too many elements or names, names too
+ * long), ERR_NO_MEMORY
  * @thread any
  * @since 0.1
  */
@@ -67,7 +70,8 @@ HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_state_new(const hakuban_all
  * @param json    copied; terminated
  * @param ret     owned; end with hakuban_state_unref()
  * @param reterr  where the text is wrong; may be NULL
- * @return OK, ERR_ARGUMENT, ERR_PARSE, ERR_LIMIT (also: nested deeper than HAKUBAN_JSON_DEPTH_MAX), ERR_NO_MEMORY
+ * @return OK, ERR_ARGUMENT, ERR_PARSE, ERR_LIMIT (also: nested deeper than HAKUBAN_JSON_DEPTH_MAX),
+ * ERR_NO_MEMORY
  * @thread any
  * @since 0.1
  */

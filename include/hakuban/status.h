@@ -11,7 +11,8 @@
 extern "C" {
 #endif
 
-/* X(name, value, text): 0 is success, positive a success with a remark, negative a failure. Values are never reused. */
+/* X(name, value, text): 0 is success, positive a success with a remark, negative a failure. Values
+ * are never reused. */
 #define HAKUBAN_STATUS_MAP(X)                                                                      \
     X(OK, 0, "ok")                                                                                 \
     X(OK_FULL, 1, "taken, but no more for now")                                                    \
@@ -23,7 +24,7 @@ extern "C" {
     X(ERR_TIMEOUT, -6, "timed out")                                                                \
     X(ERR_CLOSED, -7, "closed")                                                                    \
     X(ERR_REVOKED, -8, "this sink is no longer the object's chosen one")                           \
-    X(ERR_VERSION, -9, "the version is below the greatest one known")                          \
+    X(ERR_VERSION, -9, "the version is below the greatest one known")                              \
     X(ERR_WOULD_BLOCK, -10, "would block inside a callback")                                       \
     X(ERR_UNSUPPORTED, -11, "not built in, or not known to the other side")                        \
     X(ERR_PROTOCOL, -12, "the other side broke the protocol")                                      \

@@ -1,5 +1,6 @@
-/* hakuban-bench in a user's hands: each sub-command runs small, ends well, and its last line of --json can be believed as far
- * as it can be checked without a stopwatch. How fast anything is, is not tested here. */
+/* hakuban-bench in a user's hands: each sub-command runs small, ends well, and its last line of
+ * --json can be believed as far as it can be checked without a stopwatch. How fast anything is, is
+ * not tested here. */
 #define _GNU_SOURCE
 #include <stdbool.h>
 #include <stdio.h>
@@ -80,7 +81,8 @@ START_TEST(hot_shows_states_to_every_observer)
 }
 END_TEST
 
-/* How old they are is measured, not tested: this machine may be busy. That nothing is missing is the same on every one. */
+/* How old they are is measured, not tested: this machine may be busy. That nothing is missing is
+ * the same on every one. */
 START_TEST(one_stuck_observer_takes_nothing_from_the_others)
 {
     static char line[16384];
@@ -172,8 +174,7 @@ START_TEST(codec_has_three_documents_for_each_serializer)
 {
     static char line[16384];
     ck_assert_int_eq(bench("codec --rounds 1 --json", line, sizeof(line)), 0);
-    ck_assert_uint_eq(occurrences(line, "\"serializer\":\"json\""),
-                      has_feature("json") ? 3U : 0U);
+    ck_assert_uint_eq(occurrences(line, "\"serializer\":\"json\""), has_feature("json") ? 3U : 0U);
     ck_assert_uint_eq(occurrences(line, "\"serializer\":\"msgpack\""),
                       has_feature("msgpack") ? 3U : 0U);
     ck_assert_double_gt(figure(line, "write_mb_s"), 0);
@@ -189,7 +190,8 @@ START_TEST(resume_brings_only_what_changed)
     ck_assert_double_gt(figure(line, "resume_bytes"), 0);
     ck_assert_double_le(figure(line, "resume_percent"), 2);
     ck_assert_double_eq(figure(line, "resume_events"), 0);
-    /* Each state once from its exposer, and not down again: the observer has it. Names and what goes with them travel. */
+    /* Each state once from its exposer, and not down again: the observer has it. Names and what
+     * goes with them travel. */
     ck_assert_double_ge(figure(line, "restart_up_percent"), 90);
     ck_assert_double_le(figure(line, "restart_up_percent"), 120);
     ck_assert_double_gt(figure(line, "restart_down_percent"), 0);

@@ -1,8 +1,10 @@
-/* A tree of routers, exposers and observers in a storm, over TCP and ZeroMQ and through a bad network: programs are killed,
- * frozen and started again, connections cut, delayed, half-opened, from a seed. Then the storm ends, and every observer must
- * hold what the last exposer said; none may ever have seen a version go back, or a state that nobody made.
+/* A tree of routers, exposers and observers in a storm, over TCP and ZeroMQ and through a bad
+ * network: programs are killed, frozen and started again, connections cut, delayed, half-opened,
+ * from a seed. Then the storm ends, and every observer must hold what the last exposer said; none
+ * may ever have seen a version go back, or a state that nobody made.
  *
- *   e2e_chaos [--seed S] [--seconds N]     one after the other until N seconds are over, with S, S + 1, … */
+ *   e2e_chaos [--seed S] [--seconds N]     one after the other until N seconds are over, with S, S
+ * + 1, … */
 #define _GNU_SOURCE
 #include <check.h>
 #include <errno.h>
@@ -42,7 +44,7 @@ enum {
     BREEZE_PAUSE_MS =
         SANITIZED
             ? 1500
-            : 700, /* until it is back: where all who expose are away, somebody has to notice */
+            : 700,     /* until it is back: where all who expose are away, somebody has to notice */
     SILENCE_MS = 5000, /* 2.5 s of it, and the hand-over that follows */
     CALM_MS_MAX = 120000, /* to agree after a storm, on a machine that is very busy */
     END_MS_MAX = 60000,
@@ -51,7 +53,8 @@ enum {
     VERSION_BYTES = 360
 };
 
-/* The third level are the programs at the hubs and, below two of them, hubs with programs of their own. */
+/* The third level are the programs at the hubs and, below two of them, hubs with programs of their
+ * own. */
 static const unsigned parents[HUBS] = {0, 0, 0, 1, 2};
 
 typedef struct seen {
@@ -73,7 +76,8 @@ typedef struct exposer {
     char *last; /* what it said last */
 } exposer;
 
-/* What the schedule knows of a program: in time of the schedule, not of the clock, so that a seed is always the same storm. */
+/* What the schedule knows of a program: in time of the schedule, not of the clock, so that a seed
+ * is always the same storm. */
 typedef struct plan {
     uint64_t start_ms, thaw_ms; /* 0: not planned */
 } plan;
@@ -90,9 +94,9 @@ static exposer exposers[EXPOSERS + NODES]; /* the nodes' come last */
 static observer observers[OBSERVERS + NODES];
 static plan plans[MEMBERS];
 static uint64_t heals_ms[MEMBERS]; /* of the way to the hub, by member; 0: it is good */
-static bool is_steady
-    [MEMBERS]; /* its grace time is so long that a short outage stays one on the busiest machine */
-static bool breeze_blows; /* there are short outages only, which nobody must see */
+static bool is_steady[MEMBERS];    /* its grace time is so long that a short outage stays one on the
+                                      busiest machine */
+static bool breeze_blows;          /* there are short outages only, which nobody must see */
 static proxy *network;
 static FILE *schedule;
 static struct {
@@ -124,7 +128,7 @@ static void plan_note(uint64_t at_ms, const char *format, ...)
     fputc('\n', schedule);
 }
 
-/* ---- a failure ---- */
+/* -- A failure -- */
 
 static void failed(const char *text)
 {
@@ -156,7 +160,7 @@ static void give_up(const char *format, ...)
     failed(text);
 }
 
-/* ---- states: what is in one follows from who made it and its number ---- */
+/* -- States: what is in one follows from who made it and its number -- */
 
 static void make_data(char *ret, size_t size, unsigned who, unsigned number)
 {
@@ -258,7 +262,7 @@ static void observed(void *ctx, const char *line)
     o->states++;
 }
 
-/* ---- programs ---- */
+/* -- Programs -- */
 
 static void start(unsigned index)
 {
@@ -389,7 +393,7 @@ static void set_up(void)
     }
 }
 
-/* ---- the storm ---- */
+/* -- The storm -- */
 
 static void stop(unsigned index, bool hard)
 {
@@ -486,7 +490,8 @@ static void storm(void)
 {
     uint64_t begin_ms = crowd_now_ms(), at_ms = 0;
     while (at_ms < STORM_MS) {
-        /* All dice of a step are thrown whether or not they are needed: what follows does not depend on what happened. */
+        /* All dice of a step are thrown whether or not they are needed: what follows does not
+         * depend on what happened. */
         unsigned what = roll(100), who = roll(MEMBERS), speaker = roll(EXPOSERS + NODES),
                  how = roll(100);
         unsigned length = between(1, roll(3) ? 600 : 4000), more = roll(1u << 20);
@@ -504,9 +509,10 @@ static void storm(void)
     mend(UINT64_MAX);
 }
 
-/* ---- the calm after it ---- */
+/* -- The calm after it -- */
 
-/* NULL where every observer has the same newest state of each object, and one that an exposer said last. Else what is missing. */
+/* NULL where every observer has the same newest state of each object, and one that an exposer said
+ * last. Else what is missing. */
 static const char *difference(void)
 {
     static char text[512];
@@ -574,10 +580,12 @@ static void calm(void)
     }
 }
 
-/* Short outages, one after the other, of those who have the time for it: LIVE for everybody all the time. */
+/* Short outages, one after the other, of those who have the time for it: LIVE for everybody all the
+ * time. */
 static void breeze(void)
 {
-    /* A connection that swallows is found by its silence, after 2.5 times the keep-alive; what follows from that is of the storm. */
+    /* A connection that swallows is found by its silence, after 2.5 times the keep-alive; what
+     * follows from that is of the storm. */
     crowd_turn(crowd_now_ms() + SILENCE_MS);
     calm();
     uint64_t begin_ms = crowd_now_ms(), at_ms = 0, next_ms = 0;
@@ -672,7 +680,9 @@ START_TEST(after_storms_everybody_has_the_last_state)
 }
 END_TEST
 
-enum { SECONDS_MAX = 1800 }; /* check counts the microseconds of a test in 31 bits; scripts/chaos.sh goes on after that */
+enum {
+    SECONDS_MAX = 1800
+}; /* check counts the microseconds of a test in 31 bits; scripts/chaos.sh goes on after that */
 
 static uint64_t number(const char *text)
 {
@@ -707,8 +717,9 @@ int main(int argc, char **argv)
             asked.seed = number(argv[i + 1]);
         } else if (strcmp(argv[i], "--seconds") == 0) {
             asked.seconds = number(argv[i + 1]);
-            if (asked.seconds > SECONDS_MAX)
+            if (asked.seconds > SECONDS_MAX) {
                 (void)number(NULL);
+            }
         } else {
             (void)number(NULL);
         }

@@ -1,5 +1,6 @@
-/* Many programs at once, none of which can make the test wait: what they say is read and logged as it comes, what is said to
- * one that does not read is kept, newest line only. Knows nothing of what the lines mean. */
+/* Many programs at once, none of which can make the test wait: what they say is read and logged as
+ * it comes, what is said to one that does not read is kept, newest line only. Knows nothing of what
+ * the lines mean. */
 #ifndef TESTS_E2E_CROWD_H
 #define TESTS_E2E_CROWD_H
 
@@ -12,8 +13,8 @@
 typedef struct member member;
 typedef void (*member_line_fn)(void *ctx, const char *line);
 
-/* Logs go to folder, which must exist, one file for each member. failed: is told in words when a program ends by itself or a
- * sanitizer speaks, and must not return. */
+/* Logs go to folder, which must exist, one file for each member. failed: is told in words when a
+ * program ends by itself or a sanitizer speaks, and must not return. */
 void crowd_begin(const char *folder, void (*failed)(const char *text));
 /* Kills what still runs and forgets all members. */
 void crowd_end(void);
@@ -34,7 +35,8 @@ bool member_was_heard(const member *m);
 void member_freeze(member *m);
 void member_thaw(member *m);
 void member_signal(member *m, int number);
-/* Sends the signal and turns until it has ended: the exit code or 128 + signal; -1 where it did not within limit_ms. */
+/* Sends the signal and turns until it has ended: the exit code or 128 + signal; -1 where it did not
+ * within limit_ms. */
 int member_stop(member *m, int number, uint64_t limit_ms);
 /* Resident memory at most so far, KiB; 0 where it does not run. */
 unsigned long member_peak_kib(const member *m);

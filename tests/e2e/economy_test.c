@@ -1,5 +1,6 @@
-/* What travels: a leaf receives not one byte about an object that nothing below it asked for, and a small change of a large
- * state is small on the wire. Measured with the library's own counters, in a router of another process. */
+/* What travels: a leaf receives not one byte about an object that nothing below it asked for, and a
+ * small change of a large state is small on the wire. Measured with the library's own counters, in
+ * a router of another process. */
 #define _GNU_SOURCE
 #include <check.h>
 #include <netinet/in.h>
@@ -152,8 +153,8 @@ static void cut_connections(const char *url)
     for (int fd = 3; fd < 1024; fd++) {
         struct sockaddr_in peer = {.sin_family = AF_UNSPEC};
         socklen_t bytes = sizeof(peer);
-        if (getpeername(fd, (struct sockaddr *)&peer, &bytes) == 0 &&
-            peer.sin_family == AF_INET && ntohs(peer.sin_port) == port) {
+        if (getpeername(fd, (struct sockaddr *)&peer, &bytes) == 0 && peer.sin_family == AF_INET &&
+            ntohs(peer.sin_port) == port) {
             ck_assert_int_eq(shutdown(fd, SHUT_RDWR), 0);
             cut++;
         }
@@ -174,7 +175,8 @@ static void lamp_text(char *text, int index, int number)
     memcpy(text + LAMP_BYTES - 2, "\"", 2);
 }
 
-/* Both sides lose their connections, a few of many states change meanwhile, and nothing else travels again. */
+/* Both sides lose their connections, a few of many states change meanwhile, and nothing else
+ * travels again. */
 START_TEST(only_what_changed_meanwhile_travels_after_a_lost_connection)
 {
     char url[URL_BYTES];

@@ -1,4 +1,5 @@
-/* Hakuban inside other people's loops: GLib's and asyncio's. Each example sees what the tool exposes. */
+/* Hakuban inside other people's loops: GLib's and asyncio's. Each example sees what the tool
+ * exposes. */
 #define _GNU_SOURCE
 #include <check.h>
 #include <signal.h>
@@ -14,8 +15,9 @@ static program *router, *exposer;
 
 static int is_there(const char *path)
 {
-    if (access(path, R_OK) == 0)
+    if (access(path, R_OK) == 0) {
         return 1;
+    }
     printf("skipped: %s is not there\n", path);
     return 0;
 }
@@ -29,8 +31,9 @@ static void start(void)
 
 static void sees_three_states(program *example)
 {
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         program_find(example, "\"object\" ");
+    }
     ck_assert_int_eq(program_end(example), 0);
     ck_assert_int_eq(program_stop(exposer, SIGTERM), 0);
     ck_assert_int_eq(program_stop(router, SIGTERM), 0);

@@ -79,17 +79,18 @@ START_TEST(leader_is_one_of_many_and_has_a_successor)
     program *first = program_run("examples/leader", url, "one", NULL);
     long long term = term_of(program_find(first, "one leads"));
     program *second = program_run("examples/leader", url, "two", NULL);
-    program *watch =
-        program_run("hakuban", "observe", "-c", url, "--tag", "\"leader\"", NULL);
+    program *watch = program_run("hakuban", "observe", "-c", url, "--tag", "\"leader\"", NULL);
     program_find(watch, "\"leader\":\"one\"");
     /* A leader that dies without a word. */
     program_signal(first, SIGKILL);
-    long long next = term_of(program_find(second, "two leads")); /* its first line: it never led before */
+    long long next =
+        term_of(program_find(second, "two leads")); /* its first line: it never led before */
     ck_assert_int_gt(next, term);
     program_find(watch, "\"leader\":\"two\"");
     /* One that ends in order. */
     program *third = program_run("examples/leader", url, "three", NULL);
-    program *get = program_run("hakuban", "get", "-c", url, "--tag", "\"leader\"", "\"office\"", NULL);
+    program *get =
+        program_run("hakuban", "get", "-c", url, "--tag", "\"leader\"", "\"office\"", NULL);
     ck_assert_ptr_nonnull(strstr(program_line(get), "\"two\""));
     ck_assert_int_eq(program_end(get), 0);
     ck_assert_int_eq(program_stop(second, SIGTERM), 0);

@@ -1,5 +1,5 @@
-/* States from programs that expose to programs that observe, through a router: in every order of start, over restarts,
- * from every kind of input; the exact lines. */
+/* States from programs that expose to programs that observe, through a router: in every order of
+ * start, over restarts, from every kind of input; the exact lines. */
 #define _GNU_SOURCE
 #include <check.h>
 #include <signal.h>
@@ -118,7 +118,8 @@ START_TEST(observers_go_stale_and_come_back_when_the_router_is_killed)
     program_find_error(observer, "trying again until it works");
     mortal = router_run(again, same, NULL);
     ck_assert_str_eq(same, again);
-    /* A state sent into the dying connection may come first as what was known last; then it is confirmed. */
+    /* A state sent into the dying connection may come first as what was known last; then it is
+     * confirmed. */
     ck_assert_ptr_nonnull(strstr(program_find(observer, "\"synchronized\":true"), "\"data\":2}"));
     ck_assert_int_eq(program_stop(observer, SIGTERM), 0);
     program_close_input(exposer);

@@ -1,4 +1,5 @@
-/* Programs that meet in a router over different transports: tcp, unix, ZeroMQ over tcp and over ipc, WebSocket; and routers linked by ZeroMQ. */
+/* Programs that meet in a router over different transports: tcp, unix, ZeroMQ over tcp and over
+ * ipc, WebSocket; and routers linked by ZeroMQ. */
 #define _GNU_SOURCE
 #include <check.h>
 #include <signal.h>

@@ -1,5 +1,6 @@
-/* Public headers only; the library drives. Five threads meet in one exchange: ours that reads lines, one that takes events
- * from a queue, two that make and free contracts, and the library's, which runs callbacks. */
+/* Public headers only; the library drives. Five threads meet in one exchange: ours that reads
+ * lines, one that takes events from a queue, two that make and free contracts, and the library's,
+ * which runs callbacks. */
 #define _GNU_SOURCE
 #include "node.h"
 
@@ -69,7 +70,7 @@ static void on_expose(void *user, hakuban_event *event)
     pthread_mutex_unlock(&n->lock);
 }
 
-/* ---- what is observed ---- */
+/* -- What is observed -- */
 
 static void print_event(const hakuban_event *event)
 {
@@ -108,7 +109,7 @@ static void *take_events(void *user)
     return NULL;
 }
 
-/* ---- contracts that come and go ---- */
+/* -- Contracts that come and go -- */
 
 static void free_brief(brief *b)
 {
@@ -169,7 +170,7 @@ static void *churn(void *user)
     return NULL;
 }
 
-/* ---- our own thread ---- */
+/* -- Our own thread -- */
 
 static void take_line(node *n, const char *line)
 {

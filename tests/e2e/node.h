@@ -1,5 +1,6 @@
-/* A program of many threads in one exchange, for the chaos test: it offers an object's states as `hakuban expose` does, prints
- * what it observes as `hakuban observe` does, and meanwhile makes and ends contracts in every way the threads allow. */
+/* A program of many threads in one exchange, for the chaos test: it offers an object's states as
+ * `hakuban expose` does, prints what it observes as `hakuban observe` does, and meanwhile makes and
+ * ends contracts in every way the threads allow. */
 #ifndef TESTS_E2E_NODE_H
 #define TESTS_E2E_NODE_H
 

@@ -1,5 +1,6 @@
-/* Outages: one shorter than the grace time is seen by nobody, whosever connection it is and however it ends; a longer one makes
- * states STALE when the grace time is over, with the right age; all comes back by itself. */
+/* Outages: one shorter than the grace time is seen by nobody, whosever connection it is and however
+ * it ends; a longer one makes states STALE when the grace time is over, with the right age; all
+ * comes back by itself. */
 #define _GNU_SOURCE
 #include <check.h>
 #include <poll.h>

@@ -1,5 +1,6 @@
-/* Dead and slow peers: who is silent for 2.5 times its keep-alive is found, whether frozen or behind a half-open connection,
- * and nobody else notices; a reader that stops costs a router no more than its live states. */
+/* Dead and slow peers: who is silent for 2.5 times its keep-alive is found, whether frozen or
+ * behind a half-open connection, and nobody else notices; a reader that stops costs a router no
+ * more than its live states. */
 #define _GNU_SOURCE
 #include <check.h>
 #include <signal.h>
@@ -83,7 +84,8 @@ static void check_live(program *observer, const char *data)
     } while (!strstr(line, data));
 }
 
-/* age_ms: of the state when it was called stale. Found in time, not before, and not much later on a busy machine. */
+/* age_ms: of the state when it was called stale. Found in time, not before, and not much later on a
+ * busy machine. */
 static void check_found(uint64_t age_ms, uint64_t within_ms)
 {
     ck_assert_uint_ge(age_ms + 1, within_ms);
@@ -174,7 +176,8 @@ START_TEST(half_open_connection_is_found_and_blocks_no_return)
     if (up) {
         check_found(age_ms, FOUND_MS);
     } else {
-        /* The exposer finds the silence and hangs up; the router has had word from it until then. */
+        /* The exposer finds the silence and hangs up; the router has had word from it until then.
+         */
         ck_assert_uint_le(age_ms, 4000);
     }
     proxy_heal(network, 0);
@@ -187,7 +190,7 @@ START_TEST(half_open_connection_is_found_and_blocks_no_return)
 }
 END_TEST
 
-/* ---- a reader that stops ---- */
+/* -- A reader that stops -- */
 
 enum { OBJECTS = 400, STATE_BYTES = 2000, WARM_ROUNDS = 10, ROUNDS = SANITIZED ? 20 : 150 };
 #define GROWTH_KIB_MAX 2048UL
@@ -215,7 +218,8 @@ static void close_side(side *s)
     hakuban_exchange_free(s->exchange);
 }
 
-/* Nothing in it can be left out or compressed to nothing, so that what waits for a reader would be seen. */
+/* Nothing in it can be left out or compressed to nothing, so that what waits for a reader would be
+ * seen. */
 static void send_noise(hakuban_sink *sink, unsigned object, unsigned round)
 {
     static const char *const format[] = {"JSON"};

@@ -1,4 +1,5 @@
-/* The examples for authors of plugins, run as a user would: a transport, serializer, compressor and type of one's own. */
+/* The examples for authors of plugins, run as a user would: a transport, serializer, compressor and
+ * type of one's own. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,14 +11,14 @@ static void run_example(const char *name, const char *expected)
     char command[512], output[1024] = "";
     const char *folder = getenv("HAKUBAN_EXAMPLES");
     ck_assert_ptr_nonnull(folder);
-    snprintf(command, sizeof command, "%s/%s", folder, name);
+    snprintf(command, sizeof(command), "%s/%s", folder, name);
     if (access(command, X_OK) != 0) {
         printf("skipped: %s was not built\n", name);
         return;
     }
     FILE *pipe = popen(command, "r");
     ck_assert_ptr_nonnull(pipe);
-    size_t bytes = fread(output, 1, sizeof output - 1, pipe);
+    size_t bytes = fread(output, 1, sizeof(output) - 1, pipe);
     output[bytes] = 0;
     ck_assert_int_eq(pclose(pipe), 0);
     ck_assert_msg(strstr(output, expected) != NULL, "%s printed: %s", name, output);

@@ -1,4 +1,5 @@
-/* A pool of twenty workers and two thousand jobs over a real router: everybody gets his part, and then nothing moves. */
+/* A pool of twenty workers and two thousand jobs over a real router: everybody gets his part, and
+ * then nothing moves. */
 #define _GNU_SOURCE
 #include <check.h>
 #include <signal.h>

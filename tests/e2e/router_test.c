@@ -27,7 +27,8 @@ START_TEST(several_binds_are_one_exchange)
 {
     char url[URL_BYTES], path[URL_BYTES];
     snprintf(path, sizeof(path), "unix://%s", scratch_path("socket"));
-    program *router = router_run(url, NULL, "--bind", path, "-t=4", "--rebalance-threshold=.5", "-v", NULL);
+    program *router =
+        router_run(url, NULL, "--bind", path, "-t=4", "--rebalance-threshold=.5", "-v", NULL);
     ck_assert_int_eq(strncmp(url, "tcp://127.0.0.1:", 16), 0);
     ck_assert_int_gt(strtol(url + 16, NULL, 10), 0);
     ck_assert_str_eq(program_line(router) + strlen("listening "), path);

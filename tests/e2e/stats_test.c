@@ -1,4 +1,5 @@
-/* Statistics in an operator's hands: hakuban-router --stats-tag, hakuban snapshot, and reading one by name. */
+/* Statistics in an operator's hands: hakuban-router --stats-tag, hakuban snapshot, and reading one
+ * by name. */
 #define _GNU_SOURCE
 #include <check.h>
 #include <signal.h>
@@ -81,8 +82,7 @@ END_TEST
 START_TEST(one_statistic_can_be_read_by_its_name)
 {
     char url[URL_BYTES];
-    program *router =
-        router_run(url, "tcp://127.0.0.1:0#name=edge-1", "--stats-tag", TAG, NULL);
+    program *router = router_run(url, "tcp://127.0.0.1:0#name=edge-1", "--stats-tag", TAG, NULL);
     program *observer = program_run("hakuban", "observe", "-c", url, "7", NULL);
     (void)program_find(observer, "open");
     program *get = program_run("hakuban", "get", "-c", url, "--raw", "--tag", TAG, "--tag",
@@ -141,25 +141,29 @@ START_TEST(mistakes_are_said_in_words)
          (const char *const[]){"hakuban", "snapshot", "-c", url, NULL});
     says(2, "did you mean '\"stats\"'",
          (const char *const[]){"hakuban", "snapshot", "-c", url, "--stats-tag", "stats", NULL});
-    says(2, "one tag is enough",
-         (const char *const[]){"hakuban", "snapshot", "--stats-tag", "1", "--stats-tag", "2", NULL});
+    says(
+        2, "one tag is enough",
+        (const char *const[]){"hakuban", "snapshot", "--stats-tag", "1", "--stats-tag", "2", NULL});
     says(2, "takes a --stats-tag only",
          (const char *const[]){"hakuban", "snapshot", "--stats-tag", "1", "\"x\"", NULL});
-    says(2, "--for", (const char *const[]){"hakuban", "snapshot", "--stats-tag", "1", "--for", "soon", NULL});
+    says(2, "--for",
+         (const char *const[]){"hakuban", "snapshot", "--stats-tag", "1", "--for", "soon", NULL});
     says(1, "nobody publishes statistics with the tag \"stats\"",
          (const char *const[]){"hakuban", "snapshot", "-c", url, "--stats-tag", TAG, NULL});
     says(1, "not connected",
          (const char *const[]){"hakuban", "snapshot", "-c", nowhere, "--stats-tag", TAG, "--for",
                                "300ms", NULL});
     says(2, "did you mean '\"stats\"'",
-         (const char *const[]){"hakuban-router", "-b", "tcp://127.0.0.1:0", "--stats-tag", "stats", NULL});
+         (const char *const[]){"hakuban-router", "-b", "tcp://127.0.0.1:0", "--stats-tag", "stats",
+                               NULL});
     says(2, "one tag is enough",
          (const char *const[]){"hakuban-router", "--stats-tag", "1", "--stats-tag", "2", NULL});
     says(2, "1 to 64 bytes",
-         (const char *const[]){"hakuban-router", "-b",
-                               "tcp://127.0.0.1:0#name=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-                               "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-                               "--stats-tag", "1", NULL});
+         (const char *const[]){
+             "hakuban-router", "-b",
+             "tcp://127.0.0.1:0#name=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+             "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+             "--stats-tag", "1", NULL});
     ck_assert_int_eq(program_stop(router, SIGTERM), 0);
 }
 END_TEST
@@ -172,15 +176,17 @@ START_TEST(what_is_not_statistics_is_left_out)
     program *stranger =
         program_run("hakuban", "expose", "-c", url, "--keep", "--tag", TAG, "\"mine\"", NULL);
     program *liar = program_run("hakuban", "expose", "-c", url, "--keep", "--tag", TAG, "--tag",
-                                "{\"statistics\":\"\\u001b[2J\xc2\x9b" "31m\"}", "\"subjects\"", NULL);
+                                "{\"statistics\":\"\\u001b[2J\xc2\x9b"
+                                "31m\"}",
+                                "\"subjects\"", NULL);
     program_write(stranger, "1\n");
     program_write(liar, "[\"no\"]\n");
     program *json = program_run("hakuban", "list", "-c", url, "--tag", TAG, NULL);
     while (program_line(json)) {
     }
     ck_assert_int_eq(program_end(json), 0);
-    program *table = program_run("hakuban", "snapshot", "-c", url, "--stats-tag", TAG, "--for",
-                                 "1s", NULL);
+    program *table =
+        program_run("hakuban", "snapshot", "-c", url, "--stats-tag", TAG, "--for", "1s", NULL);
     program_find_error(table, "not statistics");
     const char *line;
     while ((line = program_line(table)) != NULL) {

@@ -1,5 +1,5 @@
-/* What the programs say about wrong command lines, and with which exit code. No router is needed: everything is found out
- * before anything is connected. */
+/* What the programs say about wrong command lines, and with which exit code. No router is needed:
+ * everything is found out before anything is connected. */
 #define _GNU_SOURCE
 #include <check.h>
 #include <signal.h>

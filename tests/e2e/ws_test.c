@@ -1,5 +1,5 @@
-/* WebSocket on a router's port: programs that meet over it and over others, and strangers who do it wrong: each is closed with a code and
- * one line in the log, and nobody else notices. */
+/* WebSocket on a router's port: programs that meet over it and over others, and strangers who do it
+ * wrong: each is closed with a code and one line in the log, and nobody else notices. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <check.h>
@@ -33,7 +33,7 @@ static int64_t now_ms(void)
 static void say_and_hear(void)
 {
     char line[32];
-    (void)snprintf(line, sizeof line, "{\"n\":%d}\n", ++said);
+    (void)snprintf(line, sizeof(line), "{\"n\":%d}\n", ++said);
     program_write(exposer, line);
     line[strlen(line) - 1] = '\0';
     ck_assert_str_eq(program_line(observer), line);
@@ -43,7 +43,7 @@ static void start(const char *bind)
 {
     router = router_run(url, bind, NULL);
     port = (int)strtol(strrchr(url, ':') + 1, NULL, 10);
-    (void)snprintf(ws_url, sizeof ws_url, "ws://127.0.0.1:%d/any/path", port);
+    (void)snprintf(ws_url, sizeof(ws_url), "ws://127.0.0.1:%d/any/path", port);
     exposer = program_run("hakuban", "expose", "-c", ws_url, "\"x\"", NULL);
     observer = program_run("hakuban", "observe", "-c", ws_url, "--raw", "\"x\"", NULL);
     said = 0;
@@ -65,7 +65,7 @@ static int dial(void)
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     return fd;
 }
 
@@ -74,8 +74,9 @@ static void say(int fd, const void *data, size_t bytes)
     const char *from = data;
     while (bytes > 0) {
         ssize_t sent = send(fd, from, bytes, MSG_NOSIGNAL);
-        if (sent < 0)
+        if (sent < 0) {
             return; /* it may be closed already, which is what is wanted */
+        }
         from += sent;
         bytes -= (size_t)sent;
     }
@@ -88,14 +89,17 @@ static size_t hear_all(int fd, char *out, size_t capacity)
     for (int64_t until_ms = now_ms() + PATIENCE_MS;;) {
         struct pollfd polled = {.fd = fd, .events = POLLIN};
         ck_assert_msg(now_ms() < until_ms, "the connection was not closed");
-        if (poll(&polled, 1, 1000) <= 0)
+        if (poll(&polled, 1, 1000) <= 0) {
             continue;
+        }
         char buffer[4096];
-        ssize_t got = recv(fd, buffer, sizeof buffer, 0);
-        if (got <= 0)
+        ssize_t got = recv(fd, buffer, sizeof(buffer), 0);
+        if (got <= 0) {
             break;
-        for (ssize_t i = 0; i < got && filled < capacity - 1; i++)
+        }
+        for (ssize_t i = 0; i < got && filled < capacity - 1; i++) {
             out[filled++] = buffer[i];
+        }
     }
     out[filled] = '\0';
     return filled;
@@ -154,8 +158,9 @@ static unsigned close_code(const char *data, size_t bytes)
     const unsigned char *at = (const unsigned char *)strstr(data, "\r\n\r\n");
     const unsigned char *end = (const unsigned char *)data + bytes;
     for (at += 4; at + 2 <= end;) {
-        if (at[0] == 0x88)
+        if (at[0] == 0x88) {
             return at[1] < 2 ? 1005 : (unsigned)at[2] << 8 | at[3];
+        }
         ck_assert_uint_lt(at[1], 126);
         at += 2 + at[1];
     }
@@ -173,12 +178,13 @@ START_TEST(who_does_it_wrong_is_closed_with_a_code_and_one_line)
     memcpy(all, bad[_i].head, head_bytes);
     memcpy(all + head_bytes, bad[_i].frames, bad[_i].frame_bytes);
     say(fd, all, head_bytes + bad[_i].frame_bytes);
-    size_t bytes = hear_all(fd, answer, sizeof answer);
+    size_t bytes = hear_all(fd, answer, sizeof(answer));
     (void)close(fd);
     ck_assert_msg(strncmp(answer, bad[_i].answer, strlen(bad[_i].answer)) == 0, "%s", answer);
-    if (bad[_i].code)
+    if (bad[_i].code) {
         ck_assert_uint_eq(close_code(answer, bytes), bad[_i].code);
-    (void)snprintf(expected, sizeof expected, "127.0.0.1:");
+    }
+    (void)snprintf(expected, sizeof(expected), "127.0.0.1:");
     const char *line = program_find_error(router, expected);
     ck_assert_msg(strstr(line, bad[_i].logged), "%s", line);
     say_and_hear();
@@ -199,10 +205,10 @@ START_TEST(a_message_without_end_is_cut_at_its_limit)
     say(fd, NATIVE, strlen(NATIVE));
     memcpy(fragment, "\x02\xfe\xea\x60\0\0\0\0", 8);
     for (int i = 0; i < 5; i++) {
-        say(fd, fragment, sizeof fragment);
+        say(fd, fragment, sizeof(fragment));
         fragment[0] = 0;
     }
-    size_t bytes = hear_all(fd, answer, sizeof answer);
+    size_t bytes = hear_all(fd, answer, sizeof(answer));
     ck_assert_uint_eq(close_code(answer, bytes), 1009);
     (void)close(fd);
     (void)program_find_error(router, "1009");
@@ -215,23 +221,26 @@ START_TEST(who_pings_and_never_reads_is_closed)
     static char pings[131 * 1000];
     start("tcp://127.0.0.1:0");
     int fd = dial(), small = 4096;
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
     say(fd, NATIVE, strlen(NATIVE));
     for (size_t i = 0; i < 1000; i++) {
         memset(pings + 131 * i, 0, 131);
         memcpy(pings + 131 * i, "\x89\xfd", 2);
     }
-    /* Closed so that it is noticed here, where nothing is read: the end of what was said would never come. */
+    /* Closed so that it is noticed here, where nothing is read: the end of what was said would
+     * never come. */
     size_t begun = 0; /* bytes of a ping that went out already */
     for (int64_t until_ms = now_ms() + PATIENCE_MS;;) {
         struct pollfd polled = {.fd = fd, .events = POLLOUT};
         ck_assert_msg(now_ms() < until_ms, "it was never closed");
         (void)poll(&polled, 1, 1000);
-        if (polled.revents & (POLLERR | POLLHUP))
+        if (polled.revents & (POLLERR | POLLHUP)) {
             break;
-        ssize_t sent = send(fd, pings + begun, sizeof pings - begun, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (sent > 0)
+        }
+        ssize_t sent = send(fd, pings + begun, sizeof(pings) - begun, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent > 0) {
             begun = (begun + (size_t)sent) % 131;
+        }
     }
     (void)program_find_error(router, "1008");
     (void)close(fd);
@@ -239,7 +248,8 @@ START_TEST(who_pings_and_never_reads_is_closed)
 }
 END_TEST
 
-/* Each sends a byte now and then. All are gone after their five seconds, and meanwhile others are served. */
+/* Each sends a byte now and then. All are gone after their five seconds, and meanwhile others are
+ * served. */
 START_TEST(who_takes_all_day_for_a_head_has_five_seconds)
 {
     enum { SLOW = 200 };
@@ -255,10 +265,12 @@ START_TEST(who_takes_all_day_for_a_head_has_five_seconds)
         open = 0;
         for (int i = 0; i < SLOW; i++) {
             char byte;
-            if (fds[i] < 0)
+            if (fds[i] < 0) {
                 continue;
-            if (i % 2)
+            }
+            if (i % 2) {
                 say(fds[i], "x", 1);
+            }
             ssize_t got = recv(fds[i], &byte, 1, MSG_DONTWAIT);
             if (got == 0 || (got < 0 && errno != EAGAIN)) {
                 ck_assert_int_ge(now_ms() - began_ms, 4000);
@@ -285,10 +297,10 @@ START_TEST(pages_of_the_origins_named_are_let_in)
     for (int i = 0; i < 4; i++) {
         char head[1024];
         int fd = dial();
-        (void)snprintf(head, sizeof head, HEAD "Origin: %s\r\n\r\n", origins[i]);
+        (void)snprintf(head, sizeof(head), HEAD "Origin: %s\r\n\r\n", origins[i]);
         say(fd, head, strlen(head));
         (void)shutdown(fd, SHUT_WR);
-        (void)hear_all(fd, answer, sizeof answer);
+        (void)hear_all(fd, answer, sizeof(answer));
         ck_assert_int_eq(strncmp(answer + 9, i < 2 ? "101" : "403", 3), 0);
         (void)close(fd);
     }
@@ -316,12 +328,12 @@ START_TEST(the_dialect_may_be_insisted_on)
 {
     char forced[URL_BYTES + 32];
     start("tcp://127.0.0.1:0#dialect=native");
-    (void)snprintf(forced, sizeof forced, "%s#dialect=rust", ws_url);
+    (void)snprintf(forced, sizeof(forced), "%s#dialect=rust", ws_url);
     program *tool = program_run("hakuban", "get", "-c", forced, "--for", "2s", "\"x\"", NULL);
     ck_assert_ptr_nonnull(
         strstr(program_error_line(tool), "the subprotocol hakuban.1 must be offered here"));
     (void)program_end(tool);
-    (void)snprintf(forced, sizeof forced, "%s#dialect=native", ws_url);
+    (void)snprintf(forced, sizeof(forced), "%s#dialect=native", ws_url);
     tool = program_run("hakuban", "get", "-c", forced, "--for", "20s", "--raw", "\"x\"", NULL);
     ck_assert_str_eq(program_line(tool), "{\"n\":1}");
     ck_assert_int_eq(program_end(tool), 0);
@@ -334,14 +346,14 @@ START_TEST(a_router_under_another_over_websocket)
     char leaf_url[URL_BYTES], leaf_ws[URL_BYTES];
     start("ws://127.0.0.1:0");
     program *leaf = router_run(leaf_url, "tcp://127.0.0.1:0", "-c", ws_url, NULL);
-    (void)snprintf(leaf_ws, sizeof leaf_ws, "ws%s", leaf_url + 3);
+    (void)snprintf(leaf_ws, sizeof(leaf_ws), "ws%s", leaf_url + 3);
     program *below = program_run("hakuban", "observe", "-c", leaf_ws, "--raw", "\"x\"", NULL);
     ck_assert_str_eq(program_line(below), "{\"n\":1}");
     say_and_hear();
     ck_assert_str_eq(program_line(below), "{\"n\":2}");
     /* Native peers find a ws:// bind as well. */
     char plain[URL_BYTES];
-    (void)snprintf(plain, sizeof plain, "tcp://127.0.0.1:%d", port);
+    (void)snprintf(plain, sizeof(plain), "tcp://127.0.0.1:%d", port);
     program *tool =
         program_run("hakuban", "get", "-c", plain, "--for", "20s", "--raw", "\"x\"", NULL);
     ck_assert_str_eq(program_line(tool), "{\"n\":2}");
@@ -358,7 +370,7 @@ int main(void)
     TCase *all = tcase_create("websocket");
     tcase_set_timeout(all, 90);
     tcase_add_loop_test(all, who_does_it_wrong_is_closed_with_a_code_and_one_line, 0,
-                        (int)(sizeof bad / sizeof bad[0]));
+                        (int)(sizeof(bad) / sizeof(bad[0])));
     tcase_add_test(all, a_message_without_end_is_cut_at_its_limit);
     tcase_add_test(all, who_pings_and_never_reads_is_closed);
     tcase_add_test(all, who_takes_all_day_for_a_head_has_five_seconds);

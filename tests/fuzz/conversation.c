@@ -1,6 +1,7 @@
-/* A whole exchange between three strangers, one upstream and two downstreams, with local contracts: whatever they say, nothing
- * crashes, nothing is left over and memory stays bounded. The input is lines: who (0 to 2: a stranger, else the program), what,
- * and with what; see stranger_does() and program_does(). What goes out is checked to be well formed. */
+/* A whole exchange between three strangers, one upstream and two downstreams, with local contracts:
+ * whatever they say, nothing crashes, nothing is left over and memory stays bounded. The input is
+ * lines: who (0 to 2: a stranger, else the program), what, and with what; see stranger_does() and
+ * program_does(). What goes out is checked to be well formed. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -22,11 +23,11 @@ enum {
 
 typedef struct stranger {
     hkb_peer *peer;
-    bool answered;         /* the exchange's hello came out */
+    bool answered;             /* the exchange's hello came out */
     bool has_session, returns; /* it knows a token; as upstream: the exchange wants to go on */
     uint64_t token[2];
     uint64_t received, received_before; /* counted bytes of the session; without the last packet */
-    hakuban_bytes *last[CHANNELS]; /* what it said last on each channel */
+    hakuban_bytes *last[CHANNELS];      /* what it said last on each channel */
 } stranger;
 
 typedef struct world {
@@ -73,15 +74,16 @@ static void moved(void *ctx, void *carrier, hkb_peer *peer)
 {
     (void)ctx;
     stranger *before = hkb_peer_carrier(peer);
-    if (before)
+    if (before) {
         disconnect(before);
+    }
     ((stranger *)carrier)->peer = peer;
 }
 
 static void dropped(void *ctx, void *carrier, const hakuban_error *why)
 {
     (void)ctx;
-    HKB_ASSERT(memchr(why->text, 0, sizeof why->text));
+    HKB_ASSERT(memchr(why->text, 0, sizeof(why->text)));
     disconnect(carrier);
 }
 
@@ -89,8 +91,9 @@ static void ended(void *ctx, void *carrier, bool orderly, const hakuban_error *w
 {
     (void)ctx;
     (void)orderly;
-    HKB_ASSERT(!carrier || ((stranger *)carrier)->peer); /* none: an upstream that did not come back */
-    HKB_ASSERT(memchr(why->text, 0, sizeof why->text));
+    HKB_ASSERT(!carrier ||
+               ((stranger *)carrier)->peer); /* none: an upstream that did not come back */
+    HKB_ASSERT(memchr(why->text, 0, sizeof(why->text)));
 }
 
 /* -- What comes out -- */
@@ -99,7 +102,7 @@ static bool previous_of(void *ctx, uint32_t channel, hkb_version *ret)
 {
     (void)ctx;
     (void)channel;
-    memset(ret, 0, sizeof *ret);
+    memset(ret, 0, sizeof(*ret));
     ret->count = HAKUBAN_VERSION_ELEMENTS_MAX;
     return true;
 }
@@ -115,9 +118,10 @@ static void hear_hello(world *w, stranger *s, hakuban_slice header)
         return;
     }
     s->has_session = hello.has_token;
-    memcpy(s->token, hello.token, sizeof s->token);
-    if (!hello.resumed)
+    memcpy(s->token, hello.token, sizeof(s->token));
+    if (!hello.resumed) {
         s->received = 0;
+    }
 }
 
 static void check_packet(world *w, stranger *s, hakuban_slice packet)
@@ -140,19 +144,21 @@ static void check_packet(world *w, stranger *s, hakuban_slice packet)
             hear_hello(w, s, header);
             continue;
         }
-        HKB_ASSERT(hkb_native_decode(&w->native, json, header, payload,
-                                     previous_of, NULL, &message, &error) == HAKUBAN_OK);
+        HKB_ASSERT(hkb_native_decode(&w->native, json, header, payload, previous_of, NULL, &message,
+                                     &error) == HAKUBAN_OK);
         HKB_ASSERT(message.kind);
-        if (message.kind != HKB_MESSAGE_ACK && message.kind != HKB_MESSAGE_PING)
+        if (message.kind != HKB_MESSAGE_ACK && message.kind != HKB_MESSAGE_PING) {
             s->received += frame;
+        }
         hakuban_descriptor_unref(message.descriptor);
     }
 }
 
 static void forget(stranger *s)
 {
-    for (size_t i = 0; i < CHANNELS; i++)
+    for (size_t i = 0; i < CHANNELS; i++) {
         s->last[i] = hakuban_bytes_unref(s->last[i]);
+    }
     disconnect(s);
     s->has_session = false;
     s->received = 0;
@@ -181,8 +187,9 @@ static void carry(world *w)
 
 static void hear(stranger *s, const void *data, size_t bytes)
 {
-    if (s->peer)
+    if (s->peer) {
         hkb_peer_receive(s->peer, data, bytes);
+    }
 }
 
 static void hear_frame(stranger *s, hakuban_slice header, hakuban_slice payload)
@@ -217,18 +224,19 @@ static void come(world *w, stranger *s)
     }
     if (connector) {
         carry(w);
-        if (!s->returns)
+        if (!s->returns) {
             s->received = 0;
+        }
         s->token[1] = s->returns ? s->token[1] : next_random(w);
         s->has_session = true;
     }
-    if (s->has_session)
-        snprintf(session, sizeof session,
-                 ",\"token\":\"%016llx%016llx\",\"received\":%llu%s",
+    if (s->has_session) {
+        snprintf(session, sizeof(session), ",\"token\":\"%016llx%016llx\",\"received\":%llu%s",
                  (unsigned long long)s->token[0], (unsigned long long)s->token[1],
                  (unsigned long long)s->received,
                  connector && s->returns ? ",\"resumed\":true" : "");
-    snprintf(hello, sizeof hello,
+    }
+    snprintf(hello, sizeof(hello),
              "{\"hakuban\":1,\"name\":\"s\",\"path\":[\"%032u\"],\"serializers\":[\"json\"],"
              "\"compressors\":[\"none\"],\"keep_alive_ms\":20000,\"grace_ms\":2000,"
              "\"window\":16384,\"state_max\":100000%s}",
@@ -242,44 +250,51 @@ static void take_session(stranger *s, stranger *from)
     forget(s);
     s->has_session = from->has_session;
     s->received = from->received;
-    memcpy(s->token, from->token, sizeof s->token);
+    memcpy(s->token, from->token, sizeof(s->token));
     from->has_session = false;
 }
 
-/* Says a state as a true exchange would: whole, as a difference to the last one, in two parts; or with a wrong check. */
+/* Says a state as a true exchange would: whole, as a difference to the last one, in two parts; or
+ * with a wrong check. */
 static void say_state(world *w, stranger *s, char what, const uint8_t *data, size_t bytes)
 {
-    if (bytes < 2)
+    if (bytes < 2) {
         return;
+    }
     unsigned channel = (unsigned)(data[0] - '0') % CHANNELS, version = data[1];
     hakuban_slice whole = {data + 2, bytes - 2}, old = {NULL, 0};
     hkb_delta_compressor none = {NULL, NULL};
     hakuban_bytes *made = NULL;
     char header[100];
-    if ((what == 'D' || what == 'B') && s->last[channel])
+    if ((what == 'D' || what == 'B') && s->last[channel]) {
         old = hakuban_bytes_slice(s->last[channel]);
+    }
     HKB_ASSERT(hkb_delta_make(w->delta, hakuban_alloc_default(), none, old, whole, &made) ==
                HAKUBAN_OK);
     hakuban_slice payload = hakuban_bytes_slice(made);
     size_t first = what == 'P' ? payload.bytes / 2 : payload.bytes;
     uint8_t *checked = malloc(payload.bytes + 4);
-    if (!checked)
+    if (!checked) {
         abort();
+    }
     uint64_t check = hkb_hash64(whole.data, whole.bytes) + (what == 'B');
-    for (unsigned i = 0; i < 4; i++)
+    for (unsigned i = 0; i < 4; i++) {
         checked[i] = (uint8_t)(check >> (8 * i));
+    }
     memcpy(checked + 4, payload.data, payload.bytes);
-    if (what == 'D' || what == 'B')
-        snprintf(header, sizeof header, "[72,%u,%u]", channel, version);
-    else if (what == 'P')
-        snprintf(header, sizeof header, "[69,%u,[%u],%zu,[\"JSON\"]]", channel, version,
+    if (what == 'D' || what == 'B') {
+        snprintf(header, sizeof(header), "[72,%u,%u]", channel, version);
+    } else if (what == 'P') {
+        snprintf(header, sizeof(header), "[69,%u,[%u],%zu,[\"JSON\"]]", channel, version,
                  payload.bytes);
-    else
-        snprintf(header, sizeof header, "[65,%u,[%u],[\"JSON\"]]", channel, version);
+    } else {
+        snprintf(header, sizeof(header), "[65,%u,[%u],[\"JSON\"]]", channel, version);
+    }
     hear_text(s, header, (hakuban_slice){checked, first + 4});
-    snprintf(header, sizeof header, "[22,%u]", channel);
-    if (what == 'P')
+    snprintf(header, sizeof(header), "[22,%u]", channel);
+    if (what == 'P') {
         hear_text(s, header, (hakuban_slice){checked + 4 + first, payload.bytes - first});
+    }
     free(checked);
     hakuban_bytes_unref(made);
     hakuban_bytes_unref(s->last[channel]);
@@ -291,10 +306,12 @@ static void stranger_does(world *w, stranger *s, char what, const uint8_t *data,
 {
     char header[80];
     const uint8_t *mark = bytes ? memchr(data, 1, bytes) : NULL;
-    if (!s->peer)
+    if (!s->peer) {
         come(w, s);
-    if (!s->peer)
+    }
+    if (!s->peer) {
         return;
+    }
     switch (what) {
     case 'r': /* any bytes */
         hear(s, data, bytes);
@@ -306,8 +323,7 @@ static void stranger_does(world *w, stranger *s, char what, const uint8_t *data,
         say_state(w, s, what, data, bytes);
         break;
     case 'a': /* acknowledges all that was sent */
-        snprintf(header, sizeof header, "[1,%llu]",
-                 (unsigned long long)s->peer->link.sent_bytes);
+        snprintf(header, sizeof(header), "[1,%llu]", (unsigned long long)s->peer->link.sent_bytes);
         hear_text(s, header, (hakuban_slice){NULL, 0});
         break;
     case 'w':
@@ -319,13 +335,16 @@ static void stranger_does(world *w, stranger *s, char what, const uint8_t *data,
         break;
     case 'X': /* it comes back; what it was sent last may have been lost */
         hkb_peer_lost(s->peer, HAKUBAN_ERR_IO, "gone");
-        if (bytes && data[0] == '1')
+        if (bytes && data[0] == '1') {
             s->received = s->received_before;
+        }
         disconnect(s);
         break;
-    case 'K': /* the session of the other downstream goes on here, whose connection is not known to be lost */
-        if (s == &w->strangers[0])
+    case 'K': /* the session of the other downstream goes on here, whose connection is not known to
+                 be lost */
+        if (s == &w->strangers[0]) {
             break;
+        }
         hkb_peer_lost(s->peer, HAKUBAN_ERR_IO, "gone");
         take_session(s, s == &w->strangers[1] ? &w->strangers[2] : &w->strangers[1]);
         break;
@@ -335,11 +354,12 @@ static void stranger_does(world *w, stranger *s, char what, const uint8_t *data,
     default: /* a message: its header begins here, its payload is behind a byte 1 */
         data--;
         bytes++;
-        if (mark)
+        if (mark) {
             hear_frame(s, (hakuban_slice){data, (size_t)(mark - data)},
                        (hakuban_slice){mark + 1, (size_t)(data + bytes - mark) - 1});
-        else
+        } else {
             hear_frame(s, (hakuban_slice){data, bytes}, (hakuban_slice){NULL, 0});
+        }
     }
 }
 
@@ -348,8 +368,9 @@ static void stranger_does(world *w, stranger *s, char what, const uint8_t *data,
 static void drop_contract(world *w, unsigned index)
 {
     hakuban_contract *contract = w->contracts[index];
-    if (w->sinks[index])
+    if (w->sinks[index]) {
         hkb_sink_unref(w->sinks[index]);
+    }
     w->sinks[index] = NULL;
     w->contracts[index] = NULL;
     if (contract) {
@@ -365,14 +386,16 @@ static void add_contract(world *w, char what, unsigned which)
                              : what == 'e' ? HKB_EXPOSE_OBJECT
                              : what == 'O' ? HKB_OBSERVE_TAG
                                            : HKB_EXPOSE_TAG;
-    for (unsigned i = 0; i < CONTRACTS; i++)
+    for (unsigned i = 0; i < CONTRACTS; i++) {
         if (!w->contracts[i]) {
             if (hkb_contract_new(w->exchange, kind, w->objects[which % OBJECTS],
-                                 (hakuban_slice){tag, sizeof tag - 1}, 1, w->queue,
-                                 &w->contracts[i], &w->contracts[i]) != HAKUBAN_OK)
+                                 (hakuban_slice){tag, sizeof(tag) - 1}, 1, w->queue,
+                                 &w->contracts[i], &w->contracts[i]) != HAKUBAN_OK) {
                 w->contracts[i] = NULL;
+            }
             return;
         }
+    }
 }
 
 static void send_state(world *w, unsigned index, const uint8_t *data, size_t bytes)
@@ -391,9 +414,10 @@ static void send_state(world *w, unsigned index, const uint8_t *data, size_t byt
 static void send_large(world *w, unsigned index, uint8_t seed)
 {
     static uint8_t large[70000];
-    for (size_t i = 0; i < sizeof large; i++)
+    for (size_t i = 0; i < sizeof(large); i++) {
         large[i] = (uint8_t)(i * i >> 8 ^ (i % 1000 ? 0 : seed));
-    send_state(w, index, large, sizeof large - seed);
+    }
+    send_state(w, index, large, sizeof(large) - seed);
 }
 
 static void look(world *w)
@@ -406,9 +430,10 @@ static void look(world *w)
     hkb_exchange_count(w->exchange, &stats);
     for (unsigned i = 0; i < CONTRACTS; i++) {
         hakuban_event event;
-        if (w->contracts[i] && hkb_contract_peek(w->contracts[i], w->objects[i % OBJECTS],
-                                                 &event) == HAKUBAN_OK)
+        if (w->contracts[i] &&
+            hkb_contract_peek(w->contracts[i], w->objects[i % OBJECTS], &event) == HAKUBAN_OK) {
             hkb_event_done(&event);
+        }
     }
 }
 
@@ -452,19 +477,22 @@ static void program_does(world *w, char what, const uint8_t *data, size_t bytes)
         drop_contract(w, index);
         break;
     case 's':
-        if (bytes)
+        if (bytes) {
             send_state(w, index, data + 1, bytes - 1);
+        }
         break;
     case 'S':
-        if (bytes > 1)
+        if (bytes > 1) {
             send_large(w, index, data[1]);
+        }
         break;
     case 'd':
         look(w);
         break;
     case 'c':
-        if (bytes > 1 && w->contracts[index])
+        if (bytes > 1 && w->contracts[index]) {
             (void)hkb_contract_set_capacity(w->contracts[index], data[1] - '0');
+        }
         break;
     case 't':
         pass_time(w, which * 100 * MS);
@@ -491,7 +519,7 @@ static bool begin(world *w)
         .rebalance_threshold = 0.1,
         .rebalances = true,
     };
-    memset(w, 0, sizeof *w);
+    memset(w, 0, sizeof(*w));
     fail_alloc_init(&w->memory);
     if (!registry.alloc) {
         hkb_registry_init(&registry, hakuban_alloc_default());
@@ -499,9 +527,10 @@ static bool begin(world *w)
     }
     w->now_ns = 1000 * MS;
     hkb_native_init(&w->native, hakuban_alloc_default());
-    for (size_t i = 0; i < OBJECTS; i++)
+    for (size_t i = 0; i < OBJECTS; i++) {
         HKB_ASSERT(hakuban_descriptor_new(NULL, names[i], tags, i < 3 ? i : 0, &w->objects[i],
                                           NULL) == HAKUBAN_OK);
+    }
     return hkb_delta_context_new(hakuban_alloc_default(), &w->delta) == HAKUBAN_OK &&
            hkb_exchange_new(&settings, w->now_ns, (int64_t)w->now_ns, &w->exchange) == HAKUBAN_OK &&
            hkb_queue_new(w->exchange, &w->queue) == HAKUBAN_OK;
@@ -511,17 +540,20 @@ static void finish(world *w)
 {
     fail_alloc_arm(&w->memory, 0, false);
     for (unsigned i = 0; i < PEERS; i++) {
-        if (w->strangers[i].peer)
+        if (w->strangers[i].peer) {
             hkb_peer_lost(w->strangers[i].peer, HAKUBAN_ERR_IO, "gone");
+        }
         forget(&w->strangers[i]);
     }
-    for (unsigned i = 0; i < CONTRACTS; i++)
+    for (unsigned i = 0; i < CONTRACTS; i++) {
         drop_contract(w, i);
+    }
     hkb_exchange_settle(w->exchange);
     hkb_queue_free(w->queue);
     hkb_exchange_free(w->exchange);
-    for (size_t i = 0; i < OBJECTS; i++)
+    for (size_t i = 0; i < OBJECTS; i++) {
         hakuban_descriptor_unref(w->objects[i]);
+    }
     hkb_delta_context_free(w->delta);
     hkb_native_done(&w->native);
     HKB_ASSERT(w->memory.blocks == 0);
@@ -536,10 +568,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         size_t line = end ? (size_t)(end - data) : bytes;
         if (line >= 2) {
             unsigned who = data[0] - '0';
-            if (who < PEERS)
+            if (who < PEERS) {
                 stranger_does(&w, &w.strangers[who], (char)data[1], data + 2, line - 2);
-            else
+            } else {
                 program_does(&w, (char)data[1], data + 2, line - 2);
+            }
             carry(&w);
         }
         data += hkb_min(line + 1, bytes);

@@ -1,5 +1,5 @@
-/* Strangers' deltas: whatever the bytes, apply refuses them or makes what it said it would. The input is the old state's length
- * (2 bytes), the old state, the delta. */
+/* Strangers' deltas: whatever the bytes, apply refuses them or makes what it said it would. The
+ * input is the old state's length (2 bytes), the old state, the delta. */
 #include <stdlib.h>
 
 #include "wire/delta.h"
@@ -11,13 +11,15 @@ enum { OUT_BYTES_MAX = 1 << 18 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
-    if (bytes < 2)
+    if (bytes < 2) {
         return 0;
+    }
     size_t old_bytes = data[0] | (size_t)data[1] << 8;
     data += 2;
     bytes -= 2;
-    if (old_bytes > bytes)
+    if (old_bytes > bytes) {
         old_bytes = bytes;
+    }
     /* Copies of exactly their size let a sanitizer see one byte too many. */
     uint8_t *old = malloc(old_bytes + 1), *payload = malloc(bytes - old_bytes + 1);
     hkb_delta_compressor zstd = {&hakuban_compressor_zstd,

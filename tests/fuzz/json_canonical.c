@@ -1,5 +1,6 @@
-/* Canonical JSON is a fixed point: what was made canonical is one JSON value, is recognised as canonical where it may be, and
- * stays as it is when it is made canonical again. The input is the text. */
+/* Canonical JSON is a fixed point: what was made canonical is one JSON value, is recognised as
+ * canonical where it may be, and stays as it is when it is made canonical again. The input is the
+ * text. */
 #include "json/json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
@@ -12,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     hakuban_error error;
     bool canonical = false;
     hkb_buffer once, twice, compact;
-    memset(&error, 0xa5, sizeof error);
+    memset(&error, 0xa5, sizeof(error));
     hkb_buffer_init(&once, hakuban_alloc_default(), OUT_BYTES_MAX);
     hkb_buffer_init(&twice, hakuban_alloc_default(), OUT_BYTES_MAX);
     hkb_buffer_init(&compact, hakuban_alloc_default(), OUT_BYTES_MAX);
@@ -21,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     HKB_ASSERT(status == checked);
     HKB_ASSERT(hkb_json_check_canonical(text, bytes, &canonical, NULL) == checked);
     if (checked != HAKUBAN_OK) {
-        HKB_ASSERT(error.status == checked && memchr(error.text, 0, sizeof error.text));
+        HKB_ASSERT(error.status == checked && memchr(error.text, 0, sizeof(error.text)));
         HKB_ASSERT(error.offset <= bytes && error.line > 0 && error.column > 0);
     } else {
         HKB_ASSERT(!canonical || (once.bytes == bytes && memcmp(once.data, data, bytes) == 0));

@@ -1,5 +1,6 @@
-/* Strangers' MessagePack: whatever the bytes, they are refused in words or are a value; a value is written in one shortest form
- * whichever it came in, and what JSON can say of it says the same when it comes back. */
+/* Strangers' MessagePack: whatever the bytes, they are refused in words or are a value; a value is
+ * written in one shortest form whichever it came in, and what JSON can say of it says the same when
+ * it comes back. */
 #include <hakuban/plugin/serializer.h>
 
 #include "base/base.h"

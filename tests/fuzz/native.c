@@ -1,5 +1,6 @@
-/* Strangers' packets: frames are cut out and decoded, and what was understood says the same again when it is written and read
- * once more. The input is a packet; versions that headers refer to depend on the channel's number only. */
+/* Strangers' packets: frames are cut out and decoded, and what was understood says the same again
+ * when it is written and read once more. The input is a packet; versions that headers refer to
+ * depend on the channel's number only. */
 #include <stdlib.h>
 
 #include "wire/native.h"
@@ -12,8 +13,9 @@ static bool previous_of(void *ctx, uint32_t channel, hkb_version *ret)
     static const int64_t edges[] = {0, 1, -1, INT64_MAX, INT64_MIN, 1000000007};
     (void)ctx;
     ret->count = channel % (HAKUBAN_VERSION_ELEMENTS_MAX + 1);
-    for (size_t i = 0; i < ret->count; i++)
+    for (size_t i = 0; i < ret->count; i++) {
         ret->elements[i] = edges[(channel + i) % HKB_COUNT(edges)];
+    }
     return true;
 }
 
@@ -28,15 +30,16 @@ static bool same_message(const hkb_message *a, const hkb_message *b)
                        hakuban_descriptor_equal(a->descriptor, b->descriptor);
     return a->kind == b->kind && a->channel == b->channel && a->flags == b->flags &&
            a->capacity == b->capacity && descriptors && a->bytes == b->bytes &&
-           a->sink_id == b->sink_id && a->freshness == b->freshness &&
-           a->source == b->source && a->age_ns == b->age_ns && a->reason == b->reason &&
+           a->sink_id == b->sink_id && a->freshness == b->freshness && a->source == b->source &&
+           a->age_ns == b->age_ns && a->reason == b->reason &&
            hkb_version_compare(&a->version, &b->version) == 0 &&
            a->format_count == b->format_count && a->format_bytes == b->format_bytes &&
            a->check == b->check && a->total_bytes == b->total_bytes &&
            a->path_count == b->path_count && same_bytes(a->payload, b->payload);
 }
 
-/* Reads header and payload from copies of exactly their size, so that a sanitizer sees one byte too many. */
+/* Reads header and payload from copies of exactly their size, so that a sanitizer sees one byte too
+ * many. */
 static void understand(hkb_native *native, hkb_native *other, hakuban_slice header,
                        hakuban_slice payload)
 {
@@ -44,20 +47,23 @@ static void understand(hkb_native *native, hkb_native *other, hakuban_slice head
     hkb_message message, again;
     hakuban_error error;
     hkb_buffer out;
-    if (!header_copy || !payload_copy)
+    if (!header_copy || !payload_copy) {
         abort();
-    if (header.bytes)
+    }
+    if (header.bytes) {
         memcpy(header_copy, header.data, header.bytes);
-    if (payload.bytes)
+    }
+    if (payload.bytes) {
         memcpy(payload_copy, payload.data, payload.bytes);
-    memset(&error, 0xa5, sizeof error);
+    }
+    memset(&error, 0xa5, sizeof(error));
     hkb_buffer_init(&out, hakuban_alloc_default(), 2 * HKB_FRAME_BYTES_MAX);
     hakuban_status status = hkb_native_decode(
         native, &hakuban_serializer_json, (hakuban_slice){header_copy, header.bytes},
         (hakuban_slice){payload_copy, payload.bytes}, previous_of, NULL, &message, &error);
     if (status != HAKUBAN_OK) {
         HKB_ASSERT(message.descriptor == NULL);
-        HKB_ASSERT(error.status < 0 && memchr(error.text, 0, sizeof error.text));
+        HKB_ASSERT(error.status < 0 && memchr(error.text, 0, sizeof(error.text)));
     } else if (message.kind) {
         hkb_version previous;
         (void)previous_of(NULL, message.channel, &previous);
@@ -76,7 +82,7 @@ static void understand(hkb_native *native, hkb_native *other, hakuban_slice head
             HKB_ASSERT(same_bytes(message.text, again.text));
             HKB_ASSERT(!message.path_count ||
                        memcmp(message.path, again.path,
-                              message.path_count * sizeof message.path[0]) == 0);
+                              message.path_count * sizeof(message.path[0])) == 0);
             hakuban_descriptor_unref(again.descriptor);
         }
     }
@@ -98,22 +104,25 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         size_t frame;
         if (hkb_frame_next((hakuban_slice){data + taken, bytes - taken}, HKB_FRAME_BYTES_MAX,
                            &frame, &header, &payload, &error) != HAKUBAN_OK ||
-            frame == 0)
+            frame == 0) {
             break;
+        }
         HKB_ASSERT(frame <= bytes - taken);
         understand(&native, &other, header, payload);
         taken += frame;
     }
     /* Without a frame around it, so that no length stands in the way of finding something. */
     size_t header_bytes = bytes;
-    for (size_t i = 0; i < bytes; i++)
+    for (size_t i = 0; i < bytes; i++) {
         if (data[i] == '\n') {
             header_bytes = i;
             break;
         }
-    if (bytes)
+    }
+    if (bytes) {
         understand(&native, &other, (hakuban_slice){data, header_bytes},
                    (hakuban_slice){data + header_bytes, bytes - header_bytes});
+    }
     hkb_native_done(&native);
     hkb_native_done(&other);
     return 0;

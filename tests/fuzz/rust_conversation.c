@@ -1,6 +1,7 @@
-/* A whole exchange between Rust strangers, one upstream and two downstreams, with local contracts: whatever they say, nothing
- * crashes, nothing is left over, memory stays bounded, and what goes out is one well-formed event a packet. The input is pieces: who
- * (0 to 2: a stranger, else the program), a length, and so many bytes: an event, or what the program does. */
+/* A whole exchange between Rust strangers, one upstream and two downstreams, with local contracts:
+ * whatever they say, nothing crashes, nothing is left over, memory stays bounded, and what goes out
+ * is one well-formed event a packet. The input is pieces: who (0 to 2: a stranger, else the
+ * program), a length, and so many bytes: an event, or what the program does. */
 #include <stdlib.h>
 
 #include "exchange/internal.h"
@@ -79,8 +80,9 @@ static void check_packet(world *w, hakuban_slice packet)
     hkb_rust_event event;
     hkb_rust_action action;
     hakuban_error error;
-    if (packet.bytes == 0 || (packet.bytes == 1 && *(const char *)packet.data == '.'))
+    if (packet.bytes == 0 || (packet.bytes == 1 && *(const char *)packet.data == '.')) {
         return;
+    }
     HKB_ASSERT(hkb_rust_read_event(&reader, &w->rust, packet, &event, &error) == HAKUBAN_OK);
     do {
         HKB_ASSERT(hkb_rust_read_action(&reader, &action, &error) == HAKUBAN_OK);
@@ -119,18 +121,21 @@ static void stranger_says(world *w, stranger *s, const uint8_t *data, size_t byt
         .rust = true,
     };
     bool connector = s == &w->strangers[0];
-    if (!s->peer && hkb_exchange_attach(w->exchange, &defaults, connector, false, s, &s->peer) !=
-                        HAKUBAN_OK)
+    if (!s->peer &&
+        hkb_exchange_attach(w->exchange, &defaults, connector, false, s, &s->peer) != HAKUBAN_OK) {
         s->peer = NULL;
-    if (s->peer)
+    }
+    if (s->peer) {
         hkb_peer_receive(s->peer, data, bytes);
+    }
 }
 
 static void drop_contract(world *w, unsigned index)
 {
     hakuban_contract *contract = w->contracts[index];
-    if (w->sinks[index])
+    if (w->sinks[index]) {
         hkb_sink_unref(w->sinks[index]);
+    }
     w->sinks[index] = NULL;
     w->contracts[index] = NULL;
     if (contract) {
@@ -163,12 +168,13 @@ static void toggle_contract(world *w, unsigned index)
     static const char tag[] = "\"t\"";
     static const hkb_contract_kind kinds[] = {HKB_OBSERVE_OBJECT, HKB_EXPOSE_OBJECT,
                                               HKB_OBSERVE_TAG, HKB_EXPOSE_TAG};
-    if (w->contracts[index])
+    if (w->contracts[index]) {
         drop_contract(w, index);
-    else if (hkb_contract_new(w->exchange, kinds[index % 4], w->objects[index / 4],
-                              (hakuban_slice){tag, sizeof tag - 1}, 1, w->queue,
-                              &w->contracts[index], &w->contracts[index]) != HAKUBAN_OK)
+    } else if (hkb_contract_new(w->exchange, kinds[index % 4], w->objects[index / 4],
+                                (hakuban_slice){tag, sizeof(tag) - 1}, 1, w->queue,
+                                &w->contracts[index], &w->contracts[index]) != HAKUBAN_OK) {
         w->contracts[index] = NULL;
+    }
 }
 
 static void program_does(world *w, const uint8_t *data, size_t bytes)
@@ -194,17 +200,20 @@ static void program_does(world *w, const uint8_t *data, size_t bytes)
         hkb_exchange_tick(w->exchange);
         break;
     case 3:
-        if (s->peer)
+        if (s->peer) {
             (void)hkb_peer_lost(s->peer, HAKUBAN_ERR_IO, "gone");
+        }
         s->peer = NULL;
         break;
     case 4:
-        if (s->peer)
+        if (s->peer) {
             hkb_peer_set_writable(s->peer, bytes > 2 && data[2]);
+        }
         break;
     case 5:
-        if (s->peer)
+        if (s->peer) {
             hkb_peer_leave(s->peer);
+        }
         break;
     default:
         fail_alloc_arm(&w->memory, bytes > 1 ? data[1] : 0, false);
@@ -216,7 +225,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     static const char *const names[] = {"\"o\"", "2"};
     static const char *const tags[] = {"\"t\""};
     world w;
-    memset(&w, 0, sizeof w);
+    memset(&w, 0, sizeof(w));
     hkb_exchange_settings settings = {
         .alloc = &w.memory.table,
         .registry = &registry,
@@ -231,22 +240,25 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     }
     w.now_ns = 1000000000;
     hkb_rust_init(&w.rust, hakuban_alloc_default());
-    for (size_t i = 0; i < 2; i++)
+    for (size_t i = 0; i < 2; i++) {
         HKB_ASSERT(hakuban_descriptor_new(NULL, names[i], tags, i, &w.objects[i], NULL) ==
                    HAKUBAN_OK);
+    }
     HKB_ASSERT(hkb_exchange_new(&settings, w.now_ns, (int64_t)w.now_ns, &w.exchange) == HAKUBAN_OK);
     HKB_ASSERT(hkb_queue_new(w.exchange, &w.queue) == HAKUBAN_OK);
     for (unsigned step = 0; bytes >= 2 && step < STEPS_MAX; step++) {
         unsigned who = data[0] % 5;
         size_t piece = hkb_min(data[1], bytes - 2);
         uint8_t *copy = malloc(piece + 1); /* of exactly its size, for a sanitizer */
-        if (!copy)
+        if (!copy) {
             break;
+        }
         memcpy(copy, data + 2, piece);
-        if (who < PEERS)
+        if (who < PEERS) {
             stranger_says(&w, &w.strangers[who], copy, piece);
-        else
+        } else {
             program_does(&w, copy, piece);
+        }
         free(copy);
         carry(&w);
         read_events(&w);
@@ -254,14 +266,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         bytes -= 2 + piece;
     }
     fail_alloc_arm(&w.memory, 0, false);
-    for (unsigned i = 0; i < PEERS; i++)
-        if (w.strangers[i].peer)
+    for (unsigned i = 0; i < PEERS; i++) {
+        if (w.strangers[i].peer) {
             (void)hkb_peer_lost(w.strangers[i].peer, HAKUBAN_ERR_IO, "gone");
-    for (unsigned i = 0; i < CONTRACTS; i++)
+        }
+    }
+    for (unsigned i = 0; i < CONTRACTS; i++) {
         drop_contract(&w, i);
+    }
     hkb_exchange_settle(w.exchange);
     hkb_queue_free(w.queue);
-    for (unsigned i = 0; i < 4; i++) { /* hand-overs have their time, and then there is nothing any more */
+    for (unsigned i = 0; i < 4;
+         i++) { /* hand-overs have their time, and then there is nothing any more */
         w.now_ns += 100000000000u;
         hkb_exchange_set_time(w.exchange, w.now_ns, (int64_t)w.now_ns);
         hkb_exchange_tick(w.exchange);
@@ -270,7 +286,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     HKB_ASSERT(w.exchange->objects.count == 0 && w.exchange->tags.count == 0);
     hkb_exchange_free(w.exchange);
     HKB_ASSERT(w.memory.blocks == 0);
-    for (size_t i = 0; i < 2; i++)
+    for (size_t i = 0; i < 2; i++) {
         hakuban_descriptor_unref(w.objects[i]);
+    }
     return 0;
 }

@@ -1,5 +1,5 @@
-/* WebSocket as strangers send it: heads of requests and of answers, and frames, in pieces. The first byte of the input says which, the
- * second how large the pieces are. */
+/* WebSocket as strangers send it: heads of requests and of answers, and frames, in pieces. The
+ * first byte of the input says which, the second how large the pieces are. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,10 +36,12 @@ static void on_message(void *owner, const unsigned char *data, size_t bytes)
 {
     hkb_ws_frames *frames = owner;
     HKB_ASSERT(bytes > 0 && bytes <= frames->message_bytes_max);
-    for (size_t i = 0; i < bytes; i++)
+    for (size_t i = 0; i < bytes; i++) {
         delivered += data[i]; /* all of it can be read */
-    if (data[0] == 's')
+    }
+    if (data[0] == 's') {
         hkb_ws_frames_stop(frames);
+    }
 }
 
 static void on_alive(void *owner)
@@ -60,20 +62,23 @@ static void read_frames(const uint8_t *data, size_t bytes, size_t piece, bool se
     static const hkb_ws_frames_events events = {on_message, on_alive, on_random};
     hkb_ws_frames frames;
     unsigned char answers[256];
-    if (hkb_ws_frames_init(&frames, server, &alloc, &events, &frames))
+    if (hkb_ws_frames_init(&frames, server, &alloc, &events, &frames)) {
         abort();
+    }
     frames.text_is_due = rust;
-    if (rust)
+    if (rust) {
         frames.message_bytes_max = HAKUBAN_RUST_MESSAGE_BYTES_MAX;
+    }
     for (size_t at = 0; at < bytes; at += piece) {
         hkb_ws_frames_read(&frames, data + at, bytes - at < piece ? bytes - at : piece);
         HKB_ASSERT(allocated <= 2 * bytes + 64 * 1024);
         HKB_ASSERT(!frames.failure == !frames.failure_text);
-        if (frames.failure)
+        if (frames.failure) {
             break;
-        size_t answered, limit = bytes + sizeof answers;
-        while ((answered = hkb_ws_frames_answers(&frames, answers, sizeof answers)) > 0) {
-            HKB_ASSERT(answered <= sizeof answers && answered <= limit);
+        }
+        size_t answered, limit = bytes + sizeof(answers);
+        while ((answered = hkb_ws_frames_answers(&frames, answers, sizeof(answers))) > 0) {
+            HKB_ASSERT(answered <= sizeof(answers) && answered <= limit);
             limit -= answered;
         }
     }
@@ -84,8 +89,9 @@ static void read_frames(const uint8_t *data, size_t bytes, size_t piece, bool se
 static void check_words(const char *text, size_t capacity)
 {
     HKB_ASSERT(memchr(text, 0, capacity) && text[0]);
-    for (; *text; text++)
+    for (; *text; text++) {
         HKB_ASSERT(*text >= 0x20 && *text <= 0x7e);
+    }
 }
 
 static void read_head(const char *head, size_t bytes, size_t piece, bool request)
@@ -104,37 +110,42 @@ static void read_head(const char *head, size_t bytes, size_t piece, bool request
         seen = bytes - seen < piece ? bytes : seen + piece;
         progress = hkb_ws_head_scan(&scan, head, seen, &head_bytes, &refusal);
     }
-    if (progress == HKB_WS_REFUSED)
-        check_words(refusal.reason, sizeof refusal.reason);
-    if (progress != HKB_WS_COMPLETE)
+    if (progress == HKB_WS_REFUSED) {
+        check_words(refusal.reason, sizeof(refusal.reason));
+    }
+    if (progress != HKB_WS_COMPLETE) {
         return;
+    }
     HKB_ASSERT(head_bytes > 0 && head_bytes <= bytes && head_bytes <= HKB_WS_HEAD_BYTES_MAX);
     if (!request) {
         if (!hkb_ws_answer_check(head, head_bytes, head + head_bytes, bytes - head_bytes,
-                                 "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", true, &native, &refusal))
-            check_words(refusal.reason, sizeof refusal.reason);
+                                 "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", true, &native, &refusal)) {
+            check_words(refusal.reason, sizeof(refusal.reason));
+        }
         return;
     }
     for (size_t i = 0; i < HKB_COUNT(rules); i++) {
         if (hkb_ws_request_check(head, head_bytes, &rules[i], accept, &native, &refusal)) {
             HKB_ASSERT(strlen(accept) == HKB_WS_ACCEPT_BYTES - 1);
-            HKB_ASSERT(hkb_ws_answer_accept(accept, native, answer) < sizeof answer);
+            HKB_ASSERT(hkb_ws_answer_accept(accept, native, answer) < sizeof(answer));
         } else {
-            check_words(refusal.reason, sizeof refusal.reason);
-            HKB_ASSERT(hkb_ws_answer_refuse(&refusal, answer) < sizeof answer);
+            check_words(refusal.reason, sizeof(refusal.reason));
+            HKB_ASSERT(hkb_ws_answer_refuse(&refusal, answer) < sizeof(answer));
         }
     }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
-    if (bytes < 2)
+    if (bytes < 2) {
         return 0;
+    }
     size_t piece = data[1] ? data[1] : HKB_WS_READ_BYTES;
     /* A copy of exactly its size, so that reading past it is seen. */
     uint8_t *copy = malloc(bytes - 2 ? bytes - 2 : 1);
-    if (!copy)
+    if (!copy) {
         abort();
+    }
     memcpy(copy, data + 2, bytes - 2);
     switch (data[0] % 6) {
     case 0:

@@ -1,5 +1,6 @@
-/* A program with our library in it that does what its standard input says and tells on standard output what happens: the
- * same commands and events as the Rust leaf in client/ (README.md has them). Public headers only. */
+/* A program with our library in it that does what its standard input says and tells on standard
+ * output what happens: the same commands and events as the Rust leaf in client/ (README.md has
+ * them). Public headers only. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
@@ -158,7 +159,7 @@ static void on_event(leaf *l, const hakuban_event *event)
     tell(l);
 }
 
-/* ---- commands ---- */
+/* -- Commands -- */
 
 typedef struct command {
     char *words[WORDS_MAX]; /* verb, id, … */
@@ -203,8 +204,8 @@ static hakuban_status make_contract(leaf *l, command *c)
         status = (expose ? hakuban_expose_tag : hakuban_observe_tag)(
             l->exchange, c->words[first], &options, &made->contract, &c->why);
     } else if (status >= 0) {
-        status = (expose ? hakuban_expose_object : hakuban_observe_object)(
-            l->exchange, object, &options, &made->contract);
+        status = (expose ? hakuban_expose_object
+                         : hakuban_observe_object)(l->exchange, object, &options, &made->contract);
     }
     hakuban_descriptor_unref(object);
     if (status < 0) {

@@ -1,5 +1,6 @@
-/* Which bug is planted in this process: the one that HAKUBAN_PLANT names, if any, or what a test chose. Built into the library with
- * HAKUBAN_PLANT_BUGS only; the core itself reads no environment. */
+/* Which bug is planted in this process: the one that HAKUBAN_PLANT names, if any, or what a test
+ * chose. Built into the library with HAKUBAN_PLANT_BUGS only; the core itself reads no environment.
+ */
 #include "planted.h"
 
 #include <stdlib.h>

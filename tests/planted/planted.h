@@ -1,4 +1,5 @@
-/* The bugs that can be planted, and who finds them: "sim" is hakuban-sim, everything else the name of a test. */
+/* The bugs that can be planted, and who finds them: "sim" is hakuban-sim, everything else the name
+ * of a test. */
 #ifndef TESTS_PLANTED_PLANTED_H
 #define TESTS_PLANTED_PLANTED_H
 
@@ -7,7 +8,8 @@
 /* One a line: CMake reads them too. */
 #define PLANTED_BUGS(X)                                                                            \
     X(closed_channel, "sim", "a state from a closed channel is accepted")                          \
-    X(late_difference, "sim", "what comes on a closed channel must still be a difference to something") \
+    X(late_difference, "sim",                                                                      \
+      "what comes on a closed channel must still be a difference to something")                    \
     X(wall_clock, "sim", "versions are the clock's, whatever the floor is")                        \
     X(delta_key, "sim", "a kept difference is found by its result alone, not by its base")         \
     X(one_side_forgets, "sim", "after a return one side does not say again what was lost")         \

@@ -1,5 +1,5 @@
-/* Who exposes what, over time: subtrees that are full say so and others are chosen; load spreads, comes to rest, and follows those
- * who join, leave and drain. All in virtual time. */
+/* Who exposes what, over time: subtrees that are full say so and others are chosen; load spreads,
+ * comes to rest, and follows those who join, leave and drain. All in virtual time. */
 #include "exchange/internal.h"
 #include "users.h"
 
@@ -22,21 +22,23 @@ static exposer workers[8];
 static const char *job(size_t number)
 {
     static char name[16];
-    snprintf(name, sizeof name, "%zu", number);
+    snprintf(name, sizeof(name), "%zu", number);
     return name;
 }
 
 static void want(net_node *node, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         watch_object(&wanted.watchers[wanted.count + i], node, job(wanted.count + i), TAG);
+    }
     wanted.count += count;
 }
 
 static void want_no_more(size_t first, size_t count)
 {
-    for (size_t i = first; i < first + count; i++)
+    for (size_t i = first; i < first + count; i++) {
         watch_end(&wanted.watchers[i]);
+    }
 }
 
 static size_t served(void)
@@ -51,16 +53,17 @@ static size_t served(void)
 
 static void setup(void)
 {
-    memset(&wanted, 0, sizeof wanted);
-    memset(workers, 0, sizeof workers);
+    memset(&wanted, 0, sizeof(wanted));
+    memset(workers, 0, sizeof(workers));
 }
 
 static void play(net *network, uint64_t duration_ns, size_t worker_count)
 {
     for (uint64_t ns = 0; ns < duration_ns; ns += 50 * NET_MS) {
         net_run(network, 50 * NET_MS);
-        for (size_t i = 0; i < worker_count; i++)
+        for (size_t i = 0; i < worker_count; i++) {
             expose_turn(&workers[i]);
+        }
     }
 }
 
@@ -73,17 +76,20 @@ static void work(size_t index, net_node *node, uint32_t capacity)
 static size_t sink_count(size_t worker_count)
 {
     size_t count = 0;
-    for (size_t i = 0; i < worker_count; i++)
+    for (size_t i = 0; i < worker_count; i++) {
         count += workers[i].open_count;
+    }
     return count;
 }
 
 static unsigned opens(size_t worker_count)
 {
     unsigned count = 0;
-    for (size_t i = 0; i < worker_count; i++)
-        for (size_t k = 0; k < workers[i].count; k++)
+    for (size_t i = 0; i < worker_count; i++) {
+        for (size_t k = 0; k < workers[i].count; k++) {
             count += workers[i].objects[k].opens;
+        }
+    }
     return count;
 }
 
@@ -96,8 +102,9 @@ static net_node *below(net_node *parent, const char *params)
 
 static void finish(net *network, size_t worker_count)
 {
-    for (size_t i = 0; i < worker_count; i++)
+    for (size_t i = 0; i < worker_count; i++) {
         expose_end(&workers[i]);
+    }
     net_free(network);
 }
 
@@ -111,8 +118,9 @@ static size_t object_count(net_node *node)
 static uint64_t bytes_on_wires(const net *network)
 {
     uint64_t bytes = 0;
-    for (size_t i = 0; i < network->pipe_count; i++)
+    for (size_t i = 0; i < network->pipe_count; i++) {
         bytes += network->pipes[i]->written[0] + network->pipes[i]->written[1];
+    }
     return bytes;
 }
 
@@ -124,8 +132,9 @@ START_TEST(a_full_subtree_starves_nobody)
     net_node *root = net_add(network), *hubs[2], *user = below(root, NULL);
     for (int i = 0; i < 2; i++) {
         hubs[i] = below(root, NULL);
-        if (_i)
+        if (_i) {
             hubs[i] = below(hubs[i], NULL); /* a level more */
+        }
     }
     work(0, below(hubs[0], "load-limit=2"), 1);
     work(1, below(hubs[1], NULL), 1);
@@ -182,8 +191,9 @@ START_TEST(where_all_are_full_nobody_is_chosen_and_nothing_is_said)
 {
     net *network = net_new(1);
     net_node *root = net_add(network), *user = below(root, NULL);
-    for (size_t i = 0; i < 2; i++)
+    for (size_t i = 0; i < 2; i++) {
         work(i, below(below(root, NULL), "load-limit=2"), 1);
+    }
     net_quiet(network);
     want(user, 20);
     play(network, 5 * NET_S, 2);
@@ -209,8 +219,9 @@ START_TEST(room_that_comes_back_is_used)
 {
     net *network = net_new((uint64_t)_i);
     net_node *root = net_add(network), *user = below(root, NULL), *hub = below(root, NULL);
-    if (_i)
+    if (_i) {
         hub = below(below(hub, NULL), NULL);
+    }
     work(0, below(hub, "load-limit=4"), 1);
     net_quiet(network);
     want(user, 12);
@@ -218,13 +229,14 @@ START_TEST(room_that_comes_back_is_used)
     ck_assert_uint_eq(served(), 4);
     /* Some are not wanted any more: others take their places, no more than there are. */
     size_t gone = 0;
-    for (size_t i = 0; i < 12 && gone < 2; i++)
+    for (size_t i = 0; i < 12 && gone < 2; i++) {
         if (wanted.watchers[i].objects[0].freshness == HAKUBAN_LIVE) {
             watch_end(&wanted.watchers[i]);
             wanted.watchers[i] = wanted.watchers[11 - gone];
             gone++;
             wanted.count--;
         }
+    }
     ck_assert_uint_eq(gone, 2);
     play(network, 6 * NET_S, 1);
     ck_assert_uint_eq(served(), 4);
@@ -271,8 +283,8 @@ START_TEST(a_decline_is_forgotten_where_nobody_wants_the_object)
 }
 END_TEST
 
-/* Who observes an object that he could expose would serve himself, limit or not. Where nobody has room one of them serves all,
- * so that there are not two exposers, nor observers without one. */
+/* Who observes an object that he could expose would serve himself, limit or not. Where nobody has
+ * room one of them serves all, so that there are not two exposers, nor observers without one. */
 START_TEST(of_those_at_their_limit_one_who_observes_serves_all)
 {
     net *network = net_new(1);
@@ -298,7 +310,8 @@ START_TEST(of_those_at_their_limit_one_who_observes_serves_all)
 }
 END_TEST
 
-/* The exposer that a subtree was declined for goes away: the subtree has room by then and takes over. */
+/* The exposer that a subtree was declined for goes away: the subtree has room by then and takes
+ * over. */
 START_TEST(who_declined_takes_over_once_it_has_room)
 {
     net *network = net_new(1);
@@ -341,14 +354,15 @@ static net_contract jobs[JOBS];
 
 static void pool_setup(void)
 {
-    memset(pool, 0, sizeof pool);
+    memset(pool, 0, sizeof(pool));
     pool_count = 0;
 }
 
 static void want_jobs(net_node *node)
 {
-    for (size_t i = 0; i < JOBS; i++)
+    for (size_t i = 0; i < JOBS; i++) {
         jobs[i] = net_observe(node, job(i), TAG);
+    }
 }
 
 static void pool_join(net_node *hub, size_t count, uint32_t capacity)
@@ -381,8 +395,9 @@ static void pool_play(net *network, unsigned seconds)
 {
     for (unsigned i = 0; i < seconds * 10; i++) {
         net_run(network, 100 * NET_MS);
-        for (size_t k = 0; k < pool_count; k++)
+        for (size_t k = 0; k < pool_count; k++) {
             pool_turn(&pool[k]);
+        }
     }
 }
 
@@ -406,8 +421,9 @@ static void set_capacity(size_t index, uint32_t capacity)
 static unsigned pool_given(void)
 {
     unsigned given = 0;
-    for (size_t i = 0; i < pool_count; i++)
+    for (size_t i = 0; i < pool_count; i++) {
         given += pool[i].given;
+    }
     return given;
 }
 
@@ -435,11 +451,14 @@ static void assert_spread(net *network)
 
 static void pool_finish(net *network)
 {
-    for (size_t i = 0; i < pool_count; i++)
-        if (pool[i].contract.contract)
+    for (size_t i = 0; i < pool_count; i++) {
+        if (pool[i].contract.contract) {
             net_end(&pool[i].contract);
-    for (size_t i = 0; i < JOBS; i++)
+        }
+    }
+    for (size_t i = 0; i < JOBS; i++) {
         net_end(&jobs[i]);
+    }
     net_free(network);
 }
 
@@ -473,8 +492,9 @@ START_TEST(jobs_follow_workers_who_join_and_leave)
     pool_join(root, 10, 1);
     pool_play(network, 5);
     assert_spread(network);
-    for (size_t i = 0; i < 5; i++)
+    for (size_t i = 0; i < 5; i++) {
         pool_leave(i * 2);
+    }
     pool_play(network, 5);
     assert_spread(network);
     for (size_t i = 0; i < 2; i++) {
@@ -493,12 +513,14 @@ START_TEST(weights_are_followed_also_when_they_change)
     net *network = net_new(1);
     net_node *root = net_add(network);
     want_jobs(below(root, NULL));
-    for (uint32_t i = 0; i < 20; i++)
+    for (uint32_t i = 0; i < 20; i++) {
         pool_join(root, 1, 1u << i % 3);
+    }
     pool_play(network, 5);
     assert_spread(network);
-    for (uint32_t i = 0; i < 20; i++)
+    for (uint32_t i = 0; i < 20; i++) {
         set_capacity(i, 1 + (i * 7) % 5);
+    }
     pool_play(network, 10);
     assert_spread(network);
     pool_finish(network);
@@ -552,7 +574,8 @@ START_TEST(who_drains_keeps_nothing_that_another_can_take)
 }
 END_TEST
 
-/* Who drains and is the only one to observe its jobs gives them away as well, at once and seen by nobody. */
+/* Who drains and is the only one to observe its jobs gives them away as well, at once and seen by
+ * nobody. */
 START_TEST(who_drains_is_served_by_another_without_a_gap)
 {
     net *network = net_new(1);
@@ -581,7 +604,8 @@ START_TEST(who_drains_is_served_by_another_without_a_gap)
 }
 END_TEST
 
-/* Nobody could take it when he began to drain, for the other was away: it goes there when he is back. */
+/* Nobody could take it when he began to drain, for the other was away: it goes there when he is
+ * back. */
 START_TEST(who_drains_gives_it_to_one_who_comes_back)
 {
     net *network = net_new(1);
@@ -609,13 +633,15 @@ START_TEST(who_drains_gives_it_to_one_who_comes_back)
 }
 END_TEST
 
-/* Observers stay LIVE while an object changes hands, and the new exposer numbers on from the old one. */
+/* Observers stay LIVE while an object changes hands, and the new exposer numbers on from the old
+ * one. */
 START_TEST(a_job_changes_hands_without_a_gap)
 {
     net *network = net_new(1);
     net_node *root = net_add(network), *user = below(root, NULL), *hubs[2];
-    for (size_t i = 0; i < 2; i++)
+    for (size_t i = 0; i < 2; i++) {
         hubs[i] = below(root, NULL);
+    }
     work(0, below(hubs[0], NULL), 1);
     want(user, 8);
     play(network, 2 * NET_S, 1);
@@ -632,8 +658,9 @@ START_TEST(a_job_changes_hands_without_a_gap)
     ck_assert_uint_eq(workers[0].open_count, 4);
     ck_assert_uint_eq(workers[1].open_count, 4);
     size_t second = 0;
-    for (size_t i = 0; i < 8; i++)
+    for (size_t i = 0; i < 8; i++) {
         second += strcmp(wanted.watchers[i].objects[0].text, "[2]") == 0;
+    }
     ck_assert_uint_eq(second, 4);
     want_no_more(0, 8);
     finish(network, 2);

@@ -41,10 +41,12 @@ static void play(net *network, exposer *one, exposer *two)
 {
     for (int i = 0; i < 4; i++) {
         net_quiet(network);
-        if (one)
+        if (one) {
             expose_turn(one);
-        if (two)
+        }
+        if (two) {
             expose_turn(two);
+        }
     }
     net_quiet(network);
 }
@@ -120,10 +122,12 @@ START_TEST(tags_find_objects_through_three_levels)
     }
     net_quiet(network);
     watch_tag(&observer, leaf, TAG);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         play(network, &producer[i], NULL);
-    for (int i = 0; i < 3; i++)
+    }
+    for (int i = 0; i < 3; i++) {
         assert_shows(&observer, names[i], names[i], HAKUBAN_LIVE);
+    }
     ck_assert(observer.listed);
     /* one more, later */
     exposer late;
@@ -132,11 +136,13 @@ START_TEST(tags_find_objects_through_three_levels)
     play(network, &late, NULL);
     assert_shows(&observer, "4", "four", HAKUBAN_LIVE);
     expose_end(&late);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         expose_end(&producer[i]);
+    }
     net_quiet(network);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         ck_assert_uint_eq(watched(&observer, names[i])->closes, 1);
+    }
     watch_end(&observer);
     net_free(network);
 }
@@ -176,8 +182,9 @@ START_TEST(large_states_travel_in_parts_and_small_changes_small)
     watcher observer;
     exposer producer;
     hakuban_exchange_stats before, after;
-    for (size_t i = 0; i < bytes; i++)
+    for (size_t i = 0; i < bytes; i++) {
         data[i] = (char)('a' + net_below(net3.network, 26));
+    }
     expose_object(&producer, net3.a, OBJECT, NULL, 1);
     watch_object(&observer, net3.b, OBJECT, NULL);
     play(net3.network, &producer, NULL);
@@ -215,7 +222,7 @@ START_TEST(a_leaf_gets_nothing_about_what_it_did_not_ask_for)
     watch_tag(&observer, net3.b, TAG);
     for (int i = 0; i < 100; i++) {
         char text[16];
-        snprintf(text, sizeof text, "%d", i);
+        snprintf(text, sizeof(text), "%d", i);
         expose(&producer, text);
         play(net3.network, &producer, NULL);
     }
@@ -326,7 +333,8 @@ START_TEST(a_hand_over_never_shows_two_exposers_nor_a_gap)
     expose_turn(&first);
     expose_turn(&second);
     net_run(net3.network, NET_S);
-    exposer *holder = first.open_count ? &first : &second, *other = first.open_count ? &second : &first;
+    exposer *holder = first.open_count ? &first : &second,
+            *other = first.open_count ? &second : &first;
     ck_assert_uint_eq(first.open_count + second.open_count, 1);
     watch(&observer);
     net_enter(holder->contract.node);
@@ -415,7 +423,8 @@ START_TEST(versions_of_the_users_own_below_the_floor_are_refused)
     watch_object(&observer, net3.b, OBJECT, TAG);
     expose_object(&first, net3.a, OBJECT, TAG, 1);
     play(net3.network, &first, NULL);
-    ck_assert_int_eq(net_send_version(net3.a, exposed(&first, OBJECT)->sink, "ten", 10), HAKUBAN_OK);
+    ck_assert_int_eq(net_send_version(net3.a, exposed(&first, OBJECT)->sink, "ten", 10),
+                     HAKUBAN_OK);
     net_quiet(net3.network);
     ck_assert_int_eq(net_send_version(net3.a, exposed(&first, OBJECT)->sink, "nine", 9),
                      HAKUBAN_ERR_VERSION);
@@ -441,7 +450,7 @@ START_TEST(a_reader_that_stops_costs_one_newest_state)
     watcher observer;
     exposer producer;
     char text[3000];
-    memset(text, 'x', sizeof text);
+    memset(text, 'x', sizeof(text));
     watch_object(&observer, net3.b, OBJECT, TAG);
     expose_object(&producer, net3.a, OBJECT, TAG, 1);
     play(net3.network, &producer, NULL);
@@ -449,12 +458,14 @@ START_TEST(a_reader_that_stops_costs_one_newest_state)
     net3.b->up->stalled[0] = true;
     size_t bytes_early = 0;
     for (int i = 0; i < 3000; i++) {
-        for (size_t k = 0; k < sizeof text; k++)
+        for (size_t k = 0; k < sizeof(text); k++) {
             text[k] = (char)('a' + net_below(net3.network, 26));
-        ck_assert_int_eq(net_send_bytes(net3.a, sink, text, sizeof text), HAKUBAN_OK);
+        }
+        ck_assert_int_eq(net_send_bytes(net3.a, sink, text, sizeof(text)), HAKUBAN_OK);
         net_run(net3.network, NET_MS);
-        if (i == 300)
+        if (i == 300) {
             bytes_early = net3.hub->memory.bytes;
+        }
     }
     ck_assert_uint_le(net3.hub->memory.bytes, bytes_early + 16384);
     net3.b->up->stalled[0] = false;
@@ -480,8 +491,9 @@ START_TEST(a_cut_at_any_byte_heals)
             exposer producer;
             net_connect(b, hub, NULL);
             net_pipe *pipe = net_connect(a, hub, NULL);
-            if (length != UINT64_MAX)
+            if (length != UINT64_MAX) {
                 pipe->cut_after[side] = cut;
+            }
             expose_object(&producer, a, OBJECT, TAG, 1);
             watch_tag(&observer, b, TAG);
             expose(&producer, "1");
@@ -491,8 +503,9 @@ START_TEST(a_cut_at_any_byte_heals)
             if (length == UINT64_MAX) {
                 length = pipe->written[side];
             } else {
-                if (!pipe->broken)
+                if (!pipe->broken) {
                     net_cut(pipe);
+                }
                 net_quiet(network);
                 net_connect(a, hub, NULL);
                 play(network, &producer, NULL);
@@ -540,7 +553,8 @@ START_TEST(a_silent_connection_is_cut_in_time)
     play(net3.network, &producer, NULL);
     net_run(net3.network, 300 * NET_S); /* keep-alive holds it */
     assert_shows(&observer, OBJECT, "x", HAKUBAN_LIVE);
-    net3.a->up->stalled[0] = net3.a->up->stalled[1] = true; /* half-open: nothing arrives any more */
+    net3.a->up->stalled[0] = net3.a->up->stalled[1] =
+        true;                          /* half-open: nothing arrives any more */
     net_run(net3.network, 53 * NET_S); /* 2.5 times the keep-alive, and the grace */
     assert_shows(&observer, OBJECT, "x", HAKUBAN_STALE);
     ck_assert_uint_ge(observer.objects[0].age_ns, 29 * NET_S); /* from the last byte that came */
@@ -563,23 +577,25 @@ START_TEST(a_hub_takes_no_more_states_than_it_may)
     net_connect(net3.b, net3.hub, NULL);
     for (int i = 0; i < 3; i++) {
         char name[8];
-        snprintf(name, sizeof name, "%d", i);
+        snprintf(name, sizeof(name), "%d", i);
         watch_object(&observers[i], net3.b, name, NULL);
         expose_object(&greedy[i], net3.a, name, NULL, 1);
     }
     for (int i = 0; i < 3; i++) {
         char name[8];
-        snprintf(name, sizeof name, "%d", i);
+        snprintf(name, sizeof(name), "%d", i);
         play(net3.network, &greedy[i], NULL);
-        for (size_t k = 0; k < sizeof data; k++)
+        for (size_t k = 0; k < sizeof(data); k++) {
             data[k] = (char)net_below(net3.network, 256);
-        ck_assert_int_eq(net_send_bytes(net3.a, exposed(&greedy[i], name)->sink, data, sizeof data),
-                         HAKUBAN_OK);
+        }
+        ck_assert_int_eq(
+            net_send_bytes(net3.a, exposed(&greedy[i], name)->sink, data, sizeof(data)),
+            HAKUBAN_OK);
     }
     net_quiet(net3.network);
     ck_assert_int_eq(net3.hub->ended.why.status, HAKUBAN_ERR_LIMIT);
     ck_assert_ptr_nonnull(net3.b->up); /* nobody else is touched */
-    ck_assert_uint_eq(watched(&observers[0], "0")->bytes, sizeof data);
+    ck_assert_uint_eq(watched(&observers[0], "0")->bytes, sizeof(data));
     for (int i = 0; i < 3; i++) {
         watch_end(&observers[i]);
         expose_end(&greedy[i]);
@@ -616,13 +632,14 @@ START_TEST(load_spreads_and_a_lost_workers_objects_move)
     }
     for (int i = 0; i < 60; i++) {
         char name[16];
-        snprintf(name, sizeof name, "%d", i);
+        snprintf(name, sizeof(name), "%d", i);
         watch_object(&observers[i], observer_node, name, TAG);
     }
     for (int t = 0; t < 100; t++) {
         net_run(network, 100 * NET_MS);
-        for (int i = 0; i < 3; i++)
+        for (int i = 0; i < 3; i++) {
             expose_turn(&workers[i]);
+        }
     }
     for (int i = 0; i < 3; i++) {
         ck_assert_uint_ge(workers[i].open_count, 19);
@@ -635,31 +652,38 @@ START_TEST(load_spreads_and_a_lost_workers_objects_move)
     expose(&workers[3], "x");
     for (int t = 0; t < 100; t++) {
         net_run(network, 100 * NET_MS);
-        for (int i = 0; i < 4; i++)
+        for (int i = 0; i < 4; i++) {
             expose_turn(&workers[i]);
+        }
     }
     ck_assert_uint_ge(workers[3].open_count, 22);
     ck_assert_uint_le(workers[3].open_count, 26);
     unsigned opens = 0, later = 0;
-    for (int i = 0; i < 4; i++)
-        for (size_t k = 0; k < workers[i].count; k++)
+    for (int i = 0; i < 4; i++) {
+        for (size_t k = 0; k < workers[i].count; k++) {
             opens += workers[i].objects[k].opens;
+        }
+    }
     /* it has come to rest */
     for (int t = 0; t < 100; t++) {
         net_run(network, 100 * NET_MS);
-        for (int i = 0; i < 4; i++)
+        for (int i = 0; i < 4; i++) {
             expose_turn(&workers[i]);
+        }
     }
-    for (int i = 0; i < 4; i++)
-        for (size_t k = 0; k < workers[i].count; k++)
+    for (int i = 0; i < 4; i++) {
+        for (size_t k = 0; k < workers[i].count; k++) {
             later += workers[i].objects[k].opens;
+        }
+    }
     ck_assert_uint_eq(opens, later);
     /* one is killed */
     net_cut(pipes[0]);
     for (int t = 0; t < 50; t++) {
         net_run(network, 100 * NET_MS);
-        for (int i = 0; i < 4; i++)
+        for (int i = 0; i < 4; i++) {
             expose_turn(&workers[i]);
+        }
     }
     ck_assert_uint_eq(workers[1].open_count + workers[2].open_count + workers[3].open_count, 60);
     for (int i = 0; i < 60; i++) {
@@ -667,8 +691,9 @@ START_TEST(load_spreads_and_a_lost_workers_objects_move)
         ck_assert_int_eq(observers[i].objects[0].freshness, HAKUBAN_LIVE);
         watch_end(&observers[i]);
     }
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 4; i++) {
         expose_end(&workers[i]);
+    }
     net_free(network);
 }
 END_TEST
@@ -683,7 +708,7 @@ START_TEST(load_limits_hold)
     expose_tag(&worker, third, TAG, 1);
     for (int i = 0; i < 10; i++) {
         char name[16];
-        snprintf(name, sizeof name, "%d", i);
+        snprintf(name, sizeof(name), "%d", i);
         watch_object(&observers[i], net3.b, name, TAG);
     }
     net_run(net3.network, NET_S);
@@ -696,8 +721,9 @@ START_TEST(load_limits_hold)
     net_run(net3.network, 4 * NET_S);
     expose_turn(&worker);
     ck_assert_uint_eq(worker.open_count, 7);
-    for (int i = 0; i < 10; i++)
+    for (int i = 0; i < 10; i++) {
         watch_end(&observers[i]);
+    }
     expose_end(&worker);
     net_free(net3.network);
 }
@@ -719,10 +745,12 @@ START_TEST(running_out_of_memory_breaks_nothing)
         play(net3.network, &producer, NULL);
         bool failed = fail_alloc_failed(&net3.hub->memory);
         fail_alloc_arm(&net3.hub->memory, 0, false);
-        if (!net3.a->up)
+        if (!net3.a->up) {
             net_connect(net3.a, net3.hub, NULL);
-        if (!net3.b->up)
+        }
+        if (!net3.b->up) {
             net_connect(net3.b, net3.hub, NULL);
+        }
         net_run(net3.network, 3 * NET_S);
         expose(&producer, "3");
         play(net3.network, &producer, NULL);
@@ -730,8 +758,9 @@ START_TEST(running_out_of_memory_breaks_nothing)
         watch_end(&observer);
         expose_end(&producer);
         net_free(net3.network);
-        if (!failed)
+        if (!failed) {
             break;
+        }
         ck_assert_uint_lt(fail_at, 10000);
     }
 }
@@ -747,7 +776,7 @@ START_TEST(objects_come_and_go_without_a_trace)
     for (int i = 0; i < 5000; i++) {
         exposer producer;
         char name[32];
-        snprintf(name, sizeof name, "%d", i % 200 + 1000 * (i / 200));
+        snprintf(name, sizeof(name), "%d", i % 200 + 1000 * (i / 200));
         expose_object(&producer, net3.a, name, TAG, 1);
         expose(&producer, name);
         play(net3.network, &producer, NULL);
@@ -755,8 +784,9 @@ START_TEST(objects_come_and_go_without_a_trace)
         net_quiet(net3.network);
         watch(&observer);
         observer.count = 0;
-        if (i == 100)
+        if (i == 100) {
             bytes = net3.hub->memory.bytes;
+        }
     }
     net_run(net3.network, 5 * NET_S);
     ck_assert_uint_le(net3.hub->memory.bytes, bytes);

@@ -1,4 +1,5 @@
-/* Looking into an exchange while others use it: nothing that stays is missed, what goes away while one looks does no harm. */
+/* Looking into an exchange while others use it: nothing that stays is missed, what goes away while
+ * one looks does no harm. */
 #include "users.h"
 
 #include <check.h>
@@ -118,9 +119,9 @@ START_TEST(what_vanishes_while_one_walks_does_no_harm)
     net *network = net_new(2);
     net_node *node = net_add(network);
     char name[16];
-    memset(told, 0, sizeof told);
+    memset(told, 0, sizeof(told));
     for (int i = 0; i < COUNT; i++) {
-        snprintf(name, sizeof name, "%d", i);
+        snprintf(name, sizeof(name), "%d", i);
         contracts[i] = net_observe(node, name, TAG);
     }
     hakuban_cursor cursor = {{0, 0}};
@@ -134,12 +135,14 @@ START_TEST(what_vanishes_while_one_walks_does_no_harm)
             told[atol(hakuban_descriptor_json(info.object))]++;
             done(&info);
         }
-        for (int k = 0; k < 150 && left > STAY; k++)
+        for (int k = 0; k < 150 && left > STAY; k++) {
             net_end(&contracts[--left]);
+        }
         hkb_exchange_settle(node->exchange);
     }
-    for (int i = 0; i < STAY; i++)
+    for (int i = 0; i < STAY; i++) {
         ck_assert_msg(told[i] >= 1, "object %d was there all the time and not told of", i);
+    }
 
     /* the same for contracts, which come in order, each once */
     hakuban_contract *few[16];
@@ -154,12 +157,14 @@ START_TEST(what_vanishes_while_one_walks_does_no_harm)
             next = info.number + 1;
             hakuban_descriptor_unref(info.subject);
         }
-        for (int k = 0; k < 10 && left > 0; k++)
+        for (int k = 0; k < 10 && left > 0; k++) {
             net_end(&contracts[--left]);
+        }
         hkb_exchange_settle(node->exchange);
     }
-    while (left > 0)
+    while (left > 0) {
         net_end(&contracts[--left]);
+    }
     net_free(network);
 }
 END_TEST

@@ -1,5 +1,6 @@
-/* How long objects live, and what is left of them: objects that come and go by the million leave nothing, who comes late gets what is
- * there at once, and what was last known stays, with its age. */
+/* How long objects live, and what is left of them: objects that come and go by the million leave
+ * nothing, who comes late gets what is there at once, and what was last known stays, with its age.
+ */
 #include "exchange/internal.h"
 #include "users.h"
 
@@ -22,7 +23,7 @@
 #define WAVES 1000
 #endif
 
-/* ---- objects that come and go */
+/* -- Objects that come and go -- */
 
 /* A wave of exposers of objects of their own, in one queue. */
 typedef struct wave {
@@ -38,7 +39,7 @@ static void wave_begin(wave *at, net_node *node, unsigned first)
     ck_assert_int_eq(hkb_queue_new(node->exchange, &at->queue), HAKUBAN_OK);
     for (unsigned i = 0; i < WAVE; i++) {
         char name[16];
-        snprintf(name, sizeof name, "%u", first + i);
+        snprintf(name, sizeof(name), "%u", first + i);
         hakuban_descriptor *descriptor = net_descriptor(name, TAG);
         ck_assert_int_eq(hkb_contract_new(node->exchange, HKB_EXPOSE_OBJECT, descriptor,
                                           (hakuban_slice){NULL, 0}, 1, at->queue, NULL,
@@ -119,8 +120,9 @@ static void come_and_go(net *network, net_node *exposing, net_contract *reader, 
         ck_assert_uint_eq(count_events(reader, HAKUBAN_EVENT_CLOSE), WAVE);
         net_run(network, NET_S);
         memory_use now = memory_of(network);
-        if (i == 1)
+        if (i == 1) {
             before = now;
+        }
         ck_assert_msg(i < 2 || (now.blocks == before.blocks && now.bytes == before.bytes),
                       "after %u objects %zu blocks of %zu bytes, at first %zu of %zu",
                       (i + 1) * WAVE, now.blocks, now.bytes, before.blocks, before.bytes);
@@ -167,7 +169,7 @@ START_TEST(objects_leave_nothing_in_hubs_and_at_both_ends)
 }
 END_TEST
 
-/* ---- who comes late */
+/* -- Who comes late -- */
 
 typedef struct tree {
     net *network;
@@ -184,15 +186,17 @@ static tree tree_new(uint64_t seed)
     tree made = {.network = net_new(seed)};
     net_node **const nodes[] = {&made.root,     &made.hub[0],    &made.hub[1],
                                 &made.exposing, &made.observing, &made.late};
-    for (size_t i = 0; i < HKB_COUNT(nodes); i++)
+    for (size_t i = 0; i < HKB_COUNT(nodes); i++) {
         *nodes[i] = net_add(made.network);
+    }
     net_node *const links[][2] = {{made.hub[0], made.root},
                                   {made.hub[1], made.root},
                                   {made.exposing, made.hub[0]},
                                   {made.observing, made.hub[1]},
                                   {made.late, made.hub[1]}};
-    for (size_t i = 0; i < HKB_COUNT(links); i++)
+    for (size_t i = 0; i < HKB_COUNT(links); i++) {
         net_connect(links[i][0], links[i][1], NULL)->delay_ns = DELAY_NS;
+    }
     net_run(made.network, NET_S);
     watch_object(&made.observer, made.observing, OBJECT, TAG);
     expose_object(&made.producer, made.exposing, OBJECT, TAG, 1);
@@ -211,16 +215,18 @@ static void tree_free(tree *at)
     net_free(at->network);
 }
 
-/* How long it takes until somebody who begins to observe now has the state; *ret_bytes: what it was sent for that. */
+/* How long it takes until somebody who begins to observe now has the state; *ret_bytes: what it was
+ * sent for that. */
 static uint64_t time_until_state(net *network, net_node *node, bool by_tag, uint64_t *ret_bytes)
 {
     watcher late;
     uint64_t begin_ns = network->now_ns;
     uint64_t before_bytes = node->up->written[1];
-    if (by_tag)
+    if (by_tag) {
         watch_tag(&late, node, TAG);
-    else
+    } else {
         watch_object(&late, node, OBJECT, TAG);
+    }
     const seen_object *shown;
     while (!(shown = watched(&late, OBJECT)) || !shown->states) {
         net_run(network, NET_MS / 10);
@@ -246,8 +252,9 @@ START_TEST(who_comes_late_to_a_live_object_has_its_state_in_one_round_trip)
         ck_assert_uint_ge(took_ns, 2 * DELAY_NS);
         ck_assert_uint_le(took_ns, 2 * DELAY_NS + NET_MS / 10);
         ck_assert_uint_le(bytes, 64); /* the object's name, its state and what goes with them */
-        if (by_tag)
+        if (by_tag) {
             continue; /* a tag is asked for upwards: there may be more of its objects */
+        }
         ck_assert_uint_eq(at.hub[1]->up->written[0], root_bytes);
     }
     /* Nobody had to ask the exposer. */
@@ -257,7 +264,8 @@ START_TEST(who_comes_late_to_a_live_object_has_its_state_in_one_round_trip)
 }
 END_TEST
 
-/* What nobody observes is current at its exposer only: the way there and back. What was last known of it comes before. */
+/* What nobody observes is current at its exposer only: the way there and back. What was last known
+ * of it comes before. */
 START_TEST(the_first_observer_waits_for_the_way_to_the_exposer_and_back)
 {
     tree at = tree_new(4);
@@ -272,8 +280,9 @@ START_TEST(the_first_observer_waits_for_the_way_to_the_exposer_and_back)
     uint64_t known_ns = 0;
     const seen_object *shown;
     while (!(shown = watched(&first, OBJECT)) || shown->freshness != HAKUBAN_LIVE) {
-        if (shown && shown->freshness == HAKUBAN_STALE && !known_ns)
+        if (shown && shown->freshness == HAKUBAN_STALE && !known_ns) {
             known_ns = at.network->now_ns - begin_ns;
+        }
         net_run(at.network, NET_MS / 10);
         expose_turn(&at.producer);
         ck_assert_uint_lt(at.network->now_ns - begin_ns, 10 * NET_S);
@@ -289,7 +298,7 @@ START_TEST(the_first_observer_waits_for_the_way_to_the_exposer_and_back)
 }
 END_TEST
 
-/* ---- what was last known */
+/* -- What was last known -- */
 
 static void assert_stale(watcher *user, uint64_t age_ns, uint64_t slack_ns)
 {
@@ -304,7 +313,8 @@ static void assert_stale(watcher *user, uint64_t age_ns, uint64_t slack_ns)
                   (double)age_ns / 1e9);
 }
 
-/* How each end of a way to the exposer is seen four connections away, at once and by somebody who comes half a minute later. */
+/* How each end of a way to the exposer is seen four connections away, at once and by somebody who
+ * comes half a minute later. */
 START_TEST(what_was_last_known_stays_with_its_age_through_two_hubs)
 {
     enum { CONTRACT_ENDS, EXPOSER_IS_CUT, ITS_HUB_IS_CUT, OWN_HUB_IS_CUT, EXPOSER_IS_SILENT };
@@ -313,7 +323,8 @@ START_TEST(what_was_last_known_stays_with_its_age_through_two_hubs)
     net_node *children[] = {NULL, at.exposing, at.hub[0], at.hub[1], at.exposing};
     net_node *parents[] = {NULL, at.hub[0], at.root, at.root, at.hub[0]};
     net_node *child = children[_i], *parent = parents[_i];
-    /* Each side counts from the last byte it got; what is at the loser's end of the link is what observers get to know. */
+    /* Each side counts from the last byte it got; what is at the loser's end of the link is what
+     * observers get to know. */
     uint64_t last_ns = network->now_ns;
     if (_i == CONTRACT_ENDS) {
         expose_end(&at.producer);
@@ -351,10 +362,11 @@ START_TEST(what_was_last_known_stays_with_its_age_through_two_hubs)
     hkb_event_done(&peeked);
 
     /* And it comes back to life. */
-    if (_i == CONTRACT_ENDS)
+    if (_i == CONTRACT_ENDS) {
         expose_object(&at.producer, at.exposing, OBJECT, TAG, 1);
-    else
+    } else {
         net_connect(child, parent, NULL)->delay_ns = DELAY_NS;
+    }
     expose(&at.producer, "again");
     for (int i = 0; i < 3; i++) {
         net_run(network, NET_S);

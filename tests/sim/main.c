@@ -1,4 +1,5 @@
-/* hakuban-sim: plays random histories of whole networks, and says which promise one of them broke and how to see it again. */
+/* hakuban-sim: plays random histories of whole networks, and says which promise one of them broke
+ * and how to see it again. */
 #include "planted/planted.h"
 #include "runner.h"
 
@@ -44,8 +45,9 @@ static uint64_t read_number(const char *text)
 {
     char *end;
     uint64_t value = strtoull(text, &end, 10);
-    if (end == text || *end)
+    if (end == text || *end) {
         fail_usage("not a number: ", text);
+    }
     return value;
 }
 
@@ -53,19 +55,24 @@ static uint64_t read_number(const char *text)
 
 static void read_kept(const sim_plan *plan, const char *list, bool *kept)
 {
-    for (size_t i = 0; i < PLAN_ACTIONS_MAX; i++)
+    for (size_t i = 0; i < PLAN_ACTIONS_MAX; i++) {
         kept[i] = !list;
+    }
     while (list && *list) {
         char *end;
         unsigned long first = strtoul(list, &end, 10), last = first;
-        if (end == list)
+        if (end == list) {
             fail_usage("not a list of actions: ", list);
-        if (*end == '-')
+        }
+        if (*end == '-') {
             last = strtoul(end + 1, &end, 10);
-        if (first > last || last >= plan->action_count || (*end && *end != ','))
+        }
+        if (first > last || last >= plan->action_count || (*end && *end != ',')) {
             fail_usage("no such actions: ", list);
-        for (; first <= last; first++)
+        }
+        for (; first <= last; first++) {
             kept[first] = true;
+        }
         list = *end ? end + 1 : end;
     }
 }
@@ -75,10 +82,12 @@ static void print_kept(const sim_plan *plan, const bool *kept)
     const char *between = "";
     for (size_t i = 0; i < plan->action_count; i++) {
         size_t last = i;
-        if (!kept[i])
+        if (!kept[i]) {
             continue;
-        while (last + 1 < plan->action_count && kept[last + 1])
+        }
+        while (last + 1 < plan->action_count && kept[last + 1]) {
             last++;
+        }
         printf(last > i ? "%s%zu-%zu" : "%s%zu", between, i, last);
         between = ",";
         i = last;
@@ -89,9 +98,10 @@ static void print_actions(const sim_plan *plan, const bool *kept)
 {
     char text[300];
     for (size_t i = 0; i < plan->action_count; i++) {
-        if (!kept[i])
+        if (!kept[i]) {
             continue;
-        plan_describe(plan, &plan->actions[i], text, sizeof text);
+        }
+        plan_describe(plan, &plan->actions[i], text, sizeof(text));
         printf("  %8.3f s  %3zu  %s\n", plan->actions[i].at_ms / 1000.0, i, text);
     }
 }
@@ -101,9 +111,10 @@ static void print_tree(const sim_plan *plan)
     printf("seed %llu: %zu nodes, %zu objects, %zu users, %zu actions in %.3f s%s\n",
            (unsigned long long)plan->seed, plan->node_count, plan->object_count, plan->user_count,
            plan->action_count, plan->duration_ms / 1000.0, plan->calm ? ", no faults" : "");
-    for (size_t i = 1; i < plan->node_count; i++)
+    for (size_t i = 1; i < plan->node_count; i++) {
         printf("  node %zu below node %d%s%s\n", i, (int)plan->nodes[i].parent,
                plan->nodes[i].params[0] ? ", " : "", plan->nodes[i].params);
+    }
 }
 
 /* -- Reports -- */
@@ -119,9 +130,11 @@ static void print_sum(const run_verdict *verdict, double took_s)
         (unsigned long long)sum->published, (unsigned long long)sum->delivered,
         (double)sum->converged_ns / 1e9 / histories, (double)verdict->converged_max_ns / 1e9);
     printf("done:");
-    for (int kind = 0; kind < PLAN_KIND_COUNT; kind++)
+    for (int kind = 0; kind < PLAN_KIND_COUNT; kind++) {
         printf(" %s %u", plan_kind_names[kind], sum->injected[kind]);
-    printf("; outages within the grace %u, over it %u, sessions that went on %u; hand-overs %u; stuck %u\n",
+    }
+    printf("; outages within the grace %u, over it %u, sessions that went on %u; hand-overs %u; "
+           "stuck %u\n",
            sum->short_outages, sum->long_outages, sum->sessions_kept, sum->hand_overs,
            sum->isolations);
 }
@@ -133,10 +146,12 @@ static void print_replay(const sim_options *options, const sim_plan *plan, const
         printf(" --keep ");
         print_kept(plan, kept);
     }
-    if (options->plant)
+    if (options->plant) {
         printf(" --plant %s", options->plant);
-    if (sim_canary)
+    }
+    if (sim_canary) {
         printf(" --canary");
+    }
     printf(" --trace\n");
 }
 
@@ -145,8 +160,9 @@ static void report(const sim_options *options, const sim_plan *plan, const run_v
 {
     printf("\nseed %llu: %s\nreplay: ", (unsigned long long)plan->seed, failure->text);
     print_replay(options, plan, options->keep ? kept : NULL);
-    if (options->no_shrink || (options->one && !options->shrink))
+    if (options->no_shrink || (options->one && !options->shrink)) {
         return;
+    }
     unsigned tries = run_shrink(plan, failure, kept);
     run_verdict shortest;
     run_plan(plan, kept, false, &shortest);
@@ -177,17 +193,19 @@ static int run_planted(const sim_options *options)
     unsigned missed = 0, found = 0;
     for (size_t i = 0; i < HKB_COUNT(bugs); i++) {
         run_verdict verdict;
-        if (strcmp(bugs[i].by, "sim") != 0 || !planted_set(bugs[i].name))
+        if (strcmp(bugs[i].by, "sim") != 0 || !planted_set(bugs[i].name)) {
             continue;
+        }
         run_seeds(&options->order, &verdict);
         found += verdict.failed;
         missed += !verdict.failed;
-        if (verdict.failed)
+        if (verdict.failed) {
             printf("%s (%s): found after %u histories, seed %llu: %s\n", bugs[i].name, bugs[i].text,
                    verdict.sum.histories + 1, (unsigned long long)verdict.seed, verdict.text);
-        else
+        } else {
             printf("%s (%s): NOT found in %u histories\n", bugs[i].name, bugs[i].text,
                    verdict.sum.histories);
+        }
         fflush(stdout);
     }
     printf("%u planted bugs found, %u missed\n", found, missed);
@@ -203,8 +221,9 @@ static int run_one(const sim_options *options)
     run_verdict verdict;
     plan_draw(options->order.first, &plan);
     read_kept(&plan, options->keep, kept);
-    if (options->plan_only || options->trace)
+    if (options->plan_only || options->trace) {
         print_tree(&plan);
+    }
     if (options->plan_only) {
         print_actions(&plan, kept);
         return 0;
@@ -213,8 +232,9 @@ static int run_one(const sim_options *options)
     double begin_s = run_clock_s();
     run_plan(&plan, kept, options->trace, &verdict);
     print_sum(&verdict, run_clock_s() - begin_s);
-    if (verdict.failed)
+    if (verdict.failed) {
         report(options, &plan, &verdict, kept);
+    }
     return verdict.failed;
 }
 
@@ -227,8 +247,9 @@ static int run_many(const sim_options *options)
     printf("seeds from %llu\n", (unsigned long long)options->order.first);
     run_seeds(&options->order, &verdict);
     print_sum(&verdict, run_clock_s() - begin_s);
-    if (!verdict.failed)
+    if (!verdict.failed) {
         return 0;
+    }
     plan_draw(verdict.seed, &plan);
     read_kept(&plan, NULL, kept);
     report(options, &plan, &verdict, kept);
@@ -242,11 +263,13 @@ static int run_regressions(sim_options *options)
     unsigned long long seed;
     int failed = 0, words;
     FILE *file = fopen(options->regressions, "r");
-    if (!file)
+    if (!file) {
         fail_usage("cannot read ", options->regressions);
-    while (fgets(line, sizeof line, file)) {
-        if (line[0] == '#' || sscanf(line, "%llu %255s %n", &seed, list, &words) < 2)
+    }
+    while (fgets(line, sizeof(line), file)) {
+        if (line[0] == '#' || sscanf(line, "%llu %255s %n", &seed, list, &words) < 2) {
             continue;
+        }
         printf("seed %llu: %s", seed, line + words);
         options->order.first = seed;
         options->keep = strcmp(list, "-") == 0 ? NULL : list;
@@ -326,17 +349,23 @@ int main(int argc, char **argv)
             fail_usage("see above", NULL);
         }
     }
-    if (optind < argc)
+    if (optind < argc) {
         fail_usage("what is ", argv[optind]);
-    if (options.order.until_s && !seeds_given)
+    }
+    if (options.order.until_s && !seeds_given) {
         options.order.count = UINT64_MAX / 2;
-    if (options.plant && !planted_set(NULL))
+    }
+    if (options.plant && !planted_set(NULL)) {
         fail_usage("this program was built without planted bugs (HAKUBAN_PLANT_BUGS)", NULL);
-    if (options.plant && strcmp(options.plant, "all") == 0)
+    }
+    if (options.plant && strcmp(options.plant, "all") == 0) {
         return run_planted(&options);
-    if (options.plant)
+    }
+    if (options.plant) {
         (void)planted_set(options.plant);
-    if (options.regressions)
+    }
+    if (options.regressions) {
         return run_regressions(&options);
+    }
     return options.one ? run_one(&options) : run_many(&options);
 }

@@ -25,23 +25,26 @@ void net_violated(const char *format, ...)
     char text[2048];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    if (net_on_violation)
+    if (net_on_violation) {
         net_on_violation(text);
-    else
+    } else {
         ck_abort_msg("%s", text);
+    }
     abort();
 }
 
 void net_tell(const net *network, const net_node *node, const char *format, ...)
 {
-    if (!network->trace)
+    if (!network->trace) {
         return;
+    }
     va_list arguments;
     fprintf(stderr, "[%8.3f] ", (double)(network->now_ns - NET_BEGIN_NS) / 1e9);
-    if (node)
+    if (node) {
         fprintf(stderr, "node %zu: ", (size_t)(node - network->nodes));
+    }
     va_start(arguments, format);
     vfprintf(stderr, format, arguments);
     va_end(arguments);
@@ -184,7 +187,7 @@ void net_start(net_node *node)
 
 net *net_new(uint64_t seed)
 {
-    net *network = calloc(1, sizeof *network);
+    net *network = calloc(1, sizeof(*network));
     NET_MUST(network, "no memory");
     network->seed = network->random = seed;
     network->now_ns = NET_BEGIN_NS;
@@ -207,9 +210,11 @@ net_node *net_add(net *network)
 void net_kill_links(net_node *node)
 {
     net_thaw(node); /* who is killed is no longer stopped */
-    for (size_t i = 0; i < node->network->pipe_count; i++)
-        if (node->network->pipes[i]->node[0] == node || node->network->pipes[i]->node[1] == node)
+    for (size_t i = 0; i < node->network->pipe_count; i++) {
+        if (node->network->pipes[i]->node[0] == node || node->network->pipes[i]->node[1] == node) {
             net_cut(node->network->pipes[i]);
+        }
+    }
 }
 
 void net_stop(net_node *node)
@@ -243,11 +248,14 @@ static void drop_chunks(net_pipe *pipe, int end)
 
 void net_free(net *network)
 {
-    for (size_t i = 0; i < network->node_count; i++)
-        if (!network->nodes[i].down)
+    for (size_t i = 0; i < network->node_count; i++) {
+        if (!network->nodes[i].down) {
             net_stop(&network->nodes[i]);
-    for (size_t i = 0; i < network->pipe_count; i++)
+        }
+    }
+    for (size_t i = 0; i < network->pipe_count; i++) {
         free(network->pipes[i]);
+    }
     free(network->pipes);
     free(network);
 }
@@ -263,32 +271,35 @@ void net_settings(net_node *node, const char *params, hkb_link_settings *ret)
     hakuban_error error;
     hakuban_url *url;
     char text[256];
-    snprintf(text, sizeof text, "tcp://x:1#%s", params ? params : "");
+    snprintf(text, sizeof(text), "tcp://x:1#%s", params ? params : "");
     NET_MUST(hkb_url_parse(hakuban_alloc_default(), text, &url, &error) == HAKUBAN_OK, "%s",
              error.text);
     bool named = true;
-    for (size_t i = 0; i < url->param_count; i++)
+    for (size_t i = 0; i < url->param_count; i++) {
         if (strcmp(url->params[i].key, "features") == 0) {
             url->param_count--;
             named = false;
         }
+    }
     NET_MUST(hkb_link_settings_read(url, &node->registry, ret, &error) == HAKUBAN_OK, "%s",
              error.text);
-    if (!named)
+    if (!named) {
         ret->features = 0; /* a peer of an earlier release */
+    }
     hkb_url_free(hakuban_alloc_default(), url);
 }
 
 net_pipe *net_dial(net_node *child, net_node *parent, const hkb_link_settings *settings)
 {
     net *network = child->network;
-    if (parent->down)
+    if (parent->down) {
         return NULL;
-    net_pipe *pipe = calloc(1, sizeof *pipe);
+    }
+    net_pipe *pipe = calloc(1, sizeof(*pipe));
     NET_MUST(pipe, "no memory");
     if (network->pipe_count == network->pipe_capacity) {
         network->pipe_capacity = network->pipe_capacity * 2 + 8;
-        network->pipes = realloc(network->pipes, network->pipe_capacity * sizeof *network->pipes);
+        network->pipes = realloc(network->pipes, network->pipe_capacity * sizeof(*network->pipes));
         NET_MUST(network->pipes, "no memory");
     }
     network->pipes[network->pipe_count++] = pipe;
@@ -304,8 +315,9 @@ net_pipe *net_dial(net_node *child, net_node *parent, const hkb_link_settings *s
     pipe->backlog = parent->frozen;
     pipe->read_ns[0] = pipe->read_ns[1] = network->now_ns;
     child->up = pipe;
-    if (!attach(pipe, 0) || (!pipe->backlog && !attach(pipe, 1)))
+    if (!attach(pipe, 0) || (!pipe->backlog && !attach(pipe, 1))) {
         net_cut(pipe);
+    }
     return pipe;
 }
 
@@ -321,8 +333,9 @@ static void lose(net_pipe *pipe, int end)
 {
     hkb_peer *peer = pipe->peer[end];
     pipe->peer[end] = NULL;
-    if (!peer)
+    if (!peer) {
         return;
+    }
     net_enter(pipe->node[end]);
     hkb_peer_lost(peer, HAKUBAN_ERR_CLOSED, "the connection was cut");
     hkb_exchange_settle(pipe->node[end]->exchange);
@@ -330,16 +343,19 @@ static void lose(net_pipe *pipe, int end)
 
 void net_cut(net_pipe *pipe)
 {
-    if (pipe->broken)
+    if (pipe->broken) {
         return;
+    }
     pipe->broken = true;
     for (int end = 0; end < 2; end++) {
         drop_chunks(pipe, end);
-        if (!pipe->node[end]->frozen)
+        if (!pipe->node[end]->frozen) {
             lose(pipe, end);
+        }
     }
-    if (pipe->node[0]->up == pipe && !pipe->node[0]->frozen)
+    if (pipe->node[0]->up == pipe && !pipe->node[0]->frozen) {
         pipe->node[0]->up = NULL;
+    }
 }
 
 void net_freeze(net_node *node)
@@ -349,23 +365,27 @@ void net_freeze(net_node *node)
 
 void net_thaw(net_node *node)
 {
-    if (!node->frozen)
+    if (!node->frozen) {
         return;
+    }
     node->frozen = false;
     for (size_t i = 0; i < node->network->pipe_count; i++) {
         net_pipe *pipe = node->network->pipes[i];
         int end = pipe->node[1] == node;
-        if (pipe->node[end] != node)
+        if (pipe->node[end] != node) {
             continue;
+        }
         if (pipe->broken) {
             lose(pipe, end);
-            if (node->up == pipe)
+            if (node->up == pipe) {
                 node->up = NULL;
+            }
         } else if (pipe->backlog && end == 1) {
             pipe->backlog = false;
             pipe->read_ns[1] = pipe->network->now_ns;
-            if (!attach(pipe, 1))
+            if (!attach(pipe, 1)) {
                 net_cut(pipe);
+            }
         }
     }
 }
@@ -375,10 +395,11 @@ void net_sweep(net *network)
     size_t kept = 0;
     for (size_t i = 0; i < network->pipe_count; i++) {
         net_pipe *pipe = network->pipes[i];
-        if (pipe->broken && !pipe->peer[0] && !pipe->peer[1] && pipe->node[0]->up != pipe)
+        if (pipe->broken && !pipe->peer[0] && !pipe->peer[1] && pipe->node[0]->up != pipe) {
             free(pipe);
-        else
+        } else {
             network->pipes[kept++] = pipe;
+        }
     }
     network->pipe_count = kept;
 }
@@ -387,20 +408,23 @@ void net_sweep(net *network)
 
 static void write_piece(net_pipe *pipe, int end, const uint8_t *data, size_t bytes)
 {
-    net_chunk *chunk = malloc(sizeof *chunk + bytes);
+    net_chunk *chunk = malloc(sizeof(*chunk) + bytes);
     NET_MUST(chunk, "no memory");
     chunk->next = NULL;
     chunk->at_ns = pipe->network->now_ns + pipe->delay_ns;
-    if (pipe->jitter_ns)
+    if (pipe->jitter_ns) {
         chunk->at_ns += next_random(&pipe->random) % pipe->jitter_ns;
-    if (pipe->last[end] && chunk->at_ns < pipe->last[end]->at_ns)
+    }
+    if (pipe->last[end] && chunk->at_ns < pipe->last[end]->at_ns) {
         chunk->at_ns = pipe->last[end]->at_ns; /* late, never out of order */
+    }
     chunk->bytes = bytes;
     memcpy(chunk->data, data, bytes);
-    if (pipe->last[end])
+    if (pipe->last[end]) {
         pipe->last[end]->next = chunk;
-    else
+    } else {
         pipe->first[end] = chunk;
+    }
     pipe->last[end] = chunk;
     pipe->in_flight[end] += bytes;
 }
@@ -412,16 +436,19 @@ static bool write_packet(net_pipe *pipe, int end, hakuban_slice packet)
     size_t left = packet.bytes;
     uint64_t room = pipe->cut_after[end] - pipe->written[end];
     bool cut = pipe->cut_after[end] != UINT64_MAX && left >= room;
-    if (cut)
+    if (cut) {
         left = (size_t)room;
+    }
     pipe->written[end] += left;
-    if (pipe->silent[end])
+    if (pipe->silent[end]) {
         left = 0;
+    }
     while (left && !(cut && !pipe->stream)) {
         size_t piece = left;
-        if (pipe->stream)
+        if (pipe->stream) {
             piece = hkb_min(
                 left, 1 + (size_t)(next_random(&pipe->random) % pipe->network->chunk_bytes_max));
+        }
         write_piece(pipe, end, data, piece);
         data += piece;
         left -= piece;
@@ -446,8 +473,9 @@ static bool send_ready(net_node *node)
                 continue;
             }
         }
-        if (pipe->in_flight[end] >= pipe->buffered_max)
+        if (pipe->in_flight[end] >= pipe->buffered_max) {
             hkb_peer_set_writable(peer, false);
+        }
         if (hkb_peer_is_over(peer) && !pipe->over[end]) {
             pipe->over[end] = true;
             pipe->over_ns[end] = node->network->now_ns;
@@ -462,32 +490,38 @@ static uint64_t readable_ns(const net_pipe *pipe, int from)
 {
     const net_chunk *chunk = pipe->first[from];
     int to = 1 - from;
-    if (pipe->broken || pipe->stalled[to] || pipe->node[to]->frozen)
+    if (pipe->broken || pipe->stalled[to] || pipe->node[to]->frozen) {
         return UINT64_MAX;
-    if (!chunk) /* an end that has stopped writing is gone once everything was read */
+    }
+    if (!chunk) { /* an end that has stopped writing is gone once everything was read */
         return pipe->over[from] && !pipe->silent[from] ? 0 : UINT64_MAX;
+    }
     return chunk->at_ns > pipe->read_next_ns[to] ? chunk->at_ns : pipe->read_next_ns[to];
 }
 
 /* Who has stopped writing waits so long for the other side to close. */
 static uint64_t lingers_ns(const net_pipe *pipe, int end)
 {
-    if (pipe->broken || !pipe->over[end] || pipe->node[end]->frozen)
+    if (pipe->broken || !pipe->over[end] || pipe->node[end]->frozen) {
         return UINT64_MAX;
+    }
     return pipe->over_ns[end] + HKB_LINGER_NS;
 }
 
-/* An end that found the connection dead has closed it. The other end hears of that, unless nothing from there gets through. */
+/* An end that found the connection dead has closed it. The other end hears of that, unless nothing
+ * from there gets through. */
 static bool finish_drop(net_pipe *pipe, int end)
 {
-    if (!pipe->dropped[end] || pipe->broken)
+    if (!pipe->dropped[end] || pipe->broken) {
         return false;
+    }
     if (!pipe->silent[end]) {
         net_cut(pipe);
     } else {
         pipe->dropped[end] = false;
-        if (end == 0 && pipe->node[0]->up == pipe)
+        if (end == 0 && pipe->node[0]->up == pipe) {
             pipe->node[0]->up = NULL;
+        }
     }
     return true;
 }
@@ -497,7 +531,7 @@ static void note_piece(net_pipe *pipe, int from, const net_chunk *chunk)
     net *network = pipe->network;
     uint64_t seen[4] = {network->trace_hash, network->now_ns, pipe->number * 2u + (unsigned)from,
                         hkb_hash64(chunk->data, chunk->bytes)};
-    network->trace_hash = hkb_hash64(seen, sizeof seen);
+    network->trace_hash = hkb_hash64(seen, sizeof(seen));
 }
 
 /* One piece, if one is due. */
@@ -506,28 +540,33 @@ static bool deliver(net_pipe *pipe, int from)
     net *network = pipe->network;
     net_chunk *chunk = pipe->first[from];
     int to = 1 - from;
-    if (readable_ns(pipe, from) > network->now_ns)
+    if (readable_ns(pipe, from) > network->now_ns) {
         return false;
+    }
     if (!chunk) {
         net_cut(pipe);
         return true;
     }
     pipe->first[from] = chunk->next;
-    if (!chunk->next)
+    if (!chunk->next) {
         pipe->last[from] = NULL;
+    }
     pipe->in_flight[from] -= chunk->bytes;
-    if (pipe->read_rate[to])
+    if (pipe->read_rate[to]) {
         pipe->read_next_ns[to] = network->now_ns + chunk->bytes * NET_S / pipe->read_rate[to];
+    }
     pipe->read_ns[to] = network->now_ns;
     note_piece(pipe, from, chunk);
     net_enter(pipe->node[to]);
     if (pipe->peer[to]) {
-        if (network->tap.before)
+        if (network->tap.before) {
             network->tap.before(network->tap.ctx, pipe, to);
+        }
         hkb_peer_receive(pipe->peer[to], chunk->data, chunk->bytes);
         hkb_exchange_settle(pipe->node[to]->exchange);
-        if (network->tap.after)
+        if (network->tap.after) {
             network->tap.after(network->tap.ctx, pipe, to);
+        }
     }
     free(chunk);
     if (pipe->peer[from] && pipe->in_flight[from] < pipe->buffered_max) {
@@ -542,8 +581,9 @@ static bool step(net *network)
     bool moved = false;
     for (size_t i = 0; i < network->node_count; i++) {
         net_node *node = &network->nodes[i];
-        if (node->down || node->frozen)
+        if (node->down || node->frozen) {
             continue;
+        }
         net_enter(node);
         if (hkb_exchange_deadline(node->exchange) <= network->now_ns) {
             hkb_exchange_tick(node->exchange);
@@ -551,13 +591,15 @@ static bool step(net *network)
         }
         moved |= send_ready(node);
     }
-    for (size_t i = 0; i < network->pipe_count; i++)
+    for (size_t i = 0; i < network->pipe_count; i++) {
         for (int end = 0; end < 2; end++) {
             moved |= deliver(network->pipes[i], end);
             moved |= finish_drop(network->pipes[i], end);
-            if (lingers_ns(network->pipes[i], end) <= network->now_ns)
+            if (lingers_ns(network->pipes[i], end) <= network->now_ns) {
                 net_cut(network->pipes[i]);
+            }
         }
+    }
     return moved;
 }
 
@@ -568,17 +610,20 @@ static uint64_t next_moment(const net *network, uint64_t until_ns)
         const net_node *node = &network->nodes[i];
         uint64_t deadline_ns =
             node->down || node->frozen ? UINT64_MAX : hkb_exchange_deadline(node->exchange);
-        if (deadline_ns < next_ns)
+        if (deadline_ns < next_ns) {
             next_ns = deadline_ns;
+        }
     }
-    for (size_t i = 0; i < network->pipe_count; i++)
+    for (size_t i = 0; i < network->pipe_count; i++) {
         for (int end = 0; end < 2; end++) {
             uint64_t at_ns = readable_ns(network->pipes[i], end);
             uint64_t linger_ns = lingers_ns(network->pipes[i], end);
             at_ns = linger_ns < at_ns ? linger_ns : at_ns;
-            if (at_ns < next_ns)
+            if (at_ns < next_ns) {
                 next_ns = at_ns;
+            }
         }
+    }
     return next_ns;
 }
 
@@ -587,11 +632,13 @@ void net_run(net *network, uint64_t duration_ns)
     uint64_t until_ns = network->now_ns + duration_ns;
     for (;;) {
         unsigned steps = 0;
-        while (step(network))
+        while (step(network)) {
             NET_MUST(++steps < 1000000, "the network never comes to rest (seed %llu)",
                      (unsigned long long)network->seed);
-        if (network->now_ns >= until_ns)
+        }
+        if (network->now_ns >= until_ns) {
             return;
+        }
         uint64_t next_ns = next_moment(network, until_ns);
         network->now_ns = next_ns > network->now_ns ? next_ns : network->now_ns + 1;
     }
@@ -599,15 +646,19 @@ void net_run(net *network, uint64_t duration_ns)
 
 static bool is_quiet(const net *network)
 {
-    for (size_t i = 0; i < network->node_count; i++)
-        if (hkb_exchange_deadline(network->nodes[i].exchange) <= network->now_ns)
+    for (size_t i = 0; i < network->node_count; i++) {
+        if (hkb_exchange_deadline(network->nodes[i].exchange) <= network->now_ns) {
             return false;
-    for (size_t i = 0; i < network->pipe_count; i++)
+        }
+    }
+    for (size_t i = 0; i < network->pipe_count; i++) {
         for (int end = 0; end < 2; end++) {
             const net_pipe *pipe = network->pipes[i];
-            if (pipe->first[end] && readable_ns(pipe, end) != UINT64_MAX)
+            if (pipe->first[end] && readable_ns(pipe, end) != UINT64_MAX) {
                 return false;
+            }
         }
+    }
     return true;
 }
 
@@ -626,8 +677,9 @@ void net_show(net *network)
 {
     for (size_t i = 0; i < network->node_count; i++) {
         hkb_buffer out;
-        if (network->nodes[i].down)
+        if (network->nodes[i].down) {
             continue;
+        }
         hkb_buffer_init(&out, hakuban_alloc_default(), 1u << 20);
         (void)hkb_exchange_describe(net_enter(&network->nodes[i]), &out);
         fprintf(stderr, "node %zu: %.*s", i, (int)out.bytes, (const char *)out.data);
@@ -685,8 +737,9 @@ net_contract net_expose_tag(net_node *node, const char *tag, uint32_t capacity)
 
 void net_end(net_contract *contract)
 {
-    if (!contract->contract)
+    if (!contract->contract) {
         return;
+    }
     net_enter(contract->node);
     hkb_contract_end(contract->contract);
     hkb_contract_unref(contract->contract);

@@ -1,5 +1,5 @@
-/* A network of whole exchanges in one thread: real links over simulated connections, a virtual clock, one seed. Nothing sleeps and
- * nothing is random but through the seed. */
+/* A network of whole exchanges in one thread: real links over simulated connections, a virtual
+ * clock, one seed. Nothing sleeps and nothing is random but through the seed. */
 #ifndef TESTS_SIM_NETWORK_H
 #define TESTS_SIM_NETWORK_H
 
@@ -20,25 +20,28 @@ struct net_pipe {
     net *network;
     net_node *node[2];
     hkb_peer *peer[2];
-    unsigned number;        /* of all connections there were */
-    uint64_t random;        /* of its own, so that what one connection does leaves the others as they were */
+    unsigned number; /* of all connections there were */
+    uint64_t
+        random; /* of its own, so that what one connection does leaves the others as they were */
     hkb_link_settings settings;
     bool stream;
-    bool stalled[2];        /* this end does not read */
-    bool silent[2];         /* what this end writes gets lost, and nobody notices */
-    bool backlog;           /* the parent is frozen: the system took the connection, it does not know of it yet */
+    bool stalled[2]; /* this end does not read */
+    bool silent[2];  /* what this end writes gets lost, and nobody notices */
+    bool backlog;    /* the parent is frozen: the system took the connection, it does not know of it
+                        yet */
     uint64_t delay_ns, jitter_ns;
-    uint64_t read_rate[2];  /* this end reads so many bytes a second; 0: at once */
+    uint64_t read_rate[2]; /* this end reads so many bytes a second; 0: at once */
     uint64_t read_next_ns[2];
-    uint64_t read_ns[2];    /* when this end read something last, or began */
-    uint64_t cut_after[2];  /* this end's writing is cut for good after so many bytes; UINT64_MAX: never */
-    uint64_t written[2];    /* bytes by this end so far */
-    size_t in_flight[2];    /* bytes written by this end that were not read */
-    size_t buffered_max;    /* what it holds before its writer has to wait */
-    bool over[2];           /* this end has stopped writing for good */
-    uint64_t over_ns[2];    /* since when */
+    uint64_t read_ns[2];   /* when this end read something last, or began */
+    uint64_t cut_after[2]; /* this end's writing is cut for good after so many bytes; UINT64_MAX:
+                              never */
+    uint64_t written[2];   /* bytes by this end so far */
+    size_t in_flight[2];   /* bytes written by this end that were not read */
+    size_t buffered_max;   /* what it holds before its writer has to wait */
+    bool over[2];          /* this end has stopped writing for good */
+    uint64_t over_ns[2];   /* since when */
     bool broken;
-    bool dropped[2];        /* this end has found it dead and closes it */
+    bool dropped[2];                      /* this end has found it dead and closes it */
     struct net_chunk *first[2], *last[2]; /* written by this end */
 };
 
@@ -80,17 +83,19 @@ struct net {
     unsigned pipes_made;
     size_t chunk_bytes_max; /* writes are delivered in random pieces up to this */
     net_tap tap;
-    uint64_t trace_hash;    /* of every piece that was read, and when */
-    bool among_us;          /* nobody says anything wrong: what looks wrong to an exchange is a bug */
+    uint64_t trace_hash; /* of every piece that was read, and when */
+    bool among_us;       /* nobody says anything wrong: what looks wrong to an exchange is a bug */
     bool trace;
 };
 
-/* What a broken promise does: ends the test, unless somebody else wants to hear of it. Never returns. */
+/* What a broken promise does: ends the test, unless somebody else wants to hear of it. Never
+ * returns. */
 extern void (*net_on_violation)(const char *text);
 _Noreturn void net_violated(const char *format, ...) HAKUBAN_PRINTF(1, 2);
 #define NET_MUST(condition, ...) ((condition) ? (void)0 : net_violated(__VA_ARGS__))
 /* A line of the trace, with time and node (NULL: none), if there is one. */
-void net_tell(const net *network, const net_node *node, const char *format, ...) HAKUBAN_PRINTF(3, 4);
+void net_tell(const net *network, const net_node *node, const char *format, ...)
+    HAKUBAN_PRINTF(3, 4);
 
 net *net_new(uint64_t seed);
 /* Frees everything; contracts must be gone. Fails the test if any node leaks. */
@@ -108,9 +113,11 @@ void net_settings(net_node *node, const char *params, hkb_link_settings *ret);
 void net_cut(net_pipe *pipe);
 /* Forgets connections that are gone. Nobody may have kept one of them. */
 void net_sweep(net *network);
-/* The node's whole exchange is gone without a word; a fresh one takes its place. Its contracts must be gone. */
+/* The node's whole exchange is gone without a word; a fresh one takes its place. Its contracts must
+ * be gone. */
 void net_restart(net_node *node);
-/* The two halves of it: a kill, and a start. Connections break first, so that contracts may end after it. */
+/* The two halves of it: a kill, and a start. Connections break first, so that contracts may end
+ * after it. */
 void net_kill_links(net_node *node);
 void net_stop(net_node *node);
 void net_start(net_node *node);

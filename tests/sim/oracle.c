@@ -1,5 +1,6 @@
-/* The oracle: it was told everything that was published, looks at everything that is delivered, and into the exchanges where a
- * promise cannot be seen from outside. The promises have the numbers of reliability.md, section 2. */
+/* The oracle: it was told everything that was published, looks at everything that is delivered, and
+ * into the exchanges where a promise cannot be seen from outside. The promises have the numbers of
+ * reliability.md, section 2. */
 #include "exchange/internal.h"
 #include "world.h"
 
@@ -17,19 +18,22 @@ bool sim_canary;
 static struct sim_slot *find_slot(const sim_table *table, uint64_t key)
 {
     size_t at = (size_t)key & (table->capacity - 1);
-    while (table->slots[at].key && table->slots[at].key != key)
+    while (table->slots[at].key && table->slots[at].key != key) {
         at = (at + 1) & (table->capacity - 1);
+    }
     return &table->slots[at];
 }
 
 static void table_grow(sim_table *table)
 {
     sim_table larger = {.capacity = table->capacity ? table->capacity * 4 : 256};
-    larger.slots = calloc(larger.capacity, sizeof *larger.slots);
+    larger.slots = calloc(larger.capacity, sizeof(*larger.slots));
     NET_MUST(larger.slots, "no memory");
-    for (size_t i = 0; i < table->capacity; i++)
-        if (table->slots[i].key)
+    for (size_t i = 0; i < table->capacity; i++) {
+        if (table->slots[i].key) {
             *find_slot(&larger, table->slots[i].key) = table->slots[i];
+        }
+    }
     larger.count = table->count;
     free(table->slots);
     *table = larger;
@@ -38,8 +42,9 @@ static void table_grow(sim_table *table)
 /* The value under key, 0 if it is new: then it may be set. */
 static uint64_t *table_at(sim_table *table, uint64_t key)
 {
-    if (table->count * 2 >= table->capacity)
+    if (table->count * 2 >= table->capacity) {
         table_grow(table);
+    }
     struct sim_slot *slot = find_slot(table, key | 1);
     if (!slot->key) {
         slot->key = key | 1;
@@ -60,15 +65,15 @@ void oracle_done(sim_world *world)
 uint64_t oracle_content(size_t object, hakuban_slice data)
 {
     uint64_t parts[2] = {object, hkb_hash64(data.data, data.bytes)};
-    return hkb_hash64(parts, sizeof parts) | 1;
+    return hkb_hash64(parts, sizeof(parts)) | 1;
 }
 
 static uint64_t version_key(size_t object, const hkb_version *version)
 {
     int64_t parts[1 + HAKUBAN_VERSION_ELEMENTS_MAX];
     parts[0] = (int64_t)object;
-    memcpy(parts + 1, version->elements, version->count * sizeof parts[0]);
-    return hkb_hash64(parts, (1 + version->count) * sizeof parts[0]);
+    memcpy(parts + 1, version->elements, version->count * sizeof(parts[0]));
+    return hkb_hash64(parts, (1 + version->count) * sizeof(parts[0]));
 }
 
 void oracle_published(sim_world *world, size_t object, hakuban_slice data)
@@ -80,9 +85,10 @@ static void version_text(const hkb_version *version, char *out, size_t out_bytes
 {
     size_t at = 0;
     out[0] = 0;
-    for (size_t i = 0; i < version->count && at < out_bytes; i++)
+    for (size_t i = 0; i < version->count && at < out_bytes; i++) {
         at += (size_t)snprintf(out + at, out_bytes - at, "%s%lld", i ? "," : "",
                                (long long)version->elements[i]);
+    }
 }
 
 void oracle_versioned(sim_world *world, size_t object, const hkb_version *version,
@@ -91,11 +97,13 @@ void oracle_versioned(sim_world *world, size_t object, const hkb_version *versio
     uint64_t content = oracle_content(object, data);
     uint64_t *known = table_at(&world->versions, version_key(object, version));
     char text[200];
-    if (*known == 0)
+    if (*known == 0) {
         *known = content;
-    if (*known == content)
+    }
+    if (*known == content) {
         return;
-    version_text(version, text, sizeof text);
+    }
+    version_text(version, text, sizeof(text));
     net_violated("I3 integrity: version %s of %s is two different states", text,
                  world->plan->objects[object].json);
 }
@@ -112,16 +120,16 @@ static void see_state(sim_world *world, sim_user *user, size_t object, const hak
     int order = hkb_version_compare(&version, &seen->version);
     char who[128], before[200], after[200];
     if (event->kind == HAKUBAN_EVENT_CONDITION ? order != 0 : order <= 0) {
-        plan_describe_user(world->plan, user->number, who, sizeof who);
-        version_text(&seen->version, before, sizeof before);
-        version_text(&version, after, sizeof after);
+        plan_describe_user(world->plan, user->number, who, sizeof(who));
+        version_text(&seen->version, before, sizeof(before));
+        version_text(&version, after, sizeof(after));
         net_violated("I2 monotone: %s, saw version %s of %s after %s", who, after,
                      world->plan->objects[object].json, before);
     }
     seen->content = oracle_content(object, data);
     seen->version = version;
     if (!*table_at(&world->published, seen->content)) {
-        plan_describe_user(world->plan, user->number, who, sizeof who);
+        plan_describe_user(world->plan, user->number, who, sizeof(who));
         net_violated("I3 integrity: %s, got %zu bytes of %s that nobody published", who, data.bytes,
                      world->plan->objects[object].json);
     }
@@ -143,7 +151,7 @@ void oracle_see(sim_world *world, sim_user *user, const hakuban_event *event)
     if (world->network->trace) {
         if (event->state) {
             hkb_version held = hkb_state_version(event->state);
-            version_text(&held, version, sizeof version);
+            version_text(&held, version, sizeof(version));
         }
         net_tell(world->network, user->node,
                  "user %zu gets %s of %s, %s%s, source %d, version %s, %zu bytes", user->number,
@@ -157,7 +165,7 @@ void oracle_see(sim_world *world, sim_user *user, const hakuban_event *event)
              event->kind + 16 * event->freshness + 256 * event->source +
                  (event->state ? oracle_content(object, hakuban_state_data(event->state)) : 0));
     if (seen->open == (event->kind == HAKUBAN_EVENT_OPEN)) {
-        plan_describe_user(world->plan, user->number, who, sizeof who);
+        plan_describe_user(world->plan, user->number, who, sizeof(who));
         net_violated("events out of order: %s, got %s of %s", who, kinds[event->kind],
                      world->plan->objects[object].json);
     }
@@ -177,8 +185,9 @@ void oracle_see(sim_world *world, sim_user *user, const hakuban_event *event)
         see_state(world, user, object, event);
         break;
     case HAKUBAN_EVENT_CONDITION:
-        if (event->state && seen->version.count)
+        if (event->state && seen->version.count) {
             see_state(world, user, object, event);
+        }
         break;
     case HAKUBAN_EVENT_CLOSE:
         seen->open = false;
@@ -200,8 +209,9 @@ static const hkb_object *object_at(const hkb_exchange *exchange, size_t slot)
 
 static bool is_source(const hkb_object *object, const hkb_peer *peer)
 {
-    if (peer->link.connector)
+    if (peer->link.connector) {
         return object->exposer == HKB_UPSTREAM || object->exposer == HKB_NOBODY;
+    }
     return object->exposer == HKB_DOWNSTREAM && object->chosen.share->peer == peer &&
            object->chosen.share->in_phase == HKB_CHANNEL_OPEN;
 }
@@ -215,35 +225,40 @@ void oracle_before(void *ctx, net_pipe *pipe, int to)
     if (slots > world->glimpse_capacity) {
         world->glimpse_capacity = slots * 2;
         world->glimpses =
-            realloc(world->glimpses, world->glimpse_capacity * sizeof *world->glimpses);
+            realloc(world->glimpses, world->glimpse_capacity * sizeof(*world->glimpses));
         NET_MUST(world->glimpses, "no memory");
     }
     for (size_t i = 0; i < slots; i++) {
         const hkb_object *object = object_at(exchange, i);
-        if (object)
+        if (object) {
             world->glimpses[world->glimpse_count++] =
                 (struct sim_glimpse){object, object->state, is_source(object, pipe->peer[to])};
+        }
     }
 }
 
 static const struct sim_glimpse *glimpse_of(const sim_world *world, const hkb_object *object)
 {
-    for (size_t i = 0; i < world->glimpse_count; i++)
-        if (world->glimpses[i].object == object)
+    for (size_t i = 0; i < world->glimpse_count; i++) {
+        if (world->glimpses[i].object == object) {
             return &world->glimpses[i];
+        }
+    }
     return NULL;
 }
 
-/* I5, the half that holds always: what was heard from below on a channel that is not the object's source is not its state. (From above,
- * a stream may open, bring a state and lose its source again in one piece.) */
+/* I5, the half that holds always: what was heard from below on a channel that is not the object's
+ * source is not its state. (From above, a stream may open, bring a state and lose its source again
+ * in one piece.) */
 static void check_source(const sim_world *world, const net_pipe *pipe, int to,
                          const hkb_object *object)
 {
     const hkb_peer *peer = pipe->peer[to];
     const struct sim_glimpse *before = glimpse_of(world, object);
     const hkb_share *share = hkb_share_find(object->exchange, peer, object);
-    if (!before || !share || before->state == object->state || object->state != share->in_base)
+    if (!before || !share || before->state == object->state || object->state != share->in_base) {
         return;
+    }
     NET_MUST(before->was_source || is_source(object, peer),
              "I5 selection: node %zu took a state of %s from a channel that is not its source",
              (size_t)(pipe->node[to] - world->network->nodes), object->descriptor->text);
@@ -253,8 +268,9 @@ static void check_source(const sim_world *world, const net_pipe *pipe, int to,
 static void check_relevance(const sim_world *world, const net_pipe *pipe, const hkb_object *object)
 {
     size_t node = (size_t)(pipe->node[0] - world->network->nodes);
-    if (!object->upstream || object->upstream->in_phase != HKB_CHANNEL_OPEN)
+    if (!object->upstream || object->upstream->in_phase != HKB_CHANNEL_OPEN) {
         return;
+    }
     size_t index = sim_object_index(world, object->descriptor);
     NET_MUST(world->places[node].asked[index],
              "I4 relevance: node %zu hears of %s, which nobody there ever asked for", node,
@@ -264,8 +280,9 @@ static void check_relevance(const sim_world *world, const net_pipe *pipe, const 
 static void check_window(const sim_world *world, const net_pipe *pipe, int end)
 {
     const hkb_peer *peer = pipe->peer[end];
-    if (!peer || peer->link.phase != HKB_LINK_OPEN)
+    if (!peer || peer->link.phase != HKB_LINK_OPEN) {
         return;
+    }
     uint64_t unheard_bytes = peer->link.sent_bytes - peer->link.acked_bytes;
     NET_MUST(
         unheard_bytes <= peer->link.window_bytes + HKB_FRAME_BYTES_MAX + 1024,
@@ -278,17 +295,21 @@ void oracle_after(void *ctx, net_pipe *pipe, int to)
 {
     const sim_world *world = ctx;
     const hkb_exchange *exchange = pipe->node[to]->exchange;
-    if (!pipe->peer[to])
+    if (!pipe->peer[to]) {
         return;
+    }
     bool is_leaf = to == 0 && !world->places[pipe->node[0] - world->network->nodes].is_hub;
     for (size_t i = 0; exchange->objects.count && i <= exchange->objects.mask; i++) {
         const hkb_object *object = object_at(exchange, i);
-        if (!object)
+        if (!object) {
             continue;
-        if (to == 1)
+        }
+        if (to == 1) {
             check_source(world, pipe, to, object);
-        if (is_leaf)
+        }
+        if (is_leaf) {
             check_relevance(world, pipe, object);
+        }
     }
     check_window(world, pipe, 0);
     check_window(world, pipe, 1);
@@ -299,14 +320,16 @@ void oracle_check_memory(sim_world *world)
 {
     for (size_t n = 0; n < world->plan->node_count; n++) {
         const net_node *node = world->places[n].node;
-        if (node->down)
+        if (node->down) {
             continue;
+        }
         const hkb_exchange *exchange = node->exchange;
         size_t bound = (1u << 20) + exchange->peer_count * 65536, state_bytes = 0;
         for (size_t i = 0; exchange->objects.count && i <= exchange->objects.mask; i++) {
             const hkb_object *object = object_at(exchange, i);
-            if (!object)
+            if (!object) {
                 continue;
+            }
             size_t bytes = object->state ? object->state->data_bytes : 0;
             size_t bases_max = hkb_max(bytes, 65536);
             state_bytes += bytes + object->bases_bytes;
@@ -346,8 +369,9 @@ void oracle_check_silence(sim_world *world)
         for (int end = 0; end < 2; end++) {
             const hkb_peer *peer = pipe->peer[end];
             if (!peer || pipe->broken || pipe->node[end]->frozen ||
-                peer->link.phase != HKB_LINK_OPEN)
+                peer->link.phase != HKB_LINK_OPEN) {
                 continue;
+            }
             uint64_t bound_ns = peer->link.peer_keep_alive_ns / 2 * 5 + 2 * HKB_TICK_NS;
             NET_MUST(now_ns - pipe->read_ns[end] <= bound_ns,
                      "I10 reconnect: node %zu has heard nothing for %llu ms and has not noticed",
@@ -361,23 +385,28 @@ void oracle_check_silence(sim_world *world)
 static sim_place *place_above(sim_world *world, const sim_place *place)
 {
     const net_pipe *pipe = place->node->down || place->node->frozen ? NULL : place->node->up;
-    for (int end = 0; pipe && end < 2; end++)
-        if (!pipe->peer[end] || pipe->peer[end]->link.phase != HKB_LINK_OPEN)
+    for (int end = 0; pipe && end < 2; end++) {
+        if (!pipe->peer[end] || pipe->peer[end]->link.phase != HKB_LINK_OPEN) {
             return NULL;
+        }
+    }
     return pipe ? &world->places[pipe->node[1] - world->network->nodes] : NULL;
 }
 
-/* Hubs in a circle: refused, or if two ways of it opened in the same moment, ended as soon as word of that has gone round. */
+/* Hubs in a circle: refused, or if two ways of it opened in the same moment, ended as soon as word
+ * of that has gone round. */
 void oracle_check_loops(sim_world *world)
 {
     for (size_t i = 0; i < world->plan->node_count; i++) {
         sim_place *place = &world->places[i], *at = place_above(world, place);
-        for (size_t steps = 0; at && at != place && steps < world->plan->node_count; steps++)
+        for (size_t steps = 0; at && at != place && steps < world->plan->node_count; steps++) {
             at = place_above(world, at);
-        if (at != place)
+        }
+        if (at != place) {
             place->looped_ns = 0;
-        else if (!place->looped_ns)
+        } else if (!place->looped_ns) {
             place->looped_ns = world->network->now_ns;
+        }
         NET_MUST(!place->looped_ns || world->network->now_ns - place->looped_ns < LOOP_NS,
                  "a loop of hubs: node %zu has been above itself for %llu s", i,
                  (unsigned long long)(LOOP_NS / NET_S));
@@ -394,9 +423,11 @@ typedef struct situation {
 
 static bool is_limited(const sim_world *world, const sim_user *user)
 {
-    for (int node = (int)user->plan->node; node >= 0; node = world->places[node].parent)
-        if (world->places[node].plan->is_limited && world->places[node].parent >= 0)
+    for (int node = (int)user->plan->node; node >= 0; node = world->places[node].parent) {
+        if (world->places[node].plan->is_limited && world->places[node].parent >= 0) {
             return true;
+        }
+    }
     return false;
 }
 
@@ -405,8 +436,9 @@ static situation look_at(const sim_world *world, size_t object)
     situation at = {0};
     for (size_t i = 0; i < world->plan->user_count; i++) {
         const sim_user *user = &world->users[i];
-        if (!user->contract || !plan_covers(world->plan, user->plan, object))
+        if (!user->contract || !plan_covers(world->plan, user->plan, object)) {
             continue;
+        }
         at.mentions += user->plan->object >= 0;
         if (user->plan->observes) {
             at.observers++;
@@ -431,8 +463,9 @@ static double offered(const hkb_object *object, const hkb_peer *peer)
     for (size_t i = 0; i < object->tag_count; i++) {
         const hkb_tag_share *tag_share =
             hkb_tag_share_find(object->exchange, peer, object->tags[i].tag);
-        if (tag_share && tag_share->exposes)
+        if (tag_share && tag_share->exposes) {
             capacity += (double)tag_share->capacity;
+        }
     }
     return capacity;
 }
@@ -445,16 +478,18 @@ static bool has_room(const sim_world *world, int node, size_t object)
     for (size_t i = 0; i < world->plan->user_count; i++) {
         const sim_user *user = &world->users[i];
         if (user->contract && !user->plan->observes && user->capacity && user->plan->node == node &&
-            plan_covers(world->plan, user->plan, object))
+            plan_covers(world->plan, user->plan, object)) {
             return true;
+        }
     }
     for (size_t i = 0; here && i < world->plan->node_count; i++) {
         const net_pipe *pipe = world->places[i].node->up;
         const hkb_peer *peer = pipe && world->places[i].parent == node ? pipe->peer[1] : NULL;
         double capacity = peer ? offered(here, peer) : 0;
         if (capacity > 0 && peer->load + 1 / capacity <= hkb_peer_load_limit(peer) &&
-            has_room(world, (int)i, object))
+            has_room(world, (int)i, object)) {
             return true;
+        }
     }
     return false;
 }
@@ -465,8 +500,9 @@ static bool sinks_differ(const sim_world *world, size_t object, const situation 
     unsigned least = at->candidates && at->observers && at->mentions &&
                      (!at->limited || has_room(world, 0, object));
     unsigned most = (at->candidates || at->drained) && at->observers && at->mentions;
-    if (at->sinks >= least && at->sinks <= most)
+    if (at->sinks >= least && at->sinks <= most) {
         return false;
+    }
     snprintf(out, out_bytes,
              "I5 selection: %s has %u open sinks; %u observe, %u could expose, %u only drain",
              world->plan->objects[object].json, at->sinks, at->observers, at->candidates,
@@ -481,32 +517,36 @@ static bool observer_differs(const sim_world *world, size_t object, const situat
     const char *name = world->plan->objects[object].json;
     char who[128];
     const char *what = NULL;
-    if (seen->open != (at->mentions > 0))
+    if (seen->open != (at->mentions > 0)) {
         what = seen->open ? "still sees it, though nobody mentions it any more" : "does not see it";
-    else if (!seen->open)
+    } else if (!seen->open) {
         return false;
-    else if (!at->chosen)
+    } else if (!at->chosen) {
         what = seen->freshness == HAKUBAN_LIVE ? "believes it LIVE, but nobody exposes it" : NULL;
-    else if (!at->chosen->held[object].content || at->chosen->capacity == 0)
-        what =
-            NULL; /* its exposer has said nothing yet; or only drains: a hub that has forgotten it never chooses it again */
-    else if (seen->content != at->chosen->held[object].content + sim_canary)
+    } else if (!at->chosen->held[object].content || at->chosen->capacity == 0) {
+        what = NULL; /* its exposer has said nothing yet; or only drains: a hub that has forgotten
+                        it never chooses it again */
+    } else if (seen->content != at->chosen->held[object].content + sim_canary) {
         what = "does not have the exposer's last state";
-    else if (seen->freshness != HAKUBAN_LIVE)
+    } else if (seen->freshness != HAKUBAN_LIVE) {
         what = "has the exposer's last state, but not as LIVE";
-    else if (seen->source != HAKUBAN_SOURCE_ASSIGNED)
+    } else if (seen->source != HAKUBAN_SOURCE_ASSIGNED) {
         what = "has the exposer's last state, but its source is not ASSIGNED";
-    if (!what)
+    }
+    if (!what) {
         return false;
-    plan_describe_user(world->plan, user->number, who, sizeof who);
+    }
+    plan_describe_user(world->plan, user->number, who, sizeof(who));
     char by[128] = "nobody";
-    if (at->chosen)
-        plan_describe_user(world->plan, at->chosen->number, by, sizeof by);
+    if (at->chosen) {
+        plan_describe_user(world->plan, at->chosen->number, by, sizeof(by));
+    }
     snprintf(out, out_bytes, "I1 convergence: %s: %s, %s (chosen: %s)", name, who, what, by);
     return true;
 }
 
-/* On the way from the open sink to the root every exchange has chosen the one below, or needs nobody. */
+/* On the way from the open sink to the root every exchange has chosen the one below, or needs
+ * nobody. */
 static bool choice_differs(const sim_world *world, size_t index, const situation *at, char *out,
                            size_t out_bytes)
 {
@@ -516,10 +556,11 @@ static bool choice_differs(const sim_world *world, size_t index, const situation
         const hkb_object *object =
             hkb_object_find(place->node->exchange, world->descriptors[index]);
         bool fits = !below || !object || object->exposer == HKB_NOBODY;
-        if (object && object->exposer == HKB_LOCAL)
+        if (object && object->exposer == HKB_LOCAL) {
             fits = object->chosen.contract == at->chosen->contract;
-        else if (object && object->exposer == HKB_DOWNSTREAM && below)
+        } else if (object && object->exposer == HKB_DOWNSTREAM && below) {
             fits = hkb_peer_carrier(object->chosen.share->peer) == below->node->up;
+        }
         if (!fits || (object && object->leaving)) {
             snprintf(out, out_bytes,
                      "I5 selection: user %zu has the sink of %s, but node %d has not chosen it",
@@ -534,20 +575,23 @@ static bool choice_differs(const sim_world *world, size_t index, const situation
 static bool object_differs(const sim_world *world, size_t object, char *out, size_t out_bytes)
 {
     situation at = look_at(world, object);
-    if (sinks_differ(world, object, &at, out, out_bytes))
+    if (sinks_differ(world, object, &at, out, out_bytes)) {
         return true;
+    }
     if (at.chosen && at.chosen->held[object].due) {
         snprintf(out, out_bytes, "I1 convergence: user %zu could not send", at.chosen->number);
         return true;
     }
-    if (at.chosen && choice_differs(world, object, &at, out, out_bytes))
+    if (at.chosen && choice_differs(world, object, &at, out, out_bytes)) {
         return true;
+    }
     for (size_t i = 0; i < world->plan->user_count; i++) {
         const sim_user *user = &world->users[i];
         if (user->contract && user->plan->observes &&
             plan_covers(world->plan, user->plan, object) &&
-            observer_differs(world, object, &at, user, out, out_bytes))
+            observer_differs(world, object, &at, user, out, out_bytes)) {
             return true;
+        }
     }
     return false;
 }
@@ -557,24 +601,28 @@ static bool is_wanted_below(const sim_world *world, size_t top, size_t object)
 {
     for (size_t i = 0; i < world->plan->user_count; i++) {
         const sim_user *user = &world->users[i];
-        if (!user->contract || !plan_covers(world->plan, user->plan, object))
+        if (!user->contract || !plan_covers(world->plan, user->plan, object)) {
             continue;
-        for (int node = (int)user->plan->node; node >= 0; node = world->places[node].parent)
-            if ((size_t)node == top)
+        }
+        for (int node = (int)user->plan->node; node >= 0; node = world->places[node].parent) {
+            if ((size_t)node == top) {
                 return true;
+            }
+        }
     }
     return false;
 }
 
-/* I6 as seen from outside the choice: what a peer is charged is the sum over what it has, and no object would be better off with
- * another peer by more than the threshold. */
+/* I6 as seen from outside the choice: what a peer is charged is the sum over what it has, and no
+ * object would be better off with another peer by more than the threshold. */
 static double sum_of_charges(const hkb_exchange *exchange, const hkb_peer *peer)
 {
     double sum = 0;
     for (size_t i = 0; exchange->objects.count && i <= exchange->objects.mask; i++) {
         const hkb_object *object = object_at(exchange, i);
-        if (object && object->exposer == HKB_DOWNSTREAM && object->chosen.share->peer == peer)
+        if (object && object->exposer == HKB_DOWNSTREAM && object->chosen.share->peer == peer) {
             sum += object->charge;
+        }
     }
     return sum;
 }
@@ -588,13 +636,14 @@ static bool is_better_elsewhere(const hkb_object *object)
     {
         const hkb_share *share = hkb_share_find(object->exchange, peer, object);
         double capacity = peer->link.connector || peer == current ? 0 : offered(object, peer);
-        if (capacity == 0 || (share && share->declines))
+        if (capacity == 0 || (share && share->declines)) {
             continue;
+        }
         double load = peer->load + 1 / capacity;
         if (load <= hkb_peer_load_limit(peer) &&
-            (drains ||
-             load < current->load - threshold - LOAD_ROUNDING))
+            (drains || load < current->load - threshold - LOAD_ROUNDING)) {
             return true;
+        }
     }
     return false;
 }
@@ -619,8 +668,9 @@ static bool node_differs(const sim_world *world, size_t n, char *out, size_t out
     }
     for (size_t i = 0; exchange->objects.count && i <= exchange->objects.mask; i++) {
         const hkb_object *object = object_at(exchange, i);
-        if (!object)
+        if (!object) {
             continue;
+        }
         if (object->exposer == HKB_DOWNSTREAM && is_better_elsewhere(object)) {
             snprintf(out, out_bytes, "I6 balance: at node %zu, %s would be better elsewhere", n,
                      object->descriptor->text);
@@ -656,12 +706,16 @@ bool oracle_pending(sim_world *world, char *out, size_t out_bytes)
             return true;
         }
     }
-    for (size_t i = 0; i < world->plan->node_count; i++)
-        if (node_differs(world, i, out, out_bytes))
+    for (size_t i = 0; i < world->plan->node_count; i++) {
+        if (node_differs(world, i, out, out_bytes)) {
             return true;
-    for (size_t i = 0; i < world->plan->object_count; i++)
-        if (object_differs(world, i, out, out_bytes))
+        }
+    }
+    for (size_t i = 0; i < world->plan->object_count; i++) {
+        if (object_differs(world, i, out, out_bytes)) {
             return true;
+        }
+    }
     return false;
 }
 
@@ -672,18 +726,20 @@ void oracle_before_outage(sim_world *world)
     for (size_t i = 0; i < world->plan->user_count; i++) {
         sim_user *user = &world->users[i];
         for (size_t k = 0; user->contract && k < world->plan->object_count; k++) {
-            if (user->plan->observes)
+            if (user->plan->observes) {
                 user->seen[k].losses_before = user->seen[k].losses;
-            else
+            } else {
                 user->held[k].opens_before = user->held[k].opens;
+            }
         }
     }
 }
 
 static bool is_below(const sim_world *world, int node, size_t top)
 {
-    while (node >= 0 && (size_t)node != top)
+    while (node >= 0 && (size_t)node != top) {
         node = world->places[node].parent;
+    }
     return node >= 0;
 }
 
@@ -693,8 +749,9 @@ static bool somebody_is_lazy(const sim_world *world, size_t object)
     for (size_t i = 0; i < world->plan->user_count; i++) {
         const sim_user *user = &world->users[i];
         if (user->contract && !user->plan->observes && user->plan->lazy &&
-            plan_covers(world->plan, user->plan, object))
+            plan_covers(world->plan, user->plan, object)) {
             return true;
+        }
     }
     return false;
 }
@@ -706,8 +763,9 @@ static void check_observer_after(const sim_world *world, size_t object, const si
     unsigned losses = seen->losses - seen->losses_before;
     bool crosses = is_below(world, (int)user->plan->node, node) !=
                    is_below(world, (int)at->chosen->plan->node, node);
-    /* While the tree is in two for longer, others can take the object over and then give it back, and where nobody mentions it, it
-     * ends. Where one alone can have it, it is seen once by whom it concerns. */
+    /* While the tree is in two for longer, others can take the object over and then give it back,
+     * and where nobody mentions it, it ends. Where one alone can have it, it is seen once by whom
+     * it concerns. */
     bool exact = at->candidates + at->drained == 1 && user->plan->object >= 0;
     unsigned most = outage != SIM_LONG ? 0 : exact ? crosses : 2;
     unsigned least = outage == SIM_LONG && exact && crosses;
@@ -716,11 +774,13 @@ static void check_observer_after(const sim_world *world, size_t object, const si
     uint64_t age_ns = seen->lost_ns - world->cut_ns;
     uint64_t slack_ns = sim_slowest_way(world) + world->places[node].settings.keep_alive_ns +
                         user->plan->reads_every_ms * NET_MS + 2 * HKB_TICK_NS;
-    bool right_age = !least || losses != 1 ||
-                     (seen->lost_age_ns + slack_ns >= age_ns && seen->lost_age_ns <= age_ns + slack_ns);
-    if (losses >= least && losses <= most && right_age)
+    bool right_age =
+        !least || losses != 1 ||
+        (seen->lost_age_ns + slack_ns >= age_ns && seen->lost_age_ns <= age_ns + slack_ns);
+    if (losses >= least && losses <= most && right_age) {
         return;
-    plan_describe_user(world->plan, user->number, who, sizeof who);
+    }
+    plan_describe_user(world->plan, user->number, who, sizeof(who));
     NET_MUST(right_age,
              "I11 no flicker: %s, sees %s %llu ms old, %llu ms after the connection was lost", who,
              world->plan->objects[object].json, (unsigned long long)(seen->lost_age_ns / NET_MS),
@@ -734,12 +794,14 @@ void oracle_after_outage(sim_world *world, size_t node, sim_outage outage)
 {
     for (size_t k = 0; outage != SIM_UNCERTAIN && k < world->plan->object_count; k++) {
         situation at = look_at(world, k);
-        if (!at.chosen || at.chosen->capacity == 0 || at.limited || somebody_is_lazy(world, k))
+        if (!at.chosen || at.chosen->capacity == 0 || at.limited || somebody_is_lazy(world, k)) {
             continue;
+        }
         for (size_t i = 0; i < world->plan->user_count; i++) {
             const sim_user *user = &world->users[i];
-            if (!user->contract || !plan_covers(world->plan, user->plan, k))
+            if (!user->contract || !plan_covers(world->plan, user->plan, k)) {
                 continue;
+            }
             if (user->plan->observes) {
                 check_observer_after(world, k, &at, user, node, outage);
                 continue;
@@ -757,14 +819,17 @@ void oracle_after_outage(sim_world *world, size_t node, sim_outage outage)
 
 /* -- Hand-overs -- */
 
-/* Whether all who could take object say what they have at once, under versions that follow the floor, and have no limit. */
+/* Whether all who could take object say what they have at once, under versions that follow the
+ * floor, and have no limit. */
 static bool is_smooth(const sim_world *world, size_t object)
 {
     for (size_t i = 0; i < world->plan->user_count; i++) {
         const sim_user *user = &world->users[i];
-        if (user->contract && !user->plan->observes && plan_covers(world->plan, user->plan, object) &&
-            (user->plan->lazy || user->plan->numbers || is_limited(world, user)))
+        if (user->contract && !user->plan->observes &&
+            plan_covers(world->plan, user->plan, object) &&
+            (user->plan->lazy || user->plan->numbers || is_limited(world, user))) {
             return false;
+        }
     }
     return true;
 }
@@ -781,17 +846,20 @@ void oracle_after_hand_over(sim_world *world)
     char who[128];
     for (size_t k = 0; k < world->plan->object_count; k++) {
         situation at = look_at(world, k);
-        if (!at.chosen || !is_smooth(world, k))
+        if (!at.chosen || !is_smooth(world, k)) {
             continue;
+        }
         NET_MUST(at.chosen->capacity || at.candidates == 0,
                  "I6 balance: user %zu drains, but has %s still, which others could take",
                  at.chosen->number, world->plan->objects[k].json);
         for (size_t i = 0; i < world->plan->user_count; i++) {
             const sim_user *user = &world->users[i];
-            if (!user->contract || !user->plan->observes || !plan_covers(world->plan, user->plan, k) ||
-                user->seen[k].losses == user->seen[k].losses_before)
+            if (!user->contract || !user->plan->observes ||
+                !plan_covers(world->plan, user->plan, k) ||
+                user->seen[k].losses == user->seen[k].losses_before) {
                 continue;
-            plan_describe_user(world->plan, i, who, sizeof who);
+            }
+            plan_describe_user(world->plan, i, who, sizeof(who));
             net_violated("I11 no flicker: %s, stopped seeing %s as LIVE in a hand-over", who,
                          world->plan->objects[k].json);
         }

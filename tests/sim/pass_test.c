@@ -1,4 +1,5 @@
-/* Tags with very many objects: who registers one, again and again even, delays nobody; LISTED says the truth nevertheless. */
+/* Tags with very many objects: who registers one, again and again even, delays nobody; LISTED says
+ * the truth nevertheless. */
 #include "exchange/internal.h"
 #include "users.h"
 
@@ -28,7 +29,7 @@ static void setup(void)
     }
     for (int i = 0; i < OBJECTS; i++) {
         char name[16];
-        snprintf(name, sizeof name, "%d", i);
+        snprintf(name, sizeof(name), "%d", i);
         the.exposed[i] = net_expose(the.hub, name, TAG, 1);
     }
     net_quiet(the.network);
@@ -36,9 +37,11 @@ static void setup(void)
 
 static void teardown(void)
 {
-    for (int i = 0; i < OBJECTS; i++)
-        if (the.exposed[i].contract)
+    for (int i = 0; i < OBJECTS; i++) {
+        if (the.exposed[i].contract) {
             net_end(&the.exposed[i]);
+        }
+    }
     net_free(the.network);
 }
 
@@ -58,8 +61,9 @@ static void say_tag(int leaf, uint32_t flags, uint32_t capacity)
 
 static bool turn(void)
 {
-    if (hkb_exchange_deadline(hub()) > the.network->now_ns)
+    if (hkb_exchange_deadline(hub()) > the.network->now_ns) {
         return false;
+    }
     hkb_exchange_tick(the.hub->exchange);
     hkb_exchange_settle(the.hub->exchange);
     return true;
@@ -112,8 +116,9 @@ START_TEST(two_who_observe_it_take_turns)
     ck_assert(turn());
     ck_assert_uint_gt(streams_to(0), 0);
     ck_assert_uint_gt(streams_to(1), 0);
-    while (turn())
+    while (turn()) {
         continue;
+    }
     ck_assert_uint_eq(streams_to(0), OBJECTS);
     ck_assert_uint_eq(streams_to(1), OBJECTS);
 }
@@ -123,13 +128,15 @@ START_TEST(what_is_said_last_holds)
 {
     for (uint32_t i = 0; i < 200; i++) {
         say_tag(0, i % 4, i % 3);
-        if (i % 7 == 0)
+        if (i % 7 == 0) {
             (void)turn();
+        }
     }
     ck_assert_uint_le(streams_to(0), OBJECTS);
     say_tag(0, _i ? HKB_WANT_OBSERVE : 0, 0);
-    while (turn())
+    while (turn()) {
         continue;
+    }
     ck_assert_uint_eq(streams_to(0), _i ? OBJECTS : 0);
     net_quiet(the.network);
     hkb_list *tags = &the.pipe[0]->peer[1]->tag_shares;
@@ -143,18 +150,21 @@ START_TEST(objects_may_come_and_go_meanwhile)
     say_tag(1, HKB_WANT_OBSERVE | HKB_WANT_EXPOSE, 1);
     for (int i = 0; i < OBJECTS; i += 2) {
         net_end(&the.exposed[i]);
-        if (i % 50 == 0)
+        if (i % 50 == 0) {
             (void)turn();
+        }
     }
     for (int i = 0; i < OBJECTS; i += 4) {
         char name[16];
-        snprintf(name, sizeof name, "%d", i);
+        snprintf(name, sizeof(name), "%d", i);
         the.exposed[i] = net_expose(the.hub, name, TAG, 1);
-        if (i % 100 == 0)
+        if (i % 100 == 0) {
             (void)turn();
+        }
     }
-    while (turn())
+    while (turn()) {
         continue;
+    }
     ck_assert_uint_eq(streams_to(0), OBJECTS / 2 + OBJECTS / 4);
     ck_assert_uint_eq(streams_to(1), OBJECTS / 2 + OBJECTS / 4);
     net_cut(the.pipe[1]);
@@ -174,8 +184,8 @@ START_TEST(who_leaves_half_way_leaves_nothing)
 }
 END_TEST
 
-/* A hub that has lost its upstream for longer than the grace keeps what its observers know, and no longer than there is one, even if
- * the last one goes before a pass has come to all of it. */
+/* A hub that has lost its upstream for longer than the grace keeps what its observers know, and no
+ * longer than there is one, even if the last one goes before a pass has come to all of it. */
 START_TEST(what_is_remembered_goes_with_the_last_observer)
 {
     net *network = the.network = net_new(3);
@@ -190,7 +200,7 @@ START_TEST(what_is_remembered_goes_with_the_last_observer)
     }
     for (int i = 0; i < OBJECTS; i++) {
         char name[16];
-        snprintf(name, sizeof name, "%d", i);
+        snprintf(name, sizeof(name), "%d", i);
         exposed[i] = net_expose(root, name, TAG, 1);
     }
     net_run(network, NET_S);
@@ -206,13 +216,15 @@ START_TEST(what_is_remembered_goes_with_the_last_observer)
         hkb_exchange_settle(hub());
         ck_assert_uint_eq(hub()->objects.count, i ? 0 : OBJECTS);
     }
-    for (int i = 0; i < OBJECTS; i++)
+    for (int i = 0; i < OBJECTS; i++) {
         net_end(&exposed[i]);
+    }
     net_free(network);
 }
 END_TEST
 
-/* Observed, taken back and observed again before the first LISTED is there: it is not taken for the second's. */
+/* Observed, taken back and observed again before the first LISTED is there: it is not taken for the
+ * second's. */
 START_TEST(listed_belongs_to_the_observing_that_asked)
 {
     net *network = net_new(2);

@@ -1,5 +1,6 @@
-/* See plan.h. Each seed has some of the faults only, each at a rate of its own: what one fault hides, another history without it
- * shows. What is drawn, in this order, is what a seed means: where it changes, tests/sim/regressions needs other seeds. */
+/* See plan.h. Each seed has some of the faults only, each at a rate of its own: what one fault
+ * hides, another history without it shows. What is drawn, in this order, is what a seed means:
+ * where it changes, tests/sim/regressions needs other seeds. */
 #include "plan.h"
 
 #include <stdio.h>
@@ -41,26 +42,33 @@ static bool chance(drawing *on, unsigned percent)
 static void draw_params(drawing *on, bool limits, plan_node *node)
 {
     char *out = node->params;
-    size_t room = sizeof node->params, at = 0;
+    size_t room = sizeof(node->params), at = 0;
     static const char *const keep_alives[] = {"100ms", "500ms", "2s", "20s"};
     at += (size_t)snprintf(out + at, room - at, "keep-alive=%s", keep_alives[below(on, 4)]);
-    if (chance(on, 30))
+    if (chance(on, 30)) {
         at += (size_t)snprintf(out + at, room - at, ",window=%llu",
                                (unsigned long long)(16384 + skewed(on, 200000)));
-    if (chance(on, 20))
+    }
+    if (chance(on, 20)) {
         at += (size_t)snprintf(out + at, room - at, ",compressor=none");
-    if (chance(on, 20))
+    }
+    if (chance(on, 20)) {
         at += (size_t)snprintf(out + at, room - at, ",serializer=json");
-    if (chance(on, 25))
+    }
+    if (chance(on, 25)) {
         at += (size_t)snprintf(out + at, room - at, ",grace=%s", below(on, 2) ? "0" : "300ms");
+    }
     node->is_limited = limits && chance(on, 20);
-    if (node->is_limited) /* half of them grow to it */
-        at += (size_t)snprintf(out + at, room - at, ",load-limit=%s%llu",
-                               on->random >> 33 & 1 ? "" : "300ms:0-900ms:",
-                               (unsigned long long)(1 + below(on, 4)));
-    /* One of an earlier release, without what is optional; not drawn anew, so that seeds keep their meaning. */
-    if ((on->random ^ on->random >> 29) % 7 == 0)
+    if (node->is_limited) { /* half of them grow to it */
+        at += (size_t)snprintf(
+            out + at, room - at, ",load-limit=%s%llu",
+            on->random >> 33 & 1 ? "" : "300ms:0-900ms:", (unsigned long long)(1 + below(on, 4)));
+    }
+    /* One of an earlier release, without what is optional; not drawn anew, so that seeds keep their
+     * meaning. */
+    if ((on->random ^ on->random >> 29) % 7 == 0) {
         snprintf(out + at, room - at, ",features=none");
+    }
 }
 
 static void draw_tree(drawing *on)
@@ -73,15 +81,17 @@ static void draw_tree(drawing *on)
         plan_node *node = &plan->nodes[i];
         node->parent = -1;
         if (i) {
-            do
+            do {
                 node->parent = (int16_t)below(on, i);
-            while (plan->nodes[node->parent].level + 1 >= PLAN_LEVELS_MAX);
+            } while (plan->nodes[node->parent].level + 1 >= PLAN_LEVELS_MAX);
             node->level = (uint8_t)(plan->nodes[node->parent].level + 1);
         }
-        if (clocks_differ)
+        if (clocks_differ) {
             node->wall_offset_ms = (int64_t)below(on, 20000) - 10000;
-        if (odd_links)
+        }
+        if (odd_links) {
             draw_params(on, limits, node);
+        }
         if (far) {
             node->delay_ms = (uint32_t)skewed(on, 60);
             node->jitter_ms = (uint32_t)skewed(on, 30);
@@ -103,14 +113,15 @@ static void draw_objects(drawing *on)
         plan_object *object = &plan->objects[i];
         static const char *const around[][2] = {{"\"o", "\""}, {"", ""}, {"{\"o\":", "}"}};
         const char *const *form = around[below(on, 3)];
-        snprintf(object->json, sizeof object->json, "%s%zu%s", form[0], i, form[1]);
+        snprintf(object->json, sizeof(object->json), "%s%zu%s", form[0], i, form[1]);
         object->tag_count = (uint8_t)below(on, 3);
         for (size_t k = 0; k < object->tag_count; k++) {
             object->tag_index[k] = (uint8_t)((below(on, plan->tag_count) + k) % plan->tag_count);
             object->tags[k] = plan_tags[object->tag_index[k]];
         }
-        if (object->tag_count == 2 && object->tags[0] == object->tags[1])
+        if (object->tag_count == 2 && object->tags[0] == object->tags[1]) {
             object->tag_count = 1;
+        }
     }
 }
 
@@ -127,8 +138,9 @@ static void draw_users(drawing *on)
         user->observes = below(on, 9) < 5;
         user->object = (int16_t)below(on, plan->object_count);
         user->tag = (uint8_t)below(on, plan->tag_count);
-        if (!chance(on, object_percent))
+        if (!chance(on, object_percent)) {
             user->object = -1;
+        }
         user->capacity = 1 + (uint32_t)below(on, 3);
         user->reads_every_ms = 1 + (leisurely ? (uint32_t)skewed(on, 300) : 0);
         user->numbers = chance(on, numbers_percent);
@@ -150,10 +162,11 @@ static void draw_one(drawing *on, plan_kind kind, plan_action *action)
     action->amount = (int64_t)below(on, UINT32_MAX);
     switch ((int)kind) {
     case PLAN_SEND:
-        if (chance(on, 80))
+        if (chance(on, 80)) {
             action->for_ms = 0; /* else: a series of states, one each millisecond */
-        else
+        } else {
             action->for_ms = 1 + (uint32_t)skewed(on, 300);
+        }
         break;
     case PLAN_CAPACITY:
         action->amount = (int64_t)below(on, 4);
@@ -177,8 +190,9 @@ static void draw_one(drawing *on, plan_kind kind, plan_action *action)
         action->amount = 1 + (int64_t)skewed(on, 200);
         action->end = chance(on, 30); /* all from then on */
         action->for_ms = 1 + (uint32_t)skewed(on, 300);
-        if (chance(on, 50)) /* when most of the users come */
+        if (chance(on, 50)) { /* when most of the users come */
             action->at_ms /= 8;
+        }
         break;
     case PLAN_PARENT:
         action->amount = (int64_t)below(on, plan->node_count);
@@ -200,27 +214,30 @@ static void draw_actions(drawing *on)
     unsigned weights[PLAN_KIND_COUNT] = {0}, sum = 0;
     plan->calm = chance(on, 12);
     for (int kind = 0; kind < PLAN_KIND_COUNT; kind++) {
-        if (kind == PLAN_START)
+        if (kind == PLAN_START) {
             weights[kind] = 12;
-        else if (kind == PLAN_END)
+        } else if (kind == PLAN_END) {
             weights[kind] = chance(on, 70) ? 1 + (unsigned)below(on, 8) : 0;
-        else if (kind == PLAN_SEND)
+        } else if (kind == PLAN_SEND) {
             weights[kind] = 4 + (unsigned)below(on, 30);
-        else if (kind > PLAN_SEND && !plan->calm && chance(on, 30))
+        } else if (kind > PLAN_SEND && !plan->calm && chance(on, 30)) {
             weights[kind] = 1 + (unsigned)skewed(on, kind == PLAN_MEMORY ? 40 : 10);
+        }
         sum += weights[kind];
     }
     plan->duration_ms = 500 + (uint32_t)skewed(on, 20000);
     size_t count = 10 + plan->user_count + skewed(on, 150);
-    if (plan->node_count > 10)
+    if (plan->node_count > 10) {
         count += below(on, 150);
+    }
     plan->action_count = count < PLAN_ACTIONS_MAX ? count : PLAN_ACTIONS_MAX;
     for (size_t i = 0; i < plan->action_count; i++) {
         plan_action *action = &plan->actions[i];
         unsigned at = (unsigned)below(on, sum);
         int kind = 0;
-        while (at >= weights[kind])
+        while (at >= weights[kind]) {
             at -= weights[kind++];
+        }
         draw_one(on, (plan_kind)kind, action);
         /* Most of the users are there early on. */
         if (i < plan->user_count && chance(on, 70)) {
@@ -229,24 +246,25 @@ static void draw_actions(drawing *on)
             action->at_ms /= 8;
         }
     }
-    qsort(plan->actions, plan->action_count, sizeof plan->actions[0], compare_actions);
+    qsort(plan->actions, plan->action_count, sizeof(plan->actions[0]), compare_actions);
 }
 
 static void draw_outages(drawing *on)
 {
     sim_plan *plan = on->plan;
     plan->outage_count = plan->node_count > 1 ? below(on, PLAN_OUTAGES_MAX + 1) : 0;
-    for (size_t i = 0; i < plan->outage_count; i++)
+    for (size_t i = 0; i < plan->outage_count; i++) {
         plan->outages[i] = (plan_outage){
             .node = (uint16_t)(1 + below(on, plan->node_count - 1)),
             .percent = (uint32_t)(chance(on, 60) ? below(on, 100) : 80 + skewed(on, 200)),
             .news = chance(on, 50),
         };
+    }
 }
 
 void plan_draw(uint64_t seed, sim_plan *ret)
 {
-    memset(ret, 0, sizeof *ret);
+    memset(ret, 0, sizeof(*ret));
     drawing on = {.random = seed * 0x2545f4914f6cdd1du + 1, .plan = ret};
     ret->seed = seed;
     ret->news_at_end = chance(&on, 50);
@@ -264,25 +282,33 @@ int plan_onlooker(const sim_plan *of)
         fits[of->users[i].node] = true;
         small &= of->users[i].bytes <= 1000;
     }
-    for (size_t i = 0; i < of->user_count; i++)
+    for (size_t i = 0; i < of->user_count; i++) {
         fits[of->users[i].node] &= of->users[i].observes;
-    for (size_t i = 0; i < of->node_count; i++)
-        if (of->nodes[i].parent >= 0)
+    }
+    for (size_t i = 0; i < of->node_count; i++) {
+        if (of->nodes[i].parent >= 0) {
             fits[of->nodes[i].parent] = false;
-    for (size_t i = 1; of->calm && small && i < of->node_count; i++)
-        if (fits[i] && (!of->nodes[i].params[0] || strstr(of->nodes[i].params, "keep-alive=20s")))
+        }
+    }
+    for (size_t i = 1; of->calm && small && i < of->node_count; i++) {
+        if (fits[i] && (!of->nodes[i].params[0] || strstr(of->nodes[i].params, "keep-alive=20s"))) {
             return (int)i;
+        }
+    }
     return -1;
 }
 
 bool plan_covers(const sim_plan *of, const plan_user *user, size_t object)
 {
     const plan_object *what = &of->objects[object];
-    if (user->object >= 0)
+    if (user->object >= 0) {
         return (size_t)user->object == object;
-    for (size_t i = 0; i < what->tag_count; i++)
-        if (what->tag_index[i] == user->tag)
+    }
+    for (size_t i = 0; i < what->tag_count; i++) {
+        if (what->tag_index[i] == user->tag) {
             return true;
+        }
+    }
     return false;
 }
 
@@ -292,10 +318,11 @@ void plan_describe_user(const sim_plan *of, size_t number, char *out, size_t out
 {
     const plan_user *user = &of->users[number];
     char what[64];
-    if (user->object >= 0)
-        snprintf(what, sizeof what, "%s", of->objects[user->object].json);
-    else
-        snprintf(what, sizeof what, "tag %s", plan_tags[user->tag]);
+    if (user->object >= 0) {
+        snprintf(what, sizeof(what), "%s", of->objects[user->object].json);
+    } else {
+        snprintf(what, sizeof(what), "tag %s", plan_tags[user->tag]);
+    }
     snprintf(out, out_bytes, "user %zu on node %u, who %s %s", number, (unsigned)user->node,
              user->observes ? "observes" : "exposes", what);
 }
@@ -307,8 +334,9 @@ void plan_describe(const sim_plan *of, const plan_action *action, char *out, siz
     long long amount = (long long)action->amount;
     unsigned for_ms = action->for_ms;
     const char *end = action->end ? "the hub" : "the node";
-    if (action->kind <= PLAN_CAPACITY)
-        plan_describe_user(of, action->who, user, sizeof user);
+    if (action->kind <= PLAN_CAPACITY) {
+        plan_describe_user(of, action->who, user, sizeof(user));
+    }
     switch ((int)action->kind) {
     case PLAN_START:
         snprintf(out, out_bytes, "%s, begins (capacity %u)", user,

@@ -1,5 +1,6 @@
-/* A history before it is played: a tree, objects, users, and a schedule of actions, all drawn from one seed up front. It is data, so
- * that actions can be taken out and the rest still means what it meant. Knows no exchange. */
+/* A history before it is played: a tree, objects, users, and a schedule of actions, all drawn from
+ * one seed up front. It is data, so that actions can be taken out and the rest still means what it
+ * meant. Knows no exchange. */
 #ifndef TESTS_SIM_PLAN_H
 #define TESTS_SIM_PLAN_H
 
@@ -79,7 +80,8 @@ typedef struct plan_node {
     uint32_t buffered_bytes;
 } plan_node;
 
-/* Once all has come right: a connection is lost and is back after a while, which is about as long as its grace. */
+/* Once all has come right: a connection is lost and is back after a while, which is about as long
+ * as its grace. */
 typedef struct plan_outage {
     uint16_t node;
     uint32_t percent; /* of the grace */
@@ -104,8 +106,9 @@ typedef struct sim_plan {
 extern const char *const plan_tags[PLAN_TAGS_MAX];
 
 void plan_draw(uint64_t seed, sim_plan *ret);
-/* A leaf of a plan without faults whose users only observe, and which may be silent for the whole of it; -1: there is none. States
- * are small: the links of a large object share the memory for their bases, so that one which is stuck leaves the others more. */
+/* A leaf of a plan without faults whose users only observe, and which may be silent for the whole
+ * of it; -1: there is none. States are small: the links of a large object share the memory for
+ * their bases, so that one which is stuck leaves the others more. */
 int plan_onlooker(const sim_plan *of);
 /* Whether user's contract is about object. */
 bool plan_covers(const sim_plan *of, const plan_user *user, size_t object);

@@ -1,5 +1,6 @@
-/* Plays a plan: does its actions in virtual time, lets the users act on what they hear, redials as a program would. Then the faults
- * stop, and all must come right within a bound. What must hold is the oracle's business. */
+/* Plays a plan: does its actions in virtual time, lets the users act on what they hear, redials as
+ * a program would. Then the faults stop, and all must come right within a bound. What must hold is
+ * the oracle's business. */
 #include "exchange/internal.h"
 #include "world.h"
 
@@ -24,10 +25,11 @@ static uint64_t now(const sim_world *world)
 /* I8: what user got just now is part of what everybody but the stuck one gets. */
 void sim_note(sim_world *world, const sim_user *user, size_t object, uint64_t what)
 {
-    if (!world->stuck || world->healed || (int)user->plan->node == world->stuck->node)
+    if (!world->stuck || world->healed || (int)user->plan->node == world->stuck->node) {
         return;
+    }
     uint64_t parts[] = {world->result.others_hash, now(world), user->number, object, what};
-    world->result.others_hash = hkb_hash64(parts, sizeof parts);
+    world->result.others_hash = hkb_hash64(parts, sizeof(parts));
 }
 
 static bool is_up(const net_node *node)
@@ -37,10 +39,12 @@ static bool is_up(const net_node *node)
 
 size_t sim_object_index(const sim_world *world, const hakuban_descriptor *descriptor)
 {
-    for (size_t i = 0; i < world->plan->object_count; i++)
+    for (size_t i = 0; i < world->plan->object_count; i++) {
         if (world->descriptors[i] == descriptor ||
-            hakuban_descriptor_equal(world->descriptors[i], descriptor))
+            hakuban_descriptor_equal(world->descriptors[i], descriptor)) {
             return i;
+        }
+    }
     net_violated("I3 integrity: there is an object that nobody ever named: %s", descriptor->text);
 }
 
@@ -58,8 +62,9 @@ static void describe_object(const plan_object *object, hakuban_descriptor **ret)
 /* As whoever asked for a connection does: it is dialled again until it is taken back. */
 static void expect_parent(sim_place *place)
 {
-    if (place->parent >= 0)
+    if (place->parent >= 0) {
         hkb_exchange_expect_upstream(place->node->exchange, true);
+    }
 }
 
 static void begin(sim_world *world, const sim_plan *plan, bool trace)
@@ -74,16 +79,18 @@ static void begin(sim_world *world, const sim_plan *plan, bool trace)
         sim_place *place = &world->places[i];
         place->plan = &plan->nodes[i];
         place->parent = place->plan->parent;
-        if (place->parent >= 0)
+        if (place->parent >= 0) {
             world->places[place->parent].is_hub = true;
+        }
         place->node = net_add(world->network);
         place->node->wall_offset_ns = place->plan->wall_offset_ms * (int64_t)NET_MS;
         expect_parent(place);
         place->empty_bytes = place->node->memory.bytes;
         net_settings(place->node, place->plan->params, &place->settings);
     }
-    for (size_t i = 0; i < plan->object_count; i++)
+    for (size_t i = 0; i < plan->object_count; i++) {
         describe_object(&plan->objects[i], &world->descriptors[i]);
+    }
     for (size_t i = 0; i < plan->user_count; i++) {
         sim_user *user = &world->users[i];
         user->plan = &plan->users[i];
@@ -104,10 +111,11 @@ static size_t write_text(const sim_user *user, size_t object, uint8_t *out)
     for (size_t i = 0; i < bytes; i += 8) {
         uint64_t word = (object + 1) * 0x9e3779b97f4a7c15u + i / 8 * 0xd1342543de82ef95u;
         uint64_t news = (user->text + i / 64) * 0xbf58476d1ce4e5b9u;
-        if ((news >> 61) == 0)
+        if ((news >> 61) == 0) {
             word ^= news;
+        }
         word ^= word >> 29;
-        memcpy(out + head + i, &word, sizeof word);
+        memcpy(out + head + i, &word, sizeof(word));
     }
     return (size_t)head + bytes;
 }
@@ -130,8 +138,9 @@ static void say(sim_world *world, sim_user *user, size_t object)
     oracle_published(world, object, data);
     net_enter(user->node);
     hakuban_status status = hkb_sink_send(held->sink, state);
-    if (status == HAKUBAN_OK)
+    if (status == HAKUBAN_OK) {
         oracle_versioned(world, object, &held->sink->last, data);
+    }
     hkb_exchange_settle(user->node->exchange);
     hakuban_state_unref(state);
     net_tell(world->network, user->node, "user %zu sends text %llu of %s, %zu bytes: %s",
@@ -149,8 +158,9 @@ static void say(sim_world *world, sim_user *user, size_t object)
 
 static void drop_sink(sim_held *held)
 {
-    if (held->sink)
+    if (held->sink) {
         hkb_sink_unref(held->sink);
+    }
     held->sink = NULL;
     held->due = false;
 }
@@ -189,21 +199,25 @@ static void send_what_is_due(sim_world *world, sim_user *user)
         user->sends_due--;
         user->text = ++world->texts;
     }
-    for (size_t i = 0; i < world->plan->object_count; i++)
-        if (user->held[i].sink && (news || user->held[i].due))
+    for (size_t i = 0; i < world->plan->object_count; i++) {
+        if (user->held[i].sink && (news || user->held[i].due)) {
             say(world, user, i);
+        }
+    }
 }
 
 /* -- Users -- */
 
 static void end_contract(const sim_world *world, sim_user *user)
 {
-    if (!user->contract)
+    if (!user->contract) {
         return;
+    }
     net_enter(user->node);
     hkb_contract_end(user->contract);
-    for (size_t i = 0; !user->plan->observes && i < world->plan->object_count; i++)
+    for (size_t i = 0; !user->plan->observes && i < world->plan->object_count; i++) {
         drop_sink(&user->held[i]);
+    }
     hkb_contract_unref(user->contract);
     hkb_queue_free(user->queue);
     hkb_exchange_settle(user->node->exchange);
@@ -222,10 +236,12 @@ static void begin_contract(sim_world *world, sim_user *user)
                                             : (of_object ? HKB_EXPOSE_OBJECT : HKB_EXPOSE_TAG);
     hakuban_slice tag = {plan_tags[plan->tag], strlen(plan_tags[plan->tag])};
     hkb_exchange *exchange = net_enter(user->node);
-    for (size_t i = 0; i < world->plan->object_count; i++)
+    for (size_t i = 0; i < world->plan->object_count; i++) {
         place->asked[i] |= plan->observes && plan_covers(world->plan, plan, i);
-    if (hkb_queue_new(exchange, &user->queue) != HAKUBAN_OK)
+    }
+    if (hkb_queue_new(exchange, &user->queue) != HAKUBAN_OK) {
         return;
+    }
     hakuban_status status =
         hkb_contract_new(exchange, kind, of_object ? world->descriptors[plan->object] : NULL, tag,
                          user->capacity, user->queue, user, &user->contract);
@@ -233,8 +249,9 @@ static void begin_contract(sim_world *world, sim_user *user)
         user->seen = calloc(world->plan->object_count, hkb_max(sizeof(sim_seen), sizeof(sim_held)));
         NET_MUST(user->seen, "no memory");
         user->listed = false;
-        if (!user->text && !plan->observes)
+        if (!user->text && !plan->observes) {
             user->text = ++world->texts;
+        }
     } else {
         user->contract = NULL;
         hkb_queue_free(user->queue);
@@ -245,27 +262,32 @@ static void begin_contract(sim_world *world, sim_user *user)
 static void user_turn(sim_world *world, sim_user *user)
 {
     hakuban_event event;
-    if (!is_up(user->node))
+    if (!is_up(user->node)) {
         return;
-    if (user->wanted && !user->contract)
+    }
+    if (user->wanted && !user->contract) {
         begin_contract(world, user);
-    else if (!user->wanted)
+    } else if (!user->wanted) {
         end_contract(world, user);
-    if (!user->contract || now(world) < user->deaf_until_ns || now(world) < user->next_read_ns)
+    }
+    if (!user->contract || now(world) < user->deaf_until_ns || now(world) < user->next_read_ns) {
         return;
+    }
     user->next_read_ns = now(world) + user->plan->reads_every_ms * NET_MS;
     net_enter(user->node);
     while (hkb_queue_pop(user->queue, &event)) {
         NET_MUST(event.contract == user->contract, "an event went to another contract's queue");
-        if (user->plan->observes)
+        if (user->plan->observes) {
             oracle_see(world, user, &event);
-        else
+        } else {
             hear_sink(world, user, &event);
+        }
         hkb_event_done(&event);
     }
     hkb_exchange_settle(user->node->exchange);
-    if (!user->plan->observes)
+    if (!user->plan->observes) {
         send_what_is_due(world, user);
+    }
 }
 
 /* -- Actions -- */
@@ -274,11 +296,13 @@ static void kill_place(sim_world *world, sim_place *place)
 {
     fail_alloc_arm(&place->node->memory, 0, false);
     net_kill_links(place->node);
-    for (size_t i = 0; i < world->plan->user_count; i++)
-        if (world->users[i].node == place->node)
+    for (size_t i = 0; i < world->plan->user_count; i++) {
+        if (world->users[i].node == place->node) {
             end_contract(world, &world->users[i]);
+        }
+    }
     net_stop(place->node);
-    memset(place->asked, 0, sizeof place->asked);
+    memset(place->asked, 0, sizeof(place->asked));
 }
 
 static uint64_t later(uint64_t now_ns, uint32_t for_ms)
@@ -290,25 +314,30 @@ static uint64_t later(uint64_t now_ns, uint32_t for_ms)
 static bool change_parent(sim_world *world, sim_place *place, int to, uint32_t for_ms)
 {
     bool loop = false;
-    if (place->parent < 0 || place->parent == to || place == &world->places[to])
+    if (place->parent < 0 || place->parent == to || place == &world->places[to]) {
         return false;
-    for (int at = to; at >= 0; at = world->places[at].parent)
+    }
+    for (int at = to; at >= 0; at = world->places[at].parent) {
         loop |= &world->places[at] == place;
+    }
     world->places[to].is_hub = true;
     place->astray_to = to;
     place->astray_until_ns = loop ? later(now(world), for_ms) : 0;
-    if (!loop)
+    if (!loop) {
         place->parent = to;
-    if (place->node->up)
+    }
+    if (place->node->up) {
         net_cut(place->node->up);
+    }
     return true;
 }
 
 static bool act_on_way(sim_world *world, const plan_action *action, sim_place *place)
 {
     net_pipe *pipe = place->node->up;
-    if (!pipe || pipe->broken)
+    if (!pipe || pipe->broken) {
         return false;
+    }
     int end = action->end;
     switch ((int)action->kind) {
     case PLAN_OUTAGE:
@@ -337,8 +366,9 @@ static bool act_on_way(sim_world *world, const plan_action *action, sim_place *p
         pipe->jitter_ns = action->for_ms * NET_MS;
         break;
     default: /* PLAN_LEAVE */
-        if (!pipe->peer[end] || !is_up(pipe->node[end]))
+        if (!pipe->peer[end] || !is_up(pipe->node[end])) {
             return false;
+        }
         net_enter(pipe->node[end]);
         hkb_peer_leave(pipe->peer[end]);
         hkb_exchange_settle(pipe->node[end]->exchange);
@@ -349,8 +379,9 @@ static bool act_on_way(sim_world *world, const plan_action *action, sim_place *p
 static bool act_on_place(sim_world *world, const plan_action *action)
 {
     sim_place *place = &world->places[action->who];
-    if (place->node->down)
+    if (place->node->down) {
         return false;
+    }
     switch ((int)action->kind) {
     case PLAN_KILL:
         place->down_until_ns = later(now(world), action->for_ms);
@@ -385,16 +416,18 @@ static bool act_on_user(sim_world *world, const plan_action *action)
         user->wanted = false;
         return true;
     case PLAN_SEND:
-        if (user->plan->observes || !user->contract)
+        if (user->plan->observes || !user->contract) {
             return false;
+        }
         user->sends_due += action->for_ms + 1;
         return true;
     case PLAN_DEAF:
         user->deaf_until_ns = later(now(world), action->for_ms);
         return true;
     default: /* PLAN_CAPACITY */
-        if (user->plan->observes || !user->contract || !is_up(user->node))
+        if (user->plan->observes || !user->contract || !is_up(user->node)) {
             return false;
+        }
         user->capacity = (uint32_t)action->amount;
         net_enter(user->node);
         NET_MUST(hkb_contract_set_capacity(user->contract, user->capacity) == HAKUBAN_OK,
@@ -411,7 +444,7 @@ static void act(sim_world *world, const plan_action *action)
         action->kind <= PLAN_CAPACITY ? act_on_user(world, action) : act_on_place(world, action);
     world->result.injected[action->kind] += done;
     if (done && world->network->trace) {
-        plan_describe(world->plan, action, text, sizeof text);
+        plan_describe(world->plan, action, text, sizeof(text));
         net_tell(world->network, NULL, "ACTION %zu: %s", (size_t)(action - world->plan->actions),
                  text);
     }
@@ -432,16 +465,19 @@ static void redial(sim_world *world, sim_place *place)
         place->redial_ns = 0;
         return;
     }
-    if (place->redial_ns == 0)
+    if (place->redial_ns == 0) {
         place->redial_ns =
             now(world) + (now(world) > NET_BEGIN_NS ? place->plan->redial_ms * NET_MS : 0);
-    if (now(world) < place->redial_ns || now(world) < place->outage_until_ns)
+    }
+    if (now(world) < place->redial_ns || now(world) < place->outage_until_ns) {
         return;
+    }
     place->redial_ns = 0;
     int to = place->astray_until_ns ? place->astray_to : place->parent;
     net_pipe *pipe = net_dial(place->node, world->places[to].node, &place->settings);
-    if (pipe)
+    if (pipe) {
         set_way(place, pipe);
+    }
 }
 
 /* What was to last a while is over. */
@@ -454,21 +490,26 @@ static void relent(sim_world *world, sim_place *place)
         expect_parent(place);
         place->empty_bytes = place->node->memory.bytes;
     }
-    if (place->node->frozen && now_ns >= place->frozen_until_ns)
+    if (place->node->frozen && now_ns >= place->frozen_until_ns) {
         net_thaw(place->node);
+    }
     if (place->astray_until_ns && now_ns >= place->astray_until_ns) {
         place->astray_until_ns = 0;
-        if (pipe)
+        if (pipe) {
             net_cut(pipe);
+        }
         pipe = place->node->up;
     }
-    if (now_ns >= place->memory_until_ns)
+    if (now_ns >= place->memory_until_ns) {
         fail_alloc_arm(&place->node->memory, 0, false);
+    }
     for (int end = 0; pipe && end < 2; end++) {
-        if (now_ns >= place->stall_until_ns)
+        if (now_ns >= place->stall_until_ns) {
             pipe->stalled[end] = false;
-        if (now_ns >= place->slow_until_ns)
+        }
+        if (now_ns >= place->slow_until_ns) {
             pipe->read_rate[end] = pipe->read_next_ns[end] = 0;
+        }
     }
 }
 
@@ -478,8 +519,9 @@ static void turn(sim_world *world, uint64_t slice_ns)
         relent(world, &world->places[i]);
         redial(world, &world->places[i]);
     }
-    for (size_t i = 0; i < world->plan->user_count; i++)
+    for (size_t i = 0; i < world->plan->user_count; i++) {
         user_turn(world, &world->users[i]);
+    }
     net_run(world->network, slice_ns);
     net_sweep(world->network);
     oracle_check_memory(world);
@@ -496,8 +538,9 @@ static bool is_stuck(const sim_world *world)
 static void hold_up(sim_world *world)
 {
     sim_place *place = &world->places[world->stuck->node];
-    if (!world->stuck->reads_nothing || !place->node->up)
+    if (!world->stuck->reads_nothing || !place->node->up) {
         return;
+    }
     place->node->up->stalled[0] = true;
     place->stall_until_ns = UINT64_MAX;
 }
@@ -517,13 +560,16 @@ static void play_faults(sim_world *world, const bool *kept)
         uint64_t at_ns = end_ns;
         for (; next < plan->action_count; next++) {
             at_ns = NET_BEGIN_NS + plan->actions[next].at_ms * NET_MS;
-            if (at_ns > now(world))
+            if (at_ns > now(world)) {
                 break;
-            if ((!kept || kept[next]) && !is_silenced(world, &plan->actions[next]))
+            }
+            if ((!kept || kept[next]) && !is_silenced(world, &plan->actions[next])) {
                 act(world, &plan->actions[next]);
+            }
         }
-        if (is_stuck(world))
+        if (is_stuck(world)) {
             hold_up(world);
+        }
         uint64_t slice_ns = at_ns > now(world) ? at_ns - now(world) : SLICE_NS;
         turn(world, slice_ns < SLICE_NS ? slice_ns : SLICE_NS);
     }
@@ -543,15 +589,17 @@ static void heal(sim_world *world)
     }
     for (size_t i = 0; i < world->network->pipe_count; i++) {
         net_pipe *pipe = world->network->pipes[i];
-        if (pipe->broken)
+        if (pipe->broken) {
             continue;
+        }
         pipe->cut_after[0] = pipe->cut_after[1] = UINT64_MAX;
-        if (pipe->silent[0] || pipe->silent[1])
+        if (pipe->silent[0] || pipe->silent[1]) {
             net_cut(pipe); /* what was lost cannot come back on it */
-        else if (pipe->node[0]->up == pipe)
+        } else if (pipe->node[0]->up == pipe) {
             set_way(&world->places[pipe->node[0] - world->network->nodes], pipe);
-        else
+        } else {
             net_cut(pipe); /* one that a node has left behind */
+        }
     }
     for (size_t i = 0; i < world->plan->user_count; i++) {
         sim_user *user = &world->users[i];
@@ -563,27 +611,31 @@ static void heal(sim_world *world)
 
 static void show(sim_world *world)
 {
-    if (world->network->trace)
+    if (world->network->trace) {
         net_show(world->network);
+    }
 }
 
-/* What looks right may still have something on its way that changes it: it counts from when it stays right. */
+/* What looks right may still have something on its way that changes it: it counts from when it
+ * stays right. */
 static void converge(sim_world *world)
 {
     char text[600];
     uint64_t begin_ns = now(world), right_ns = begin_ns;
     for (;;) {
-        bool pending = oracle_pending(world, text, sizeof text);
+        bool pending = oracle_pending(world, text, sizeof(text));
         if (pending && now(world) - begin_ns > CONVERGE_NS) {
             show(world);
             net_violated("%s (%llu s after the last fault)", text,
                          (unsigned long long)(CONVERGE_NS / NET_S));
         }
-        if (!pending && now(world) - right_ns > SETTLED_NS)
+        if (!pending && now(world) - right_ns > SETTLED_NS) {
             break;
+        }
         turn(world, HEAL_SLICE_NS);
-        if (pending)
+        if (pending) {
             right_ns = now(world);
+        }
     }
     world->result.converged_ns = right_ns - begin_ns;
 }
@@ -594,21 +646,25 @@ static void stay(sim_world *world)
     char text[600];
     const sim_plan *plan = world->plan;
     uint64_t end_ns = now(world) + STAY_NS, opens = 0, opens_before = 0;
-    for (size_t i = 0; i < plan->user_count; i++)
+    for (size_t i = 0; i < plan->user_count; i++) {
         for (size_t k = 0;
-             world->users[i].contract && !plan->users[i].observes && k < plan->object_count; k++)
+             world->users[i].contract && !plan->users[i].observes && k < plan->object_count; k++) {
             opens_before += world->users[i].held[k].opens;
+        }
+    }
     while (now(world) < end_ns) {
         turn(world, 10 * HEAL_SLICE_NS);
-        if (oracle_pending(world, text, sizeof text)) {
+        if (oracle_pending(world, text, sizeof(text))) {
             show(world);
             net_violated("%s (it had been right before, and nothing happened since)", text);
         }
     }
-    for (size_t i = 0; i < plan->user_count; i++)
+    for (size_t i = 0; i < plan->user_count; i++) {
         for (size_t k = 0;
-             world->users[i].contract && !plan->users[i].observes && k < plan->object_count; k++)
+             world->users[i].contract && !plan->users[i].observes && k < plan->object_count; k++) {
             opens += world->users[i].held[k].opens;
+        }
+    }
     NET_MUST(opens == opens_before, "I6 balance: %llu sinks opened though nothing happened",
              (unsigned long long)(opens - opens_before));
 }
@@ -630,13 +686,15 @@ static sim_outage judge_outage(const sim_place *place, uint64_t grace_ns, uint64
 {
     uint64_t way_ns = (place->plan->delay_ms + place->plan->jitter_ms) * NET_MS;
     uint64_t back_ns = for_ns + 2 * way_ns + 2 * NET_MS; /* until both have each other again */
-    if (back_ns < grace_ns)
+    if (back_ns < grace_ns) {
         return back_ns < HKB_YIELD_NS ? SIM_SHORT : SIM_TOLERABLE;
+    }
     /* Time limits are looked at every now and then, and observers need not look at once. */
     return for_ns > grace_ns + 2 * HKB_TICK_NS + NET_S ? SIM_LONG : SIM_UNCERTAIN;
 }
 
-/* I12: where nothing has changed, nothing travels over the new connection but hellos and signs of life. */
+/* I12: where nothing has changed, nothing travels over the new connection but hellos and signs of
+ * life. */
 static void check_thrift(const sim_world *world, const net_pipe *pipe)
 {
     uint64_t beats = (now(world) - world->cut_ns) / pipe->settings.keep_alive_ns + 1;
@@ -652,8 +710,9 @@ static void suffer(sim_world *world, const plan_outage *plan)
 {
     sim_place *place = &world->places[plan->node];
     net_pipe *pipe = place->node->up;
-    if (!pipe || !pipe->peer[0] || !pipe->peer[1])
+    if (!pipe || !pipe->peer[0] || !pipe->peer[1]) {
         return;
+    }
     uint64_t token = pipe->peer[0]->link.token[0], grace_ns = grace_of(pipe);
     uint64_t for_ns = (grace_ns ? grace_ns : 2 * NET_S) * plan->percent / 100;
     sim_outage outage = judge_outage(place, grace_ns, for_ns);
@@ -663,8 +722,9 @@ static void suffer(sim_world *world, const plan_outage *plan)
     net_cut(pipe);
     world->cut_ns = now(world);
     place->redial_ns = now(world) + for_ns;
-    for (size_t i = 0; plan->news && i < world->plan->user_count; i++)
+    for (size_t i = 0; plan->news && i < world->plan->user_count; i++) {
         world->users[i].sends_due += !world->plan->users[i].observes;
+    }
     while (now(world) < place->redial_ns) {
         uint64_t left_ns = place->redial_ns - now(world);
         turn(world, left_ns < SLICE_NS ? left_ns : SLICE_NS);
@@ -677,8 +737,9 @@ static void suffer(sim_world *world, const plan_outage *plan)
     pipe = place->node->up;
     bool kept = token && pipe && pipe->peer[0]->link.token[0] == token;
     world->result.sessions_kept += kept;
-    if (kept && outage == SIM_SHORT && !plan->news)
+    if (kept && outage == SIM_SHORT && !plan->news) {
         check_thrift(world, pipe);
+    }
 }
 
 /* -- Hand-overs in the quiet network -- */
@@ -688,26 +749,30 @@ uint64_t sim_slowest_way(const sim_world *world)
     uint64_t slowest_ms = 0;
     for (size_t i = 0; i < world->plan->node_count; i++) {
         uint64_t way_ms = 0;
-        for (int node = (int)i; node >= 0; node = world->places[node].parent)
+        for (int node = (int)i; node >= 0; node = world->places[node].parent) {
             way_ms += world->places[node].plan->delay_ms + world->places[node].plan->jitter_ms;
+        }
         slowest_ms = hkb_max(slowest_ms, way_ms);
     }
     return slowest_ms * NET_MS;
 }
 
-/* Whether closing here, opening there and the new state's way to everybody fit into the time of a hand-over. */
+/* Whether closing here, opening there and the new state's way to everybody fit into the time of a
+ * hand-over. */
 static bool is_quick(const sim_world *world)
 {
     uint64_t reads_ms = 0;
-    for (size_t i = 0; i < world->plan->user_count; i++)
+    for (size_t i = 0; i < world->plan->user_count; i++) {
         reads_ms = hkb_max(reads_ms, world->plan->users[i].reads_every_ms);
+    }
     return 6 * sim_slowest_way(world) + 4 * (reads_ms * NET_MS + HEAL_SLICE_NS) < HKB_HANDOVER_NS;
 }
 
 static void weigh(sim_world *world, sim_user *user, uint32_t capacity)
 {
     oracle_before_outage(world);
-    net_tell(world->network, user->node, "user %zu HANDS OVER, capacity %u", user->number, capacity);
+    net_tell(world->network, user->node, "user %zu HANDS OVER, capacity %u", user->number,
+             capacity);
     user->capacity = capacity;
     net_enter(user->node);
     NET_MUST(hkb_contract_set_capacity(user->contract, capacity) == HAKUBAN_OK,
@@ -721,13 +786,15 @@ static void weigh(sim_world *world, sim_user *user, uint32_t capacity)
 static void hand_over(sim_world *world)
 {
     size_t count = world->plan->object_count, moved = 0;
-    if (!is_quick(world))
+    if (!is_quick(world)) {
         return;
+    }
     for (size_t i = 0; i < count && moved < HAND_OVERS_MAX; i++) {
         sim_user *user = oracle_mover(world, (world->plan->seed + i) % count);
         uint32_t capacity = user ? user->capacity : 0;
-        if (!user)
+        if (!user) {
             continue;
+        }
         weigh(world, user, 0);
         weigh(world, user, capacity);
         moved++;
@@ -737,11 +804,12 @@ static void hand_over(sim_world *world)
 static void everybody_goes(sim_world *world)
 {
     char text[600];
-    for (size_t i = 0; i < world->plan->user_count; i++)
+    for (size_t i = 0; i < world->plan->user_count; i++) {
         world->users[i].wanted = false;
+    }
     uint64_t end_ns = now(world) + GO_NS;
     turn(world, HEAL_SLICE_NS);
-    while (oracle_lingers(world, text, sizeof text)) {
+    while (oracle_lingers(world, text, sizeof(text))) {
         if (now(world) > end_ns) {
             show(world);
             net_violated("%s (%llu s later)", text, (unsigned long long)(GO_NS / NET_S));
@@ -753,7 +821,7 @@ static void everybody_goes(sim_world *world)
 static void play(const sim_plan *plan, const bool *kept, bool trace, const sim_stuck *stuck,
                  sim_result *ret)
 {
-    sim_world *world = calloc(1, sizeof *world);
+    sim_world *world = calloc(1, sizeof(*world));
     NET_MUST(world, "no memory");
     world->stuck = stuck;
     begin(world, plan, trace);
@@ -762,8 +830,9 @@ static void play(const sim_plan *plan, const bool *kept, bool trace, const sim_s
     converge(world);
     stay(world);
     uint64_t converged_ns = world->result.converged_ns;
-    for (size_t i = 0; i < plan->outage_count; i++)
+    for (size_t i = 0; i < plan->outage_count; i++) {
         suffer(world, &plan->outages[i]);
+    }
     hand_over(world);
     world->result.converged_ns = converged_ns;
     everybody_goes(world);
@@ -772,8 +841,9 @@ static void play(const sim_plan *plan, const bool *kept, bool trace, const sim_s
     world->result.histories = 1;
     *ret = world->result;
     net_free(world->network);
-    for (size_t i = 0; i < plan->object_count; i++)
+    for (size_t i = 0; i < plan->object_count; i++) {
         hakuban_descriptor_unref(world->descriptors[i]);
+    }
     oracle_done(world);
     free(world);
 }
@@ -787,8 +857,9 @@ void sim_play_isolated(const sim_plan *plan, const bool *kept, sim_result *ret)
 {
     sim_stuck stuck = {.node = plan_onlooker(plan)};
     sim_result results[2];
-    if (stuck.node < 0)
+    if (stuck.node < 0) {
         return;
+    }
     for (int i = 0; i < 2; i++) {
         stuck.reads_nothing = i == 1;
         play(plan, kept, false, &stuck, &results[i]);

@@ -1,5 +1,5 @@
-/* Tags that a hub keeps warm for somebody: the first observer has the newest state in one round trip, the asker is sent nothing, and
- * it ends with the asker. */
+/* Tags that a hub keeps warm for somebody: the first observer has the newest state in one round
+ * trip, the asker is sent nothing, and it ends with the asker. */
 #include "exchange/internal.h"
 #include "users.h"
 
@@ -114,8 +114,8 @@ START_TEST(who_asks_is_sent_nothing)
     uint64_t bytes = at.to_asker->written[1];
     for (int i = 0; i < 50; i++) {
         char text[120];
-        memset(text, 'x', sizeof text);
-        text[sizeof text - 1] = 0;
+        memset(text, 'x', sizeof(text));
+        text[sizeof(text) - 1] = 0;
         text[i] = 'y';
         expose(&at.lamp, text);
         net_run(at.network, 10 * NET_MS);
@@ -135,10 +135,11 @@ START_TEST(it_ends_with_its_asker)
     net_contract wish = preload(at.asker);
     play(4);
     ck_assert_uint_eq(at.lamp.open_count, 1);
-    if (_i % 2)
+    if (_i % 2) {
         net_cut(at.to_asker); /* and its grace is over */
-    else
+    } else {
         preload_end(&wish);
+    }
     play(6);
     ck_assert_uint_eq(at.lamp.open_count, 0);
     if (_i % 2) {
@@ -154,7 +155,8 @@ START_TEST(it_ends_with_its_asker)
 }
 END_TEST
 
-/* It is one of the hub's reasons to want the object, not the asker's: others may ask too, and the asker itself may expose. */
+/* It is one of the hub's reasons to want the object, not the asker's: others may ask too, and the
+ * asker itself may expose. */
 START_TEST(an_exposer_may_ask_for_its_own)
 {
     watcher observer;

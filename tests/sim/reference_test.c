@@ -1,6 +1,7 @@
-/* What the tests of the Rust implementation pin, for our own exchanges: one test per row of its list that applies to them. Each routed
- * one is played on one router, on a router below another, and with a router for each user below one root. Where ours means to differ
- * (delivery per contract, the last known state kept for observers) the test says what ours does. */
+/* What the tests of the Rust implementation pin, for our own exchanges: one test per row of its
+ * list that applies to them. Each routed one is played on one router, on a router below another,
+ * and with a router for each user below one root. Where ours means to differ (delivery per
+ * contract, the last known state kept for observers) the test says what ours does. */
 #include "exchange/internal.h"
 #include "users.h"
 
@@ -23,7 +24,7 @@ typedef struct routed {
 static void connect_user(routed *at, int user, const char *params)
 {
     char all[128];
-    snprintf(all, sizeof all, "grace=0%s%s", params ? "," : "", params ? params : "");
+    snprintf(all, sizeof(all), "grace=0%s%s", params ? "," : "", params ? params : "");
     at->pipe[user] = net_connect(at->user[user], at->router[user], all);
 }
 
@@ -52,8 +53,9 @@ static routed routed_unconnected(int loop)
 static routed routed_new(int loop)
 {
     routed at = routed_unconnected(loop);
-    for (int i = 0; i < USERS; i++)
+    for (int i = 0; i < USERS; i++) {
         connect_user(&at, i, NULL);
+    }
     net_quiet(at.network);
     return at;
 }
@@ -63,10 +65,12 @@ static void play(net *network, exposer *one, exposer *two)
 {
     for (int i = 0; i < 6; i++) {
         net_run(network, 10 * NET_MS);
-        if (one)
+        if (one) {
             expose_turn(one);
-        if (two)
+        }
+        if (two) {
             expose_turn(two);
+        }
     }
     net_quiet(network);
 }
@@ -76,10 +80,12 @@ static void play_seconds(net *network, int seconds, exposer *one, exposer *two)
 {
     for (int i = 0; i < seconds * 10; i++) {
         net_run(network, 100 * NET_MS);
-        if (one)
+        if (one) {
             expose_turn(one);
-        if (two)
+        }
+        if (two) {
             expose_turn(two);
+        }
     }
 }
 
@@ -155,7 +161,7 @@ START_TEST(routed_object_data_format_change_gets_propagated)
     for (int i = 0; i < 4; i++) {
         char text[16];
         hakuban_state *state;
-        snprintf(text, sizeof text, "[%d]", i / 3); /* twice only the format changes */
+        snprintf(text, sizeof(text), "[%d]", i / 3); /* twice only the format changes */
         hakuban_state_parts parts = {
             .data = text, .data_bytes = strlen(text), .format = &formats[i], .format_count = 1};
         ck_assert_int_eq(hakuban_state_new(NULL, &parts, &state), HAKUBAN_OK);
@@ -180,10 +186,11 @@ static void terminate_by_observer_drop(int loop, bool by_tag)
     expose_object(&producer, at.user[1], OBJECT, TAG, 1);
     play(at.network, &producer, NULL);
     ck_assert_uint_eq(producer.open_count, 0);
-    if (by_tag)
+    if (by_tag) {
         watch_tag(&observer, at.user[0], TAG);
-    else
+    } else {
         watch_object(&observer, at.user[0], OBJECT, TAG);
+    }
     play(at.network, &producer, NULL);
     ck_assert_uint_eq(producer.open_count, 1);
     watch_end(&observer);
@@ -288,7 +295,7 @@ START_TEST(routed_object_tag_delivery)
     play(at.network, &producer, NULL);
     for (int i = 0; i < 5; i++) {
         char text[16];
-        snprintf(text, sizeof text, "[%d]", i);
+        snprintf(text, sizeof(text), "[%d]", i);
         expose(&producer, text);
         net_quiet(at.network);
         assert_shows(&observer, text, HAKUBAN_LIVE);
@@ -342,7 +349,8 @@ START_TEST(routed_known_state_gets_delivered_even_if_exposer_doesnt_exist)
 }
 END_TEST
 
-/* The reference forgets the data; ours gives the last known state, with its age, for as long as the object is exposed. */
+/* The reference forgets the data; ours gives the last known state, with its age, for as long as the
+ * object is exposed. */
 START_TEST(routed_object_object_data_when_no_more_needed)
 {
     routed at = routed_new(_i);
@@ -398,8 +406,9 @@ START_TEST(local_instant_object_state_sink_drop)
         expose_object(&producer, node, OBJECT, TAG, 1);
         expose_turn(&producer);
         ck_assert_uint_eq(producer.open_count, 1);
-        if (order)
+        if (order) {
             watch_end(&observer);
+        }
         expose_end(&producer);
         watch_end(&observer);
     }
@@ -431,11 +440,13 @@ START_TEST(local_tag_exposer_object_observe_propagation)
     for (int order = 0; order < 2; order++) {
         watcher observer;
         exposer producer;
-        if (order)
+        if (order) {
             watch_tag(&observer, node, TAG);
+        }
         expose_object(&producer, node, OBJECT, TAG, 1);
-        if (!order)
+        if (!order) {
             watch_tag(&observer, node, TAG);
+        }
         expose(&producer, "[1]");
         assert_shows(&observer, "[1]", HAKUBAN_LIVE);
         expose_end(&producer);
@@ -458,15 +469,16 @@ static void herd_new(net_node *node)
 {
     for (int i = 0; i < 10; i++) {
         char name[16];
-        snprintf(name, sizeof name, "%d", i);
+        snprintf(name, sizeof(name), "%d", i);
         watch_object(&ten.observers[i], node, name, TAG);
     }
 }
 
 static void herd_end(void)
 {
-    for (int i = 0; i < 10; i++)
+    for (int i = 0; i < 10; i++) {
         watch_end(&ten.observers[i]);
+    }
 }
 
 START_TEST(routed_load_balancing_on_new_exposer_appearance)
@@ -497,9 +509,11 @@ START_TEST(routed_periodic_load_balancing)
     expose_tag(&second, at.user[2], TAG, 1);
     play_seconds(at.network, 5, &first, &second);
     ck_assert_uint_eq(first.open_count, 5);
-    for (size_t i = 0; i < first.count; i++)
-        if (first.objects[i].sink)
+    for (size_t i = 0; i < first.count; i++) {
+        if (first.objects[i].sink) {
             watch_end(&ten.observers[strtoul(first.objects[i].name, NULL, 10)]);
+        }
+    }
     play_seconds(at.network, 5, &first, &second);
     ck_assert_uint_ge(first.open_count, 2);
     ck_assert_uint_eq(first.open_count + second.open_count, 5);
@@ -601,7 +615,7 @@ START_TEST(routed_object_tag_delivery_with_late_connection)
         connect_user(&at, i, NULL);
         play(at.network, &producers[0], &producers[1]);
     }
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
         for (int k = 0; k < 2; k++) {
             const seen_object *shown = watched(&observers[i], names[k]);
             ck_assert_ptr_nonnull(shown);
@@ -609,6 +623,7 @@ START_TEST(routed_object_tag_delivery_with_late_connection)
             ck_assert_str_eq(shown->text, names[k]);
             ck_assert_int_eq(shown->freshness, HAKUBAN_LIVE);
         }
+    }
     for (int i = 0; i < 2; i++) {
         watch_end(&observers[i]);
         expose_end(&producers[i]);
@@ -624,18 +639,20 @@ static void leader_election(int loop, bool by_tag)
     exposer candidates[2];
     for (int i = 0; i < 2; i++) {
         watch_object(&observers[i], at.user[i], OBJECT, TAG);
-        if (by_tag)
+        if (by_tag) {
             expose_tag(&candidates[i], at.user[i], TAG, 1);
-        else
+        } else {
             expose_object(&candidates[i], at.user[i], OBJECT, TAG, 1);
+        }
         expose(&candidates[i], i ? "[1]" : "[0]");
     }
     play(at.network, &candidates[0], &candidates[1]);
     play_seconds(at.network, 2, &candidates[0], &candidates[1]);
     ck_assert_uint_eq(candidates[0].open_count + candidates[1].open_count, 1);
     int leader = candidates[1].open_count ? 1 : 0;
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
         assert_shows(&observers[i], leader ? "[1]" : "[0]", HAKUBAN_LIVE);
+    }
     watch_end(&observers[leader]);
     expose_end(&candidates[leader]);
     play(at.network, &candidates[1 - leader], NULL);
@@ -676,14 +693,16 @@ static void forget_pairing(int loop, bool observe_tag, bool expose_a_tag)
     routed at = routed_new(loop);
     watcher observer;
     exposer producer;
-    if (observe_tag)
+    if (observe_tag) {
         watch_tag(&observer, at.user[0], TAG);
-    else
+    } else {
         watch_object(&observer, at.user[0], OBJECT, TAG);
-    if (expose_a_tag)
+    }
+    if (expose_a_tag) {
         expose_tag(&producer, at.user[1], TAG, 1);
-    else
+    } else {
         expose_object(&producer, at.user[1], OBJECT, TAG, 1);
+    }
     expose(&producer, "[1]");
     play(at.network, &producer, NULL);
     assert_shows(&observer, "[1]", HAKUBAN_LIVE);
@@ -793,8 +812,9 @@ static bool survives(bool client_waits, bool speaks)
     net_pipe *pipe = net_connect(leaf, hub, NULL);
     int waiting = client_waits ? 0 : 1, speaking = 1 - waiting;
     pipe->peer[waiting]->link.settings.timeout_ns = NET_S;
-    if (speaks)
+    if (speaks) {
         pipe->peer[speaking]->link.settings.keep_alive_ns = 250 * NET_MS;
+    }
     net_run(network, 2500 * NET_MS);
     bool lives = !pipe->broken && hub->ended.count == 0 && leaf->ended.count == 0;
     net_free(network);

@@ -1,4 +1,5 @@
-/* See runner.h. A child writes what it finds into a page that it shares with its parent, and exits. */
+/* See runner.h. A child writes what it finds into a page that it shares with its parent, and exits.
+ */
 #define _GNU_SOURCE
 #include "runner.h"
 
@@ -41,7 +42,7 @@ uint64_t run_fresh_seed(void)
 
 static void on_violation(const char *text)
 {
-    snprintf(current->text, sizeof current->text, "%s", text);
+    snprintf(current->text, sizeof(current->text), "%s", text);
     current->violated = true;
     fflush(NULL);
     _exit(1);
@@ -59,10 +60,12 @@ static void add(page *to, const sim_result *result)
     to->sum.hand_overs += result->hand_overs;
     to->sum.isolations += result->isolations;
     to->sum.sessions_kept += result->sessions_kept;
-    for (int kind = 0; kind < PLAN_KIND_COUNT; kind++)
+    for (int kind = 0; kind < PLAN_KIND_COUNT; kind++) {
         to->sum.injected[kind] += result->injected[kind];
-    if (result->converged_ns > to->converged_max_ns)
+    }
+    if (result->converged_ns > to->converged_max_ns) {
         to->converged_max_ns = result->converged_ns;
+    }
 }
 
 static void play_seeds(page *shared, const run_order *order, unsigned job)
@@ -71,8 +74,9 @@ static void play_seeds(page *shared, const run_order *order, unsigned job)
     sim_result result, again;
     double end_s = run_clock_s() + (double)order->until_s;
     for (uint64_t i = job; i < order->count; i += order->jobs) {
-        if (order->until_s && run_clock_s() > end_s)
+        if (order->until_s && run_clock_s() > end_s) {
             return;
+        }
         shared->seed = order->first + i;
         alarm(HANG_S);
         plan_draw(shared->seed, &plan);
@@ -91,7 +95,7 @@ static void play_seeds(page *shared, const run_order *order, unsigned job)
 
 static page *share_pages(size_t count)
 {
-    page *pages = mmap(NULL, count * sizeof *pages, PROT_READ | PROT_WRITE,
+    page *pages = mmap(NULL, count * sizeof(*pages), PROT_READ | PROT_WRITE,
                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (pages == MAP_FAILED) {
         perror("mmap");
@@ -118,21 +122,23 @@ static pid_t begin_child(page *shared)
 /* What the end of a child means. */
 static void judge(const page *shared, int status, run_verdict *ret)
 {
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
         return;
+    }
     ret->failed = true;
     ret->seed = shared->seed;
-    if (shared->violated)
-        memcpy(ret->text, shared->text, sizeof ret->text);
-    else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
-        snprintf(ret->text, sizeof ret->text, "I9 no crash: one history took more than %d s",
+    if (shared->violated) {
+        memcpy(ret->text, shared->text, sizeof(ret->text));
+    } else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM) {
+        snprintf(ret->text, sizeof(ret->text), "I9 no crash: one history took more than %d s",
                  HANG_S);
-    else if (WIFSIGNALED(status))
-        snprintf(ret->text, sizeof ret->text, "I9 no crash: it died of signal %d (%s)",
+    } else if (WIFSIGNALED(status)) {
+        snprintf(ret->text, sizeof(ret->text), "I9 no crash: it died of signal %d (%s)",
                  WTERMSIG(status), strsignal(WTERMSIG(status)));
-    else
-        snprintf(ret->text, sizeof ret->text, "I9 no crash: it ended with code %d",
+    } else {
+        snprintf(ret->text, sizeof(ret->text), "I9 no crash: it ended with code %d",
                  WEXITSTATUS(status));
+    }
 }
 
 void run_seeds(const run_order *order, run_verdict *ret)
@@ -141,7 +147,7 @@ void run_seeds(const run_order *order, run_verdict *ret)
     run_order mine = *order;
     mine.jobs = mine.jobs < 1 ? 1 : mine.jobs > JOBS_MAX ? JOBS_MAX : mine.jobs;
     page *pages = share_pages(mine.jobs);
-    memset(ret, 0, sizeof *ret);
+    memset(ret, 0, sizeof(*ret));
     for (unsigned i = 0; i < mine.jobs; i++) {
         children[i] = begin_child(&pages[i]);
         if (children[i] == 0) {
@@ -153,37 +159,43 @@ void run_seeds(const run_order *order, run_verdict *ret)
         int status;
         pid_t child = wait(&status);
         unsigned i = 0;
-        while (i + 1 < mine.jobs && children[i] != child)
+        while (i + 1 < mine.jobs && children[i] != child) {
             i++;
+        }
         children[i] = 0;
-        if (ret->failed)
+        if (ret->failed) {
             continue; /* the others were told to stop */
+        }
         judge(&pages[i], status, ret);
-        for (unsigned k = 0; ret->failed && k < mine.jobs; k++)
-            if (children[k])
+        for (unsigned k = 0; ret->failed && k < mine.jobs; k++) {
+            if (children[k]) {
                 kill(children[k], SIGKILL);
+            }
+        }
     }
     page sum = {0};
     for (unsigned i = 0; i < mine.jobs; i++) {
         add(&sum, &pages[i].sum);
-        if (pages[i].converged_max_ns > ret->converged_max_ns)
+        if (pages[i].converged_max_ns > ret->converged_max_ns) {
             ret->converged_max_ns = pages[i].converged_max_ns;
+        }
     }
     ret->sum = sum.sum;
-    munmap(pages, mine.jobs * sizeof *pages);
+    munmap(pages, mine.jobs * sizeof(*pages));
 }
 
 void run_plan(const sim_plan *plan, const bool *kept, bool trace, run_verdict *ret)
 {
     int status;
     page *shared = share_pages(1);
-    memset(ret, 0, sizeof *ret);
+    memset(ret, 0, sizeof(*ret));
     shared->seed = plan->seed;
     pid_t child = begin_child(shared);
     if (child == 0) {
         sim_result result;
-        if (!trace && !freopen("/dev/null", "w", stderr))
+        if (!trace && !freopen("/dev/null", "w", stderr)) {
             _exit(3);
+        }
         alarm(HANG_S);
         sim_play(plan, kept, trace, &result);
         sim_play_isolated(plan, kept, &result);
@@ -195,7 +207,7 @@ void run_plan(const sim_plan *plan, const bool *kept, bool trace, run_verdict *r
     judge(shared, status, ret);
     ret->sum = shared->sum;
     ret->converged_max_ns = shared->converged_max_ns;
-    munmap(shared, sizeof *shared);
+    munmap(shared, sizeof(*shared));
 }
 
 /* -- Shrinking: delta debugging over the actions -- */
@@ -214,30 +226,34 @@ static bool try_without(const sim_plan *plan, const run_verdict *failure, bool *
     bool tried[PLAN_ACTIONS_MAX];
     run_verdict verdict;
     size_t number = 0, removed = 0;
-    memcpy(tried, kept, sizeof tried);
+    memcpy(tried, kept, sizeof(tried));
     for (size_t i = 0; i < plan->action_count; i++) {
-        if (!kept[i])
+        if (!kept[i]) {
             continue;
+        }
         if (number >= from && number < from + count) {
             tried[i] = false;
             removed++;
         }
         number++;
     }
-    if (removed == 0)
+    if (removed == 0) {
         return false;
+    }
     run_plan(plan, tried, false, &verdict);
-    if (!same_failure(failure, &verdict))
+    if (!same_failure(failure, &verdict)) {
         return false;
-    memcpy(kept, tried, sizeof tried);
+    }
+    memcpy(kept, tried, sizeof(tried));
     return true;
 }
 
 static size_t count_kept(const sim_plan *plan, const bool *kept)
 {
     size_t count = 0;
-    for (size_t i = 0; i < plan->action_count; i++)
+    for (size_t i = 0; i < plan->action_count; i++) {
         count += kept[i];
+    }
     return count;
 }
 
@@ -251,12 +267,14 @@ unsigned run_shrink(const sim_plan *plan, const run_verdict *failure, bool *kept
         /* From the end: what comes late is rarely what began it. */
         size_t pieces = (count_kept(plan, kept) + piece - 1) / piece;
         for (size_t i = pieces; i-- > 0;) {
-            if (++tries > SHRINK_TRIES_MAX || run_clock_s() > end_s)
+            if (++tries > SHRINK_TRIES_MAX || run_clock_s() > end_s) {
                 return tries;
+            }
             shorter |= try_without(plan, failure, kept, i * piece, piece);
         }
-        if (!shorter || piece > 1)
+        if (!shorter || piece > 1) {
             piece /= 2;
+        }
     }
     return tries;
 }

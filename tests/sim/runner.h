@@ -1,4 +1,5 @@
-/* Plays histories in processes of their own, so that one that breaks a promise, dies or hangs is a finding and not the end. */
+/* Plays histories in processes of their own, so that one that breaks a promise, dies or hangs is a
+ * finding and not the end. */
 #ifndef TESTS_SIM_RUNNER_H
 #define TESTS_SIM_RUNNER_H
 
@@ -23,7 +24,8 @@ typedef struct run_verdict {
 void run_seeds(const run_order *order, run_verdict *ret);
 /* One history. kept: as for sim_play(). */
 void run_plan(const sim_plan *plan, const bool *kept, bool trace, run_verdict *ret);
-/* Takes out of kept whatever the same failure does not need. Returns how many histories that took. */
+/* Takes out of kept whatever the same failure does not need. Returns how many histories that took.
+ */
 unsigned run_shrink(const sim_plan *plan, const run_verdict *failure, bool *kept);
 /* The clock, in seconds: only for how long it all takes. */
 double run_clock_s(void);

@@ -1,5 +1,5 @@
-/* Rust peers, played from what was recorded and from scripts: they see of us what they would see of the reference, in bytes, and
- * whatever else they say ends their own connection only. */
+/* Rust peers, played from what was recorded and from scripts: they see of us what they would see of
+ * the reference, in bytes, and whatever else they say ends their own connection only. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@ typedef struct rust_peer {
     net_node *node;
     hkb_peer *peer;
     hkb_rust rust;
-    hkb_buffer heard;                         /* a line for each event */
+    hkb_buffer heard; /* a line for each event */
     struct {
         uint8_t *data;
         size_t bytes;
@@ -51,7 +51,8 @@ static void print_state(rust_peer *of, hkb_rust_channel channel, hkb_buffer *out
     size_t bytes;
     hakuban_slice old = {of->states[channel.of_client][channel.number].data,
                          of->states[channel.of_client][channel.number].bytes};
-    ck_assert_int_eq(hkb_rust_delta_size(state->payload, old.bytes, 1 << 27, &bytes, NULL), HAKUBAN_OK);
+    ck_assert_int_eq(hkb_rust_delta_size(state->payload, old.bytes, 1 << 27, &bytes, NULL),
+                     HAKUBAN_OK);
     uint8_t *data = malloc(bytes + 1);
     ck_assert_ptr_nonnull(data);
     ck_assert_int_eq(hkb_rust_delta_apply(old, state->payload, data, bytes), HAKUBAN_OK);
@@ -60,7 +61,7 @@ static void print_state(rust_peer *of, hkb_rust_channel channel, hkb_buffer *out
     of->states[channel.of_client][channel.number].bytes = bytes;
     print(out, "state");
     for (size_t i = 0; i < state->version.count; i++) {
-        snprintf(text, sizeof text, " %lld", (long long)state->version.elements[i]);
+        snprintf(text, sizeof(text), " %lld", (long long)state->version.elements[i]);
         print(out, text);
     }
     const char *name = state->format;
@@ -69,7 +70,7 @@ static void print_state(rust_peer *of, hkb_rust_channel channel, hkb_buffer *out
         print(out, " ");
         print(out, name);
     }
-    snprintf(text, sizeof text, " %s %zu bytes %016llx", state->age_ns ? "stale" : "live", bytes,
+    snprintf(text, sizeof(text), " %s %zu bytes %016llx", state->age_ns ? "stale" : "live", bytes,
              (unsigned long long)hkb_hash64(data, bytes));
     print(out, text);
 }
@@ -78,7 +79,7 @@ static void print_action(rust_peer *of, hkb_rust_channel channel, hkb_buffer *ou
                          const hkb_rust_action *action)
 {
     static const char *const names[] = {
-        "",          "control",   "control",  "sink ",     "stream ",   "name ",  "limit",
+        "",         "control",    "control", "sink ",     "stream ",   "name ", "limit",
         "observe ", "unobserve ", "expose ", "unexpose ", "capacity ", "state", "synchronized "};
     const hkb_message *message = &action->message;
     char text[64];
@@ -87,15 +88,20 @@ static void print_action(rust_peer *of, hkb_rust_channel channel, hkb_buffer *ou
         return;
     }
     print(out, names[action->kind]);
-    if (message->descriptor)
+    if (message->descriptor) {
         print_descriptor(out, message->descriptor);
-    if (message->text.bytes)
-        ck_assert_int_eq(hkb_buffer_append(out, message->text.data, message->text.bytes), HAKUBAN_OK);
-    snprintf(text, sizeof text, " %u", message->capacity);
-    if (action->kind == HKB_RUST_EXPOSE || action->kind == HKB_RUST_CAPACITY)
+    }
+    if (message->text.bytes) {
+        ck_assert_int_eq(hkb_buffer_append(out, message->text.data, message->text.bytes),
+                         HAKUBAN_OK);
+    }
+    snprintf(text, sizeof(text), " %u", message->capacity);
+    if (action->kind == HKB_RUST_EXPOSE || action->kind == HKB_RUST_CAPACITY) {
         print(out, text);
-    if (action->kind == HKB_RUST_SYNCHRONIZED)
+    }
+    if (action->kind == HKB_RUST_SYNCHRONIZED) {
         print(out, message->age_ns ? "ago" : "now");
+    }
 }
 
 /* "7 opens; ", "7: sink …" and the like; 'c' stands before a client's number. */
@@ -111,16 +117,20 @@ static void print_event(rust_peer *of, hkb_buffer *out, hakuban_slice data)
     }
     hakuban_status status = hkb_rust_read_event(&reader, &of->rust, data, &event, &error);
     ck_assert_msg(status == HAKUBAN_OK, "%s", error.text);
-    snprintf(number, sizeof number, "%s%u", event.channel.of_client ? "c" : "", event.channel.number);
+    snprintf(number, sizeof(number), "%s%u", event.channel.of_client ? "c" : "",
+             event.channel.number);
     print(out, number);
     ck_assert_uint_lt(event.channel.number, CHANNELS_MAX);
-    print(out, event.kind == HKB_RUST_OPEN ? " opens" : event.kind == HKB_RUST_CLOSE ? " closes" : "");
+    print(out, event.kind == HKB_RUST_OPEN    ? " opens"
+               : event.kind == HKB_RUST_CLOSE ? " closes"
+                                              : "");
     while (event.kind == HKB_RUST_MESSAGE) {
         hkb_rust_action action;
         status = hkb_rust_read_action(&reader, &action, &error);
         ck_assert_msg(status == HAKUBAN_OK, "%s", error.text);
-        if (!action.kind)
+        if (!action.kind) {
             break;
+        }
         print(out, ": ");
         print_action(of, event.channel, out, &action);
         hakuban_descriptor_unref(action.message.descriptor);
@@ -138,36 +148,41 @@ static void turn(rust_peer *of)
     while ((peer = hkb_exchange_ready_peer(of->node->exchange))) {
         rust_peer *to = hkb_peer_carrier(peer);
         hakuban_slice packet;
-        while ((packet = hkb_peer_pull(peer)).bytes)
-            if (to)
+        while ((packet = hkb_peer_pull(peer)).bytes) {
+            if (to) {
                 print_event(to, &to->heard, packet);
+            }
+        }
     }
 }
 
 static void rust_begin(rust_peer *of, net_node *node, bool connector)
 {
     hkb_link_settings settings;
-    memset(of, 0, sizeof *of);
+    memset(of, 0, sizeof(*of));
     of->node = node;
     hkb_rust_init(&of->rust, hakuban_alloc_default());
     hkb_buffer_init(&of->heard, hakuban_alloc_default(), LOG_BYTES_MAX);
     net_settings(node, "name=router", &settings);
     settings.rust = true;
-    ck_assert_int_eq(hkb_exchange_attach(net_enter(node), &settings, connector, false, of, &of->peer),
-                     HAKUBAN_OK);
+    ck_assert_int_eq(
+        hkb_exchange_attach(net_enter(node), &settings, connector, false, of, &of->peer),
+        HAKUBAN_OK);
     turn(of);
 }
 
 static void rust_end(rust_peer *of)
 {
     net_enter(of->node);
-    if (of->peer)
+    if (of->peer) {
         (void)hkb_peer_lost(of->peer, HAKUBAN_ERR_CLOSED, "gone");
+    }
     of->peer = NULL;
     hkb_exchange_settle(of->node->exchange);
     hkb_buffer_done(&of->heard);
-    for (size_t i = 0; i < 2 * CHANNELS_MAX; i++)
+    for (size_t i = 0; i < 2 * CHANNELS_MAX; i++) {
         free(of->states[i / CHANNELS_MAX][i % CHANNELS_MAX].data);
+    }
 }
 
 static void says(rust_peer *of, const void *data, size_t bytes)
@@ -184,8 +199,9 @@ static void says_hex(rust_peer *of, const char *hex)
     size_t bytes = 0;
     for (; *hex; hex++) {
         unsigned byte;
-        if (*hex == ' ')
+        if (*hex == ' ') {
             continue;
+        }
         ck_assert_int_eq(sscanf(hex, "%2x", &byte), 1);
         data[bytes++] = (uint8_t)byte;
         hex++;
@@ -233,26 +249,28 @@ typedef struct line {
 static int by_channel(const void *a, const void *b)
 {
     const line *x = a, *y = b;
-    if (x->channel != y->channel)
+    if (x->channel != y->channel) {
         return x->channel < y->channel ? -1 : 1;
+    }
     return x->at < y->at ? -1 : 1;
 }
 
 /* The lines in the order of their channels: between those there is no order. */
 static char *in_order(const hkb_buffer *lines)
 {
-    line *found = calloc(lines->bytes + 1, sizeof *found);
+    line *found = calloc(lines->bytes + 1, sizeof(*found));
     char *out = malloc(lines->bytes + 1);
     const char *text = (const char *)lines->data;
     size_t count = 0, used = 0;
     ck_assert(found && out);
     for (size_t at = 0; at < lines->bytes;) {
-        size_t bytes = (size_t)((const char *)memchr(text + at, '\n', lines->bytes - at) - text) + 1 - at;
+        size_t bytes =
+            (size_t)((const char *)memchr(text + at, '\n', lines->bytes - at) - text) + 1 - at;
         found[count] = (line){strtoul(text + at, NULL, 10), at, bytes};
         count++;
         at += bytes;
     }
-    qsort(found, count, sizeof *found, by_channel);
+    qsort(found, count, sizeof(*found), by_channel);
     for (size_t i = 0; i < count; i++) {
         memcpy(out + used, text + found[i].at, found[i].bytes);
         used += found[i].bytes;
@@ -272,7 +290,7 @@ START_TEST(a_recorded_session_of_rust_clients_sees_what_it_saw_of_its_own_router
     net *network = net_new(1);
     net_node *node = net_add(network);
     for (size_t i = 0; i < HKB_COUNT(names); i++) {
-        memset(&recorded[i], 0, sizeof recorded[i]);
+        memset(&recorded[i], 0, sizeof(recorded[i]));
         recorded[i].node = node;
         hkb_rust_init(&recorded[i].rust, hakuban_alloc_default());
         hkb_buffer_init(&recorded[i].heard, hakuban_alloc_default(), LOG_BYTES_MAX);
@@ -284,13 +302,15 @@ START_TEST(a_recorded_session_of_rust_clients_sees_what_it_saw_of_its_own_router
         hakuban_slice time;
         ck_assert(vectors_member(object, "t_ms", &time));
         uint64_t at_ns = NET_BEGIN_NS + strtoul(time.data, NULL, 10) * NET_MS;
-        if (at_ns > network->now_ns)
+        if (at_ns > network->now_ns) {
             network->now_ns = at_ns;
+        }
         hkb_exchange_tick(net_enter(node));
         for (size_t i = 0; i < HKB_COUNT(names); i++) {
             size_t bytes;
-            if (strcmp(name, names[i]) != 0)
+            if (strcmp(name, names[i]) != 0) {
                 continue;
+            }
             bool up = strcmp(direction, "c2s") == 0;
             if (up && strcmp(kind, "http") == 0) {
                 rust_begin(&clients[i], node, false);
@@ -298,10 +318,11 @@ START_TEST(a_recorded_session_of_rust_clients_sees_what_it_saw_of_its_own_router
             } else if (strcmp(kind, "binary") == 0) {
                 uint8_t *data = vectors_hex(object, "hex", &bytes);
                 ck_assert(here[i]);
-                if (up)
+                if (up) {
                     says(&clients[i], data, bytes);
-                else
+                } else {
                     print_event(&recorded[i], &recorded[i].heard, (hakuban_slice){data, bytes});
+                }
                 ck_assert_int_eq(clients[i].peer->link.phase, HKB_LINK_OPEN);
                 free(data);
             } else if (up && strcmp(kind, "text") == 0) {
@@ -441,7 +462,8 @@ START_TEST(a_state_over_their_limit_is_not_sent_and_the_next_one_is)
     ck_assert_int_eq(net_send_bytes(node, exposed(&user, OBJECT)->sink, data, BYTES), HAKUBAN_OK);
     hears(&client, "");
     ck_assert_int_eq(client.peer->link.phase, HKB_LINK_OPEN);
-    ck_assert_int_eq(net_send_bytes(node, exposed(&user, OBJECT)->sink, data, BYTES / 2), HAKUBAN_OK);
+    ck_assert_int_eq(net_send_bytes(node, exposed(&user, OBJECT)->sink, data, BYTES / 2),
+                     HAKUBAN_OK);
     turn(&client);
     ck_assert_uint_eq(client.states[0][2].bytes, BYTES / 2);
     free(data);
@@ -525,7 +547,8 @@ START_TEST(a_server_may_open_and_close_its_channels_in_any_order)
     expose_turn(&own);
     ck_assert_int_eq(net_send_version(node, exposed(&own, OBJECT)->sink, "1", 7), HAKUBAN_OK);
     hears(&server, "2: state 7 format JSON live 1 bytes 65cd25028f98f158\n");
-    /* A stream opens, and only then the sink closes; a second stream opens before the first is closed. */
+    /* A stream opens, and only then the sink closes; a second stream opens before the first is
+     * closed. */
     says_hex(&server, SERVER_STREAM("04"));
     says_hex(&server, "01 00 04 03 01 00 01 10 01 00 01 32 00");
     says_hex(&server, "02 00 02");
@@ -560,9 +583,9 @@ START_TEST(a_tag_is_listed_when_no_further_stream_has_come_for_a_while)
         char hex[64];
         network->now_ns += 250 * NET_MS;
         hkb_exchange_tick(net_enter(node));
-        snprintf(hex, sizeof hex, "00 00 %02x", 2 + i);
+        snprintf(hex, sizeof(hex), "00 00 %02x", 2 + i);
         says_hex(&server, hex);
-        snprintf(hex, sizeof hex, "01 00 %02x 00 01 00 03 01 03 227422 01 3%d", 2 + i, i);
+        snprintf(hex, sizeof(hex), "01 00 %02x 00 01 00 03 01 03 227422 01 3%d", 2 + i, i);
         says_hex(&server, hex);
         watch(&user);
         ck_assert(!user.listed);
@@ -590,11 +613,11 @@ START_TEST(what_a_server_no_longer_has_after_it_came_back_is_closed)
     watch_tag(&user, node, TAG);
     for (int i = 1; i <= 2; i++) {
         char hex[64];
-        snprintf(hex, sizeof hex, "00 00 %02x", 1 + i);
+        snprintf(hex, sizeof(hex), "00 00 %02x", 1 + i);
         says_hex(&server, hex);
-        snprintf(hex, sizeof hex, "01 00 %02x 00 01 00 03 01 03 227422 01 3%d", 1 + i, i);
+        snprintf(hex, sizeof(hex), "01 00 %02x 00 01 00 03 01 03 227422 01 3%d", 1 + i, i);
         says_hex(&server, hex);
-        snprintf(hex, sizeof hex, "01 00 %02x 03 01 00 01 02 01 00 01 31 00", 1 + i);
+        snprintf(hex, sizeof(hex), "01 00 %02x 03 01 00 01 02 01 00 01 31 00", 1 + i);
         says_hex(&server, hex);
     }
     rust_end(&server);
@@ -651,14 +674,15 @@ static const struct {
     {true, {"00 00 02", "01 00 02 00 01 00 00"}, "type that the other side may not open"},
     {true, {"00 00 02", "01 00 02 00 01 00 01"}, "too many control channels"},
     {true, {"00 00 02", SERVER_SINK("02"), "01 00 02 03 00"}, "against the states"},
-    {true, {"00 00 02", SERVER_STREAM("02"), "01 00 02 00 00"}, "wrong kind of message on a channel for states"},
+    {true,
+     {"00 00 02", SERVER_STREAM("02"), "01 00 02 00 00"},
+     "wrong kind of message on a channel for states"},
     {true, {"00 00 02", SERVER_STREAM("02"), "01 00 02 03 01 00 01 02 00 01 31 00"}, "no format"},
     {true,
      {"00 00 02", SERVER_STREAM("02"), "01 00 02 03 01 00 01 02 01 00 03 ff8005 00"},
      "refers to behind the old state"},
     {true,
-     {"00 00 02", SERVER_STREAM("02"),
-      "01 00 02 03 01 00 01 02 01 00 08 78ff01fdffffffff 00"},
+     {"00 00 02", SERVER_STREAM("02"), "01 00 02 03 01 00 01 02 01 00 08 78ff01fdffffffff 00"},
      "more than 67108864 bytes"},
     {true, {"00 00 02", SERVER_STREAM("02"), "02 00 02", "02 00 02"}, "closed again"},
     {true, {"00 00 02", SERVER_STREAM("02"), "02 00 02", "01 00 02 03 00"}, "was closed"},
@@ -671,12 +695,14 @@ START_TEST(a_violation_ends_its_own_connection_with_words_and_nothing_else)
     net_node *node = net_add(network);
     rust_peer bad, good;
     client_begin(&good, node);
-    if (violations[_i].server)
+    if (violations[_i].server) {
         server_begin(&bad, node);
-    else
+    } else {
         client_begin(&bad, node);
+    }
     for (size_t i = 0; violations[_i].hex[i]; i++) {
-        ck_assert_msg(bad.peer->link.phase == HKB_LINK_OPEN, "%zu: %s", i, bad.peer->link.reason.text);
+        ck_assert_msg(bad.peer->link.phase == HKB_LINK_OPEN, "%zu: %s", i,
+                      bad.peer->link.reason.text);
         says_hex(&bad, violations[_i].hex[i]);
     }
     ck_assert_int_eq(bad.peer->link.phase, HKB_LINK_ENDED);
@@ -697,10 +723,14 @@ END_TEST
 START_TEST(what_the_reference_ignores_is_ignored)
 {
     static const char *const ignored[] = {
-        UNOBSERVE_O, UNEXPOSE_O, "01 01 01 01 01 01 04 00 03 226f22 05", /* never heard of */
-        "01 00 01 02 00",                      /* on the control channel that is mine */
-        "00 01 02", "01 01 02 00 01 00 00", "01 01 02 01 01 00 00 01 78", /* a second control channel */
-        "01 01 01 01 00",                      /* no action at all */
+        UNOBSERVE_O,
+        UNEXPOSE_O,
+        "01 01 01 01 01 01 04 00 03 226f22 05", /* never heard of */
+        "01 00 01 02 00",                       /* on the control channel that is mine */
+        "00 01 02",
+        "01 01 02 00 01 00 00",
+        "01 01 02 01 01 00 00 01 78", /* a second control channel */
+        "01 01 01 01 00",             /* no action at all */
     };
     net *network = net_new(1);
     net_node *node = net_add(network);
@@ -732,17 +762,19 @@ START_TEST(ten_thousand_channels_that_open_before_any_says_what_it_is_for_cost_a
     for (unsigned i = 0; i < CHANNELS; i++) {
         uint8_t open[] = {0, 0, 0xfb, (uint8_t)(i + 2), (uint8_t)((i + 2) >> 8)};
         net_enter(node);
-        hkb_peer_receive(server.peer, open, sizeof open);
+        hkb_peer_receive(server.peer, open, sizeof(open));
     }
     ck_assert_uint_le(node->memory.bytes - before, 4 * CHANNELS);
     for (unsigned k = 0; k < CHANNELS; k++) {
         unsigned i = (k * 7919) % CHANNELS; /* in any order */
-        uint8_t says_what[64] = {1, 0, 0xfb, (uint8_t)(i + 2), (uint8_t)((i + 2) >> 8),
-                                 0, 1, 0,    3, 1, 3, '"', 't', '"', 5};
+        uint8_t says_what[64] = {
+            1,   0,   0xfb, (uint8_t)(i + 2), (uint8_t)((i + 2) >> 8), 0, 1, 0, 3, 1, 3, '"',
+            't', '"', 5};
         snprintf((char *)says_what + 15, 8, "%05u", 10000 + i);
         net_enter(node);
         hkb_peer_receive(server.peer, says_what, 20);
-        ck_assert_msg(server.peer->link.phase == HKB_LINK_OPEN, "%s", server.peer->link.reason.text);
+        ck_assert_msg(server.peer->link.phase == HKB_LINK_OPEN, "%s",
+                      server.peer->link.reason.text);
     }
     hkb_exchange_settle(node->exchange);
     ck_assert_uint_eq(node->exchange->objects.count, CHANNELS);
@@ -770,7 +802,8 @@ int main(void)
     tcase_add_loop_test(tcase, a_violation_ends_its_own_connection_with_words_and_nothing_else, 0,
                         HKB_COUNT(violations));
     tcase_add_test(tcase, what_the_reference_ignores_is_ignored);
-    tcase_add_test(tcase, ten_thousand_channels_that_open_before_any_says_what_it_is_for_cost_a_byte_each);
+    tcase_add_test(tcase,
+                   ten_thousand_channels_that_open_before_any_says_what_it_is_for_cost_a_byte_each);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -17,8 +17,9 @@ typedef struct pair {
 
 static void reconnect(net_node *node, net_node *hub, const char *params)
 {
-    if (!node->up)
+    if (!node->up) {
         net_connect(node, hub, params);
+    }
 }
 
 static pair pair_new(uint64_t seed, const char *params)
@@ -152,7 +153,8 @@ START_TEST(contracts_made_during_an_outage_are_told_after_it)
 }
 END_TEST
 
-/* Wherever in the conversation the connection is cut, and in whichever direction, nothing is lost and nothing is seen of it. */
+/* Wherever in the conversation the connection is cut, and in whichever direction, nothing is lost
+ * and nothing is seen of it. */
 START_TEST(a_cut_at_any_byte_loses_nothing)
 {
     unsigned cuts = 0;
@@ -160,12 +162,13 @@ START_TEST(a_cut_at_any_byte_loses_nothing)
         pair at = pair_new(at_byte, _i & 2 ? "serializer=json,compressor=none" : NULL);
         net_pipe *pipe = _i & 4 ? at.observing->up : at.exposing->up;
         int end = _i & 1;
-        if (at_byte % 2)
+        if (at_byte % 2) {
             at.network->chunk_bytes_max = 7;
+        }
         pipe->cut_after[end] = pipe->written[end] + at_byte;
         char text[64];
         for (int i = 0; i < 6; i++) {
-            snprintf(text, sizeof text, "{\"count\":%d,\"filler\":\"%0*d\"}", i, 5 + 3 * i, i);
+            snprintf(text, sizeof(text), "{\"count\":%d,\"filler\":\"%0*d\"}", i, 5 + 3 * i, i);
             expose(&at.producer, text);
             net_run(at.network, 250 * NET_MS); /* with the acknowledgement of what was little */
         }
@@ -178,8 +181,9 @@ START_TEST(a_cut_at_any_byte_loses_nothing)
         ck_assert_uint_eq(shown(&at)->conditions, 0);
         ck_assert_uint_eq(at.producer.objects[0].opens, 1);
         pair_free(&at);
-        if (!cut)
+        if (!cut) {
             break;
+        }
         ck_assert_uint_lt(at_byte, 5000);
     }
     ck_assert_uint_gt(cuts, 10);
@@ -313,8 +317,9 @@ START_TEST(a_half_open_connection_does_not_block_a_return)
     net_enter(at.exposing);
     ck_assert(hkb_peer_lost(peer, HAKUBAN_ERR_IO, "connection reset"));
     at.exposing->up = NULL;
-    if (_i) /* so long ago that the session is over here */
+    if (_i) { /* so long ago that the session is over here */
         net_run(at.network, 3 * NET_S);
+    }
     net_connect(at.exposing, at.hub, NULL);
     net_run(at.network, NET_S);
     ck_assert(old->broken);
@@ -341,15 +346,16 @@ START_TEST(only_what_was_lost_travels_again)
     watch_tag(&observer, right, TAG);
     for (int i = 0; i < OBJECTS; i++) {
         char name[20];
-        snprintf(name, sizeof name, "%d", i);
+        snprintf(name, sizeof(name), "%d", i);
         expose_object(&producers[i], left, name, TAG, 1);
     }
     net_quiet(network);
     for (int i = 0; i < OBJECTS; i++) {
         expose_turn(&producers[i]);
-        for (size_t k = 0; k < sizeof text; k++)
+        for (size_t k = 0; k < sizeof(text); k++) {
             text[k] = (char)('a' + net_below(network, 26));
-        hakuban_slice data = {text, sizeof text};
+        }
+        hakuban_slice data = {text, sizeof(text)};
         ck_assert_int_eq(net_send_bytes(left, producers[i].objects[0].sink, data.data, data.bytes),
                          HAKUBAN_OK);
     }
@@ -360,24 +366,27 @@ START_TEST(only_what_was_lost_travels_again)
     net_cut(right->up);
     for (int i = 0; i < CHANGED; i++) {
         text[i] = 'X';
-        ck_assert_int_eq(net_send_bytes(left, producers[i * 50].objects[0].sink, text, sizeof text),
-                         HAKUBAN_OK);
+        ck_assert_int_eq(
+            net_send_bytes(left, producers[i * 50].objects[0].sink, text, sizeof(text)),
+            HAKUBAN_OK);
     }
     net_run(network, 500 * NET_MS);
     net_connect(right, hub, NULL);
     net_run(network, NET_S);
     watch(&observer);
     ck_assert_uint_eq(observer.count, OBJECTS);
-    for (size_t i = 0; i < OBJECTS; i++)
+    for (size_t i = 0; i < OBJECTS; i++) {
         ck_assert_uint_eq(observer.objects[i].states,
                           strcmp(observer.objects[i].name, "0") == 0 ||
                                   strcmp(observer.objects[i].name, "50") == 0
                               ? 2
                               : 1);
+    }
     ck_assert_uint_le(right->up->written[1], first_bytes / 50);
     watch_end(&observer);
-    for (int i = 0; i < OBJECTS; i++)
+    for (int i = 0; i < OBJECTS; i++) {
         expose_end(&producers[i]);
+    }
     net_free(network);
 }
 END_TEST
@@ -388,8 +397,9 @@ START_TEST(a_tree_in_a_storm_of_short_cuts_shows_nothing)
     net_node *root = net_add(network), *middle = net_add(network), *leaf = net_add(network),
              *other = net_add(network);
     net_node *const child[] = {middle, leaf, other}, *const parent[] = {root, middle, root};
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         net_connect(child[i], parent[i], NULL);
+    }
     watcher observer;
     exposer producer;
     watch_tag(&observer, leaf, TAG);
@@ -401,16 +411,20 @@ START_TEST(a_tree_in_a_storm_of_short_cuts_shows_nothing)
     char text[32] = "0";
     for (int i = 1; i < 300; i++) {
         int lost = (int)net_below(network, 3);
-        if (child[lost]->up)
+        if (child[lost]->up) {
             net_cut(child[lost]->up);
-        snprintf(text, sizeof text, "%d", i);
-        if (net_below(network, 2))
+        }
+        snprintf(text, sizeof(text), "%d", i);
+        if (net_below(network, 2)) {
             expose(&producer, text);
+        }
         net_run(network, net_below(network, 300) * NET_MS);
-        for (int k = 0; k < 3; k++)
+        for (int k = 0; k < 3; k++) {
             reconnect(child[k], parent[k], NULL);
-        if (net_below(network, 2))
+        }
+        if (net_below(network, 2)) {
             net_run(network, net_below(network, 100) * NET_MS);
+        }
     }
     expose(&producer, text);
     net_run(network, NET_S);
@@ -444,8 +458,9 @@ START_TEST(a_restarted_hub_is_seen_by_nobody)
 {
     pair at = pair_new(20, NULL);
     net_node *below[] = {at.exposing, at.observing};
-    if (_i)
+    if (_i) {
         below[0] = at.observing, below[1] = at.exposing;
+    }
     watcher by_tag;
     watch_tag(&by_tag, at.observing, TAG);
     net_quiet(at.network);
@@ -472,7 +487,8 @@ START_TEST(a_restarted_hub_is_seen_by_nobody)
 }
 END_TEST
 
-/* While one who never comes back is waited for, the hub is restarted again: what came back in between has its whole grace anew. */
+/* While one who never comes back is waited for, the hub is restarted again: what came back in
+ * between has its whole grace anew. */
 START_TEST(a_hub_may_be_restarted_again_before_the_first_grace_is_over)
 {
     pair at = pair_new(35, NULL);
@@ -531,14 +547,16 @@ START_TEST(states_travel_up_once_and_not_down_again_after_a_restart)
     enum { BYTES = 30000 };
     pair at = pair_new(22, NULL);
     static char text[BYTES];
-    for (size_t i = 0; i < BYTES; i++)
+    for (size_t i = 0; i < BYTES; i++) {
         text[i] = (char)('a' + net_below(at.network, 26));
+    }
     ck_assert_int_eq(net_send_bytes(at.exposing, at.producer.objects[0].sink, text, BYTES),
                      HAKUBAN_OK);
     net_quiet(at.network);
     net_node *below[] = {at.exposing, at.observing};
-    if (_i)
+    if (_i) {
         below[0] = at.observing, below[1] = at.exposing;
+    }
     restart_hub(at.network, at.hub, below, 2, NULL);
     net_run(at.network, 4 * NET_S);
     ck_assert_uint_eq(shown(&at)->bytes, BYTES);
@@ -635,8 +653,9 @@ START_TEST(a_hub_in_the_middle_may_be_restarted)
     net_run(network, 20 * NET_MS);
     for (int i = 0; i < 2; i++) {
         net_node *node = i ? right : left;
-        if (!node->up)
+        if (!node->up) {
             net_connect(node, middle, NULL);
+        }
         net_run(network, 50 * NET_MS);
     }
     net_run(network, 4 * NET_S);
@@ -657,7 +676,8 @@ START_TEST(a_hub_in_the_middle_may_be_restarted)
 }
 END_TEST
 
-/* A hub is given an object just when the only one below it that could serve it has lost its connection. */
+/* A hub is given an object just when the only one below it that could serve it has lost its
+ * connection. */
 START_TEST(a_hand_over_to_who_is_away_for_a_moment_is_not_seen)
 {
     net *network = net_new(31);
@@ -703,10 +723,12 @@ START_TEST(a_hand_over_to_who_is_away_for_a_moment_is_not_seen)
         expose_turn(&spare);
         ck_assert_int_eq(watched(&observer, OBJECT)->freshness, HAKUBAN_LIVE);
         ck_assert_int_eq(watched(&elsewhere, OBJECT)->freshness, HAKUBAN_LIVE);
-        if (i == 100)
+        if (i == 100) {
             net_connect(next, hub, NULL);
-        if (i > 100)
+        }
+        if (i > 100) {
             expose_turn(&second);
+        }
     }
     net_run(network, 5 * NET_S);
     expose_turn(&second);
@@ -736,24 +758,29 @@ START_TEST(observers_of_a_tag_keep_what_they_saw_while_the_hub_is_gone)
     ck_assert_int_eq(object->freshness, HAKUBAN_STALE);
     ck_assert_uint_ge(object->age_ns, NET_S);
     ck_assert_uint_eq(object->conditions, 1);
-    if (_i) /* and what is gone by then is closed when all is listed again */
+    if (_i) { /* and what is gone by then is closed when all is listed again */
         expose_end(&at.producer);
+    }
     net_run(at.network, 5 * NET_S);
-    if (_i)
+    if (_i) {
         watch_end(&at.observer);
+    }
     net_connect(at.observing, at.hub, NULL);
     net_run(at.network, 3 * NET_S);
-    if (!_i)
+    if (!_i) {
         expose_turn(&at.producer); /* it is needed again */
+    }
     net_quiet(at.network);
     object = watched(&by_tag, OBJECT);
     ck_assert(object->open == !_i);
     ck_assert_uint_eq(object->opens, 1);
-    if (!_i)
+    if (!_i) {
         ck_assert_int_eq(object->freshness, HAKUBAN_LIVE);
+    }
     watch_end(&by_tag);
-    if (!_i)
+    if (!_i) {
         watch_end(&at.observer);
+    }
     expose_end(&at.producer);
     net_free(at.network);
 }

@@ -1,5 +1,5 @@
-/* Users in a simulated network: one that watches and remembers, one that exposes what it is told. They check what must always hold:
- * versions never go back, OPEN comes first, CLOSE last. */
+/* Users in a simulated network: one that watches and remembers, one that exposes what it is told.
+ * They check what must always hold: versions never go back, OPEN comes first, CLOSE last. */
 #ifndef TESTS_SIM_USERS_H
 #define TESTS_SIM_USERS_H
 

@@ -1,5 +1,5 @@
-/* A plan being played: the network, its users, and an oracle that is told what is published and looks at what arrives. The parts of
- * the player know each other's records; nobody else does. */
+/* A plan being played: the network, its users, and an oracle that is told what is published and
+ * looks at what arrives. The parts of the player know each other's records; nobody else does. */
 #ifndef TESTS_SIM_WORLD_H
 #define TESTS_SIM_WORLD_H
 
@@ -10,7 +10,7 @@
 typedef struct sim_table {
     struct sim_slot {
         uint64_t key, value;
-    } * slots;
+    } *slots;
     size_t count, capacity;
 } sim_table;
 
@@ -23,14 +23,14 @@ typedef struct sim_seen {
     hakuban_source source;
     uint64_t age_ns;
     unsigned losses, losses_before; /* how often it stopped being LIVE; until the last outage */
-    uint64_t lost_ns, lost_age_ns;  /* when it did so last, and how old what it had was said to be */
+    uint64_t lost_ns, lost_age_ns; /* when it did so last, and how old what it had was said to be */
 } sim_seen;
 
 /* What an exposer has of an object. */
 typedef struct sim_held {
     hakuban_sink *sink;
-    uint64_t content; /* sent last on this sink; 0: nothing yet */
-    bool due;         /* it has something to say that was not taken yet */
+    uint64_t content;             /* sent last on this sink; 0: nothing yet */
+    bool due;                     /* it has something to say that was not taken yet */
     unsigned opens, opens_before; /* until the last outage */
 } sim_held;
 
@@ -71,10 +71,12 @@ typedef struct sim_result {
     uint64_t simulated_ns, converged_ns; /* in all; after the faults had stopped */
     uint64_t published, delivered;
     uint32_t injected[PLAN_KIND_COUNT];
-    uint32_t short_outages, long_outages, sessions_kept; /* at the end, around the time of grace; those that went on */
+    uint32_t short_outages, long_outages,
+        sessions_kept;   /* at the end, around the time of grace; those that went on */
     uint32_t hand_overs; /* at the end, in the quiet network */
     uint32_t histories, isolations;
-    uint64_t others_hash; /* what all users but those of a stuck leaf got, and when, until the faults were over */
+    uint64_t others_hash; /* what all users but those of a stuck leaf got, and when, until the
+                             faults were over */
 } sim_result;
 
 /* A leaf that says nothing new after a while, and reads nothing either, or does not. */
@@ -90,16 +92,16 @@ typedef struct sim_world {
     sim_user users[PLAN_USERS_MAX];
     hakuban_descriptor *descriptors[PLAN_OBJECTS_MAX];
     uint64_t cut_ns; /* when the last outage began */
-    uint64_t texts; /* given out so far */
+    uint64_t texts;  /* given out so far */
     int64_t numbers;
     bool healed;
     const sim_stuck *stuck; /* NULL: nobody is */
-    sim_table published; /* hash of object and data -> 1 */
-    sim_table versions;  /* hash of object and version -> the data's */
+    sim_table published;    /* hash of object and data -> 1 */
+    sim_table versions;     /* hash of object and version -> the data's */
     struct sim_glimpse {
         const void *object, *state;
         bool was_source;
-    } * glimpses; /* of one exchange's objects, before a piece is read */
+    } *glimpses; /* of one exchange's objects, before a piece is read */
     size_t glimpse_count, glimpse_capacity;
     sim_result result;
 } sim_world;
@@ -107,7 +109,8 @@ typedef struct sim_world {
 /* The oracle expects something wrong: that must be reported, or nothing would be. */
 extern bool sim_canary;
 
-/* Plays it to the end. kept: for each action whether it is done; NULL: all. A broken promise ends in net_violated(). */
+/* Plays it to the end. kept: for each action whether it is done; NULL: all. A broken promise ends
+ * in net_violated(). */
 void sim_play(const sim_plan *plan, const bool *kept, bool trace, sim_result *ret);
 /* I8, for plans that have somebody who can be stuck: what all others get, and when, is the same. */
 void sim_play_isolated(const sim_plan *plan, const bool *kept, sim_result *ret);
@@ -118,7 +121,8 @@ void oracle_versioned(sim_world *world, size_t object, const hkb_version *versio
                       hakuban_slice data);
 /* One event of an observer: I2, I3. */
 void oracle_see(sim_world *world, sim_user *user, const hakuban_event *event);
-/* What holds at any time: I4, I5, I7 on one connection while it is read, and I7 of every exchange. */
+/* What holds at any time: I4, I5, I7 on one connection while it is read, and I7 of every exchange.
+ */
 void oracle_before(void *world, net_pipe *pipe, int to);
 void oracle_after(void *world, net_pipe *pipe, int to);
 void oracle_check_memory(sim_world *world);
@@ -138,9 +142,11 @@ typedef enum sim_outage {
 } sim_outage;
 void oracle_before_outage(sim_world *world);
 void oracle_after_outage(sim_world *world, size_t node, sim_outage outage);
-/* The user whose sink of object another could take over at any time, seen by nobody; NULL: there is none. */
+/* The user whose sink of object another could take over at any time, seen by nobody; NULL: there is
+ * none. */
 sim_user *oracle_mover(sim_world *world, size_t object);
-/* I11 and I6: after somebody has begun to drain, or to take objects again; what was before is oracle_before_outage()'s. */
+/* I11 and I6: after somebody has begun to drain, or to take objects again; what was before is
+ * oracle_before_outage()'s. */
 void oracle_after_hand_over(sim_world *world);
 /* Everybody has gone: I7, I13. */
 bool oracle_lingers(sim_world *world, char *out, size_t out_bytes);

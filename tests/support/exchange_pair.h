@@ -1,5 +1,5 @@
-/* For tests that use exchanges as a program would: one or two of them, driven by their own threads or by the test, and
- * bounded waiting for events. Public headers only. */
+/* For tests that use exchanges as a program would: one or two of them, driven by their own threads
+ * or by the test, and bounded waiting for events. Public headers only. */
 #ifndef TEST_EXCHANGE_PAIR_H
 #define TEST_EXCHANGE_PAIR_H
 
@@ -59,18 +59,21 @@ static inline void pair_step(const exchange_pair *pair, int timeout_ms)
     struct pollfd fds[2];
     nfds_t count = 0;
     for (size_t i = 0; i < 2; i++) {
-        if (!exchanges[i])
+        if (!exchanges[i]) {
             continue;
+        }
         int most = hakuban_exchange_timeout_ms(exchanges[i]);
-        if (most >= 0 && most < timeout_ms)
+        if (most >= 0 && most < timeout_ms) {
             timeout_ms = most;
+        }
         fds[count].fd = hakuban_exchange_fd(exchanges[i]);
         fds[count++].events = POLLIN;
     }
     (void)poll(fds, count, timeout_ms);
     for (size_t i = 0; i < 2; i++) {
-        if (exchanges[i])
+        if (exchanges[i]) {
             ck_assert_int_eq(hakuban_exchange_turn(exchanges[i]), HAKUBAN_OK);
+        }
     }
 }
 
@@ -78,14 +81,16 @@ static inline void pair_step(const exchange_pair *pair, int timeout_ms)
 static inline hakuban_status pair_next(const exchange_pair *pair, hakuban_queue *queue,
                                        int timeout_ms, hakuban_event *ret)
 {
-    if (pair->drive == HAKUBAN_DRIVE_THREAD)
+    if (pair->drive == HAKUBAN_DRIVE_THREAD) {
         return hakuban_queue_next(queue, timeout_ms, ret);
+    }
     int64_t until_ms = test_now_ms() + timeout_ms;
     for (;;) {
         hakuban_status status = hakuban_queue_next(queue, 0, ret);
         int64_t left_ms = until_ms - test_now_ms();
-        if (status != HAKUBAN_ERR_TIMEOUT || left_ms <= 0)
+        if (status != HAKUBAN_ERR_TIMEOUT || left_ms <= 0) {
             return status;
+        }
         pair_step(pair, (int)left_ms);
     }
 }
@@ -98,8 +103,9 @@ static inline void pair_await(const exchange_pair *pair, hakuban_queue *queue,
         hakuban_status status = pair_next(pair, queue, PATIENCE_MS, ret);
         ck_assert_msg(status == HAKUBAN_OK, "waiting for event %d: %s", (int)kind,
                       hakuban_status_text(status));
-        if (ret->kind == kind)
+        if (ret->kind == kind) {
             return;
+        }
         hakuban_event_done(ret);
     }
 }
@@ -119,8 +125,9 @@ static inline void pair_await_text(const exchange_pair *pair, hakuban_queue *que
             found = data.bytes == strlen(text) && memcmp(data.data, text, data.bytes) == 0;
         }
         hakuban_event_done(&event);
-        if (found)
+        if (found) {
             return;
+        }
     }
 }
 
@@ -131,8 +138,9 @@ static inline void pair_await_connection(const exchange_pair *pair, hakuban_conn
     int64_t until_ms = test_now_ms() + PATIENCE_MS;
     for (;;) {
         hakuban_connection_query(connection, ret);
-        if (ret->state == state)
+        if (ret->state == state) {
             return;
+        }
         ck_assert_msg(test_now_ms() < until_ms, "connection is %d, not %d: %s", (int)ret->state,
                       (int)state, ret->last_error.text);
         pair_step(pair, 100);
@@ -201,16 +209,17 @@ static inline const char *listen_url(int index, char out[200])
 {
     static unsigned count;
     count++;
-    if (index == 0)
+    if (index == 0) {
         (void)snprintf(out, 200, "inproc://runtime-%ld-%u", (long)getpid(), count);
-    else if (index == 1)
+    } else if (index == 1) {
         (void)snprintf(out, 200, "unix:///tmp/hakuban-test-%ld-%u", (long)getpid(), count);
-    else if (index == 3)
+    } else if (index == 3) {
         (void)snprintf(out, 200, "zmq+tcp://127.0.0.1:0");
-    else if (index == 4)
+    } else if (index == 4) {
         (void)snprintf(out, 200, "zmq+ipc:///tmp/hakuban-test-%ld-%u.zmq", (long)getpid(), count);
-    else
+    } else {
         (void)snprintf(out, 200, "tcp://127.0.0.1:0");
+    }
     return out;
 }
 
@@ -219,8 +228,9 @@ static inline int open_descriptors(void)
     int count = 0;
     DIR *folder = opendir("/proc/self/fd");
     ck_assert_ptr_nonnull(folder);
-    while (readdir(folder))
+    while (readdir(folder)) {
         count++;
+    }
     (void)closedir(folder);
     return count;
 }

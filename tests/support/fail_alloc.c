@@ -1,4 +1,5 @@
-/* Each block has its size in front; a size that does not match on return ends the program, as does freeing twice. */
+/* Each block has its size in front; a size that does not match on return ends the program, as does
+ * freeing twice. */
 #include "fail_alloc.h"
 
 #include <stdint.h>
@@ -34,13 +35,16 @@ static void check(const void *block, size_t bytes)
 static void *take(void *ctx, size_t bytes)
 {
     fail_alloc *memory = ctx;
-    if (!bytes)
+    if (!bytes) {
         abort();
-    if (must_fail(memory))
+    }
+    if (must_fail(memory)) {
         return NULL;
+    }
     char *block = malloc(HEAD_BYTES + bytes);
-    if (!block)
+    if (!block) {
         abort();
+    }
     memcpy(block, &(struct head){bytes, LIVE}, sizeof(struct head));
     memset(block + HEAD_BYTES, 0xa5, bytes); /* who relies on zeros shows it */
     atomic_fetch_add(&memory->blocks, 1);

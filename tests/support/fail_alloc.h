@@ -1,4 +1,5 @@
-/* Memory for tests: counts what is out, checks that sizes given back are those asked for, and fails when told to. */
+/* Memory for tests: counts what is out, checks that sizes given back are those asked for, and fails
+ * when told to. */
 #ifndef TESTS_FAIL_ALLOC_H
 #define TESTS_FAIL_ALLOC_H
 
@@ -8,11 +9,11 @@
 #include <hakuban/alloc.h>
 
 typedef struct fail_alloc {
-    hakuban_alloc table; /* what is handed to the code under test */
-    atomic_size_t calls; /* allocations tried, growing included */
+    hakuban_alloc table;         /* what is handed to the code under test */
+    atomic_size_t calls;         /* allocations tried, growing included */
     atomic_size_t blocks, bytes; /* outstanding */
-    atomic_size_t fail_at;    /* the number of the call that fails, from 1; 0: none */
-    atomic_bool from_then_on; /* all calls after it fail too */
+    atomic_size_t fail_at;       /* the number of the call that fails, from 1; 0: none */
+    atomic_bool from_then_on;    /* all calls after it fail too */
 } fail_alloc;
 
 /* Nothing is outstanding and nothing fails. */

@@ -54,16 +54,18 @@ program *program_run_list(const char *const *words)
         name += 9;
     }
     ck_assert_msg(folder != NULL, "$HAKUBAN_BIN and $HAKUBAN_EXAMPLES must be set");
-    if (name[0] == '/')
+    if (name[0] == '/') {
         snprintf(path, sizeof(path), "%s", name);
-    else
+    } else {
         snprintf(path, sizeof(path), "%s/%s", folder, name);
+    }
 
     int in[2], out[2], error[2];
     make_pipe(in);
     make_pipe(out);
     make_pipe(error);
-    /* Between fork and exec the child has check's handlers, which would end the whole test: it gets no signal there. */
+    /* Between fork and exec the child has check's handlers, which would end the whole test: it gets
+     * no signal there. */
     sigset_t all, before;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &before);

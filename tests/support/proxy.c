@@ -66,7 +66,7 @@ typedef struct way {
     bool refuses, swallows[2];
 } way;
 
-/* ---- the process of the proxy ---- */
+/* -- The process of the proxy -- */
 
 static way ways[ROUTES_MAX];
 static size_t way_count;
@@ -116,7 +116,8 @@ static void end_pass(pass *p, bool reset)
     leave(&p->fds[1], reset);
 }
 
-/* One end is gone. If news of it would have to take a direction that swallows, the other end must not learn of it. */
+/* One end is gone. If news of it would have to take a direction that swallows, the other end must
+ * not learn of it. */
 static void lost(pass *p, int side)
 {
     lane *told = &p->lanes[side];
@@ -396,7 +397,7 @@ static _Noreturn void serve(int orders)
     }
 }
 
-/* ---- the side of the test ---- */
+/* -- The side of the test -- */
 
 const char *proxy_address(void)
 {

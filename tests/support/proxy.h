@@ -1,5 +1,5 @@
-/* A bad network on one machine: a process that passes TCP connections on and, when told, cuts them at a byte, delays,
- * trickles or swallows one direction for good. Knows nothing of what passes. */
+/* A bad network on one machine: a process that passes TCP connections on and, when told, cuts them
+ * at a byte, delays, trickles or swallows one direction for good. Knows nothing of what passes. */
 #ifndef TESTS_SUPPORT_PROXY_H
 #define TESTS_SUPPORT_PROXY_H
 
@@ -14,7 +14,8 @@ typedef struct proxy_route {
     uint16_t from, to;
 } proxy_route;
 
-/* A loopback address that no other run of any test uses at the same time, so that fixed ports are free: "127.x.y.z". */
+/* A loopback address that no other run of any test uses at the same time, so that fixed ports are
+ * free: "127.x.y.z". */
 const char *proxy_address(void);
 
 /* Listens when it returns, and dies with the test. seed: for the order of what is random in it. */
@@ -22,14 +23,16 @@ proxy *proxy_start(const char *address, const proxy_route *routes, size_t count,
 proxy *proxy_stop(proxy *p);
 pid_t proxy_pid(const proxy *p);
 
-/* Each connection of the route ends once this many more bytes have passed in either direction, by reset or in order. */
+/* Each connection of the route ends once this many more bytes have passed in either direction, by
+ * reset or in order. */
 void proxy_cut(proxy *p, unsigned route, uint32_t after_bytes);
 /* What passes from now on arrives so much later, and up to jitter_ms more. In order. */
 void proxy_delay(proxy *p, unsigned route, uint32_t delay_ms, uint32_t jitter_ms);
 /* At most this many bytes every 10 ms in each direction. */
 void proxy_trickle(proxy *p, unsigned route, uint32_t bytes);
-/* Half-open: what goes up (from who dialled) or down is read and lost, the end of the connection too. A connection that lost
- * something stays so until both sides have left it; new ones are as bad until proxy_heal(). */
+/* Half-open: what goes up (from who dialled) or down is read and lost, the end of the connection
+ * too. A connection that lost something stays so until both sides have left it; new ones are as bad
+ * until proxy_heal(). */
 void proxy_swallow(proxy *p, unsigned route, int up, int down);
 /* New connections end at once, as if nobody listened. */
 void proxy_refuse(proxy *p, unsigned route);

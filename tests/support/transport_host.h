@@ -1,4 +1,5 @@
-/* The host of the conformance suite for tests with check: what a transport does not keep fails the test. */
+/* The host of the conformance suite for tests with check: what a transport does not keep fails the
+ * test. */
 #ifndef HKB_TEST_TRANSPORT_HOST_H
 #define HKB_TEST_TRANSPORT_HOST_H
 

@@ -1,5 +1,5 @@
-/* Reading a command line. getopt_long is not used: it takes abbreviations, which would become promises, and its messages
- * cannot say more than "invalid". */
+/* Reading a command line. getopt_long is not used: it takes abbreviations, which would become
+ * promises, and its messages cannot say more than "invalid". */
 #define _GNU_SOURCE
 #include "common/args.h"
 

@@ -1,4 +1,5 @@
-/* Reading a command line: options in any order, long ones as --name VALUE or --name=VALUE, what is wrong said in words. */
+/* Reading a command line: options in any order, long ones as --name VALUE or --name=VALUE, what is
+ * wrong said in words. */
 #ifndef HAKUBAN_TOOLS_ARGS_H
 #define HAKUBAN_TOOLS_ARGS_H
 
@@ -25,10 +26,12 @@ typedef struct arg_reader {
     bool operands_only;  /* after -- */
 } arg_reader;
 
-/* The id of the next option, or one of the above. ret_value: the option's value or the operand. An error has been reported. */
+/* The id of the next option, or one of the above. ret_value: the option's value or the operand. An
+ * error has been reported. */
 int arg_next(arg_reader *reader, const arg_option *options, const char **ret_value);
 
-/* Durations as in URLs: "5s", "250ms", "1m30s"; a number alone is seconds. False: reported as an error of the option. */
+/* Durations as in URLs: "5s", "250ms", "1m30s"; a number alone is seconds. False: reported as an
+ * error of the option. */
 bool arg_duration(const char *option, const char *value, uint64_t *ret_ms);
 bool arg_number(const char *option, const char *value, uint32_t min, uint32_t max, uint32_t *ret);
 /* Not negative and finite. */

@@ -116,8 +116,8 @@ void pick_add_words(text *t, piece value)
     }
     for (size_t i = 1; i + 1 < value.bytes; i++) {
         char c = value.data[i];
-        if (c == '\\' && (value.data[i + 1] == '"' || value.data[i + 1] == '\\' ||
-                          value.data[i + 1] == '/')) {
+        if (c == '\\' &&
+            (value.data[i + 1] == '"' || value.data[i + 1] == '\\' || value.data[i + 1] == '/')) {
             c = value.data[++i];
         }
         text_add(t, &c, 1);

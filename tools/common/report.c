@@ -79,7 +79,8 @@ void standard_descriptors(void)
     (void)signal(SIGPIPE, SIG_IGN);
 }
 
-/* Bare words are the commonest mistake: JSON strings need quotes, and the shell takes one pair of them. */
+/* Bare words are the commonest mistake: JSON strings need quotes, and the shell takes one pair of
+ * them. */
 void report_bad_json(const char *what, const char *json, const hakuban_error *error)
 {
     text hint = {NULL, 0, 0};

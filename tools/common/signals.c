@@ -1,4 +1,5 @@
-/* Signals as bytes in a pipe. Not signalfd: with that, a write to a stuck pipe could not be interrupted. */
+/* Signals as bytes in a pipe. Not signalfd: with that, a write to a stuck pipe could not be
+ * interrupted. */
 #define _GNU_SOURCE
 #include "common/signals.h"
 

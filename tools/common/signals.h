@@ -4,8 +4,8 @@
 
 #include <signal.h>
 
-/* Catches the signals from now on; list ends with 0. Returns a descriptor that is readable when one came; negative: errno.
- * System calls are interrupted, so a write to a stuck pipe ends too. */
+/* Catches the signals from now on; list ends with 0. Returns a descriptor that is readable when one
+ * came; negative: errno. System calls are interrupted, so a write to a stuck pipe ends too. */
 int signals_catch(const int *list);
 /* The next signal that came, or 0. */
 int signals_next(void);

@@ -1,5 +1,5 @@
-/* Text that grows, and the few pieces of JSON that the tools print. It knows nothing of exchanges. Running out of memory
- * ends the program in words: a tool has nothing to save. */
+/* Text that grows, and the few pieces of JSON that the tools print. It knows nothing of exchanges.
+ * Running out of memory ends the program in words: a tool has nothing to save. */
 #ifndef HAKUBAN_TOOLS_TEXT_H
 #define HAKUBAN_TOOLS_TEXT_H
 
@@ -27,7 +27,8 @@ void text_add_json_string(text *t, const void *data, size_t bytes);
 void text_add_compact_json(text *t, const char *json, size_t bytes);
 void text_add_base64(text *t, const void *data, size_t bytes);
 
-/* Whether the bytes are one JSON value, by the library's own rules. The data must be terminated behind its last byte. */
+/* Whether the bytes are one JSON value, by the library's own rules. The data must be terminated
+ * behind its last byte. */
 bool json_check(const char *data, size_t bytes, hakuban_error *reterr);
 
 /* Writes everything; -1: errno says why, EINTR only once *stop is set. */

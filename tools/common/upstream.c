@@ -15,7 +15,7 @@ const char *upstream_trouble(hakuban_connection *connection, const char *url, ch
     /* The parameters of a URL may hold what is nobody's business. */
     int url_bytes = (int)strcspn(url, "#");
     const hakuban_error *error = &info.last_error;
-    if (error->status == HAKUBAN_OK) {
+    if (error->status >= 0) {
         snprintf(buffer, bytes, "%.*s: no answer yet", url_bytes, url);
     } else if (memmem(error->text, strlen(error->text), url, (size_t)url_bytes)) {
         snprintf(buffer, bytes, "%s", error->text);
@@ -38,7 +38,7 @@ void upstream_changed(upstream *u, hakuban_connection *connection, const char *u
             report("%.*s: connected", (int)strcspn(url, "#"), url);
         }
         u->said = false;
-    } else if (info.last_error.status != HAKUBAN_OK && (!u->said || say_connected)) {
+    } else if (info.last_error.status < 0 && (!u->said || say_connected)) {
         report("%s; trying again until it works",
                upstream_trouble(connection, url, trouble, sizeof(trouble)));
         u->said = true;

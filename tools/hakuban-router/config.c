@@ -73,7 +73,8 @@ static bool take_line(config *c, char *line, const char *path, unsigned number, 
 {
     char where[512];
     char *word = line + strspn(line, " \t\r");
-    /* URLs have a # of their own: a comment begins at the beginning of a line or after white space. */
+    /* URLs have a # of their own: a comment begins at the beginning of a line or after white space.
+     */
     for (char *hash = strchr(word, '#'); hash; hash = strchr(hash + 1, '#')) {
         if (hash == word || hash[-1] == ' ' || hash[-1] == '\t') {
             *hash = '\0';

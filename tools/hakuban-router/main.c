@@ -1,4 +1,5 @@
-/* hakuban-router: an exchange that does nothing but link others. One thread: it polls the exchange, signals and stdin. */
+/* hakuban-router: an exchange that does nothing but link others. One thread: it polls the exchange,
+ * signals and stdin. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
@@ -116,7 +117,8 @@ static int connect_url(router *r, const char *url)
     return 0;
 }
 
-/* The router's name in its statistics: that of the upstream's URL, else of the first bind's; false: none was given. */
+/* The router's name in its statistics: that of the upstream's URL, else of the first bind's; false:
+ * none was given. */
 static bool own_name(const router *r, char *buffer, size_t room)
 {
     const char *urls[] = {r->now.connect, r->now.binds[0]};
@@ -153,7 +155,8 @@ static int publish_stats(router *r)
     return exit_code_of(status);
 }
 
-/* A URL as the Rust implementation spells it: with the path that was left out, and the parameters as they were given. */
+/* A URL as the Rust implementation spells it: with the path that was left out, and the parameters
+ * as they were given. */
 static char *full_url(const char *url, const char *given)
 {
     text t = {NULL, 0, 0};
@@ -166,7 +169,8 @@ static char *full_url(const char *url, const char *given)
     return t.data;
 }
 
-/* Those who watch are told of one place to connect to: the first that is WebSocket, else the first. */
+/* Those who watch are told of one place to connect to: the first that is WebSocket, else the first.
+ */
 static int place_monitor(router *r)
 {
     if (!r->now.monitor_tag) {
@@ -174,8 +178,8 @@ static int place_monitor(router *r)
     }
     const bound *chosen = NULL;
     for (size_t i = 0; i < r->bound_count; i++) {
-        if (!chosen || (strncmp(chosen->url, "ws://", 5) != 0 &&
-                        strncmp(r->bound[i].url, "ws://", 5) == 0)) {
+        if (!chosen ||
+            (strncmp(chosen->url, "ws://", 5) != 0 && strncmp(r->bound[i].url, "ws://", 5) == 0)) {
             chosen = &r->bound[i];
         }
     }
@@ -367,7 +371,8 @@ static int start(router *r, int *ret_signal_fd)
     if (exit_code != 0) {
         return exit_code;
     }
-    /* In the options 0 stands for the default: an exact 0 is asked for as the smallest threshold there is. */
+    /* In the options 0 stands for the default: an exact 0 is asked for as the smallest threshold
+     * there is. */
     double threshold = r->now.rebalance_threshold;
     hakuban_exchange_options options = {.size = sizeof(options),
                                         .drive = HAKUBAN_DRIVE_MANUAL,
@@ -435,18 +440,13 @@ enum {
     OPTION_VERSION
 };
 
-static const arg_option options_table[] = {{"--bind", 'b', true, OPTION_BIND},
-                                           {"--connect", 'c', true, OPTION_CONNECT},
-                                           {"--threads", 't', true, OPTION_THREADS},
-                                           {"--rebalance-threshold", 0, true, OPTION_THRESHOLD},
-                                           {"--stats-tag", 0, true, OPTION_STATS},
-                                           {"--monitor-tag", 0, true, OPTION_MONITOR},
-                                           {"--serve-page", 0, true, OPTION_PAGE},
-                                           {"--config", 0, true, OPTION_CONFIG},
-                                           {"--verbose", 'v', false, OPTION_VERBOSE},
-                                           {"--help", 'h', false, OPTION_HELP},
-                                           {"--version", 'V', false, OPTION_VERSION},
-                                           {NULL, 0, false, 0}};
+static const arg_option options_table[] = {
+    {"--bind", 'b', true, OPTION_BIND},        {"--connect", 'c', true, OPTION_CONNECT},
+    {"--threads", 't', true, OPTION_THREADS},  {"--rebalance-threshold", 0, true, OPTION_THRESHOLD},
+    {"--stats-tag", 0, true, OPTION_STATS},    {"--monitor-tag", 0, true, OPTION_MONITOR},
+    {"--serve-page", 0, true, OPTION_PAGE},    {"--config", 0, true, OPTION_CONFIG},
+    {"--verbose", 'v', false, OPTION_VERBOSE}, {"--help", 'h', false, OPTION_HELP},
+    {"--version", 'V', false, OPTION_VERSION}, {NULL, 0, false, 0}};
 
 static const char help[] =
     "usage: hakuban-router [-b URL]... [-c URL] [OPTION]...\n"

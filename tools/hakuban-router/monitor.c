@@ -1,5 +1,5 @@
-/* Monitor objects. The names of the fields, their order and their oddities (synchronized_ms_ago is in microseconds) are those that
- * programs for the Rust router expect. */
+/* Monitor objects. The names of the fields, their order and their oddities (synchronized_ms_ago is
+ * in microseconds) are those that programs for the Rust router expect. */
 #define _GNU_SOURCE
 #include "monitor.h"
 
@@ -38,7 +38,7 @@ static void *checked(void *memory)
     return memory;
 }
 
-/* ---- pieces of JSON */
+/* -- Pieces of JSON -- */
 
 static const char *truth(int value)
 {
@@ -100,7 +100,7 @@ static int by_use(const void *a, const void *b)
     return order != 0 ? order : (x->object > y->object) - (x->object < y->object);
 }
 
-/* ---- the exchange */
+/* -- The exchange -- */
 
 static void add_object_links(monitor *m, const hakuban_descriptor *object)
 {
@@ -108,8 +108,8 @@ static void add_object_links(monitor *m, const hakuban_descriptor *object)
     hakuban_cursor cursor = {{0, 0}};
     size_t count = 0, more = 1;
     while (more > 0 && count < LINKS_MAX &&
-           hakuban_inspect_object_links(m->exchange, object, &cursor, links + count, SLICE, &more) >=
-               0) {
+           hakuban_inspect_object_links(m->exchange, object, &cursor, links + count, SLICE,
+                                        &more) >= 0) {
         count += more;
     }
     qsort(links, count, sizeof(links[0]), by_object_link);
@@ -257,8 +257,8 @@ static void add_tag(monitor *m, const hakuban_tag_info *info, bool connected)
     hakuban_cursor cursor = {{0, 0}};
     size_t count = 0, more = 1;
     while (more > 0 && count < LINKS_MAX &&
-           hakuban_inspect_tag_links(m->exchange, info->tag, &cursor, links + count, SLICE, &more) >=
-               0) {
+           hakuban_inspect_tag_links(m->exchange, info->tag, &cursor, links + count, SLICE,
+                                     &more) >= 0) {
         count += more;
     }
     qsort(links, count, sizeof(links[0]), by_tag_link);
@@ -266,8 +266,8 @@ static void add_tag(monitor *m, const hakuban_tag_info *info, bool connected)
         text_printf(t,
                     "%s{\"downstream_connection_id\":%llu,\"tag_observer\":%s,\"tag_exposer\":%s,"
                     "\"tag_exposer_capacity\":%u}",
-                    i > 0 ? "," : "", (unsigned long long)links[i].number,
-                    truth(links[i].observes), truth(links[i].exposes), links[i].capacity);
+                    i > 0 ? "," : "", (unsigned long long)links[i].number, truth(links[i].observes),
+                    truth(links[i].exposes), links[i].capacity);
     }
     text_printf(t, "],\"cumulative_tag_exposer_capacity\":%llu}",
                 (unsigned long long)info->capacity);
@@ -418,7 +418,7 @@ static void step_exchange(monitor *m)
     walk_end(walk);
 }
 
-/* ---- listener and connector */
+/* -- Listener and connector -- */
 
 /* All links of one direction that have said hello. The caller frees. */
 static hakuban_link_info *links_of(monitor *m, int upstream, size_t *ret_count)
@@ -500,7 +500,7 @@ static void say_connector(monitor *m)
     free(links);
 }
 
-/* ---- who watches */
+/* -- Who watches -- */
 
 void monitor_event(monitor *m, const hakuban_event *event)
 {
@@ -550,7 +550,7 @@ uint64_t monitor_step(monitor *m)
     return next_ms;
 }
 
-/* ---- beginning and end */
+/* -- Beginning and end -- */
 
 static int expose(monitor *m, monitor_kind kind)
 {
@@ -558,8 +558,7 @@ static int expose(monitor *m, monitor_kind kind)
     hakuban_descriptor *name = NULL;
     hakuban_error error = {.status = HAKUBAN_OK};
     hakuban_contract_options options = {.size = sizeof(options), .queue = m->queue};
-    hakuban_status status =
-        hakuban_descriptor_new(NULL, kind_names[kind], tags, 1, &name, &error);
+    hakuban_status status = hakuban_descriptor_new(NULL, kind_names[kind], tags, 1, &name, &error);
     if (status < 0) {
         report("--monitor-tag: %s", error.text[0] ? error.text : hakuban_status_text(status));
         return status == HAKUBAN_ERR_NO_MEMORY ? EXIT_RUNTIME : EXIT_USAGE;

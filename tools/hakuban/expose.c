@@ -1,4 +1,5 @@
-/* hakuban expose: states from lines, a file or a command; the newest is kept and sent whenever somebody wants it. */
+/* hakuban expose: states from lines, a file or a command; the newest is kept and sent whenever
+ * somebody wants it. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
@@ -177,7 +178,8 @@ static void run(exposure *e)
 static int exposure_end(exposure *e)
 {
     input_stop(&e->in);
-    /* The contract lives until everything has left: an end in order is what promises the last state to observers. */
+    /* The contract lives until everything has left: an end in order is what promises the last state
+     * to observers. */
     hakuban_sink_unref(e->sink);
     if (e->s.exchange) {
         hakuban_status status = hakuban_exchange_close(e->s.exchange, FLUSH_MS);

@@ -15,12 +15,14 @@
 
 extern char **environ;
 
-/* A file is looked at ten times a second rather than watched with inotify: that also works on network file systems and for
- * programs that put a new file in the old one's place, and costs nothing that could be measured. */
+/* A file is looked at ten times a second rather than watched with inotify: that also works on
+ * network file systems and for programs that put a new file in the old one's place, and costs
+ * nothing that could be measured. */
 #define LOOK_MS 100
 #define READ_BYTES 65536
 
-/* One read into the buffer: bytes, 0 at the end, -1: errno. What is over the limit for states is thrown away. */
+/* One read into the buffer: bytes, 0 at the end, -1: errno. What is over the limit for states is
+ * thrown away. */
 static ssize_t read_more(input *in)
 {
     char *to = text_reserve(&in->buffer, READ_BYTES);

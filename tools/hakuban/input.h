@@ -1,5 +1,5 @@
-/* Where the states of hakuban expose come from: lines of stdin, a file, or a command that is run again and again. It knows
- * pieces of bytes only, nothing of formats or exchanges. */
+/* Where the states of hakuban expose come from: lines of stdin, a file, or a command that is run
+ * again and again. It knows pieces of bytes only, nothing of formats or exchanges. */
 #ifndef HAKUBAN_TOOLS_INPUT_H
 #define HAKUBAN_TOOLS_INPUT_H
 
@@ -36,7 +36,8 @@ typedef struct input {
 } input;
 
 void input_start(input *in);
-/* When input_step() has something to do without its descriptor; UINT64_MAX: never. wanted: somebody waits for states. */
+/* When input_step() has something to do without its descriptor; UINT64_MAX: never. wanted: somebody
+ * waits for states. */
 uint64_t input_due_ms(const input *in, bool wanted);
 void input_step(input *in, bool readable, bool wanted);
 void input_stop(input *in);

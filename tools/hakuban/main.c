@@ -1,4 +1,5 @@
-/* hakuban: observe, get, list, expose and snapshot from a shell. Finds the verb; everything else is in the verb's own file. */
+/* hakuban: observe, get, list, expose and snapshot from a shell. Finds the verb; everything else is
+ * in the verb's own file. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <string.h>

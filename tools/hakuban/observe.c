@@ -1,4 +1,5 @@
-/* hakuban observe, get, list: what others expose, as lines of JSON on stdout. Three ways to say when it is enough. */
+/* hakuban observe, get, list: what others expose, as lines of JSON on stdout. Three ways to say
+ * when it is enough. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>

@@ -18,7 +18,8 @@ static hakuban_descriptor *descriptor_of(const char *what, const char *json,
             snprintf(error.text, sizeof(error.text), "%s", hakuban_status_text(status));
         }
         error.status = status;
-        /* The library says which of its arguments is wrong; here each is looked at alone, under its own name. */
+        /* The library says which of its arguments is wrong; here each is looked at alone, under its
+         * own name. */
         if (strncmp(error.text, "object: ", 8) == 0) {
             memmove(error.text, error.text + 8, strlen(error.text + 8) + 1);
         }

@@ -1,4 +1,5 @@
-/* What every verb of the tool does alike: a connection that is talked about on stderr, and the objects and tags asked for. */
+/* What every verb of the tool does alike: a connection that is talked about on stderr, and the
+ * objects and tags asked for. */
 #ifndef HAKUBAN_TOOLS_SESSION_H
 #define HAKUBAN_TOOLS_SESSION_H
 

@@ -1,4 +1,5 @@
-/* hakuban snapshot: the statistics that exchanges publish under a tag (docs/introspection.md), once, as tables or as JSON. */
+/* hakuban snapshot: the statistics that exchanges publish under a tag (docs/introspection.md),
+ * once, as tables or as JSON. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
@@ -101,7 +102,7 @@ static void *checked(void *memory)
     return memory;
 }
 
-/* ---- what comes */
+/* -- What comes -- */
 
 static size_t node_of(snapshot *s, piece name)
 {
@@ -233,7 +234,7 @@ static void on_event(snapshot *s, const hakuban_event *event)
     }
 }
 
-/* ---- as JSON */
+/* -- As JSON -- */
 
 static void add_piece(text *t, piece value, const char *otherwise)
 {
@@ -250,7 +251,8 @@ static bool is_there(const statistic *e)
     return pick_is(pick(state_of(e), "exists"), "true");
 }
 
-/* The entries of one exchange and kind are neighbours once sorted. Returns the first behind them. */
+/* The entries of one exchange and kind are neighbours once sorted. Returns the first behind them.
+ */
 static size_t end_of(const snapshot *s, size_t at, size_t of, subject first, subject last)
 {
     while (at < s->count && s->sorted[at]->node == of && s->sorted[at]->subject >= first &&
@@ -295,7 +297,7 @@ static size_t add_exchange_json(snapshot *s, size_t at)
     return end;
 }
 
-/* ---- as tables */
+/* -- As tables -- */
 
 static size_t width_of(const char *cell, size_t bytes)
 {
@@ -306,8 +308,8 @@ static size_t width_of(const char *cell, size_t bytes)
     return width;
 }
 
-/* Rows of cells, tabs between them, one row a line: printed below each other. Names come from anybody: what could steer a terminal
- * is left out. */
+/* Rows of cells, tabs between them, one row a line: printed below each other. Names come from
+ * anybody: what could steer a terminal is left out. */
 static void add_table(text *out, const text *rows)
 {
     size_t widths[16] = {0}, column = 0, begin = 0;
@@ -504,7 +506,7 @@ static size_t add_exchange_tables(snapshot *s, size_t at)
     return at;
 }
 
-/* ---- all of it */
+/* -- All of it -- */
 
 static snapshot *collecting; /* twalk() passes nothing on */
 
@@ -584,8 +586,7 @@ static void run(snapshot *s)
     hakuban_status status =
         hakuban_observe_tag(s->s.exchange, s->tag, &options, &s->contract, &error);
     if (status < 0) {
-        report("observe %s: %s", s->tag,
-               error.text[0] ? error.text : hakuban_status_text(status));
+        report("observe %s: %s", s->tag, error.text[0] ? error.text : hakuban_status_text(status));
         s->exit_code = EXIT_RUNTIME;
         return;
     }

@@ -1,4 +1,5 @@
-/* From URLs to socket addresses and back to text, and names looked up without blocking the loop. Opens no connection. */
+/* From URLs to socket addresses and back to text, and names looked up without blocking the loop.
+ * Opens no connection. */
 #define _GNU_SOURCE
 
 #include <errno.h>
@@ -62,8 +63,7 @@ hakuban_status hkb_address_check_path(const hakuban_url *url, hakuban_error *ret
     return HAKUBAN_OK;
 }
 
-hakuban_status hkb_address_check_host(const hakuban_url *url, bool listening,
-                                      hakuban_error *reterr)
+hakuban_status hkb_address_check_host(const hakuban_url *url, bool listening, hakuban_error *reterr)
 {
     const char *missing = url->host[0] == '\0' ? "host" : !url->has_port ? "port" : NULL;
     if (missing) {
@@ -92,8 +92,8 @@ static void look_up(const char *name, uint16_t port, int flags, hkb_addresses *r
                              .ai_flags = flags | AI_NUMERICSERV},
                     *found = NULL;
     char port_text[8];
-    (void)snprintf(port_text, sizeof port_text, "%u", (unsigned)port);
-    memset(ret, 0, sizeof *ret);
+    (void)snprintf(port_text, sizeof(port_text), "%u", (unsigned)port);
+    memset(ret, 0, sizeof(*ret));
     ret->lookup_status = getaddrinfo(name, port_text, &hints, &found);
     ret->error = errno;
     if (ret->lookup_status != 0) {
@@ -101,7 +101,7 @@ static void look_up(const char *name, uint16_t port, int flags, hkb_addresses *r
     }
     for (const struct addrinfo *each = found; each && ret->count < HKB_ADDRESSES_MAX;
          each = each->ai_next) {
-        if (each->ai_addrlen <= sizeof ret->items[0].is) {
+        if (each->ai_addrlen <= sizeof(ret->items[0].is)) {
             hkb_address *item = &ret->items[ret->count++];
             item->bytes = each->ai_addrlen;
             memcpy(&item->is, each->ai_addr, each->ai_addrlen);
@@ -112,11 +112,11 @@ static void look_up(const char *name, uint16_t port, int flags, hkb_addresses *r
 
 void hkb_address_local(const char *path, hkb_address *ret_address)
 {
-    memset(ret_address, 0, sizeof *ret_address);
+    memset(ret_address, 0, sizeof(*ret_address));
     ret_address->is.local.sun_family = AF_UNIX;
-    (void)snprintf(ret_address->is.local.sun_path, sizeof ret_address->is.local.sun_path, "%s",
+    (void)snprintf(ret_address->is.local.sun_path, sizeof(ret_address->is.local.sun_path), "%s",
                    path);
-    ret_address->bytes = sizeof ret_address->is.local;
+    ret_address->bytes = sizeof(ret_address->is.local);
 }
 
 bool hkb_address_numeric(const char *host, uint16_t port, hkb_address *ret_address)
@@ -144,8 +144,9 @@ const char *hkb_address_lookup_text(const hkb_addresses *addresses)
                                     : "the name has no address";
 }
 
-/* The thread owns its question alone and answers through a socket, so nothing is shared that a closed connection, or an exchange that
- * is gone, could leave dangling. That is also why the memory is not the host's. */
+/* The thread owns its question alone and answers through a socket, so nothing is shared that a
+ * closed connection, or an exchange that is gone, could leave dangling. That is also why the memory
+ * is not the host's. */
 struct question {
     int fd;
     uint16_t port;
@@ -157,10 +158,10 @@ static void *answer(void *memory)
     struct question *question = memory;
     hkb_addresses addresses;
     hkb_address_lookup(question->name, question->port, &addresses);
-    (void)send(question->fd, &addresses, sizeof addresses, MSG_NOSIGNAL);
+    (void)send(question->fd, &addresses, sizeof(addresses), MSG_NOSIGNAL);
     (void)close(question->fd);
     const hakuban_alloc *alloc = hakuban_alloc_default();
-    alloc->free(alloc->ctx, question, sizeof *question);
+    alloc->free(alloc->ctx, question, sizeof(*question));
     return NULL;
 }
 
@@ -186,24 +187,24 @@ static int start_thread(struct question *question)
 int hkb_address_lookup_start(const char *name, uint16_t port, int *ret_fd)
 {
     const hakuban_alloc *alloc = hakuban_alloc_default();
-    struct question *question = alloc->alloc(alloc->ctx, sizeof *question);
+    struct question *question = alloc->alloc(alloc->ctx, sizeof(*question));
     if (!question) {
         return ENOMEM;
     }
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
         int error = errno;
-        alloc->free(alloc->ctx, question, sizeof *question);
+        alloc->free(alloc->ctx, question, sizeof(*question));
         return error;
     }
     question->fd = ends[1];
     question->port = port;
-    (void)snprintf(question->name, sizeof question->name, "%s", name);
+    (void)snprintf(question->name, sizeof(question->name), "%s", name);
     int error = start_thread(question);
     if (error) {
         (void)close(ends[0]);
         (void)close(ends[1]);
-        alloc->free(alloc->ctx, question, sizeof *question);
+        alloc->free(alloc->ctx, question, sizeof(*question));
         return error;
     }
     *ret_fd = ends[0];
@@ -212,8 +213,8 @@ int hkb_address_lookup_start(const char *name, uint16_t port, int *ret_fd)
 
 int hkb_address_lookup_end(int fd, hkb_addresses *ret)
 {
-    ssize_t got = recv(fd, ret, sizeof *ret, MSG_DONTWAIT);
-    if (got == (ssize_t)sizeof *ret) {
+    ssize_t got = recv(fd, ret, sizeof(*ret), MSG_DONTWAIT);
+    if (got == (ssize_t)sizeof(*ret)) {
         return 0;
     }
     return got < 0 && (errno == EAGAIN || errno == EINTR) ? EAGAIN : EIO;
@@ -228,14 +229,14 @@ void hkb_address_text(const hkb_address *address, char text[HKB_ADDRESS_TEXT_BYT
     hkb_address shown = *address;
     if (address->is.any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&address->is.v6.sin6_addr)) {
         /* [::] takes IPv4 peers too; their addresses look as people know them. */
-        memset(&shown.is, 0, sizeof shown.is);
+        memset(&shown.is, 0, sizeof(shown.is));
         shown.is.v4.sin_family = AF_INET;
         shown.is.v4.sin_port = address->is.v6.sin6_port;
         memcpy(&shown.is.v4.sin_addr, &address->is.v6.sin6_addr.s6_addr[12], 4);
-        shown.bytes = sizeof shown.is.v4;
+        shown.bytes = sizeof(shown.is.v4);
     }
     char host[64], port[8];
-    if (getnameinfo(&shown.is.any, shown.bytes, host, sizeof host, port, sizeof port,
+    if (getnameinfo(&shown.is.any, shown.bytes, host, sizeof(host), port, sizeof(port),
                     NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
         (void)snprintf(text, HKB_ADDRESS_TEXT_BYTES, "unknown");
         return;

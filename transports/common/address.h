@@ -1,5 +1,6 @@
-/* What the transports over sockets share: from URLs to socket addresses and back to text, and names looked up without blocking the
- * loop. Built on hakuban's public headers and the system's alone; opens no connection and knows no transport. */
+/* What the transports over sockets share: from URLs to socket addresses and back to text, and names
+ * looked up without blocking the loop. Built on hakuban's public headers and the system's alone;
+ * opens no connection and knows no transport. */
 #ifndef HKB_ADDRESS_H
 #define HKB_ADDRESS_H
 
@@ -40,7 +41,8 @@ hakuban_status hkb_address_status(int error);
 /* The URL without parameters: they may hold secrets, and this goes into error texts. */
 void hkb_address_where(const hakuban_url *url, char where[HKB_ADDRESS_WHERE_BYTES]);
 
-/* For scheme://host:port: there is a host and a port, 0 only where listening. What the path has to be is the transport's affair. */
+/* For scheme://host:port: there is a host and a port, 0 only where listening. What the path has to
+ * be is the transport's affair. */
 hakuban_status hkb_address_check_host(const hakuban_url *url, bool listening,
                                       hakuban_error *reterr);
 /* For scheme:///path/of/a/socket. */
@@ -53,7 +55,8 @@ bool hkb_address_numeric(const char *host, uint16_t port, hkb_address *ret_addre
 /* May block for as long as name servers take. With count 0 hkb_address_lookup_text() says why. */
 void hkb_address_lookup(const char *name, uint16_t port, hkb_addresses *ret);
 const char *hkb_address_lookup_text(const hkb_addresses *addresses);
-/* Looks a name up in a thread of its own. *ret_fd becomes readable when that is done; closing it early is safe. An errno, or 0. */
+/* Looks a name up in a thread of its own. *ret_fd becomes readable when that is done; closing it
+ * early is safe. An errno, or 0. */
 int hkb_address_lookup_start(const char *name, uint16_t port, int *ret_fd);
 /* Reads what was found from that descriptor: 0; EAGAIN: not yet; another errno: never. */
 int hkb_address_lookup_end(int fd, hkb_addresses *ret);

@@ -1,5 +1,5 @@
-/* The twin of core's base/planted.h for transports, which see nothing of the core: bugs that tests must find, only in a build with
- * HAKUBAN_PLANT_BUGS. */
+/* The twin of core's base/planted.h for transports, which see nothing of the core: bugs that tests
+ * must find, only in a build with HAKUBAN_PLANT_BUGS. */
 #ifndef HKB_COMMON_PLANTED_H
 #define HKB_COMMON_PLANTED_H
 

@@ -1,5 +1,6 @@
-/* The transport inproc://: whole messages between exchanges of one process, each perhaps on a thread of its own. Two ends share one
- * pipe; an eventfd per end says that there is something to see. No lock is held over an upcall, and no two locks at once. */
+/* The transport inproc://: whole messages between exchanges of one process, each perhaps on a
+ * thread of its own. Two ends share one pipe; an eventfd per end says that there is something to
+ * see. No lock is held over an upcall, and no two locks at once. */
 #define _GNU_SOURCE
 
 #include <errno.h>
@@ -16,7 +17,8 @@
 #define ACCEPTS_PER_TURN 64
 #define BYTES_PER_TURN (256u * 1024)
 #define BUFFERED_BYTES_MAX (256u * 1024)
-/* FULL while another message of the greatest size could go over the limit; writable again at half of that. */
+/* FULL while another message of the greatest size could go over the limit; writable again at half
+ * of that. */
 #define FULL_BYTES (BUFFERED_BYTES_MAX - HAKUBAN_MESSAGE_BYTES_MAX)
 #define WRITABLE_BYTES (FULL_BYTES / 2)
 
@@ -68,12 +70,12 @@ struct conn {
     unsigned side;
     bool open;   /* opened() has been called, or need not be */
     bool broken; /* a message could not be taken: closed() is due */
-    hakuban_link *link;
+    hakuban_carrier *carrier;
     struct pipe_pair *pipe;
 };
 
-/* A global, because finding each other without being introduced is what this transport is for. It holds listeners only while somebody
- * listens, and needs no start and no end. */
+/* A global, because finding each other without being introduced is what this transport is for. It
+ * holds listeners only while somebody listens, and needs no start and no end. */
 static hkb_inproc_board process_board = HKB_INPROC_BOARD;
 
 static const hakuban_alloc *shared_alloc(const hkb_inproc_board *board)
@@ -85,7 +87,7 @@ static void free_messages(const hakuban_alloc *alloc, struct message *first)
 {
     while (first) {
         struct message *next = first->next;
-        alloc->free(alloc->ctx, first, sizeof *first + first->bytes);
+        alloc->free(alloc->ctx, first, sizeof(*first) + first->bytes);
         first = next;
     }
 }
@@ -95,7 +97,7 @@ static void ring(int fd)
     const uint64_t one = 1;
     ssize_t written;
     do {
-        written = write(fd, &one, sizeof one);
+        written = write(fd, &one, sizeof(one));
     } while (written < 0 && errno == EINTR);
 }
 
@@ -104,7 +106,7 @@ static void quiet(int fd)
     uint64_t count;
     ssize_t got;
     do {
-        got = read(fd, &count, sizeof count);
+        got = read(fd, &count, sizeof(count));
     } while (got < 0 && errno == EINTR);
 }
 
@@ -156,12 +158,12 @@ static struct hkb_inproc_listener *find(const hkb_inproc_board *board, const cha
 
 static struct pipe_pair *pipe_new(const hakuban_alloc *alloc)
 {
-    struct pipe_pair *pipe = alloc->alloc(alloc->ctx, sizeof *pipe);
+    struct pipe_pair *pipe = alloc->alloc(alloc->ctx, sizeof(*pipe));
     if (!pipe) {
         errno = ENOMEM;
         return NULL;
     }
-    memset(pipe, 0, sizeof *pipe);
+    memset(pipe, 0, sizeof(*pipe));
     pipe->refs = 2;
     for (unsigned i = 0; i < 2; i++) {
         pipe->ends[i].last = &pipe->ends[i].first;
@@ -177,7 +179,7 @@ static struct pipe_pair *pipe_new(const hakuban_alloc *alloc)
             (void)close(pipe->ends[i].fd);
         }
     }
-    alloc->free(alloc->ctx, pipe, sizeof *pipe);
+    alloc->free(alloc->ctx, pipe, sizeof(*pipe));
     errno = error;
     return NULL;
 }
@@ -199,7 +201,7 @@ static void pipe_leave(const hakuban_alloc *alloc, struct pipe_pair *pipe, unsig
     free_messages(alloc, unread);
     if (last) {
         (void)pthread_mutex_destroy(&pipe->mutex);
-        alloc->free(alloc->ctx, pipe, sizeof *pipe);
+        alloc->free(alloc->ctx, pipe, sizeof(*pipe));
     }
 }
 
@@ -212,7 +214,7 @@ static void finish(struct self *self, struct conn *conn, hakuban_status why, con
     if (self->busy == conn) {
         self->busy = NULL;
     }
-    host->closed(conn->link, why, text);
+    host->closed(conn->carrier, why, text);
 }
 
 /* Listeners. */
@@ -223,7 +225,7 @@ static hakuban_status listen_at(void *self_memory, void *listener_memory, const 
     struct self *self = self_memory;
     struct hkb_inproc_listener *listener = listener_memory;
     hakuban_status status = check(url, reterr);
-    if (status) {
+    if (status < 0) {
         return status;
     }
     if (sizeof "inproc://" + strlen(url->authority) > url_bytes) {
@@ -232,7 +234,7 @@ static hakuban_status listen_at(void *self_memory, void *listener_memory, const 
                                  url->authority);
     }
     listener->kind = LISTENER;
-    (void)snprintf(listener->name, sizeof listener->name, "%s", url->authority);
+    (void)snprintf(listener->name, sizeof(listener->name), "%s", url->authority);
     listener->last = &listener->first;
     listener->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (listener->fd < 0) {
@@ -290,8 +292,8 @@ static void welcome(struct self *self, struct hkb_inproc_listener *listener, str
 {
     const hakuban_transport_host *host = self->host;
     void *memory = NULL;
-    hakuban_link *link = host->accepted(host->host, listener, "inproc", &memory);
-    if (!link) {
+    hakuban_carrier *carrier = host->accepted(host->host, listener, "inproc", &memory);
+    if (!carrier) {
         pipe_leave(shared_alloc(self->board), pipe, ACCEPTOR);
         return;
     }
@@ -299,7 +301,7 @@ static void welcome(struct self *self, struct hkb_inproc_listener *listener, str
     conn->kind = CONN;
     conn->side = ACCEPTOR;
     conn->open = true;
-    conn->link = link;
+    conn->carrier = carrier;
     conn->pipe = pipe;
     if (host->fd_set(host->host, conn, pipe->ends[ACCEPTOR].fd, HAKUBAN_READ)) {
         finish(self, conn, HAKUBAN_ERR_NO_MEMORY, "out of memory");
@@ -356,14 +358,14 @@ static bool queue_up(hkb_inproc_board *board, const char *name, struct pipe_pair
     return listener && !crowded;
 }
 
-static hakuban_status dial(void *self_memory, void *conn_memory, hakuban_link *link,
+static hakuban_status dial(void *self_memory, void *conn_memory, hakuban_carrier *carrier,
                            const hakuban_url *url, hakuban_error *reterr)
 {
     struct self *self = self_memory;
     struct conn *conn = conn_memory;
     const hakuban_alloc *alloc = shared_alloc(self->board);
     hakuban_status status = check(url, reterr);
-    if (status) {
+    if (status < 0) {
         return status;
     }
     struct pipe_pair *pipe = pipe_new(alloc);
@@ -374,7 +376,7 @@ static hakuban_status dial(void *self_memory, void *conn_memory, hakuban_link *l
     }
     conn->kind = CONN;
     conn->side = DIALER;
-    conn->link = link;
+    conn->carrier = carrier;
     conn->pipe = pipe;
     int fd = pipe->ends[DIALER].fd;
     bool crowded = false;
@@ -388,7 +390,7 @@ static hakuban_status dial(void *self_memory, void *conn_memory, hakuban_link *l
                               "cannot connect to inproc://%s: %s", url->authority,
                               crowded ? "too many are waiting for it" : "nobody listens there");
     }
-    if (status) {
+    if (status < 0) {
         conn->pipe = NULL;
         pipe_leave(alloc, pipe, DIALER);
         pipe_leave(alloc, pipe, ACCEPTOR);
@@ -413,7 +415,7 @@ static struct message *message_new(const hakuban_alloc *alloc, const hakuban_sli
     for (unsigned i = 0; i < part_count; i++) {
         bytes += parts[i].bytes;
     }
-    struct message *made = alloc->alloc(alloc->ctx, sizeof *made + bytes);
+    struct message *made = alloc->alloc(alloc->ctx, sizeof(*made) + bytes);
     if (!made) {
         return NULL;
     }
@@ -456,7 +458,7 @@ static hakuban_status send_message(void *self_memory, void *conn_memory, const h
     } else {
         *other->last = sent;
         other->last = &sent->next;
-        other->bytes += sizeof *sent + sent->bytes;
+        other->bytes += sizeof(*sent) + sent->bytes;
         own->waiting = other->bytes > FULL_BYTES;
         status = own->waiting ? HAKUBAN_OK_FULL : HAKUBAN_OK;
         signal_end(other);
@@ -476,7 +478,7 @@ static struct message *next_message(struct pipe_pair *pipe, unsigned side, bool 
     struct message *first = enough ? NULL : own->first;
     if (first) {
         own->first = first->next;
-        own->bytes -= sizeof *first + first->bytes;
+        own->bytes -= sizeof(*first) + first->bytes;
         if (!own->first) {
             own->last = &own->first;
         }
@@ -500,15 +502,15 @@ static void take_in(struct self *self, struct conn *conn)
         if (!message) {
             return;
         }
-        taken += sizeof *message + message->bytes;
-        self->host->received(conn->link, message->data, message->bytes);
+        taken += sizeof(*message) + message->bytes;
+        self->host->received(conn->carrier, message->data, message->bytes);
         message->next = NULL;
         free_messages(alloc, message);
     }
 }
 
-/* What became of the connection besides messages: whether there is room again, and whether the other end has ended and nothing is
- * left to read. */
+/* What became of the connection besides messages: whether there is room again, and whether the
+ * other end has ended and nothing is left to read. */
 static void look(struct pipe_pair *pipe, unsigned side, bool *ret_writable, bool *ret_ended)
 {
     struct end *own = &pipe->ends[side], *other = &pipe->ends[!side];
@@ -542,7 +544,7 @@ static void conn_ready(struct self *self, struct conn *conn)
             return;
         }
         conn->open = true;
-        self->host->opened(conn->link);
+        self->host->opened(conn->carrier);
     }
     if (self->busy == conn) {
         take_in(self, conn);
@@ -555,7 +557,7 @@ static void conn_ready(struct self *self, struct conn *conn)
     if (ended) {
         finish(self, conn, HAKUBAN_ERR_CLOSED, "the other side closed the connection");
     } else if (writable) {
-        self->host->writable(conn->link);
+        self->host->writable(conn->carrier);
     }
 }
 

@@ -1,5 +1,5 @@
-/* The switchboard that joins listeners and dialers of inproc://. Exchanges use one of the whole process unless they are registered
- * with one of their own as the host's param, as tests do. */
+/* The switchboard that joins listeners and dialers of inproc://. Exchanges use one of the whole
+ * process unless they are registered with one of their own as the host's param, as tests do. */
 #ifndef HKB_INPROC_H
 #define HKB_INPROC_H
 
@@ -15,11 +15,9 @@ typedef struct hkb_inproc_board {
     struct hkb_inproc_listener *listeners;
 } hkb_inproc_board;
 
-/* A board without listeners: hkb_inproc_board board = HKB_INPROC_BOARD; it outlives every exchange that uses it. */
-#define HKB_INPROC_BOARD                                                                           \
-    {                                                                                              \
-        PTHREAD_MUTEX_INITIALIZER, NULL, NULL                                                      \
-    }
+/* A board without listeners: hkb_inproc_board board = HKB_INPROC_BOARD; it outlives every exchange
+ * that uses it. */
+#define HKB_INPROC_BOARD {PTHREAD_MUTEX_INITIALIZER, NULL, NULL}
 
 extern const hakuban_transport_ops hakuban_transport_inproc;
 

@@ -1,5 +1,6 @@
-/* Bytes in, bytes out over non-blocking sockets. How a connection comes about is in stream_dial.c and stream_listen.c. Knows no
- * event loop, no frames and no message; never blocks, touches no signal. */
+/* Bytes in, bytes out over non-blocking sockets. How a connection comes about is in stream_dial.c
+ * and stream_listen.c. Knows no event loop, no frames and no message; never blocks, touches no
+ * signal. */
 #define _GNU_SOURCE
 
 #include <errno.h>
@@ -16,8 +17,8 @@
 #include <linux/sockios.h>
 #endif
 
-#include "stream.h"
 #include "common/planted.h"
+#include "stream.h"
 
 #define READ_BYTES (256u * 1024)
 #define READS_PER_TURN 4 /* then the other connections have their turn */
@@ -40,16 +41,17 @@ void hkb_stream_done(void *self_memory)
     }
 }
 
-/* Options are for speed: a kernel that has one of them not is no reason to fail. NOTSENT_LOWAT keeps stale data out of the kernel's
- * buffers, where it could no longer be replaced by newer data. */
+/* Options are for speed: a kernel that has one of them not is no reason to fail. NOTSENT_LOWAT
+ * keeps stale data out of the kernel's buffers, where it could no longer be replaced by newer data.
+ */
 void hkb_stream_options(int fd, int family, bool nodelay)
 {
     if (family == AF_UNIX) {
         return;
     }
     int on = nodelay, notsent_bytes = NOTSENT_BYTES;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &notsent_bytes, sizeof notsent_bytes);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &notsent_bytes, sizeof(notsent_bytes));
 }
 
 void hkb_stream_forget_fd(hkb_stream_self *self, void *owner, int *fd)
@@ -103,10 +105,10 @@ void hkb_stream_finish(hkb_stream_self *self, hkb_stream_conn *conn, hakuban_sta
     if (self->busy == conn) {
         self->busy = NULL;
     }
-    self->host->closed(conn->link, farewell ? farewell->why : why,
+    self->host->closed(conn->carrier, farewell ? farewell->why : why,
                        farewell ? farewell->text : text);
     if (farewell) {
-        self->host->alloc->free(self->host->alloc->ctx, farewell, sizeof *farewell);
+        self->host->alloc->free(self->host->alloc->ctx, farewell, sizeof(*farewell));
     }
 }
 
@@ -118,8 +120,9 @@ hakuban_status hkb_stream_open(hkb_stream_self *self, hkb_stream_conn *conn)
     return self->host->fd_set(self->host->host, conn, conn->fd, HAKUBAN_READ);
 }
 
-/* closed() follows from ready(), not from here: the caller is in the middle of its own work, and what the other side has said last is
- * still to be read. Only without a way to come back is it called at once. */
+/* closed() follows from ready(), not from here: the caller is in the middle of its own work, and
+ * what the other side has said last is still to be read. Only without a way to come back is it
+ * called at once. */
 hakuban_status hkb_stream_fail(hkb_stream_self *self, hkb_stream_conn *conn, int error)
 {
     hakuban_status status = error == ENOMEM ? HAKUBAN_ERR_NO_MEMORY : HAKUBAN_ERR_IO;
@@ -244,7 +247,7 @@ static void write_rest(hkb_stream_self *self, hkb_stream_conn *conn)
     } else if (conn->farewell || (conn->ending && !conn->layer)) {
         (void)shutdown(conn->fd, SHUT_WR);
     } else if (told && !conn->ending) {
-        self->host->writable(conn->link);
+        self->host->writable(conn->carrier);
     }
 }
 
@@ -255,16 +258,16 @@ void hkb_stream_part(hkb_stream_self *self, hkb_stream_conn *conn, hakuban_statu
     hkb_stream_farewell farewell = {.why = why};
     va_list arguments;
     va_start(arguments, format);
-    (void)vsnprintf(farewell.text, sizeof farewell.text, format, arguments);
+    (void)vsnprintf(farewell.text, sizeof(farewell.text), format, arguments);
     va_end(arguments);
     if (conn->over || conn->farewell) {
         return;
     }
-    conn->farewell = alloc->alloc(alloc->ctx, sizeof farewell);
+    conn->farewell = alloc->alloc(alloc->ctx, sizeof(farewell));
     if (!conn->farewell ||
         self->host->wake_at(self->host->host, conn, hkb_stream_now_ns() + HKB_STREAM_LINGER_NS)) {
         if (conn->farewell) {
-            alloc->free(alloc->ctx, conn->farewell, sizeof farewell);
+            alloc->free(alloc->ctx, conn->farewell, sizeof(farewell));
             conn->farewell = NULL;
         }
         hkb_stream_finish(self, conn, why, farewell.text);
@@ -279,9 +282,9 @@ void hkb_stream_part(hkb_stream_self *self, hkb_stream_conn *conn, hakuban_statu
 void hkb_stream_carries(hkb_stream_self *self, hkb_stream_conn *conn, hakuban_carries what)
 {
     const hakuban_transport_host *host = self->host;
-    if (host->size >= offsetof(hakuban_transport_host, carries) + sizeof host->carries &&
+    if (host->size >= offsetof(hakuban_transport_host, carries) + sizeof(host->carries) &&
         host->carries) {
-        host->carries(conn->link, what);
+        host->carries(conn->carrier, what);
     }
 }
 
@@ -305,11 +308,12 @@ static void give(hkb_stream_self *self, hkb_stream_conn *conn, const unsigned ch
     if (conn->layer) {
         conn->layer->received(self, conn, data, bytes);
     } else {
-        self->host->received(conn->link, data, bytes);
+        self->host->received(conn->carrier, data, bytes);
     }
 }
 
-/* The first bytes of an accepted connection say what it is. As many as were the layer's are known without having been kept. */
+/* The first bytes of an accepted connection say what it is. As many as were the layer's are known
+ * without having been kept. */
 static void decide(hkb_stream_self *self, hkb_stream_conn *conn, const unsigned char *data,
                    size_t bytes)
 {
@@ -330,7 +334,7 @@ static void decide(hkb_stream_self *self, hkb_stream_conn *conn, const unsigned 
         hkb_stream_carries(self, conn, HAKUBAN_CARRIES_BYTES);
     }
     (void)hkb_stream_policy_unref(self, policy);
-    if (status) {
+    if (status < 0) {
         hkb_stream_finish(self, conn, status, hakuban_status_text(status));
         return;
     }
@@ -338,8 +342,8 @@ static void decide(hkb_stream_self *self, hkb_stream_conn *conn, const unsigned 
     give(self, conn, data, bytes);
 }
 
-/* A short read means that nothing more is there, so the call that would only answer EAGAIN is saved. After every upcall the
- * connection may be gone. */
+/* A short read means that nothing more is there, so the call that would only answer EAGAIN is
+ * saved. After every upcall the connection may be gone. */
 static void read_in(hkb_stream_self *self, hkb_stream_conn *conn)
 {
     for (unsigned reads = 0; reads < READS_PER_TURN; reads++) {
@@ -367,8 +371,9 @@ static void read_in(hkb_stream_self *self, hkb_stream_conn *conn)
     }
 }
 
-/* Who was told why in good time and has not even read it. Closed as usual, what is left for it would stay in the kernel for minutes,
- * and the other side, whose window is shut, would hear of no end. */
+/* Who was told why in good time and has not even read it. Closed as usual, what is left for it
+ * would stay in the kernel for minutes, and the other side, whose window is shut, would hear of no
+ * end. */
 static void give_up(hkb_stream_self *self, hkb_stream_conn *conn)
 {
     static const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
@@ -377,7 +382,7 @@ static void give_up(hkb_stream_self *self, hkb_stream_conn *conn)
     (void)ioctl(conn->fd, SIOCOUTQ, &unread_bytes);
 #endif
     if (conn->rest || unread_bytes > 0) {
-        (void)setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+        (void)setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
     }
     hkb_stream_finish(self, conn, conn->farewell->why, conn->farewell->text);
 }

@@ -1,5 +1,6 @@
-/* What transports over byte-stream sockets share: listening, dialing, reading, writing, ending. A layer may stand between a
- * connection and the host, as WebSocket does. Built on hakuban's public headers and the system's alone; knows no particular layer. */
+/* What transports over byte-stream sockets share: listening, dialing, reading, writing, ending. A
+ * layer may stand between a connection and the host, as WebSocket does. Built on hakuban's public
+ * headers and the system's alone; knows no particular layer. */
 #ifndef HKB_STREAM_H
 #define HKB_STREAM_H
 
@@ -21,8 +22,8 @@
 typedef struct hkb_stream_self hkb_stream_self;
 typedef struct hkb_stream_conn hkb_stream_conn;
 
-/* How a listener wants the connections of its layer to be; shared by the listener and those of which it is not known yet what they
- * are. A layer's own begins with it. */
+/* How a listener wants the connections of its layer to be; shared by the listener and those of
+ * which it is not known yet what they are. A layer's own begins with it. */
 typedef struct hkb_stream_policy {
     unsigned references;
     size_t bytes;
@@ -92,7 +93,7 @@ struct hkb_stream_conn {
     bool full;           /* the host waits for writable() */
     bool over;           /* closed() was called */
     uint8_t begun_bytes; /* accepted: how much of layer->begins has come */
-    hakuban_link *link;
+    hakuban_carrier *carrier;
     hkb_stream_policy *policy;     /* accepted, and not known yet what it is; else NULL */
     const hkb_stream_layer *layer; /* NULL: bytes as they are */
     void *state;                   /* the layer's */
@@ -108,7 +109,8 @@ hakuban_status hkb_stream_check(const hakuban_url *url, bool listening, bool *re
 /* Never blocks; false: the host is a name, not a number. */
 bool hkb_stream_numeric(const hakuban_url *url, hkb_address *ret_address);
 
-/* stream.c: the slots of a transport's table that are as they are for all; init() sets self->layer and self->layered. */
+/* stream.c: the slots of a transport's table that are as they are for all; init() sets self->layer
+ * and self->layered. */
 hakuban_status hkb_stream_init(void *self_memory, const hakuban_transport_host *host);
 void hkb_stream_done(void *self_memory);
 hakuban_status hkb_stream_send(void *self_memory, void *conn_memory, const hakuban_slice *parts,
@@ -118,7 +120,8 @@ void hkb_stream_close(void *self_memory, void *conn_memory);
 void hkb_stream_ready(void *self_memory, void *owner, unsigned events, uint64_t now_ns);
 
 /* stream.c: for layers. */
-/* Writes or keeps all of it, behind what is kept already; OK or a failure, after which closed() follows. OK_FULL: kept. */
+/* Writes or keeps all of it, behind what is kept already; OK or a failure, after which closed()
+ * follows. OK_FULL: kept. */
 hakuban_status hkb_stream_write(hkb_stream_self *self, hkb_stream_conn *conn,
                                 const hakuban_slice *parts, unsigned part_count);
 /* The connection cannot go on: closed() follows, from ready(). Gives what a slot answers. */
@@ -128,7 +131,8 @@ void hkb_stream_carries(hkb_stream_self *self, hkb_stream_conn *conn, hakuban_ca
 /* Ends at once. */
 void hkb_stream_finish(hkb_stream_self *self, hkb_stream_conn *conn, hakuban_status why,
                        const char *text);
-/* Ends after what was written has arrived: what still comes is thrown away, for half a second at most. */
+/* Ends after what was written has arrived: what still comes is thrown away, for half a second at
+ * most. */
 void hkb_stream_part(hkb_stream_self *self, hkb_stream_conn *conn, hakuban_status why,
                      const char *format, ...) HAKUBAN_PRINTF(4, 5);
 
@@ -141,7 +145,7 @@ hakuban_status hkb_stream_open(hkb_stream_self *self, hkb_stream_conn *conn);
 uint64_t hkb_stream_now_ns(void);
 
 /* stream_dial.c */
-hakuban_status hkb_stream_dial(void *self_memory, void *conn_memory, hakuban_link *link,
+hakuban_status hkb_stream_dial(void *self_memory, void *conn_memory, hakuban_carrier *carrier,
                                const hakuban_url *url, hakuban_error *reterr);
 void hkb_stream_dial_ready(hkb_stream_self *self, hkb_stream_conn *conn, unsigned events,
                            uint64_t now_ns);
@@ -157,12 +161,22 @@ void hkb_stream_listener_ready(hkb_stream_self *self, hkb_stream_listener *liste
 /* A transport's table around these functions. */
 #define HKB_STREAM_TABLE(name, the_flags, the_init)                                                \
     {                                                                                              \
-        .size = sizeof(hakuban_transport_ops), .abi = HAKUBAN_TRANSPORT_ABI, .scheme = (name),     \
-        .flags = (the_flags), .self_bytes = sizeof(hkb_stream_self),                               \
-        .listener_bytes = sizeof(hkb_stream_listener), .conn_bytes = sizeof(hkb_stream_conn),      \
-        .init = (the_init), .done = hkb_stream_done, .listen = hkb_stream_listen,                  \
-        .unlisten = hkb_stream_unlisten, .dial = hkb_stream_dial, .send = hkb_stream_send,         \
-        .shutdown = hkb_stream_shutdown, .close = hkb_stream_close, .ready = hkb_stream_ready,     \
+        .size = sizeof(hakuban_transport_ops),                                                     \
+        .abi = HAKUBAN_TRANSPORT_ABI,                                                              \
+        .scheme = (name),                                                                          \
+        .flags = (the_flags),                                                                      \
+        .self_bytes = sizeof(hkb_stream_self),                                                     \
+        .listener_bytes = sizeof(hkb_stream_listener),                                             \
+        .conn_bytes = sizeof(hkb_stream_conn),                                                     \
+        .init = (the_init),                                                                        \
+        .done = hkb_stream_done,                                                                   \
+        .listen = hkb_stream_listen,                                                               \
+        .unlisten = hkb_stream_unlisten,                                                           \
+        .dial = hkb_stream_dial,                                                                   \
+        .send = hkb_stream_send,                                                                   \
+        .shutdown = hkb_stream_shutdown,                                                           \
+        .close = hkb_stream_close,                                                                 \
+        .ready = hkb_stream_ready,                                                                 \
     }
 
 /* transports/ws, where it was built. */

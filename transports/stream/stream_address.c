@@ -19,7 +19,7 @@ hakuban_status hkb_stream_check(const hakuban_url *url, bool listening, bool *re
                                  "tcp:// has no path, and here is one: %.120s", url->path);
     }
     hakuban_status status = hkb_address_check_host(url, listening, reterr);
-    if (!status) {
+    if (status >= 0) {
         *ret_nodelay = !nodelay || strcmp(nodelay, "true") == 0;
     }
     return status;

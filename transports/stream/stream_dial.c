@@ -1,4 +1,5 @@
-/* Connecting: a name is looked up, its addresses are tried one after the other, and all of it has five seconds. Moves no data. */
+/* Connecting: a name is looked up, its addresses are tried one after the other, and all of it has
+ * five seconds. Moves no data. */
 #define _GNU_SOURCE
 
 #include <errno.h>
@@ -24,7 +25,7 @@ struct hkb_stream_dialing {
 void hkb_stream_dial_free(hkb_stream_self *self, hkb_stream_conn *conn)
 {
     if (conn->dialing) {
-        self->host->alloc->free(self->host->alloc->ctx, conn->dialing, sizeof *conn->dialing);
+        self->host->alloc->free(self->host->alloc->ctx, conn->dialing, sizeof(*conn->dialing));
         conn->dialing = NULL;
     }
 }
@@ -33,7 +34,7 @@ static void refuse(hkb_stream_self *self, hkb_stream_conn *conn, hakuban_status 
                    const char *reason)
 {
     char text[HKB_ADDRESS_WHERE_BYTES + 128];
-    (void)snprintf(text, sizeof text, "cannot connect to %s: %s", conn->dialing->where, reason);
+    (void)snprintf(text, sizeof(text), "cannot connect to %s: %s", conn->dialing->where, reason);
     hkb_stream_finish(self, conn, why, text);
 }
 
@@ -49,14 +50,16 @@ static int wait_for(hkb_stream_self *self, hkb_stream_conn *conn, unsigned event
     return 0;
 }
 
-/* An attempt gets its share of what is left, so that one address that never answers does not use up the time of the others. */
+/* An attempt gets its share of what is left, so that one address that never answers does not use up
+ * the time of the others. */
 static uint64_t share(const hkb_stream_dialing *dialing, uint64_t now_ns)
 {
     uint64_t left_ns = dialing->deadline_ns > now_ns ? dialing->deadline_ns - now_ns : 0;
     return now_ns + left_ns / (dialing->addresses.count - dialing->next + 1);
 }
 
-/* Starts on the next address that can be started on; false: there is none, and dialing->error says why. */
+/* Starts on the next address that can be started on; false: there is none, and dialing->error says
+ * why. */
 static bool try_next(hkb_stream_self *self, hkb_stream_conn *conn, uint64_t now_ns)
 {
     hkb_stream_dialing *dialing = conn->dialing;
@@ -110,30 +113,30 @@ static int start(hkb_stream_self *self, hkb_stream_conn *conn, const hakuban_url
     return error ? error : wait_for(self, conn, HAKUBAN_READ, dialing->deadline_ns);
 }
 
-hakuban_status hkb_stream_dial(void *self_memory, void *conn_memory, hakuban_link *link,
+hakuban_status hkb_stream_dial(void *self_memory, void *conn_memory, hakuban_carrier *carrier,
                                const hakuban_url *url, hakuban_error *reterr)
 {
     hkb_stream_self *self = self_memory;
     hkb_stream_conn *conn = conn_memory;
     bool nodelay = false;
     hakuban_status status = hkb_stream_check(url, false, &nodelay, reterr);
-    if (status) {
+    if (status < 0) {
         return status;
     }
     conn->kind = HKB_STREAM_CONN;
     conn->fd = -1;
-    conn->link = link;
-    conn->dialing = self->host->alloc->alloc(self->host->alloc->ctx, sizeof *conn->dialing);
+    conn->carrier = carrier;
+    conn->dialing = self->host->alloc->alloc(self->host->alloc->ctx, sizeof(*conn->dialing));
     if (!conn->dialing) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_NO_MEMORY, "out of memory");
     }
-    memset(conn->dialing, 0, sizeof *conn->dialing);
+    memset(conn->dialing, 0, sizeof(*conn->dialing));
     conn->dialing->nodelay = nodelay;
     hkb_address_where(url, conn->dialing->where);
     if (self->layered) {
         conn->layer = self->layer;
         status = conn->layer->dial(self, conn, url, reterr);
-        if (status) {
+        if (status < 0) {
             hkb_stream_dial_free(self, conn);
             return status;
         }
@@ -180,10 +183,11 @@ static void looked_up(hkb_stream_self *self, hkb_stream_conn *conn, uint64_t now
     next_or_refuse(self, conn, now_ns);
 }
 
-/* Two ends in one: the kernel may give a connection to a port of this machine that very port as its own when nobody listens there. */
+/* Two ends in one: the kernel may give a connection to a port of this machine that very port as its
+ * own when nobody listens there. */
 static bool to_itself(int fd)
 {
-    hkb_address here = {.bytes = sizeof here.is}, there = {.bytes = sizeof there.is};
+    hkb_address here = {.bytes = sizeof(here.is)}, there = {.bytes = sizeof(there.is)};
     if (getsockname(fd, &here.is.any, &here.bytes) ||
         getpeername(fd, &there.is.any, &there.bytes)) {
         return false;
@@ -204,7 +208,7 @@ static void connected(hkb_stream_self *self, hkb_stream_conn *conn)
     if (conn->layer) {
         conn->layer->connected(self, conn);
     } else {
-        self->host->opened(conn->link);
+        self->host->opened(conn->carrier);
     }
 }
 
@@ -227,7 +231,7 @@ void hkb_stream_dial_ready(hkb_stream_self *self, hkb_stream_conn *conn, unsigne
         return;
     }
     int error = 0;
-    socklen_t error_bytes = sizeof error;
+    socklen_t error_bytes = sizeof(error);
     if (getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &error_bytes) != 0) {
         error = errno;
     }

@@ -1,4 +1,5 @@
-/* Listening and accepting, with what keeps a flood or a lack of descriptors from becoming a busy loop. Moves no data. */
+/* Listening and accepting, with what keeps a flood or a lack of descriptors from becoming a busy
+ * loop. Moves no data. */
 #define _GNU_SOURCE
 
 #include <errno.h>
@@ -6,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "stream.h"
 #include "common/planted.h"
+#include "stream.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 #define ACCEPTS_PER_TURN 64
@@ -29,11 +30,11 @@ static int bind_to(const hkb_address *address, int *ret_fd)
         return errno;
     }
     if (family != AF_UNIX) {
-        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     }
     if (family == AF_INET6) {
         /* [::] means every address, whatever this machine's default is. */
-        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
     }
     if (bind(fd, &address->is.any, address->bytes) != 0 || listen(fd, SOMAXCONN) != 0) {
         int error = errno;
@@ -44,8 +45,9 @@ static int bind_to(const hkb_address *address, int *ret_fd)
     return 0;
 }
 
-/* A name of several addresses: the first that can be bound is listened on, since a listener has one descriptor. The look-up may
- * block, which listening can afford: it happens at the start, and names of one's own machine are in /etc/hosts. */
+/* A name of several addresses: the first that can be bound is listened on, since a listener has one
+ * descriptor. The look-up may block, which listening can afford: it happens at the start, and names
+ * of one's own machine are in /etc/hosts. */
 static hakuban_status listen_tcp(hkb_stream_listener *listener, const hakuban_url *url,
                                  const char *where, hakuban_error *reterr)
 {
@@ -142,7 +144,7 @@ static bool own_url(const hkb_stream_listener *listener, const char *scheme, cha
     if (listener->path) {
         length = snprintf(out, out_bytes, "unix://%s", listener->path);
     } else {
-        hkb_address address = {.bytes = sizeof address.is};
+        hkb_address address = {.bytes = sizeof(address.is)};
         char text[HKB_ADDRESS_TEXT_BYTES];
         if (getsockname(listener->fd, &address.is.any, &address.bytes) != 0) {
             return false;
@@ -160,7 +162,7 @@ hakuban_status hkb_stream_listen(void *self_memory, void *listener_memory, const
     hkb_stream_listener *listener = listener_memory;
     char where[HKB_ADDRESS_WHERE_BYTES], reached[HKB_ADDRESS_WHERE_BYTES];
     hakuban_status status = hkb_stream_check(url, true, &listener->nodelay, reterr);
-    if (status) {
+    if (status < 0) {
         return status;
     }
     hkb_address_where(url, where);
@@ -168,17 +170,17 @@ hakuban_status hkb_stream_listen(void *self_memory, void *listener_memory, const
     listener->fd = -1;
     if (self->layer) {
         status = self->layer->listen(self, url, &listener->policy, reterr);
-        if (status) {
+        if (status < 0) {
             return status;
         }
     }
     status = strcmp(url->scheme, "unix") == 0 ? listen_unix(self, listener, url, where, reterr)
                                               : listen_tcp(listener, url, where, reterr);
-    if (status) {
+    if (status < 0) {
         listener->policy = hkb_stream_policy_unref(self, listener->policy);
         return status;
     }
-    if (!own_url(listener, url->scheme, reached, sizeof reached) || strlen(reached) >= url_bytes) {
+    if (!own_url(listener, url->scheme, reached, sizeof(reached)) || strlen(reached) >= url_bytes) {
         status = hakuban_error_set(reterr, HAKUBAN_ERR_LIMIT,
                                    "cannot listen on %s: no room for the address it got", where);
     } else if (self->host->fd_set(self->host->host, listener, listener->fd, HAKUBAN_READ)) {
@@ -224,7 +226,8 @@ static void pause_until(hkb_stream_self *self, hkb_stream_listener *listener, ui
 
 static bool may_be_repeated(int error)
 {
-    /* What went wrong with one peer before it was accepted says nothing about the next one: accept(2). */
+    /* What went wrong with one peer before it was accepted says nothing about the next one:
+     * accept(2). */
     switch (error) {
     case EINTR:
     case ECONNABORTED:
@@ -254,8 +257,8 @@ static void welcome(hkb_stream_self *self, hkb_stream_listener *listener, int fd
         policy->references++; /* the connection's; the listener may go meanwhile */
     }
     hkb_address_text(peer, text);
-    hakuban_link *link = self->host->accepted(self->host->host, listener, text, &memory);
-    if (!link) {
+    hakuban_carrier *carrier = self->host->accepted(self->host->host, listener, text, &memory);
+    if (!carrier) {
         (void)hkb_stream_policy_unref(self, policy);
         (void)close(fd);
         return;
@@ -263,7 +266,7 @@ static void welcome(hkb_stream_self *self, hkb_stream_listener *listener, int fd
     hkb_stream_conn *conn = memory;
     conn->kind = HKB_STREAM_CONN;
     conn->fd = fd;
-    conn->link = link;
+    conn->carrier = carrier;
     conn->policy = policy;
     hkb_stream_options(fd, peer->is.any.sa_family, nodelay);
     if (hkb_stream_open(self, conn)) {
@@ -292,7 +295,7 @@ void hkb_stream_listener_ready(hkb_stream_self *self, hkb_stream_listener *liste
     }
     earn_credit(listener, now_ns);
     for (unsigned i = 0; i < ACCEPTS_PER_TURN && listener->credit_ns >= ACCEPT_NS; i++) {
-        hkb_address peer = {.bytes = sizeof peer.is};
+        hkb_address peer = {.bytes = sizeof(peer.is)};
         int fd = accept4(listener->fd, &peer.is.any, &peer.bytes, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd >= 0) {
             listener->credit_ns -= ACCEPT_NS;
@@ -303,7 +306,8 @@ void hkb_stream_listener_ready(hkb_stream_self *self, hkb_stream_listener *liste
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
             return;
         } else if (!may_be_repeated(errno)) {
-            /* EMFILE, ENFILE, ENOBUFS, ENOMEM: the peer stays in the queue, so accepting at once would only spin. */
+            /* EMFILE, ENFILE, ENOBUFS, ENOMEM: the peer stays in the queue, so accepting at once
+             * would only spin. */
             if (!HKB_PLANTED(emfile_spins)) {
                 pause_until(self, listener, now_ns + SECOND_NS);
             }

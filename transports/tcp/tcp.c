@@ -1,5 +1,5 @@
-/* The transports tcp:// and unix://: bytes in, bytes out, as transports/stream moves them. Where WebSocket was built, it is understood
- * on the same port. */
+/* The transports tcp:// and unix://: bytes in, bytes out, as transports/stream moves them. Where
+ * WebSocket was built, it is understood on the same port. */
 #include "stream/stream.h"
 
 static hakuban_status init(void *self_memory, const hakuban_transport_host *host)

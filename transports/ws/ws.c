@@ -1,5 +1,6 @@
-/* The transport ws://, and the layer that lets tcp:// and unix:// accept WebSocket too: the upgrade, messages as frames, Close. Sockets are
- * transports/stream's affair. Knows no message of hakuban; what a connection carries is agreed on in the upgrade. */
+/* The transport ws://, and the layer that lets tcp:// and unix:// accept WebSocket too: the
+ * upgrade, messages as frames, Close. Sockets are transports/stream's affair. Knows no message of
+ * hakuban; what a connection carries is agreed on in the upgrade. */
 #define _GNU_SOURCE
 
 #include <errno.h>
@@ -46,7 +47,7 @@ typedef struct ws {
     size_t random_left;
 } ws;
 
-/* ---- memory and chance */
+/* -- Memory and chance -- */
 
 static void drop_head(ws *it)
 {
@@ -64,7 +65,7 @@ static void free_now(ws *it)
     if (it->policy) {
         (void)hkb_stream_policy_unref(it->self, &it->policy->is);
     }
-    it->self->host->alloc->free(it->self->host->alloc->ctx, it, sizeof *it);
+    it->self->host->alloc->free(it->self->host->alloc->ctx, it, sizeof(*it));
 }
 
 static void free_state(hkb_stream_self *self, void *state)
@@ -81,9 +82,9 @@ static void free_state(hkb_stream_self *self, void *state)
 
 static ws *new_state(hkb_stream_self *self, hkb_stream_conn *conn, bool server)
 {
-    ws *it = self->host->alloc->alloc(self->host->alloc->ctx, sizeof *it);
+    ws *it = self->host->alloc->alloc(self->host->alloc->ctx, sizeof(*it));
     if (it) {
-        memset(it, 0, sizeof *it);
+        memset(it, 0, sizeof(*it));
         it->self = self;
         it->conn = conn;
         it->phase = UPGRADE;
@@ -92,21 +93,23 @@ static ws *new_state(hkb_stream_self *self, hkb_stream_conn *conn, bool server)
     return it;
 }
 
-/* Masks are there so that no page can make a browser send bytes of its choice: they have to be unpredictable, and are cheap this way. */
+/* Masks are there so that no page can make a browser send bytes of its choice: they have to be
+ * unpredictable, and are cheap this way. */
 static void make_random(void *memory, unsigned char *out, size_t bytes)
 {
     ws *it = memory;
     for (size_t i = 0; i < bytes; i++) {
         if (it->random_left == 0) {
-            it->random_left = sizeof it->random;
-            /* Up to 256 bytes it gives all or, before the machine has any, nothing; then the mask is weak, and the bytes arrive. */
-            (void)!getrandom(it->random, sizeof it->random, 0);
+            it->random_left = sizeof(it->random);
+            /* Up to 256 bytes it gives all or, before the machine has any, nothing; then the mask
+             * is weak, and the bytes arrive. */
+            (void)!getrandom(it->random, sizeof(it->random), 0);
         }
         out[i] = it->random[--it->random_left];
     }
 }
 
-/* ---- URLs */
+/* -- URLs -- */
 
 static hakuban_status read_dialect(const hakuban_url *url, hkb_ws_dialect *ret,
                                    hakuban_error *reterr)
@@ -127,7 +130,7 @@ static hakuban_status listen_(hkb_stream_self *self, const hakuban_url *url,
 {
     hkb_ws_dialect dialect = HKB_WS_DIALECT_AGREED;
     hakuban_status status = read_dialect(url, &dialect, reterr);
-    if (status) {
+    if (status < 0) {
         return status;
     }
     const char *origins = hakuban_url_get(url, "origin"), *page = hakuban_url_get(url, "page");
@@ -149,7 +152,7 @@ static hakuban_status listen_(hkb_stream_self *self, const hakuban_url *url,
     return HAKUBAN_OK;
 }
 
-/* ---- beginning */
+/* -- Beginning -- */
 
 static hakuban_status accepted(hkb_stream_self *self, hkb_stream_conn *conn,
                                hkb_stream_policy *of_listener)
@@ -181,8 +184,8 @@ static bool make_request(ws *it, const hakuban_url *url)
         "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n%s\r\n";
     unsigned char key[16];
     char key_text[HKB_WS_KEY_BYTES];
-    make_random(it, key, sizeof key);
-    hkb_ws_base64(key, sizeof key, key_text);
+    make_random(it, key, sizeof(key));
+    hkb_ws_base64(key, sizeof(key), key_text);
     hkb_ws_accept(key_text, it->accept);
     const char *path = url->path[0] ? url->path : "/",
                *offer = it->dialect == HKB_WS_DIALECT_RUST
@@ -204,7 +207,7 @@ static hakuban_status dial(hkb_stream_self *self, hkb_stream_conn *conn, const h
 {
     hkb_ws_dialect dialect = HKB_WS_DIALECT_AGREED;
     hakuban_status status = read_dialect(url, &dialect, reterr);
-    if (status) {
+    if (status < 0) {
         return status;
     }
     if (!is_path(url->path) || !is_path(url->authority)) {
@@ -240,7 +243,7 @@ static void late(hkb_stream_self *self, hkb_stream_conn *conn)
     hkb_stream_finish(self, conn, HAKUBAN_ERR_TIMEOUT, "no answer to the upgrade in time");
 }
 
-/* ---- sending */
+/* -- Sending -- */
 
 static hakuban_status send_frame(ws *it, unsigned opcode, bool last, const hakuban_slice *parts,
                                  unsigned part_count)
@@ -257,9 +260,9 @@ static hakuban_status send_frame(ws *it, unsigned opcode, bool last, const hakub
         return hkb_stream_write(it->self, it->conn, all, part_count + 1);
     }
     const hakuban_alloc *alloc = it->self->host->alloc;
-    make_random(it, key, sizeof key);
+    make_random(it, key, sizeof(key));
     all[0] = (hakuban_slice){header, hkb_ws_frame_header(header, opcode, last, total, key)};
-    if (total > sizeof small) {
+    if (total > sizeof(small)) {
         masked = alloc->alloc(alloc->ctx, total);
         if (!masked) {
             return hkb_stream_fail(it->self, it->conn, ENOMEM);
@@ -297,7 +300,8 @@ static void gather(unsigned char *out, size_t bytes, const hakuban_slice **part,
     }
 }
 
-/* Others take frames of 16 MiB at most. All of it is written as one, so that what the kernel does not take is copied once. */
+/* Others take frames of 16 MiB at most. All of it is written as one, so that what the kernel does
+ * not take is copied once. */
 static hakuban_status send_fragments(ws *it, const hakuban_slice *parts, size_t total)
 {
     const hakuban_alloc *alloc = it->self->host->alloc;
@@ -312,7 +316,7 @@ static hakuban_status send_fragments(ws *it, const hakuban_slice *parts, size_t 
         bool last = left <= HKB_WS_FRAGMENT_BYTES;
         size_t bytes = last ? left : HKB_WS_FRAGMENT_BYTES;
         const unsigned char *mask = it->server ? NULL : key;
-        make_random(it, key, sizeof key);
+        make_random(it, key, sizeof(key));
         filled += hkb_ws_frame_header(
             out + filled, at ? WSLAY_CONTINUATION_FRAME : WSLAY_BINARY_FRAME, last, bytes, mask);
         gather(out + filled, bytes, &parts, &offset, mask);
@@ -353,8 +357,8 @@ static void send_close(ws *it, unsigned code, const char *reason)
 {
     unsigned char payload[HKB_WS_CONTROL_BYTES_MAX];
     size_t reason_bytes = strlen(reason);
-    if (reason_bytes > sizeof payload - 2) {
-        reason_bytes = sizeof payload - 2;
+    if (reason_bytes > sizeof(payload) - 2) {
+        reason_bytes = sizeof(payload) - 2;
     }
     payload[0] = (unsigned char)(code >> 8);
     payload[1] = (unsigned char)code;
@@ -374,19 +378,19 @@ static void shutdown_(hkb_stream_self *self, hkb_stream_conn *conn)
     }
 }
 
-/* ---- receiving frames */
+/* -- Receiving frames -- */
 
 static void message(void *memory, const unsigned char *data, size_t bytes)
 {
     ws *it = memory;
-    it->self->host->received(it->conn->link, data, bytes);
+    it->self->host->received(it->conn->carrier, data, bytes);
 }
 
 static void alive(void *memory)
 {
     ws *it = memory;
     if (it->carries == HAKUBAN_CARRIES_RUST) {
-        it->self->host->received(it->conn->link, ".", 1);
+        it->self->host->received(it->conn->carrier, ".", 1);
     }
 }
 
@@ -399,7 +403,7 @@ static void answer(ws *it)
     if (!it->conn->rest) {
         it->answers_waiting = 0;
     }
-    while ((bytes = hkb_ws_frames_answers(&it->frames, answers, sizeof answers)) > 0) {
+    while ((bytes = hkb_ws_frames_answers(&it->frames, answers, sizeof(answers))) > 0) {
         hakuban_slice part = {answers, bytes};
         /* After Close nothing more may be said. */
         if (it->phase != OPEN) {
@@ -422,7 +426,7 @@ static void end_as_told(ws *it)
     const hkb_ws_frames *frames = &it->frames;
     char text[HKB_STREAM_REASON_BYTES] = "the other side closed the connection";
     if (frames->close_code && frames->close_code != WSLAY_CODE_NORMAL_CLOSURE) {
-        (void)snprintf(text, sizeof text, "the other side closed the connection with %u%s%.100s",
+        (void)snprintf(text, sizeof(text), "the other side closed the connection with %u%s%.100s",
                        frames->close_code, frames->close_reason[0] ? ": " : "",
                        frames->close_reason);
     }
@@ -472,7 +476,7 @@ static void read_frames(ws *it, const unsigned char *data, size_t bytes)
     }
 }
 
-/* ---- the upgrade */
+/* -- The upgrade -- */
 
 static bool begin_frames(ws *it, bool native)
 {
@@ -552,7 +556,7 @@ static bool take_answer(ws *it, size_t head_bytes, const char *body, size_t body
         return false;
     }
     it->reading = true;
-    self->host->opened(conn->link);
+    self->host->opened(conn->carrier);
     it->reading = false;
     if (it->freed) {
         free_now(it);

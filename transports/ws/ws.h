@@ -1,5 +1,6 @@
-/* What the files of the ws transport share: the HTTP upgrade and the frames of WebSocket (RFC 6455, version 13), both over bytes in
- * memory, and the layer that joins them to a socket. Built on hakuban's public headers, transports/stream and wslay. */
+/* What the files of the ws transport share: the HTTP upgrade and the frames of WebSocket (RFC 6455,
+ * version 13), both over bytes in memory, and the layer that joins them to a socket. Built on
+ * hakuban's public headers, transports/stream and wslay. */
 #ifndef HKB_WS_H
 #define HKB_WS_H
 
@@ -28,7 +29,7 @@ typedef enum hkb_ws_dialect {
     HKB_WS_DIALECT_RUST
 } hkb_ws_dialect;
 
-/* ---- ws_digest.c */
+/* -- Ws_digest.c -- */
 
 /* out: terminated; (bytes + 2) / 3 * 4 + 1 bytes. */
 void hkb_ws_base64(const unsigned char *data, size_t bytes, char *out);
@@ -36,7 +37,7 @@ void hkb_ws_sha1(const unsigned char *data, size_t bytes, unsigned char ret_dige
 /* What a server has to answer to a key of 24 bytes. */
 void hkb_ws_accept(const char *key, char ret_accept[HKB_WS_ACCEPT_BYTES]);
 
-/* ---- ws_head.c: heads of HTTP/1.1 */
+/* -- Ws_head.c: heads of HTTP/1.1 -- */
 
 typedef struct hkb_ws_refusal {
     unsigned code; /* of HTTP; 0 where it is an answer that is refused */
@@ -67,29 +68,32 @@ typedef struct hkb_ws_rules {
     hkb_ws_dialect dialect;
 } hkb_ws_rules;
 
-/* A complete request: whether it is an upgrade that the rules allow. false: *ret_refusal is to be answered. */
+/* A complete request: whether it is an upgrade that the rules allow. false: *ret_refusal is to be
+ * answered. */
 bool hkb_ws_request_check(const char *head, size_t bytes, const hkb_ws_rules *rules,
                           char ret_accept[HKB_WS_ACCEPT_BYTES], bool *ret_native,
                           hkb_ws_refusal *ret_refusal);
-/* The name of the file that a plain request asks for: "/" is index.html. false: none that could be served. */
+/* The name of the file that a plain request asks for: "/" is index.html. false: none that could be
+ * served. */
 bool hkb_ws_request_file(const char *head, size_t bytes, char ret_name[HKB_WS_FILE_NAME_BYTES]);
 /* The answers; both give the bytes written. */
 size_t hkb_ws_answer_accept(const char *accept, bool native, char out[HKB_WS_ANSWER_BYTES_MAX]);
 size_t hkb_ws_answer_refuse(const hkb_ws_refusal *refusal, char out[HKB_WS_ANSWER_BYTES_MAX]);
 
-/* A complete answer to a request whose key needs accept; body: what has come behind it, for words. */
+/* A complete answer to a request whose key needs accept; body: what has come behind it, for words.
+ */
 bool hkb_ws_answer_check(const char *head, size_t bytes, const char *body, size_t body_bytes,
                          const char *accept, bool offered, bool *ret_native,
                          hkb_ws_refusal *ret_refusal);
 
-/* ---- ws_page.c: a page for browsers, where the listener's URL names a folder */
+/* -- Ws_page.c: a page for browsers, where the listener's URL names a folder -- */
 
-/* Writes the file that a plain request asks for and ends the connection, or fills in *ret_refusal: 403 for who is not on this machine,
- * 404. */
+/* Writes the file that a plain request asks for and ends the connection, or fills in *ret_refusal:
+ * 403 for who is not on this machine, 404. */
 bool hkb_ws_page_serve(hkb_stream_self *self, hkb_stream_conn *conn, const char *folder,
                        const char *head, size_t bytes, hkb_ws_refusal *ret_refusal);
 
-/* ---- ws_frames.c: frames over bytes in memory */
+/* -- Ws_frames.c: frames over bytes in memory -- */
 
 /* Made from inside hkb_ws_frames_read(). data is borrowed for the call. */
 typedef struct hkb_ws_frames_events {
@@ -134,7 +138,8 @@ void hkb_ws_frames_done(hkb_ws_frames *frames);
 void hkb_ws_frames_read(hkb_ws_frames *frames, const unsigned char *data, size_t bytes);
 /* From inside an event: there shall be no more of them. */
 void hkb_ws_frames_stop(hkb_ws_frames *frames);
-/* What is to be answered to pings and to Close, as frames; call until it gives 0. capacity: 256 at least. */
+/* What is to be answered to pings and to Close, as frames; call until it gives 0. capacity: 256 at
+ * least. */
 size_t hkb_ws_frames_answers(hkb_ws_frames *frames, unsigned char *out, size_t capacity);
 
 /* The header of a frame; mask: 4 bytes, or NULL. Gives its size. */

@@ -1,5 +1,5 @@
-/* SHA-1 (FIPS 180-4) and base64 (RFC 4648), as far as the upgrade of WebSocket needs them: over a few bytes, once per connection.
- * Nothing is protected by them. */
+/* SHA-1 (FIPS 180-4) and base64 (RFC 4648), as far as the upgrade of WebSocket needs them: over a
+ * few bytes, once per connection. Nothing is protected by them. */
 #include <string.h>
 
 #include "ws.h"
@@ -99,9 +99,9 @@ void hkb_ws_base64(const unsigned char *data, size_t bytes, char *out)
 void hkb_ws_accept(const char *key, char ret_accept[HKB_WS_ACCEPT_BYTES])
 {
     static const char magic[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-    unsigned char joined[HKB_WS_KEY_BYTES - 1 + sizeof magic - 1], digest[20];
+    unsigned char joined[HKB_WS_KEY_BYTES - 1 + sizeof(magic) - 1], digest[20];
     memcpy(joined, key, HKB_WS_KEY_BYTES - 1);
-    memcpy(joined + HKB_WS_KEY_BYTES - 1, magic, sizeof magic - 1);
-    hkb_ws_sha1(joined, sizeof joined, digest);
-    hkb_ws_base64(digest, sizeof digest, ret_accept);
+    memcpy(joined + HKB_WS_KEY_BYTES - 1, magic, sizeof(magic) - 1);
+    hkb_ws_sha1(joined, sizeof(joined), digest);
+    hkb_ws_base64(digest, sizeof(digest), ret_accept);
 }

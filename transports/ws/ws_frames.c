@@ -1,5 +1,6 @@
-/* Frames of WebSocket over bytes in memory. wslay reads them, with all the rules of RFC 6455; messages are put together here, where memory
- * is counted and grows only as bytes arrive. Data is framed here too, because wslay would copy it. Knows no socket. */
+/* Frames of WebSocket over bytes in memory. wslay reads them, with all the rules of RFC 6455;
+ * messages are put together here, where memory is counted and grows only as bytes arrive. Data is
+ * framed here too, because wslay would copy it. Knows no socket. */
 #include <string.h>
 
 #include "ws.h"
@@ -22,7 +23,7 @@ static bool is_over(const hkb_ws_frames *frames)
     return frames->stopped || frames->failure || frames->closed;
 }
 
-/* ---- what wslay calls */
+/* -- What wslay calls -- */
 
 static ssize_t give_input(wslay_event_context_ptr context, uint8_t *out, size_t capacity, int flags,
                           void *memory)
@@ -192,7 +193,7 @@ static void end_message(wslay_event_context_ptr context,
     }
 }
 
-/* ---- reading */
+/* -- Reading -- */
 
 hakuban_status hkb_ws_frames_init(hkb_ws_frames *frames, bool server, const hakuban_alloc *alloc,
                                   const hkb_ws_frames_events *events, void *owner)
@@ -206,7 +207,7 @@ hakuban_status hkb_ws_frames_init(hkb_ws_frames *frames, bool server, const haku
         .on_frame_recv_end_callback = end_frame,
         .on_msg_recv_callback = end_message,
     };
-    memset(frames, 0, sizeof *frames);
+    memset(frames, 0, sizeof(*frames));
     frames->alloc = alloc;
     frames->events = events;
     frames->owner = owner;
@@ -244,7 +245,7 @@ void hkb_ws_frames_stop(hkb_ws_frames *frames)
 static void find_failure(hkb_ws_frames *frames)
 {
     unsigned char answers[256];
-    while (hkb_ws_frames_answers(frames, answers, sizeof answers) > 0) {
+    while (hkb_ws_frames_answers(frames, answers, sizeof(answers)) > 0) {
     }
     switch (wslay_event_get_status_code_sent(frames->context)) {
     case WSLAY_CODE_INVALID_FRAME_PAYLOAD_DATA:
@@ -288,7 +289,7 @@ size_t hkb_ws_frames_answers(hkb_ws_frames *frames, unsigned char *out, size_t c
     return frames->output_bytes;
 }
 
-/* ---- writing */
+/* -- Writing -- */
 
 size_t hkb_ws_frame_header(unsigned char out[HKB_WS_HEADER_BYTES_MAX], unsigned opcode, bool last,
                            uint64_t bytes, const unsigned char *mask)
@@ -314,14 +315,14 @@ void hkb_ws_frame_mask(unsigned char *out, const unsigned char *data, size_t byt
     unsigned char key[8];
     uint64_t keys, word;
     size_t i = 0;
-    for (size_t k = 0; k < sizeof key; k++) {
+    for (size_t k = 0; k < sizeof(key); k++) {
         key[k] = mask[(offset + k) % 4];
     }
-    memcpy(&keys, key, sizeof keys);
-    for (; bytes - i >= sizeof word; i += sizeof word) {
-        memcpy(&word, data + i, sizeof word);
+    memcpy(&keys, key, sizeof(keys));
+    for (; bytes - i >= sizeof(word); i += sizeof(word)) {
+        memcpy(&word, data + i, sizeof(word));
         word ^= keys;
-        memcpy(out + i, &word, sizeof word);
+        memcpy(out + i, &word, sizeof(word));
     }
     for (; i < bytes; i++) {
         out[i] = data[i] ^ key[i % 8];

@@ -1,5 +1,6 @@
-/* The HTTP/1.1 of a WebSocket upgrade: whether a head is complete, whether it is allowed, what is answered. Strict: what is not clearly
- * a proper upgrade is refused in words. Works on bytes in memory; moves none. */
+/* The HTTP/1.1 of a WebSocket upgrade: whether a head is complete, whether it is allowed, what is
+ * answered. Strict: what is not clearly a proper upgrade is refused in words. Works on bytes in
+ * memory; moves none. */
 #include <arpa/inet.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -28,7 +29,7 @@ static bool refuse(hkb_ws_refusal *refusal, unsigned code, const char *format, .
     va_start(arguments, format);
     refusal->code = code;
     refusal->plain = false;
-    (void)vsnprintf(refusal->reason, sizeof refusal->reason, format, arguments);
+    (void)vsnprintf(refusal->reason, sizeof(refusal->reason), format, arguments);
     va_end(arguments);
     for (char *at = refusal->reason; *at; at++) {
         if (*at < 0x20 || *at > 0x7e) {
@@ -102,7 +103,8 @@ static text next_of(text *rest, char separator)
     return trim(part);
 }
 
-/* Whether a list separated by commas has an element. Names of protocols are told apart by case, all else is not. */
+/* Whether a list separated by commas has an element. Names of protocols are told apart by case, all
+ * else is not. */
 static bool has_element(text list, const char *wanted, bool exactly)
 {
     while (list.bytes > 0) {
@@ -167,7 +169,7 @@ static bool read_head(const char *head, size_t bytes, text *ret_first, fields *r
                       hkb_ws_refusal *refusal)
 {
     text rest = {head, bytes};
-    memset(ret, 0, sizeof *ret);
+    memset(ret, 0, sizeof(*ret));
     for (unsigned number = 1; rest.bytes > 0; number++) {
         const char *end = memchr(rest.at, '\n', rest.bytes);
         if (!end || end == rest.at) {
@@ -235,8 +237,8 @@ static text host_of(text authority)
     return next_of(&authority, ':');
 }
 
-/* A name can be made to point here by anybody who has a name server, so that a page of his would be of the same host. Addresses, and
- * names that were meant, cannot. */
+/* A name can be made to point here by anybody who has a name server, so that a page of his would be
+ * of the same host. Addresses, and names that were meant, cannot. */
 static bool is_own_host(text host, const char *listener_host)
 {
     char copy[64];
@@ -244,7 +246,7 @@ static bool is_own_host(text host, const char *listener_host)
     if (is_text(host, "localhost") || is_text(host, listener_host)) {
         return true;
     }
-    if (host.bytes == 0 || host.bytes >= sizeof copy) {
+    if (host.bytes == 0 || host.bytes >= sizeof(copy)) {
         return false;
     }
     memcpy(copy, host.at, host.bytes);
@@ -257,7 +259,7 @@ static bool is_origin_allowed(const fields *found, const hkb_ws_rules *rules)
     text list = {rules->origins, strlen(rules->origins)}, origin = found->origin;
     if (list.bytes == 0) {
         static const char scheme[] = "http://";
-        const size_t scheme_bytes = sizeof scheme - 1;
+        const size_t scheme_bytes = sizeof(scheme) - 1;
         return origin.bytes == scheme_bytes + found->host.bytes &&
                strncasecmp(origin.at, scheme, scheme_bytes) == 0 &&
                strncasecmp(origin.at + scheme_bytes, found->host.at, found->host.bytes) == 0 &&

@@ -1,4 +1,5 @@
-/* Files of one folder for browsers on this machine: a page that then connects by WebSocket. No other folder, no list, no large file. */
+/* Files of one folder for browsers on this machine: a page that then connects by WebSocket. No
+ * other folder, no list, no large file. */
 #define _GNU_SOURCE
 
 #include <errno.h>
@@ -21,7 +22,7 @@ static const char *kind_of(const char *name)
 
 static bool is_from_here(int fd)
 {
-    hkb_address peer = {.bytes = sizeof peer.is};
+    hkb_address peer = {.bytes = sizeof(peer.is)};
     if (getpeername(fd, &peer.is.any, &peer.bytes) != 0) {
         return false;
     }
@@ -84,7 +85,7 @@ bool hkb_ws_page_serve(hkb_stream_self *self, hkb_stream_conn *conn, const char 
     ssize_t filled = read_file(folder, name, data);
     if (filled >= 0) {
         int answer_bytes =
-            snprintf(answer, sizeof answer,
+            snprintf(answer, sizeof(answer),
                      "HTTP/1.1 200 OK\r\nContent-Type: %s; charset=utf-8\r\nContent-Length: %zu\r\n"
                      "Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n"
                      "Connection: close\r\n\r\n",

@@ -1,5 +1,6 @@
-/* The transports zmq+tcp:// and zmq+ipc:///: whole messages over ZeroMQ, a DEALER per dial and a ROUTER per listener. How a
- * connection comes about is in zmq_dial.c and zmq_listen.c. Knows no event loop and nothing of what is said. */
+/* The transports zmq+tcp:// and zmq+ipc:///: whole messages over ZeroMQ, a DEALER per dial and a
+ * ROUTER per listener. How a connection comes about is in zmq_dial.c and zmq_listen.c. Knows no
+ * event loop and nothing of what is said. */
 #define _GNU_SOURCE
 
 #include <errno.h>
@@ -14,14 +15,17 @@
 
 #include "zmq_transport.h"
 
-/* The link's window bounds what is on its way; these are for peers that keep no window. */
+/* The carrier's window bounds what is on its way; these are for peers that keep no window. */
 #define SEND_MESSAGES_MAX 64
 #define RECEIVE_MESSAGES_MAX 64
 #define KERNEL_BYTES (128 * 1024)
 #define HANDSHAKE_MS 5000
 #define PROBES_MAX 500
-#define PROBE_NS (2 * UINT64_C(1000000)) /* libzmq tells nobody when a connection's end has reached the socket */
-#define RETRY_NS (20 * UINT64_C(1000000)) /* that there is room again shows at the descriptor, mostly */
+#define PROBE_NS                                                                                   \
+    (2 * UINT64_C(1000000)) /* libzmq tells nobody when a connection's end has reached the socket  \
+                             */
+#define RETRY_NS                                                                                   \
+    (20 * UINT64_C(1000000)) /* that there is room again shows at the descriptor, mostly */
 
 uint64_t hkb_zmq_now(void)
 {
@@ -30,8 +34,8 @@ uint64_t hkb_zmq_now(void)
     return (uint64_t)time.tv_sec * HKB_ZMQ_SECOND_NS + (uint64_t)time.tv_nsec;
 }
 
-/* libzmq aborts where it finds itself without a descriptor at a bad moment. Descriptors are given out lowest first, so the lowest free
- * one tells how near the limit is. */
+/* libzmq aborts where it finds itself without a descriptor at a bad moment. Descriptors are given
+ * out lowest first, so the lowest free one tells how near the limit is. */
 int hkb_zmq_spare_fds(const hkb_zmq_self *self)
 {
     struct rlimit limit;
@@ -40,21 +44,20 @@ int hkb_zmq_spare_fds(const hkb_zmq_self *self)
         return errno;
     }
     (void)close(fd);
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
-        (rlim_t)fd + HKB_ZMQ_SPARE_FDS >= limit.rlim_cur) {
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && (rlim_t)fd + HKB_ZMQ_SPARE_FDS >= limit.rlim_cur) {
         return EMFILE;
     }
     return 0;
 }
 
-/* ---- turns */
+/* -- Turns -- */
 
 static void ring(const hkb_zmq_self *self)
 {
     const uint64_t one = 1;
     ssize_t written;
     do {
-        written = write(self->bell, &one, sizeof one);
+        written = write(self->bell, &one, sizeof(one));
     } while (written < 0 && errno == EINTR);
 }
 
@@ -90,7 +93,7 @@ static void answer_bell(hkb_zmq_self *self, uint64_t now_ns)
     uint64_t count;
     ssize_t got;
     do {
-        got = read(self->bell, &count, sizeof count);
+        got = read(self->bell, &count, sizeof(count));
     } while (got < 0 && errno == EINTR);
     for (hkb_zmq_socket *each = self->sockets; each; each = each->next) {
         each->due_now = each->again;
@@ -119,31 +122,35 @@ static void ready(void *self_memory, void *owner, unsigned events, uint64_t now_
     }
 }
 
-/* ---- sockets */
+/* -- Sockets -- */
 
 int hkb_zmq_option(void *zmq, int option, int value)
 {
-    return zmq_setsockopt(zmq, option, &value, sizeof value) == 0 ? 0 : errno;
+    return zmq_setsockopt(zmq, option, &value, sizeof(value)) == 0 ? 0 : errno;
 }
 
-/* Options that an int cannot hold, or that a version of libzmq may refuse, change nothing that is relied on. */
+/* Options that an int cannot hold, or that a version of libzmq may refuse, change nothing that is
+ * relied on. */
 static int set_options(void *zmq, int type)
 {
     static const struct {
         int option, value;
     } common[] = {
-        {ZMQ_SNDHWM, SEND_MESSAGES_MAX}, {ZMQ_RCVHWM, RECEIVE_MESSAGES_MAX},
-        {ZMQ_SNDBUF, KERNEL_BYTES},      {ZMQ_RCVBUF, KERNEL_BYTES},
+        {ZMQ_SNDHWM, SEND_MESSAGES_MAX},
+        {ZMQ_RCVHWM, RECEIVE_MESSAGES_MAX},
+        {ZMQ_SNDBUF, KERNEL_BYTES},
+        {ZMQ_RCVBUF, KERNEL_BYTES},
         {ZMQ_RECONNECT_IVL, -1}, /* the host dials again, with a new socket */
-        {ZMQ_IMMEDIATE, 1},              {ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS},
+        {ZMQ_IMMEDIATE, 1},
+        {ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS},
         {ZMQ_LINGER, 0},
     };
     int error = 0;
-    for (size_t i = 0; i < sizeof common / sizeof common[0] && !error; i++) {
+    for (size_t i = 0; i < sizeof(common) / sizeof(common[0]) && !error; i++) {
         error = hkb_zmq_option(zmq, common[i].option, common[i].value);
     }
     const int64_t bytes_max = HAKUBAN_MESSAGE_BYTES_MAX;
-    if (!error && zmq_setsockopt(zmq, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max) != 0) {
+    if (!error && zmq_setsockopt(zmq, ZMQ_MAXMSGSIZE, &bytes_max, sizeof(bytes_max)) != 0) {
         error = errno;
     }
     if (error) {
@@ -153,20 +160,21 @@ static int set_options(void *zmq, int type)
         error = hkb_zmq_option(zmq, ZMQ_BACKLOG, SOMAXCONN);
         return error ? error : hkb_zmq_option(zmq, ZMQ_ROUTER_MANDATORY, 1);
     }
-    /* A session begins with an empty message, so that the listener sees it before anything is said. */
+    /* A session begins with an empty message, so that the listener sees it before anything is said.
+     */
     return hkb_zmq_option(zmq, ZMQ_PROBE_ROUTER, 1);
 }
 
 static int descriptor(void *zmq, int *ret_fd)
 {
-    size_t bytes = sizeof *ret_fd;
+    size_t bytes = sizeof(*ret_fd);
     return zmq_getsockopt(zmq, ZMQ_FD, ret_fd, &bytes) == 0 ? 0 : errno;
 }
 
 static int open_monitor(hkb_zmq_self *self, hkb_zmq_socket *socket, int events)
 {
     char name[64];
-    (void)snprintf(name, sizeof name, "inproc://hakuban-monitor-%lu", self->monitors++);
+    (void)snprintf(name, sizeof(name), "inproc://hakuban-monitor-%lu", self->monitors++);
     if (zmq_socket_monitor(socket->zmq, name, events) != 0) {
         return errno;
     }
@@ -214,9 +222,9 @@ int hkb_zmq_socket_open(hkb_zmq_self *self, hkb_zmq_socket *socket, int type, in
         return errno;
     }
     socket->next = self->sockets;
-    socket->link = &self->sockets;
+    socket->carrier = &self->sockets;
     if (socket->next) {
-        socket->next->link = &socket->next;
+        socket->next->carrier = &socket->next;
     }
     self->sockets = socket;
     error = set_options(socket->zmq, type);
@@ -254,16 +262,16 @@ void hkb_zmq_socket_close(hkb_zmq_self *self, hkb_zmq_socket *socket, int linger
     (void)zmq_close(socket->zmq);
     socket->zmq = socket->monitor = NULL;
     socket->again = socket->due_now = false;
-    *socket->link = socket->next;
+    *socket->carrier = socket->next;
     if (socket->next) {
-        socket->next->link = socket->link;
+        socket->next->carrier = socket->carrier;
     }
 }
 
 bool hkb_zmq_readable(void *zmq)
 {
     int events = 0;
-    size_t bytes = sizeof events;
+    size_t bytes = sizeof(events);
     return zmq_getsockopt(zmq, ZMQ_EVENTS, &events, &bytes) == 0 && (events & ZMQ_POLLIN);
 }
 
@@ -276,8 +284,8 @@ bool hkb_zmq_event(void *monitor, unsigned *ret_event, uint32_t *ret_value)
         (void)zmq_msg_close(&what);
         return false;
     }
-    if (zmq_msg_size(&what) == sizeof data) {
-        memcpy(data, zmq_msg_data(&what), sizeof data);
+    if (zmq_msg_size(&what) == sizeof(data)) {
+        memcpy(data, zmq_msg_data(&what), sizeof(data));
     }
     if (zmq_msg_more(&what)) {
         (void)zmq_msg_init(&where);
@@ -286,13 +294,13 @@ bool hkb_zmq_event(void *monitor, unsigned *ret_event, uint32_t *ret_value)
     }
     (void)zmq_msg_close(&what);
     uint16_t event;
-    memcpy(&event, data, sizeof event);
-    memcpy(ret_value, data + sizeof event, sizeof *ret_value);
+    memcpy(&event, data, sizeof(event));
+    memcpy(ret_value, data + sizeof(event), sizeof(*ret_value));
     *ret_event = event;
     return true;
 }
 
-/* ---- connections */
+/* -- Connections -- */
 
 static hkb_zmq_socket *socket_of(hkb_zmq_conn *conn)
 {
@@ -305,9 +313,9 @@ static int send_address(const hkb_zmq_conn *conn, void *zmq)
     if (!conn->router) {
         return 0;
     }
-    unsigned char id[1 + sizeof conn->id] = {0};
-    memcpy(id + 1, &conn->id, sizeof conn->id);
-    return zmq_send(zmq, id, sizeof id, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0 ? errno : 0;
+    unsigned char id[1 + sizeof(conn->id)] = {0};
+    memcpy(id + 1, &conn->id, sizeof(conn->id));
+    return zmq_send(zmq, id, sizeof(id), ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0 ? errno : 0;
 }
 
 int hkb_zmq_send(hkb_zmq_conn *conn, zmq_msg_t *message)
@@ -317,8 +325,8 @@ int hkb_zmq_send(hkb_zmq_conn *conn, zmq_msg_t *message)
     if (error) {
         return error;
     }
-    int sent = message ? zmq_msg_send(message, zmq, ZMQ_DONTWAIT)
-                       : zmq_send(zmq, NULL, 0, ZMQ_DONTWAIT);
+    int sent =
+        message ? zmq_msg_send(message, zmq, ZMQ_DONTWAIT) : zmq_send(zmq, NULL, 0, ZMQ_DONTWAIT);
     return sent < 0 ? errno : 0;
 }
 
@@ -489,7 +497,7 @@ static void close_conn(void *self_memory, void *conn_memory)
                           text);
 }
 
-/* ---- from init to done */
+/* -- From init to done -- */
 
 static hakuban_status init(void *self_memory, const hakuban_transport_host *host)
 {
@@ -533,11 +541,21 @@ static void done(void *self_memory)
 
 #define TABLE(name)                                                                                \
     {                                                                                              \
-        .size = sizeof(hakuban_transport_ops), .abi = HAKUBAN_TRANSPORT_ABI, .scheme = (name),     \
-        .self_bytes = sizeof(hkb_zmq_self), .listener_bytes = sizeof(hkb_zmq_listener),            \
-        .conn_bytes = sizeof(hkb_zmq_conn), .init = init, .done = done, .listen = hkb_zmq_listen,  \
-        .unlisten = hkb_zmq_unlisten, .dial = hkb_zmq_dial, .send = send_message,                  \
-        .shutdown = end_writing, .close = close_conn, .ready = ready,                              \
+        .size = sizeof(hakuban_transport_ops),                                                     \
+        .abi = HAKUBAN_TRANSPORT_ABI,                                                              \
+        .scheme = (name),                                                                          \
+        .self_bytes = sizeof(hkb_zmq_self),                                                        \
+        .listener_bytes = sizeof(hkb_zmq_listener),                                                \
+        .conn_bytes = sizeof(hkb_zmq_conn),                                                        \
+        .init = init,                                                                              \
+        .done = done,                                                                              \
+        .listen = hkb_zmq_listen,                                                                  \
+        .unlisten = hkb_zmq_unlisten,                                                              \
+        .dial = hkb_zmq_dial,                                                                      \
+        .send = send_message,                                                                      \
+        .shutdown = end_writing,                                                                   \
+        .close = close_conn,                                                                       \
+        .ready = ready,                                                                            \
     }
 
 const hakuban_transport_ops hakuban_transport_zmq_tcp = TABLE("zmq+tcp");

@@ -1,5 +1,6 @@
-/* What URLs of zmq+tcp:// and zmq+ipc:// have to say, and ZeroMQ's own names of addresses. Names are looked up by us: libzmq would do
- * that in the one thread that serves all connections. Opens no connection. */
+/* What URLs of zmq+tcp:// and zmq+ipc:// have to say, and ZeroMQ's own names of addresses. Names
+ * are looked up by us: libzmq would do that in the one thread that serves all connections. Opens no
+ * connection. */
 #include <stdio.h>
 #include <string.h>
 
@@ -44,7 +45,7 @@ void hkb_zmq_endpoint(const hkb_address *address, char endpoint[HKB_ZMQ_ENDPOINT
 
 void hkb_zmq_peer(int fd, char text[HKB_ADDRESS_TEXT_BYTES])
 {
-    hkb_address address = {.bytes = sizeof address.is};
+    hkb_address address = {.bytes = sizeof(address.is)};
     if (getpeername(fd, &address.is.any, &address.bytes) != 0) {
         (void)snprintf(text, HKB_ADDRESS_TEXT_BYTES, "unknown");
     } else if (address.is.any.sa_family == AF_UNIX) {

@@ -1,5 +1,6 @@
-/* Connecting with a DEALER: a name is looked up, its addresses are tried one after the other, and all of it has five seconds; then the
- * dealer's turns: what its monitor tells and what it receives. */
+/* Connecting with a DEALER: a name is looked up, its addresses are tried one after the other, and
+ * all of it has five seconds; then the dealer's turns: what its monitor tells and what it receives.
+ */
 #define _GNU_SOURCE
 
 #include <errno.h>
@@ -21,8 +22,8 @@
 
 struct hkb_zmq_dialing {
     hkb_addresses addresses;
-    unsigned next; /* index of the address to try when this one fails */
-    int lookup_fd; /* -1: nothing is looked up */
+    unsigned next;                  /* index of the address to try when this one fails */
+    int lookup_fd;                  /* -1: nothing is looked up */
     bool connected, shaken, failed; /* what became of the address that is tried */
     uint64_t deadline_ns;
     char where[HKB_ADDRESS_WHERE_BYTES];
@@ -42,7 +43,7 @@ static void dialing_free(hkb_zmq_self *self, hkb_zmq_conn *conn)
 {
     if (conn->dialing) {
         stop_lookup(self, conn);
-        self->host->alloc->free(self->host->alloc->ctx, conn->dialing, sizeof *conn->dialing);
+        self->host->alloc->free(self->host->alloc->ctx, conn->dialing, sizeof(*conn->dialing));
         conn->dialing = NULL;
     }
 }
@@ -57,17 +58,18 @@ void hkb_zmq_dealer_finish(hkb_zmq_self *self, hkb_zmq_conn *conn, int linger_ms
     if (self->busy == conn) {
         self->busy = NULL;
     }
-    self->host->closed(conn->link, why, text);
+    self->host->closed(conn->carrier, why, text);
 }
 
 static void refuse(hkb_zmq_self *self, hkb_zmq_conn *conn, hakuban_status why, const char *reason)
 {
     char text[HKB_ADDRESS_WHERE_BYTES + 128];
-    (void)snprintf(text, sizeof text, "cannot connect to %s: %s", conn->dialing->where, reason);
+    (void)snprintf(text, sizeof(text), "cannot connect to %s: %s", conn->dialing->where, reason);
     hkb_zmq_dealer_finish(self, conn, 0, why, text);
 }
 
-/* Starts on the next address that can be started on: 0, or an errno. ECONNREFUSED: there is none left. */
+/* Starts on the next address that can be started on: 0, or an errno. ECONNREFUSED: there is none
+ * left. */
 static int try_next(hkb_zmq_self *self, hkb_zmq_conn *conn)
 {
     hkb_zmq_dialing *dialing = conn->dialing;
@@ -111,30 +113,29 @@ static int start(hkb_zmq_self *self, hkb_zmq_conn *conn, const hakuban_url *url)
         return try_next(self, conn);
     }
     error = hkb_address_lookup_start(url->host, url->port, &dialing->lookup_fd);
-    if (!error &&
-        self->host->fd_set(self->host->host, conn, dialing->lookup_fd, HAKUBAN_READ)) {
+    if (!error && self->host->fd_set(self->host->host, conn, dialing->lookup_fd, HAKUBAN_READ)) {
         error = ENOMEM;
     }
     return error;
 }
 
-hakuban_status hkb_zmq_dial(void *self_memory, void *conn_memory, hakuban_link *link,
+hakuban_status hkb_zmq_dial(void *self_memory, void *conn_memory, hakuban_carrier *carrier,
                             const hakuban_url *url, hakuban_error *reterr)
 {
     hkb_zmq_self *self = self_memory;
     hkb_zmq_conn *conn = conn_memory;
     hakuban_status status = hkb_zmq_check(url, false, reterr);
-    if (status) {
+    if (status < 0) {
         return status;
     }
     conn->socket.kind = HKB_ZMQ_DEALER;
-    conn->link = link;
+    conn->carrier = carrier;
     conn->fd = -1;
-    conn->dialing = self->host->alloc->alloc(self->host->alloc->ctx, sizeof *conn->dialing);
+    conn->dialing = self->host->alloc->alloc(self->host->alloc->ctx, sizeof(*conn->dialing));
     if (!conn->dialing) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_NO_MEMORY, "out of memory");
     }
-    memset(conn->dialing, 0, sizeof *conn->dialing);
+    memset(conn->dialing, 0, sizeof(*conn->dialing));
     conn->dialing->lookup_fd = -1;
     conn->dialing->deadline_ns = hkb_zmq_now() + CONNECT_NS;
     hkb_address_where(url, conn->dialing->where);
@@ -150,7 +151,7 @@ hakuban_status hkb_zmq_dial(void *self_memory, void *conn_memory, hakuban_link *
     return status;
 }
 
-/* ---- turns */
+/* -- Turns -- */
 
 static void next_or_refuse(hkb_zmq_self *self, hkb_zmq_conn *conn)
 {
@@ -212,7 +213,7 @@ static bool dial_on(hkb_zmq_self *self, hkb_zmq_conn *conn, uint64_t now_ns)
         (void)self->host->wake_at(self->host->host, conn, UINT64_MAX);
         dialing_free(self, conn);
         (void)hkb_zmq_readable(conn->socket.zmq); /* now the socket knows its connection, too */
-        self->host->opened(conn->link);
+        self->host->opened(conn->carrier);
         return self->busy == conn;
     } else if (dialing->failed) {
         next_or_refuse(self, conn);
@@ -248,7 +249,7 @@ static bool take_in(hkb_zmq_self *self, hkb_zmq_conn *conn)
         bytes += zmq_msg_size(&message);
         hkb_zmq_content content = hkb_zmq_receive_rest(conn->socket.zmq, &message);
         if (content == HKB_ZMQ_MESSAGE) {
-            self->host->received(conn->link, zmq_msg_data(&message), zmq_msg_size(&message));
+            self->host->received(conn->carrier, zmq_msg_data(&message), zmq_msg_size(&message));
         } else if (content == HKB_ZMQ_END) {
             answer_end(self, conn);
         } else if (content == HKB_ZMQ_ODD) {
@@ -273,7 +274,7 @@ void hkb_zmq_dealer_turn(hkb_zmq_self *self, hkb_zmq_conn *conn, uint64_t now_ns
     uint64_t retry_ns = hkb_zmq_look_after(conn, &writable);
     bool due = conn->lost;
     if (writable) {
-        self->host->writable(conn->link);
+        self->host->writable(conn->carrier);
         if (self->busy != conn) {
             return;
         }

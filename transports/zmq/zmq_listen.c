@@ -1,5 +1,6 @@
-/* Listening with a ROUTER and the turns of all connections that it has accepted: which of libzmq's descriptors belongs to whom, who
- * begins, who is gone, who is cut. libzmq names a peer by an id and its connection by a descriptor; only both together are safe. */
+/* Listening with a ROUTER and the turns of all connections that it has accepted: which of libzmq's
+ * descriptors belongs to whom, who begins, who is gone, who is cut. libzmq names a peer by an id
+ * and its connection by a descriptor; only both together are safe. */
 #define _GNU_SOURCE
 
 #include <errno.h>
@@ -14,8 +15,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "zmq_transport.h"
 #include "common/planted.h"
+#include "zmq_transport.h"
 
 #define MESSAGES_PER_TURN 256u
 #define BYTES_PER_TURN (1024u * 1024)
@@ -27,10 +28,11 @@
 #define BUCKETS_MIN 16u
 #define ID_BYTES 5u
 #define EVENTS                                                                                     \
-    (ZMQ_EVENT_LISTENING | ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_ACCEPT_FAILED |                          \
-     ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_CLOSE_FAILED)
+    (ZMQ_EVENT_LISTENING | ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_ACCEPT_FAILED | ZMQ_EVENT_DISCONNECTED | \
+     ZMQ_EVENT_CLOSED | ZMQ_EVENT_CLOSE_FAILED)
 
-/* What libzmq's thread holds open under one number. Its events come in order, so a number that is used again is never mistaken. */
+/* What libzmq's thread holds open under one number. Its events come in order, so a number that is
+ * used again is never mistaken. */
 struct slot {
     bool open, used; /* used: it has had its session */
     ino_t inode;     /* how the descriptor is known to be still the same */
@@ -46,10 +48,10 @@ struct hkb_zmq_router {
     dev_t device; /* ipc: how the socket's file is known to be still ours */
     ino_t file;
     int listening_fd; /* libzmq's */
-    int reserve;      /* a descriptor to give away when there is none for a new peer; -1: given away */
-    uint64_t shed_ns; /* since when no peer got one; 0: they do */
+    int reserve; /* a descriptor to give away when there is none for a new peer; -1: given away */
+    uint64_t shed_ns;                       /* since when no peer got one; 0: they do */
     uint64_t retry_ns, rebind_ns, sweep_ns; /* 0: not needed */
-    struct slot *slots;           /* by descriptor */
+    struct slot *slots;                     /* by descriptor */
     size_t slot_count;
     unsigned open_count, conn_count;
     hkb_zmq_conn **buckets; /* by id, through a secret: ids can be forged */
@@ -63,7 +65,7 @@ hkb_zmq_socket *hkb_zmq_router_socket(hkb_zmq_router *router)
     return &router->socket;
 }
 
-/* ---- connections by id, and those that need looking after */
+/* -- Connections by id, and those that need looking after -- */
 
 static hkb_zmq_conn **bucket(const hkb_zmq_router *router, uint32_t id)
 {
@@ -140,7 +142,8 @@ void hkb_zmq_router_attend(hkb_zmq_self *self, hkb_zmq_conn *conn)
     hkb_zmq_again(self, &conn->router->socket);
 }
 
-/* Upcalls may end any connection, so each pass works on a list that the connections take themselves off. */
+/* Upcalls may end any connection, so each pass works on a list that the connections take themselves
+ * off. */
 static void begin_pass(hkb_zmq_router *router)
 {
     router->todo = router->attended;
@@ -150,7 +153,7 @@ static void begin_pass(hkb_zmq_router *router)
     }
 }
 
-/* ---- descriptors */
+/* -- Descriptors -- */
 
 static ino_t inode(int fd)
 {
@@ -160,12 +163,12 @@ static ino_t inode(int fd)
 
 static struct slot *slot_at(const hkb_zmq_router *router, int fd)
 {
-    return fd >= 0 && (size_t)fd < router->slot_count && router->slots[fd].open
-               ? &router->slots[fd]
-               : NULL;
+    return fd >= 0 && (size_t)fd < router->slot_count && router->slots[fd].open ? &router->slots[fd]
+                                                                                : NULL;
 }
 
-/* libzmq's thread may close the descriptor at any moment, so it is pinned first and then looked at. */
+/* libzmq's thread may close the descriptor at any moment, so it is pinned first and then looked at.
+ */
 static void cut(const hkb_zmq_router *router, int fd)
 {
     const struct slot *slot = slot_at(router, fd);
@@ -207,12 +210,12 @@ static bool room_for(hkb_zmq_self *self, hkb_zmq_router *router, int fd)
     while (count <= (size_t)fd) {
         count *= 2;
     }
-    struct slot *slots = alloc->realloc(alloc->ctx, router->slots, old_count * sizeof *slots,
-                                        count * sizeof *slots);
+    struct slot *slots = alloc->realloc(alloc->ctx, router->slots, old_count * sizeof(*slots),
+                                        count * sizeof(*slots));
     if (!slots) {
         return false;
     }
-    memset(slots + old_count, 0, (count - old_count) * sizeof *slots);
+    memset(slots + old_count, 0, (count - old_count) * sizeof(*slots));
     router->slots = slots;
     router->slot_count = count;
     return true;
@@ -225,7 +228,8 @@ static void sweep_until(hkb_zmq_router *router, uint64_t now_ns)
     }
 }
 
-/* Descriptors are given out lowest first. Over ipc libzmq aborts when it gets none, so that it must not come to that. */
+/* Descriptors are given out lowest first. Over ipc libzmq aborts when it gets none, so that it must
+ * not come to that. */
 static bool is_crowded(int fd)
 {
     struct rlimit limit;
@@ -263,8 +267,9 @@ static void regain_reserve(const hkb_zmq_self *self, hkb_zmq_router *router)
     }
 }
 
-/* As long as libzmq's thread has no descriptor for the peers that want to connect, it asks again and again. So the reserve is spent on
- * accepting and closing them; whoever is connected is not disturbed. */
+/* As long as libzmq's thread has no descriptor for the peers that want to connect, it asks again
+ * and again. So the reserve is spent on accepting and closing them; whoever is connected is not
+ * disturbed. */
 static void turn_away(const hkb_zmq_self *self, hkb_zmq_router *router, uint64_t now_ns)
 {
     if (!router->shed_ns) {
@@ -284,7 +289,8 @@ static void turn_away(const hkb_zmq_self *self, hkb_zmq_router *router, uint64_t
     regain_reserve(self, router);
 }
 
-/* Somebody else took the reserve. libzmq can stop asking only by giving up everything that it has accepted there. */
+/* Somebody else took the reserve. libzmq can stop asking only by giving up everything that it has
+ * accepted there. */
 static void stop_listening(hkb_zmq_self *self, hkb_zmq_router *router, uint64_t now_ns)
 {
     (void)zmq_unbind(router->socket.zmq, router->endpoint);
@@ -321,7 +327,8 @@ static void look_at_events(hkb_zmq_self *self, hkb_zmq_router *router, uint64_t 
             }
             break;
         default:
-            router->bound = false; /* the listening descriptor is the only one that is closed like this */
+            router->bound =
+                false; /* the listening descriptor is the only one that is closed like this */
         }
     }
     if (router->shed_ns) {
@@ -349,7 +356,7 @@ static void sweep(hkb_zmq_router *router, uint64_t now_ns)
     router->sweep_ns = waiting ? now_ns + SWEEP_NS : 0;
 }
 
-/* ---- the listener */
+/* -- The listener -- */
 
 static hakuban_status cannot(const char *where, int error, hakuban_error *reterr)
 {
@@ -364,7 +371,8 @@ static const char *path_of(const char *endpoint)
     return strncmp(endpoint, "ipc://", skip) == 0 ? endpoint + skip : NULL;
 }
 
-/* libzmq removes whatever has the name and listens there: a file, or a socket that somebody listens on. 0 or an errno. */
+/* libzmq removes whatever has the name and listens there: a file, or a socket that somebody listens
+ * on. 0 or an errno. */
 static int in_use(const char *endpoint)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -376,12 +384,12 @@ static int in_use(const char *endpoint)
     if (!S_ISSOCK(file.st_mode)) {
         return EADDRINUSE;
     }
-    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) {
         return errno;
     }
-    bool stale = connect(fd, (const struct sockaddr *)&address, sizeof address) != 0 &&
+    bool stale = connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0 &&
                  errno == ECONNREFUSED;
     (void)close(fd);
     return stale ? 0 : EADDRINUSE;
@@ -424,7 +432,7 @@ static int bind_any(hkb_zmq_router *router, const hkb_addresses *addresses)
         hkb_zmq_endpoint(&addresses->items[i], endpoint);
         error = bind_to(router, endpoint);
         if (!error) {
-            size_t bytes = sizeof router->endpoint;
+            size_t bytes = sizeof(router->endpoint);
             return zmq_getsockopt(router->socket.zmq, ZMQ_LAST_ENDPOINT, router->endpoint,
                                   &bytes) == 0
                        ? 0
@@ -436,11 +444,11 @@ static int bind_any(hkb_zmq_router *router, const hkb_addresses *addresses)
 
 static hkb_zmq_router *router_new(const hakuban_alloc *alloc)
 {
-    hkb_zmq_router *router = alloc->alloc(alloc->ctx, sizeof *router);
+    hkb_zmq_router *router = alloc->alloc(alloc->ctx, sizeof(*router));
     if (!router) {
         return NULL;
     }
-    memset(router, 0, sizeof *router);
+    memset(router, 0, sizeof(*router));
     router->socket.kind = HKB_ZMQ_ROUTER;
     router->reserve = -1;
     router->bucket_count = router->slot_count = BUCKETS_MIN;
@@ -450,7 +458,7 @@ static hkb_zmq_router *router_new(const hakuban_alloc *alloc)
         memset(router->buckets, 0, BUCKETS_MIN * sizeof(*router->buckets));
         memset(router->slots, 0, BUCKETS_MIN * sizeof(*router->slots));
     }
-    if (getrandom(&router->secret, sizeof router->secret, 0) != sizeof router->secret) {
+    if (getrandom(&router->secret, sizeof(router->secret), 0) != sizeof(router->secret)) {
         router->secret = hkb_zmq_now();
     }
     router->secret |= 1;
@@ -471,7 +479,7 @@ void hkb_zmq_router_free(hkb_zmq_self *self, hkb_zmq_router *router)
     if (router->slots) {
         alloc->free(alloc->ctx, router->slots, router->slot_count * sizeof(*router->slots));
     }
-    alloc->free(alloc->ctx, router, sizeof *router);
+    alloc->free(alloc->ctx, router, sizeof(*router));
 }
 
 /* While it has its turn, the turn's end sees to it. */
@@ -497,7 +505,8 @@ static int start(hkb_zmq_self *self, hkb_zmq_router *router, const hakuban_url *
         return error;
     }
     if (!hkb_zmq_numeric(url, &addresses.items[0])) {
-        /* May block, which listening can afford: it happens at the start, and one's own names are in /etc/hosts. */
+        /* May block, which listening can afford: it happens at the start, and one's own names are
+         * in /etc/hosts. */
         hkb_address_lookup(url->host, url->port, &addresses);
         if (addresses.count == 0) {
             *ret_reason = hkb_address_lookup_text(&addresses);
@@ -516,7 +525,7 @@ hakuban_status hkb_zmq_listen(void *self_memory, void *listener_memory, const ha
     char where[HKB_ADDRESS_WHERE_BYTES];
     const char *reason = NULL;
     hakuban_status status = hkb_zmq_check(url, true, reterr);
-    if (status) {
+    if (status < 0) {
         return status;
     }
     hkb_address_where(url, where);
@@ -534,18 +543,20 @@ hakuban_status hkb_zmq_listen(void *self_memory, void *listener_memory, const ha
         status = hakuban_error_set(reterr, HAKUBAN_ERR_LIMIT,
                                    "cannot listen on %s: no room for the address it got", where);
     }
-    if (status) {
+    if (status < 0) {
         hkb_zmq_router_free(self, router);
         return status;
     }
     (void)snprintf(ret_url, url_bytes, "zmq+%s", router->endpoint);
     router->listener = listener;
     listener->router = router;
-    hkb_zmq_again(self, &router->socket); /* binding may have used up what the descriptor had to say */
+    hkb_zmq_again(self,
+                  &router->socket); /* binding may have used up what the descriptor had to say */
     return HAKUBAN_OK;
 }
 
-/* libzmq's thread closes the listening socket when it gets to it; whoever listens here next must not find it still there. */
+/* libzmq's thread closes the listening socket when it gets to it; whoever listens here next must
+ * not find it still there. */
 static void await_unbound(hkb_zmq_self *self, hkb_zmq_router *router)
 {
     for (unsigned waited_ms = 0; waited_ms < UNBIND_MS; waited_ms += 50) {
@@ -558,8 +569,8 @@ static void await_unbound(hkb_zmq_self *self, hkb_zmq_router *router)
     }
 }
 
-/* To libzmq the accepted connections are the listening socket's children: unbinding would end them. So while there are some, a tcp
- * address stays taken and whoever comes is cut. */
+/* To libzmq the accepted connections are the listening socket's children: unbinding would end them.
+ * So while there are some, a tcp address stays taken and whoever comes is cut. */
 void hkb_zmq_unlisten(void *self_memory, void *listener_memory)
 {
     hkb_zmq_self *self = self_memory;
@@ -588,12 +599,11 @@ void hkb_zmq_unlisten(void *self_memory, void *listener_memory)
 
 static void rebind(hkb_zmq_router *router, uint64_t now_ns)
 {
-    router->rebind_ns = router->bound || bind_to(router, router->endpoint)
-                            ? now_ns + HKB_ZMQ_SECOND_NS
-                            : 0;
+    router->rebind_ns =
+        router->bound || bind_to(router, router->endpoint) ? now_ns + HKB_ZMQ_SECOND_NS : 0;
 }
 
-/* ---- connections */
+/* -- Connections -- */
 
 void hkb_zmq_router_finish(hkb_zmq_self *self, hkb_zmq_conn *conn, hakuban_status why,
                            const char *text)
@@ -618,12 +628,13 @@ void hkb_zmq_router_finish(hkb_zmq_self *self, hkb_zmq_conn *conn, hakuban_statu
     }
     *each = conn->next_of_bucket;
     router->conn_count--;
-    self->host->closed(conn->link, why, text);
+    self->host->closed(conn->carrier, why, text);
     (void)free_if_over(self, router);
 }
 
-/* Whether the id's connection stands and fd is its descriptor. Sending an empty message tells: libzmq lets the socket know that a
- * connection has ended before it closes the descriptor, so while that works the descriptor is still the same. */
+/* Whether the id's connection stands and fd is its descriptor. Sending an empty message tells:
+ * libzmq lets the socket know that a connection has ended before it closes the descriptor, so while
+ * that works the descriptor is still the same. */
 static bool stands(hkb_zmq_self *self, hkb_zmq_router *router, zmq_msg_t *id, int fd,
                    uint64_t now_ns)
 {
@@ -637,13 +648,15 @@ static bool stands(hkb_zmq_self *self, hkb_zmq_router *router, zmq_msg_t *id, in
            zmq_send(zmq, NULL, 0, ZMQ_DONTWAIT) >= 0;
 }
 
-/* Names that peers give themselves could be taken twice; only the router's own, which begin with 0, are new every time. */
+/* Names that peers give themselves could be taken twice; only the router's own, which begin with 0,
+ * are new every time. */
 static bool is_own_name(zmq_msg_t *id)
 {
     return zmq_msg_size(id) == ID_BYTES && *(const unsigned char *)zmq_msg_data(id) == 0;
 }
 
-/* Something came from somebody who has no session. He may be gone already; what he said still counts. */
+/* Something came from somebody who has no session. He may be gone already; what he said still
+ * counts. */
 static void welcome(hkb_zmq_self *self, hkb_zmq_router *router, zmq_msg_t *id, int fd,
                     uint64_t now_ns)
 {
@@ -657,21 +670,21 @@ static void welcome(hkb_zmq_self *self, hkb_zmq_router *router, zmq_msg_t *id, i
         router->slots[fd].used = true;
         hkb_zmq_peer(fd, peer);
     }
-    hakuban_link *link = NULL;
+    hakuban_carrier *carrier = NULL;
     void *memory = NULL;
     if (router->listener && is_own_name(id)) {
-        link = host->accepted(host->host, router->listener, peer, &memory);
+        carrier = host->accepted(host->host, router->listener, peer, &memory);
     }
-    if (!link) {
+    if (!carrier) {
         if (standing) {
             cut(router, fd);
         }
         return;
     }
     hkb_zmq_conn *conn = memory;
-    conn->link = link;
+    conn->carrier = carrier;
     conn->router = router;
-    memcpy(&conn->id, (const unsigned char *)zmq_msg_data(id) + 1, sizeof conn->id);
+    memcpy(&conn->id, (const unsigned char *)zmq_msg_data(id) + 1, sizeof(conn->id));
     insert(router, conn);
     router->conn_count++;
     conn->fd = standing ? fd : -1;
@@ -690,17 +703,18 @@ static void hand_over(hkb_zmq_self *self, hkb_zmq_router *router, zmq_msg_t *id,
     bool own_name = is_own_name(id);
     uint32_t number = 0;
     if (own_name) {
-        memcpy(&number, (const unsigned char *)zmq_msg_data(id) + 1, sizeof number);
+        memcpy(&number, (const unsigned char *)zmq_msg_data(id) + 1, sizeof(number));
     }
     hkb_zmq_conn *conn = own_name ? find(router, number) : NULL;
     hkb_zmq_content content = hkb_zmq_receive_rest(router->socket.zmq, body);
     if (!conn) {
-        /* Nothing but the beginning of a session counts; names are refused at once, whatever they say. */
+        /* Nothing but the beginning of a session counts; names are refused at once, whatever they
+         * say. */
         if (content == HKB_ZMQ_EMPTY || !own_name || HKB_PLANTED(zmq_stale_session)) {
             welcome(self, router, id, zmq_msg_get(body, ZMQ_SRCFD), now_ns);
         }
     } else if (content == HKB_ZMQ_MESSAGE) {
-        self->host->received(conn->link, zmq_msg_data(body), zmq_msg_size(body));
+        self->host->received(conn->carrier, zmq_msg_data(body), zmq_msg_size(body));
     } else if (content == HKB_ZMQ_END) {
         hkb_zmq_router_finish(self, conn, HAKUBAN_ERR_CLOSED,
                               "the other side closed the connection");
@@ -748,7 +762,7 @@ static void look_after_all(hkb_zmq_self *self, hkb_zmq_router *router)
             link_to(&router->attended, conn);
         }
         if (writable) {
-            self->host->writable(conn->link);
+            self->host->writable(conn->carrier);
         }
     }
 }

@@ -1,4 +1,5 @@
-/* Adding transports, serializers and compressors of one's own to an exchange. Those built in are there already. */
+/* Adding transports, serializers and compressors of one's own to an exchange. Those built in are
+ * there already. */
 #ifndef HAKUBAN_PLUGIN_REGISTRY_H
 #define HAKUBAN_PLUGIN_REGISTRY_H
 
@@ -33,9 +34,8 @@ hakuban_exchange_add_transport(hakuban_exchange *exchange, const hakuban_transpo
  * @thread init
  * @since 0.1
  */
-HAKUBAN_API HAKUBAN_NODISCARD hakuban_status
-hakuban_exchange_add_serializer(hakuban_exchange *exchange, const hakuban_serializer_ops *ops,
-                                hakuban_error *reterr);
+HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_exchange_add_serializer(
+    hakuban_exchange *exchange, const hakuban_serializer_ops *ops, hakuban_error *reterr);
 
 /**
  * Makes a compressor known. Those added later are offered first.
@@ -45,9 +45,8 @@ hakuban_exchange_add_serializer(hakuban_exchange *exchange, const hakuban_serial
  * @thread init
  * @since 0.1
  */
-HAKUBAN_API HAKUBAN_NODISCARD hakuban_status
-hakuban_exchange_add_compressor(hakuban_exchange *exchange, const hakuban_compressor_ops *ops,
-                                hakuban_error *reterr);
+HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_exchange_add_compressor(
+    hakuban_exchange *exchange, const hakuban_compressor_ops *ops, hakuban_error *reterr);
 
 /**
  * A built-in or added serializer by its name, for reading and writing states.
@@ -57,8 +56,8 @@ hakuban_exchange_add_compressor(hakuban_exchange *exchange, const hakuban_compre
  * @thread any
  * @since 0.1
  */
-HAKUBAN_API const hakuban_serializer_ops *
-hakuban_exchange_serializer(hakuban_exchange *exchange, const char *name);
+HAKUBAN_API const hakuban_serializer_ops *hakuban_exchange_serializer(hakuban_exchange *exchange,
+                                                                      const char *name);
 
 #ifdef __cplusplus
 }

@@ -1,7 +1,8 @@
 /* What the author of a serializer implements, and what users write and read structured values with.
  *
- * A serializer turns a stream of tokens into bytes and back: two functions. It never sees a whole value and allocates
- * nothing. The same user code writes and reads every format; a type is one pair of functions over these. */
+ * A serializer turns a stream of tokens into bytes and back: two functions. It never sees a whole
+ * value and allocates nothing. The same user code writes and reads every format; a type is one pair
+ * of functions over these. */
 #ifndef HAKUBAN_PLUGIN_SERIALIZER_H
 #define HAKUBAN_PLUGIN_SERIALIZER_H
 
@@ -36,7 +37,8 @@ typedef enum hakuban_token_kind {
 
 typedef struct hakuban_token {
     hakuban_token_kind kind;
-    uint32_t count; /* ARRAY, MAP: when writing always known; when reading HAKUBAN_COUNT_UNKNOWN where the format doesn't say */
+    uint32_t count; /* ARRAY, MAP: when writing always known; when reading HAKUBAN_COUNT_UNKNOWN
+                       where the format doesn't say */
     union {
         int boolean;
         int64_t sint;
@@ -48,7 +50,8 @@ typedef struct hakuban_token {
 
 typedef struct hakuban_serializer_ops hakuban_serializer_ops;
 
-/* Bytes that grow in memory; reaching bytes_max is an error. Zero it, then hakuban_writer_init() does the rest. */
+/* Bytes that grow in memory; reaching bytes_max is an error. Zero it, then hakuban_writer_init()
+ * does the rest. */
 typedef struct hakuban_writer {
     const hakuban_serializer_ops *ops;
     const hakuban_alloc *alloc;
@@ -64,11 +67,15 @@ typedef struct hakuban_reader {
     const hakuban_serializer_ops *ops;
     const uint8_t *data;
     size_t bytes, offset;
-    uint32_t elements_left; /* budget: tokens that may still come; what open containers have declared is taken off already */
+    uint32_t elements_left; /* budget: tokens that may still come; what open containers have
+                               declared is taken off already */
     uint32_t depth;
-    uint32_t left[HAKUBAN_SERIALIZER_DEPTH_MAX + 1]; /* HAKUBAN_COUNT_UNKNOWN: the format says where it ends */
-    uint8_t map[HAKUBAN_SERIALIZER_DEPTH_MAX + 1];   /* 0 array; 1 map, a key is next; 2 map, a value is next */
-    uint8_t begun[HAKUBAN_SERIALIZER_DEPTH_MAX + 1]; /* for the serializer: an item was read in this container */
+    uint32_t left[HAKUBAN_SERIALIZER_DEPTH_MAX +
+                  1]; /* HAKUBAN_COUNT_UNKNOWN: the format says where it ends */
+    uint8_t map[HAKUBAN_SERIALIZER_DEPTH_MAX +
+                1]; /* 0 array; 1 map, a key is next; 2 map, a value is next */
+    uint8_t begun[HAKUBAN_SERIALIZER_DEPTH_MAX +
+                  1]; /* for the serializer: an item was read in this container */
     uint8_t *scratch; /* for the serializer: unescaped text; grown with hakuban_reader_scratch() */
     size_t scratch_bytes;
     const hakuban_alloc *alloc;
@@ -81,13 +88,15 @@ struct hakuban_serializer_ops {
     uint32_t abi;       /* HAKUBAN_SERIALIZER_ABI */
     const char *name;   /* as offered in the hello and asked for in URLs: "json"; static storage */
     const char *format; /* as named in a state's format: "JSON"; static storage */
-    /* Appends one token with hakuban_writer_append(). Containers are checked by the caller: END comes exactly when count items
-     * were written. depth, left and map describe the containers around this token. */
+    /* Appends one token with hakuban_writer_append(). Containers are checked by the caller: END
+     * comes exactly when count items were written. depth, left and map describe the containers
+     * around this token. */
     hakuban_status (*write)(hakuban_writer *writer, const hakuban_token *token);
-    /* Reads one token at reader->offset and advances. For containers with a known count END is made by the caller and read() is
-     * not called at their end; with HAKUBAN_COUNT_UNKNOWN read() returns END itself. Anything malformed:
-     * hakuban_reader_fail(). May be called again where it was before: hakuban_read_at_end() gives a token back, and
-     * hakuban_convert() reads ahead with a copy of the reader that shares its state. */
+    /* Reads one token at reader->offset and advances. For containers with a known count END is made
+     * by the caller and read() is not called at their end; with HAKUBAN_COUNT_UNKNOWN read()
+     * returns END itself. Anything malformed: hakuban_reader_fail(). May be called again where it
+     * was before: hakuban_read_at_end() gives a token back, and hakuban_convert() reads ahead with
+     * a copy of the reader that shares its state. */
     hakuban_status (*read)(hakuban_reader *reader, hakuban_token *ret);
     void (*reader_done)(hakuban_reader *reader); /* frees state; optional */
 };
@@ -127,8 +136,8 @@ HAKUBAN_API hakuban_status hakuban_writer_append(hakuban_writer *writer, const v
                                                  size_t bytes);
 
 /**
- * Writes one token. The typed functions below are the same with less to type. A failure sticks: check the last call, or
- * hakuban_writer_status() once at the end.
+ * Writes one token. The typed functions below are the same with less to type. A failure sticks:
+ * check the last call, or hakuban_writer_status() once at the end.
  *
  * @return OK; ERR_ARGUMENT (too many items, an END too early); ERR_LIMIT; ERR_NO_MEMORY;
  *         ERR_UNSUPPORTED (the format has no such kind, or needs a string as map key)
@@ -141,8 +150,10 @@ HAKUBAN_API hakuban_status hakuban_write_int(hakuban_writer *writer, int64_t val
 HAKUBAN_API hakuban_status hakuban_write_uint(hakuban_writer *writer, uint64_t value);
 HAKUBAN_API hakuban_status hakuban_write_double(hakuban_writer *writer, double value);
 HAKUBAN_API hakuban_status hakuban_write_string(hakuban_writer *writer, const char *text);
-HAKUBAN_API hakuban_status hakuban_write_text(hakuban_writer *writer, const void *data, size_t bytes);
-HAKUBAN_API hakuban_status hakuban_write_bytes(hakuban_writer *writer, const void *data, size_t bytes);
+HAKUBAN_API hakuban_status hakuban_write_text(hakuban_writer *writer, const void *data,
+                                              size_t bytes);
+HAKUBAN_API hakuban_status hakuban_write_bytes(hakuban_writer *writer, const void *data,
+                                               size_t bytes);
 HAKUBAN_API hakuban_status hakuban_write_array(hakuban_writer *writer, uint32_t count);
 HAKUBAN_API hakuban_status hakuban_write_map(hakuban_writer *writer, uint32_t count);
 HAKUBAN_API hakuban_status hakuban_write_end(hakuban_writer *writer);
@@ -199,9 +210,9 @@ HAKUBAN_API hakuban_status hakuban_reader_fail(hakuban_reader *reader, hakuban_s
 HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_read(hakuban_reader *reader,
                                                           hakuban_token *ret);
 
-/* The typed readers: ERR_PARSE where the next token is of another kind or does not fit. ret_text is borrowed until the next
- * read. hakuban_read_array() and _map() give HAKUBAN_COUNT_UNKNOWN where the format doesn't say: read until
- * hakuban_read_at_end(). */
+/* The typed readers: ERR_PARSE where the next token is of another kind or does not fit. ret_text is
+ * borrowed until the next read. hakuban_read_array() and _map() give HAKUBAN_COUNT_UNKNOWN where
+ * the format doesn't say: read until hakuban_read_at_end(). */
 HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_read_bool(hakuban_reader *reader, int *ret);
 HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_read_int(hakuban_reader *reader, int64_t *ret);
 HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_read_uint(hakuban_reader *reader,
@@ -233,14 +244,15 @@ HAKUBAN_API int hakuban_read_at_end(hakuban_reader *reader);
 HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_read_skip(hakuban_reader *reader);
 
 /**
- * Copies one whole value, whatever it is, from one format to another (or the same). Both may be inside of containers. Takes
- * time and memory in proportion to the value.
+ * Copies one whole value, whatever it is, from one format to another (or the same). Both may be
+ * inside of containers. Takes time and memory in proportion to the value.
  *
- * After a failure both stay failed, and from->error says in words what was wrong, also where to was the reason.
+ * After a failure both stay failed, and from->error says in words what was wrong, also where to was
+ * the reason.
  *
  * @return OK, ERR_PARSE, ERR_LIMIT, ERR_NO_MEMORY;
- *         ERR_UNSUPPORTED (to's format has no such value: bytes, a key that is no string, a double that is not finite in JSON);
- *         ERR_ARGUMENT (also: to has no place for another value)
+ *         ERR_UNSUPPORTED (to's format has no such value: bytes, a key that is no string, a double
+ * that is not finite in JSON); ERR_ARGUMENT (also: to has no place for another value)
  * @since 0.1
  */
 HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_convert(hakuban_reader *from,

@@ -1,5 +1,6 @@
-/* main() for fuzz targets where there is no libFuzzer: gives a target each file of its corpus, then a few thousand inputs
- * made from them by small damage. Always the same inputs, so that a failure can be had again. Knows no target. */
+/* main() for fuzz targets where there is no libFuzzer: gives a target each file of its corpus, then
+ * a few thousand inputs made from them by small damage. Always the same inputs, so that a failure
+ * can be had again. Knows no target. */
 #define _POSIX_C_SOURCE 200809L
 
 #include <dirent.h>
@@ -27,7 +28,8 @@ static size_t random_below(size_t limit)
     return limit == 0 ? 0 : (size_t)(random_state % limit);
 }
 
-/* The target gets memory of exactly the input's size, so that a sanitizer sees one byte too many. */
+/* The target gets memory of exactly the input's size, so that a sanitizer sees one byte too many.
+ */
 static void give(const uint8_t *data, size_t bytes)
 {
     uint8_t *copy = malloc(bytes == 0 ? 1 : bytes);
@@ -44,8 +46,8 @@ static void give(const uint8_t *data, size_t bytes)
 static void load(const char *folder, const char *name)
 {
     char path[4096];
-    int length = snprintf(path, sizeof path, "%s/%s", folder, name);
-    if (length < 0 || (size_t)length >= sizeof path || seed_count == FILES_MAX) {
+    int length = snprintf(path, sizeof(path), "%s/%s", folder, name);
+    if (length < 0 || (size_t)length >= sizeof(path) || seed_count == FILES_MAX) {
         return;
     }
     FILE *file = fopen(path, "rb");
@@ -74,7 +76,7 @@ static size_t mutate(uint8_t *data, size_t bytes)
             break;
         case 1: /* one byte that is on an edge */
             if (at < bytes) {
-                data[at] = edges[random_below(sizeof edges)];
+                data[at] = edges[random_below(sizeof(edges))];
             }
             break;
         case 2: /* cut off */
@@ -131,7 +133,7 @@ int main(int argc, char **argv)
         size_t bytes = 0;
         if (seed_count > 0) {
             size_t seed = random_below(seed_count);
-            bytes = seeds[seed].bytes < sizeof buffer ? seeds[seed].bytes : sizeof buffer;
+            bytes = seeds[seed].bytes < sizeof(buffer) ? seeds[seed].bytes : sizeof(buffer);
             memcpy(buffer, seeds[seed].data, bytes);
         }
         give(buffer, mutate(buffer, bytes));

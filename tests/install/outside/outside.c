@@ -1,4 +1,5 @@
-/* A program of somebody else's, who knows of Hakuban what is installed: exposes a state and observes it, in one process. */
+/* A program of somebody else's, who knows of Hakuban what is installed: exposes a state and
+ * observes it, in one process. */
 #include <stdio.h>
 #include <string.h>
 

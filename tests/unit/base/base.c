@@ -1,4 +1,5 @@
-/* What every room stands on: the hash table, URLs and their values, buffers, errors and log lines. */
+/* What every room stands on: the hash table, URLs and their values, buffers, errors and log lines.
+ */
 #include <check.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,12 +35,15 @@ START_TEST(a_map_finds_what_is_in_it_and_shrinks)
             ck_assert_int_eq(hkb_map_insert(&map, &items[i]), HAKUBAN_OK);
         }
         size_t most = memory.bytes;
-        for (int i = 0; i < 20000; i += 2)
+        for (int i = 0; i < 20000; i += 2) {
             hkb_map_remove(&map, &items[i]);
-        for (int i = 0; i < 20000; i++)
+        }
+        for (int i = 0; i < 20000; i++) {
             ck_assert_ptr_eq(hkb_map_find(&map, items[i].hash, &i), i % 2 ? &items[i] : NULL);
-        for (int i = 1; i < 19999; i += 2)
+        }
+        for (int i = 1; i < 19999; i += 2) {
             hkb_map_remove(&map, &items[i]);
+        }
         ck_assert_uint_lt(memory.bytes, most / 100);
         hkb_map_remove(&map, &items[19999]);
         ck_assert_uint_eq(map.count, 0);
@@ -49,7 +53,8 @@ START_TEST(a_map_finds_what_is_in_it_and_shrinks)
 }
 END_TEST
 
-/* A walk of 32 a step, while the table grows and shrinks under it: those that stay are told, all of them. */
+/* A walk of 32 a step, while the table grows and shrinks under it: those that stay are told, all of
+ * them. */
 START_TEST(a_walk_through_a_map_misses_nobody_who_stays)
 {
     static struct item items[40000];
@@ -59,24 +64,28 @@ START_TEST(a_walk_through_a_map_misses_nobody_who_stays)
     fail_alloc_init(&memory);
     for (int crowd = 0; crowd < 4; crowd++) { /* nobody comes or goes, some come, go, both */
         hkb_map_init(&map, &memory.table, offsetof(struct item, hash), same_number);
-        memset(told, 0, sizeof told);
+        memset(told, 0, sizeof(told));
         int coming = crowd == 1 || crowd == 3 ? 1000 : 40000, going = 40000;
         for (int i = 0; i < 40000; i++) {
             items[i] = (struct item){(uint32_t)i * 2654435761u, i};
-            if (i < coming)
+            if (i < coming) {
                 ck_assert_int_eq(hkb_map_insert(&map, &items[i]), HAKUBAN_OK);
+            }
         }
         uint64_t place = 0;
         size_t given = 0, count;
         void *slice[32];
         while ((count = hkb_map_scan(&map, &place, slice, 32)) > 0) {
-            for (size_t i = 0; i < count; i++)
+            for (size_t i = 0; i < count; i++) {
                 told[((struct item *)slice[i])->number]++;
+            }
             given += count;
-            for (int k = 0; k < 500 && coming < 40000; k++, coming++)
+            for (int k = 0; k < 500 && coming < 40000; k++, coming++) {
                 ck_assert_int_eq(hkb_map_insert(&map, &items[coming]), HAKUBAN_OK);
-            for (int k = 0; crowd >= 2 && coming == 40000 && k < 700 && going > 1000; k++)
+            }
+            for (int k = 0; crowd >= 2 && coming == 40000 && k < 700 && going > 1000; k++) {
                 hkb_map_remove(&map, &items[--going]);
+            }
         }
         ck_assert_uint_eq(place, UINT64_MAX);
         ck_assert_uint_eq(hkb_map_scan(&map, &place, slice, 32), 0);
@@ -88,8 +97,9 @@ START_TEST(a_walk_through_a_map_misses_nobody_who_stays)
         }
         ck_assert_int_eq(missed, 0);
         ck_assert(again == 0 || crowd >= 2);
-        for (going = going < coming ? going : coming; going > 0;)
+        for (going = going < coming ? going : coming; going > 0;) {
             hkb_map_remove(&map, &items[--going]);
+        }
         ck_assert_uint_eq(map.count, 0);
     }
     ck_assert_uint_eq(memory.blocks, 0);
@@ -108,13 +118,16 @@ START_TEST(a_map_without_memory_stays_as_it_was)
         fail_alloc_arm(&memory, n, true);
         for (; added < 100; added++) {
             items[added] = (struct item){(uint32_t)added, added};
-            if (hkb_map_insert(&map, &items[added]) != HAKUBAN_OK)
+            if (hkb_map_insert(&map, &items[added]) != HAKUBAN_OK) {
                 break;
+            }
         }
-        for (int i = 0; i < added; i++)
+        for (int i = 0; i < added; i++) {
             ck_assert_ptr_eq(hkb_map_find(&map, items[i].hash, &i), &items[i]);
-        for (int i = 0; i < added; i++)
+        }
+        for (int i = 0; i < added; i++) {
             hkb_map_remove(&map, &items[i]);
+        }
         hkb_map_done(&map);
         ck_assert_uint_eq(memory.blocks, 0);
     }
@@ -125,8 +138,9 @@ START_TEST(siphash_gives_the_published_values)
 {
     const uint64_t key[2] = {0x0706050403020100u, 0x0f0e0d0c0b0a0908u};
     uint8_t data[15];
-    for (uint8_t i = 0; i < sizeof(data); i++)
+    for (uint8_t i = 0; i < sizeof(data); i++) {
         data[i] = i;
+    }
     ck_assert(hkb_siphash(key, data, 0) == 0xabac0158050fc4dcu);
     ck_assert(hkb_siphash(key, data, 15) == 0xd320d86d2a519956u);
 }
@@ -158,10 +172,10 @@ END_TEST
 
 START_TEST(a_wrong_url_is_refused_in_words)
 {
-    static const char *const wrong[] = {"",          "tcp",          "tcp:/a",    "://a",
-                                        "tcp://a:",  "tcp://a:70000", "tcp://a:b", "tcp://::1:80",
-                                        "tcp://[::1", "tcp://[::1]x", "tcp://a b", "tcp://a\n",
-                                        "tcp://a#x", "tcp://a#=1",   "tcp://a#x=1,x=2"};
+    static const char *const wrong[] = {
+        "",          "tcp",          "tcp:/a",         "://a",         "tcp://a:",  "tcp://a:70000",
+        "tcp://a:b", "tcp://::1:80", "tcp://[::1",     "tcp://[::1]x", "tcp://a b", "tcp://a\n",
+        "tcp://a#x", "tcp://a#=1",   "tcp://a#x=1,x=2"};
     fail_alloc memory;
     fail_alloc_init(&memory);
     for (size_t i = 0; i < HKB_COUNT(wrong); i++) {
@@ -180,12 +194,15 @@ static const struct {
     const char *text;
     uint64_t ns; /* UINT64_MAX: refused */
 } durations[] = {
-    {"20s", 20000000000},      {"1m30s", 90000000000},  {"250ms", 250000000},
-    {"120", 120000000000},     {"1m + 31", 91000000000}, {"1m*60", 3600000000000},
-    {"2 hours", 7200000000000}, {"0", 0},                {"1.5s", UINT64_MAX},
-    {"", UINT64_MAX},          {"-5", UINT64_MAX},      {"1m*2m", UINT64_MAX},
-    {"1x", UINT64_MAX},        {"99999999y", UINT64_MAX}, {"1s+", UINT64_MAX},
-    {"1H30Min5S", 5405000000000}, {"2MSX", UINT64_MAX},
+    {"20s", 20000000000},       {"1m30s", 90000000000},
+    {"250ms", 250000000},       {"120", 120000000000},
+    {"1m + 31", 91000000000},   {"1m*60", 3600000000000},
+    {"2 hours", 7200000000000}, {"0", 0},
+    {"1.5s", UINT64_MAX},       {"", UINT64_MAX},
+    {"-5", UINT64_MAX},         {"1m*2m", UINT64_MAX},
+    {"1x", UINT64_MAX},         {"99999999y", UINT64_MAX},
+    {"1s+", UINT64_MAX},        {"1H30Min5S", 5405000000000},
+    {"2MSX", UINT64_MAX},
 };
 
 START_TEST(a_duration_is_read_or_refused)
@@ -300,8 +317,9 @@ START_TEST(an_item_may_leave_its_list_while_the_list_is_walked)
     } entries[3] = {{.number = 0}, {.number = 1}, {.number = 2}};
     hkb_list list;
     hkb_list_init(&list);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         hkb_list_push(&list, &entries[i].node);
+    }
     int seen = 0;
     HKB_LIST_EACH(struct entry, entry, &list, node)
     {

@@ -1,5 +1,5 @@
-/* The conformance suite on every serializer and compressor that was built in and on those of the examples; and on tables that break
- * a promise, which it must find. */
+/* The conformance suite on every serializer and compressor that was built in and on those of the
+ * examples; and on tables that break a promise, which it must find. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,8 +50,9 @@ static void tell(void *ctx, const char *name, int passed, const char *text)
 {
     results *all = ctx;
     all->checks++;
-    if (passed)
+    if (passed) {
         return;
+    }
     for (int i = 0; i < COUNT(exceptions); i++) {
         if (strcmp(exceptions[i].plugin, all->plugin) == 0 &&
             strcmp(exceptions[i].check, name) == 0) {
@@ -59,8 +60,9 @@ static void tell(void *ctx, const char *name, int passed, const char *text)
             return;
         }
     }
-    if (!all->failures++)
-        (void)snprintf(all->first, sizeof all->first, "%s", name);
+    if (!all->failures++) {
+        (void)snprintf(all->first, sizeof(all->first), "%s", name);
+    }
     fprintf(stderr, "# %s: %s: %s\n", all->plugin, name, text);
 }
 
@@ -87,8 +89,9 @@ END_TEST
 static hakuban_status write_half_of_the_integers(hakuban_writer *writer, const hakuban_token *token)
 {
     hakuban_token half = *token;
-    if (token->kind == HAKUBAN_TOKEN_INT)
+    if (token->kind == HAKUBAN_TOKEN_INT) {
         half.value.sint /= 2;
+    }
     return cbor.write(writer, &half);
 }
 
@@ -107,16 +110,18 @@ static hakuban_status read_past_the_end(hakuban_reader *reader, hakuban_token *r
 
 static hakuban_status read_null_at_the_end(hakuban_reader *reader, hakuban_token *ret)
 {
-    if (reader->offset < reader->bytes)
+    if (reader->offset < reader->bytes) {
         return cbor.read(reader, ret);
+    }
     ret->kind = HAKUBAN_TOKEN_NULL;
     return HAKUBAN_OK;
 }
 
 static hakuban_status read_and_keep(hakuban_reader *reader, hakuban_token *ret)
 {
-    if (!reader->state)
+    if (!reader->state) {
         reader->state = reader->alloc->alloc(reader->alloc->ctx, 10);
+    }
     return reader->state ? cbor.read(reader, ret) : HAKUBAN_ERR_NO_MEMORY;
 }
 
@@ -170,11 +175,13 @@ static hakuban_status run_compress(void *self, void *dst, size_t dst_bytes, size
     const uint8_t *from = src.data;
     (void)self, (void)dst_bytes, (void)reference;
     for (size_t i = 1; i < src.bytes; i++) {
-        if (from[i] != from[0])
+        if (from[i] != from[0]) {
             return HAKUBAN_ERR_LIMIT;
+        }
     }
-    if (src.bytes < 2)
+    if (src.bytes < 2) {
         return HAKUBAN_ERR_LIMIT;
+    }
     memcpy(dst, from, 1);
     *ret_bytes = 1;
     return HAKUBAN_OK;
@@ -184,8 +191,9 @@ static hakuban_status run_decompress(void *self, void *dst, size_t dst_bytes, ha
                                      hakuban_slice reference)
 {
     (void)self, (void)reference;
-    if (src.bytes != 1)
+    if (src.bytes != 1) {
         return HAKUBAN_ERR_CORRUPT;
+    }
     memset(dst, *(const uint8_t *)src.data, dst_bytes);
     return HAKUBAN_OK;
 }
@@ -201,8 +209,9 @@ static hakuban_status compress_too_little(void *self, void *dst, size_t dst_byte
                                           hakuban_slice reference)
 {
     (void)self, (void)dst_bytes, (void)reference;
-    if (src.bytes)
+    if (src.bytes) {
         memcpy(dst, src.data, src.bytes);
+    }
     *ret_bytes = src.bytes;
     return HAKUBAN_OK;
 }
@@ -214,7 +223,7 @@ static hakuban_status keep_something(void *self, const hakuban_alloc *alloc)
 }
 
 static const hakuban_compressor_ops run = {
-    .size = sizeof run,
+    .size = sizeof(run),
     .abi = HAKUBAN_COMPRESSOR_ABI,
     .name = "run",
     .bound = run_bound,

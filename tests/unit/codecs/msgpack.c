@@ -1,5 +1,5 @@
-/* The serializer msgpack before the MessagePack specification: every form and its limits, strangers' bytes, and the way to JSON
- * and back. */
+/* The serializer msgpack before the MessagePack specification: every form and its limits,
+ * strangers' bytes, and the way to JSON and back. */
 #define _GNU_SOURCE
 #include <check.h>
 #include <math.h>
@@ -48,7 +48,8 @@ static void expect_bytes(const hakuban_writer *writer, const void *data, size_t 
     ck_assert_mem_eq(writer->data, data, bytes);
 }
 
-/* Reads one value to its end from memory of exactly its size. Failures are in words and leave nothing to free. */
+/* Reads one value to its end from memory of exactly its size. Failures are in words and leave
+ * nothing to free. */
 static hakuban_status read_all(const uint8_t *data, size_t bytes, uint32_t elements_max,
                                hakuban_error *ret_error)
 {
@@ -79,8 +80,9 @@ static hakuban_status read_hex(const char *hex, hakuban_error *ret_error)
 
 static bool same_token(const hakuban_token *a, const hakuban_token *b)
 {
-    if (a->kind != b->kind)
+    if (a->kind != b->kind) {
         return false;
+    }
     switch (a->kind) {
     case HAKUBAN_TOKEN_BOOL:
         return a->value.boolean == b->value.boolean;
@@ -117,22 +119,10 @@ static void expect_read(const char *hex, const hakuban_token *wanted)
     hakuban_reader_done(&reader);
 }
 
-#define INT(number)                                                                                \
-    {                                                                                              \
-        .kind = HAKUBAN_TOKEN_INT, .value.sint = (number)                                          \
-    }
-#define UINT(number)                                                                               \
-    {                                                                                              \
-        .kind = HAKUBAN_TOKEN_UINT, .value.uint = (number)                                         \
-    }
-#define DOUBLE(number)                                                                             \
-    {                                                                                              \
-        .kind = HAKUBAN_TOKEN_DOUBLE, .value.real = (number)                                       \
-    }
-#define BOOL(truth)                                                                                \
-    {                                                                                              \
-        .kind = HAKUBAN_TOKEN_BOOL, .value.boolean = (truth)                                       \
-    }
+#define INT(number) {.kind = HAKUBAN_TOKEN_INT, .value.sint = (number)}
+#define UINT(number) {.kind = HAKUBAN_TOKEN_UINT, .value.uint = (number)}
+#define DOUBLE(number) {.kind = HAKUBAN_TOKEN_DOUBLE, .value.real = (number)}
+#define BOOL(truth) {.kind = HAKUBAN_TOKEN_BOOL, .value.boolean = (truth)}
 
 START_TEST(scalars_have_the_shortest_form_of_the_specification)
 {
@@ -214,8 +204,9 @@ START_TEST(other_writers_longer_forms_are_the_same_values)
         {"de0000", {.kind = HAKUBAN_TOKEN_MAP}},
         {"df00000000", {.kind = HAKUBAN_TOKEN_MAP}},
     };
-    for (size_t i = 0; i < HKB_COUNT(cases); i++)
+    for (size_t i = 0; i < HKB_COUNT(cases); i++) {
         expect_read(cases[i].hex, &cases[i].token);
+    }
 }
 END_TEST
 
@@ -280,8 +271,9 @@ START_TEST(containers_have_the_shortest_count)
         size_t items = (size_t)cases[i].count * (map ? 2 : 1);
         hakuban_writer writer = writer_of(&hakuban_serializer_msgpack);
         hakuban_write(&writer, &token);
-        for (size_t k = 0; k < items; k++)
+        for (size_t k = 0; k < items; k++) {
             hakuban_write_int(&writer, 1);
+        }
         ck_assert_int_eq(hakuban_write_end(&writer), HAKUBAN_OK);
         ck_assert_uint_eq(writer.bytes, head_bytes + items);
         ck_assert_mem_eq(writer.data, head, head_bytes);
@@ -352,12 +344,14 @@ START_TEST(what_is_declared_and_not_there_costs_nothing)
         "ddffffffffddffffff", "dbfffffffe61616161", "c6fffffffe61616161",   "df8000000100000000",
     };
     hakuban_error error;
-    for (size_t i = 0; i < HKB_COUNT(bombs); i++)
+    for (size_t i = 0; i < HKB_COUNT(bombs); i++) {
         ck_assert_msg(read_hex(bombs[i], &error) == HAKUBAN_ERR_PARSE, "%s", bombs[i]);
+    }
     /* Each of these arrays fits the bytes that are left and the budget; all of them don't. */
     uint8_t nested[900] = {0};
-    for (size_t i = 0; i < 100; i++)
+    for (size_t i = 0; i < 100; i++) {
         memcpy(nested + 3 * i, "\xdc\x00\x64", 3);
+    }
     ck_assert_int_eq(read_all(nested, sizeof(nested), 1000, &error), HAKUBAN_ERR_LIMIT);
     ck_assert_uint_eq(error.offset, 3 * 9);
 }
@@ -368,8 +362,9 @@ START_TEST(no_more_elements_than_allowed)
     static const uint8_t value[] = {0x92, 0x81, 0xa1, 'k', 0x01, 0x92, 0x02, 0x03};
     hakuban_error error;
     ck_assert_int_eq(read_all(value, sizeof(value), 7, &error), HAKUBAN_OK);
-    for (uint32_t max = 0; max < 7; max++)
+    for (uint32_t max = 0; max < 7; max++) {
         ck_assert_int_eq(read_all(value, sizeof(value), max, &error), HAKUBAN_ERR_LIMIT);
+    }
 }
 END_TEST
 
@@ -383,8 +378,9 @@ START_TEST(nesting_has_an_end)
         hakuban_status wanted = depth == 127 ? HAKUBAN_OK : HAKUBAN_ERR_LIMIT;
         ck_assert_int_eq(read_all(deep, depth, 1000, &error), wanted);
         hakuban_writer writer = writer_of(&hakuban_serializer_msgpack);
-        for (size_t i = 1; i < depth; i++)
+        for (size_t i = 1; i < depth; i++) {
             ck_assert_int_eq(hakuban_write_array(&writer, 1), HAKUBAN_OK);
+        }
         ck_assert_int_eq(hakuban_write_array(&writer, 0), wanted);
         hakuban_writer_done(&writer);
     }
@@ -415,7 +411,7 @@ START_TEST(keys_may_be_anything)
 }
 END_TEST
 
-/* ---- a document with everything, and what can happen to it */
+/* -- A document with everything, and what can happen to it -- */
 
 static size_t put_document(uint8_t *out)
 {
@@ -432,8 +428,9 @@ START_TEST(half_a_document_is_none)
     size_t bytes = put_document(document);
     hakuban_error error;
     ck_assert_msg(read_all(document, bytes, 100, &error) == HAKUBAN_OK, "%s", error.text);
-    for (size_t i = 0; i < bytes; i++)
+    for (size_t i = 0; i < bytes; i++) {
         ck_assert_int_eq(read_all(document, i, 100, &error), HAKUBAN_ERR_PARSE);
+    }
 }
 END_TEST
 
@@ -457,7 +454,7 @@ START_TEST(damage_does_no_harm)
 }
 END_TEST
 
-/* ---- random values */
+/* -- Random values -- */
 
 static uint64_t seed;
 
@@ -478,28 +475,32 @@ static hakuban_token random_token(bool json, bool key, uint32_t depth)
     hakuban_token token = {.kind = HAKUBAN_TOKEN_NULL};
     uint64_t bits = random_next();
     unsigned kinds = depth < 6 ? 9 : 7;
-    if (key && json)
+    if (key && json) {
         token.kind = HAKUBAN_TOKEN_STRING;
-    else
+    } else {
         token.kind = (hakuban_token_kind)(1 + random_next() % kinds);
-    if (json && token.kind == HAKUBAN_TOKEN_BYTES)
+    }
+    if (json && token.kind == HAKUBAN_TOKEN_BYTES) {
         token.kind = HAKUBAN_TOKEN_STRING;
+    }
     switch (token.kind) {
     case HAKUBAN_TOKEN_BOOL:
         token.value.boolean = bits & 1;
         break;
     case HAKUBAN_TOKEN_INT:
         token.value.sint = (int64_t)(bits >> random_next() % 64);
-        if (random_next() & 1)
+        if (random_next() & 1) {
             token.value.sint = -1 - (token.value.sint & INT64_MAX);
+        }
         break;
     case HAKUBAN_TOKEN_UINT:
         token.value.uint = bits | (uint64_t)1 << 63;
         break;
     case HAKUBAN_TOKEN_DOUBLE:
         token.value.real = json ? (double)(int64_t)(bits | 1) / 1e9 : 0;
-        if (!json)
+        if (!json) {
             memcpy(&token.value.real, &bits, sizeof(bits));
+        }
         break;
     case HAKUBAN_TOKEN_STRING:
     case HAKUBAN_TOKEN_BYTES:
@@ -526,15 +527,18 @@ static void walk(hakuban_writer *writer, hakuban_reader *reader, bool json, bool
         ck_assert_int_eq(hakuban_read(reader, &read), HAKUBAN_OK);
         ck_assert(same_token(&token, &read));
     }
-    if (token.kind != HAKUBAN_TOKEN_ARRAY && token.kind != HAKUBAN_TOKEN_MAP)
+    if (token.kind != HAKUBAN_TOKEN_ARRAY && token.kind != HAKUBAN_TOKEN_MAP) {
         return;
+    }
     bool map = token.kind == HAKUBAN_TOKEN_MAP;
-    for (uint32_t i = 0; i < token.count * (map ? 2 : 1); i++)
+    for (uint32_t i = 0; i < token.count * (map ? 2 : 1); i++) {
         walk(writer, reader, json, map && i % 2 == 0, depth + 3);
-    if (writer)
+    }
+    if (writer) {
         ck_assert_int_eq(hakuban_write_end(writer), HAKUBAN_OK);
-    else
+    } else {
         ck_assert_int_eq(hakuban_read_end(reader), HAKUBAN_OK);
+    }
 }
 
 static void convert(const hakuban_writer *from, hakuban_writer *to)
@@ -573,7 +577,7 @@ START_TEST(random_values_come_back)
 }
 END_TEST
 
-/* ---- from and to JSON */
+/* -- From and to JSON -- */
 
 START_TEST(json_becomes_msgpack_and_msgpack_json)
 {
@@ -728,11 +732,13 @@ START_TEST(conversion_reads_everything_twice_at_most)
     /* 120 arrays in each other, 300 items in each: [1,1,…,[1,1,…,[…]]] */
     for (size_t depth = 0; depth < 120; depth++) {
         hakuban_write_array(&text, 300);
-        for (size_t i = 0; i < (depth < 119 ? 299u : 300u); i++)
+        for (size_t i = 0; i < (depth < 119 ? 299u : 300u); i++) {
             hakuban_write_int(&text, 1);
+        }
     }
-    for (size_t depth = 0; depth < 120; depth++)
+    for (size_t depth = 0; depth < 120; depth++) {
         ck_assert_int_eq(hakuban_write_end(&text), HAKUBAN_OK);
+    }
     hakuban_writer msgpack = writer_of(&hakuban_serializer_msgpack);
     hakuban_reader reader;
     hakuban_reader_init(&reader, &counting, NULL, text.data, text.bytes, ELEMENTS_MAX);

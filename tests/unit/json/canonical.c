@@ -1,4 +1,5 @@
-/* The canonical form of JSON, on which the identity of objects stands: edge cases with their answers. */
+/* The canonical form of JSON, on which the identity of objects stands: edge cases with their
+ * answers. */
 #include <check.h>
 #include <locale.h>
 #include <stdio.h>
@@ -43,11 +44,42 @@ static const struct {
 };
 
 static const char *const wrong[] = {
-    "",         " ",       "[",      "]",          "{",        "[1,]",      "{\"a\":1,}", "{a:1}",
-    "{\"a\"}",  "01",      "-",      "1.",         ".5",       "1e",        "+1",         "nul",
-    "1 2",      "[1 2]",   "\"",     "\"\\x\"",    "\"\\u12\"", "\"\\ud800\"", "\"\\udc00\"", "\"\n\"",
-    "\"\xc0\x80\"", "\"\xed\xa0\x80\"", "\"\xff\"", "1e309", "-1e309",    "NaN",       "{\"a\":}",   "{1:2}",
-    "[}",       "{]",      "[,1]",   "\"\\ud800\\u0041\"",
+    "",
+    " ",
+    "[",
+    "]",
+    "{",
+    "[1,]",
+    "{\"a\":1,}",
+    "{a:1}",
+    "{\"a\"}",
+    "01",
+    "-",
+    "1.",
+    ".5",
+    "1e",
+    "+1",
+    "nul",
+    "1 2",
+    "[1 2]",
+    "\"",
+    "\"\\x\"",
+    "\"\\u12\"",
+    "\"\\ud800\"",
+    "\"\\udc00\"",
+    "\"\n\"",
+    "\"\xc0\x80\"",
+    "\"\xed\xa0\x80\"",
+    "\"\xff\"",
+    "1e309",
+    "-1e309",
+    "NaN",
+    "{\"a\":}",
+    "{1:2}",
+    "[}",
+    "{]",
+    "[,1]",
+    "\"\\ud800\\u0041\"",
 };
 
 static const hakuban_alloc *memory;
@@ -69,8 +101,8 @@ static hakuban_status canonical(const char *text, size_t bytes, char *out, size_
 START_TEST(equal_values_have_equal_texts)
 {
     char out[256];
-    ck_assert_int_eq(
-        canonical(pairs[_i].text, strlen(pairs[_i].text), out, sizeof(out), NULL), HAKUBAN_OK);
+    ck_assert_int_eq(canonical(pairs[_i].text, strlen(pairs[_i].text), out, sizeof(out), NULL),
+                     HAKUBAN_OK);
     ck_assert_str_eq(out, pairs[_i].canonical);
 }
 END_TEST
@@ -112,11 +144,13 @@ START_TEST(depth_127_passes_and_128_does_not)
     for (size_t depth = 127; depth <= 128; depth++) {
         char text[1024], out[1024];
         size_t used = 0;
-        for (size_t i = 0; i < depth; i++)
+        for (size_t i = 0; i < depth; i++) {
             text[used++] = '[';
+        }
         text[used++] = ' ';
-        for (size_t i = 0; i < depth; i++)
+        for (size_t i = 0; i < depth; i++) {
             text[used++] = ']';
+        }
         hakuban_error error;
         hakuban_status status = canonical(text, used, out, sizeof(out), &error);
         ck_assert_int_eq(status, depth == 127 ? HAKUBAN_OK : HAKUBAN_ERR_LIMIT);
@@ -140,8 +174,9 @@ START_TEST(a_million_digits_and_many_keys_take_no_quadratic_time)
     ck_assert_str_eq(out, "0.7777777777777778");
     size_t used = 0;
     text[used++] = '{';
-    for (int i = 0; i < 80000; i++)
+    for (int i = 0; i < 80000; i++) {
         used += (size_t)snprintf(text + used, 32, "\"%d\":%d,", 200000 - i, i);
+    }
     text[used - 1] = '}';
     ck_assert_int_eq(canonical(text, used, out, bytes * 4, NULL), HAKUBAN_OK);
     ck_assert_int_eq(strncmp(out, "{\"120001\":79999,\"120002\":79998,", 30), 0);
@@ -156,8 +191,7 @@ START_TEST(more_than_the_budget_is_a_limit)
     ck_assert_int_eq(canonical("[1,2,3]", 7, out, sizeof(out), NULL), HAKUBAN_OK);
     ck_assert_int_eq(canonical("[1,2,34]", 8, out, sizeof(out), NULL), HAKUBAN_ERR_LIMIT);
     ck_assert_int_eq(canonical("[1, 2, 3]", 9, out, sizeof(out), NULL), HAKUBAN_OK);
-    ck_assert_int_eq(canonical("{\"a\":12345678,\"a\":1}", 20, out, sizeof(out), NULL),
-                     HAKUBAN_OK);
+    ck_assert_int_eq(canonical("{\"a\":12345678,\"a\":1}", 20, out, sizeof(out), NULL), HAKUBAN_OK);
 }
 END_TEST
 
@@ -198,8 +232,9 @@ END_TEST
 START_TEST(the_locale_does_not_matter)
 {
     char out[64];
-    if (!setlocale(LC_ALL, "de_DE.UTF-8") && !setlocale(LC_ALL, "fr_FR.UTF-8"))
+    if (!setlocale(LC_ALL, "de_DE.UTF-8") && !setlocale(LC_ALL, "fr_FR.UTF-8")) {
         return; /* none with a comma is installed here */
+    }
     ck_assert_int_eq(canonical("[0.125e300,1.5]", 15, out, sizeof(out), NULL), HAKUBAN_OK);
     ck_assert_str_eq(out, "[1.25e299,1.5]");
     setlocale(LC_ALL, "C");

@@ -1,5 +1,5 @@
-/* Others judge our JSON: Python's numbers with their shortest texts, and jansson's idea of equal values. Either is left out, in
- * words, where it is not installed. */
+/* Others judge our JSON: Python's numbers with their shortest texts, and jansson's idea of equal
+ * values. Either is left out, in words, where it is not installed. */
 #define _GNU_SOURCE
 #include <check.h>
 #include <dlfcn.h>
@@ -14,10 +14,11 @@ static char *canonical(const char *text, size_t bytes)
     hkb_buffer buffer;
     hkb_buffer_init(&buffer, NULL, 1 << 20);
     char *copy = NULL;
-    if (hkb_json_canonical(text, bytes, &buffer, NULL) == HAKUBAN_OK)
+    if (hkb_json_canonical(text, bytes, &buffer, NULL) == HAKUBAN_OK) {
         copy = strndup((const char *)buffer.data, buffer.bytes);
-    else
+    } else {
         copy = strdup("error");
+    }
     hkb_buffer_done(&buffer);
     return copy;
 }
@@ -59,21 +60,24 @@ static unsigned random_below(unsigned limit)
 
 static size_t put_random(char *out, unsigned depth)
 {
-    static const char *const scalars[] = {"null",   "true", "false",      "\"\"",       "\"a\\n\"",
-                                          "\"\\u00e9\"", "0", "-12",        "1.5",        "1e3",
-                                          "0.1",    "1E-7", "123456.789", "9007199254740993"};
+    static const char *const scalars[] = {
+        "null", "true", "false", "\"\"", "\"a\\n\"", "\"\\u00e9\"", "0",
+        "-12",  "1.5",  "1e3",   "0.1",  "1E-7",     "123456.789",  "9007199254740993"};
     unsigned kind = random_below(depth < 5 ? 5 : 3);
     size_t used = 0;
-    if (kind < 3)
+    if (kind < 3) {
         return (size_t)snprintf(out, 32, " %s", scalars[random_below(HKB_COUNT(scalars))]);
+    }
     unsigned items = random_below(5);
     out[used++] = kind == 3 ? '[' : '{';
     for (unsigned i = 0; i < items; i++) {
-        if (i)
+        if (i) {
             out[used++] = ',';
-        if (kind == 4)
-            used += (size_t)snprintf(out + used, 16, "\"%s%u\" :",
-                                     random_below(2) ? "\\u0061" : "a", random_below(6));
+        }
+        if (kind == 4) {
+            used += (size_t)snprintf(
+                out + used, 16, "\"%s%u\" :", random_below(2) ? "\\u0061" : "a", random_below(6));
+        }
         used += put_random(out + used, depth + 1);
     }
     out[used++] = kind == 3 ? ']' : '}';

@@ -1,4 +1,5 @@
-/* The hello: what one side writes the other reads; what is malformed, unknown or of another release is told apart. */
+/* The hello: what one side writes the other reads; what is malformed, unknown or of another release
+ * is told apart. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,13 +42,15 @@ static void same(const hkb_hello *a, const hkb_hello *b)
     ck_assert_uint_eq(a->major, b->major);
     ck_assert_str_eq(a->name, b->name);
     ck_assert_uint_eq(a->path_count, b->path_count);
-    ck_assert(memcmp(a->path, b->path, a->path_count * sizeof a->path[0]) == 0);
+    ck_assert(memcmp(a->path, b->path, a->path_count * sizeof(a->path[0])) == 0);
     ck_assert_uint_eq(a->serializer_count, b->serializer_count);
-    for (size_t i = 0; i < a->serializer_count; i++)
+    for (size_t i = 0; i < a->serializer_count; i++) {
         ck_assert_str_eq(a->serializers[i].name, b->serializers[i].name);
+    }
     ck_assert_uint_eq(a->compressor_count, b->compressor_count);
-    for (size_t i = 0; i < a->compressor_count; i++)
+    for (size_t i = 0; i < a->compressor_count; i++) {
         ck_assert_str_eq(a->compressors[i].name, b->compressors[i].name);
+    }
     ck_assert_uint_eq(a->keep_alive_ms, b->keep_alive_ms);
     ck_assert_uint_eq(a->grace_ms, b->grace_ms);
     ck_assert_uint_eq(a->window_bytes, b->window_bytes);
@@ -76,7 +79,7 @@ static void round_trip(const hkb_hello *hello)
 
 static void fill(hkb_hello *hello)
 {
-    memset(hello, 0, sizeof *hello);
+    memset(hello, 0, sizeof(*hello));
     hello->major = HKB_PROTOCOL_MAJOR;
     hello->path[0][0] = 0x0011223344556677u;
     hello->path[0][1] = UINT64_MAX;
@@ -88,8 +91,8 @@ START_TEST(what_was_written_is_read)
     static hkb_hello hello;
     fill(&hello);
     round_trip(&hello);
-    snprintf(hello.name, sizeof hello.name, "edge \"1\" \\ \xc3\xa9 \x01");
-    snprintf(hello.serializers[0].name, sizeof hello.serializers[0].name, "json");
+    snprintf(hello.name, sizeof(hello.name), "edge \"1\" \\ \xc3\xa9 \x01");
+    snprintf(hello.serializers[0].name, sizeof(hello.serializers[0].name), "json");
     hello.serializer_count = 1;
     hello.keep_alive_ms = hello.grace_ms = hello.window_bytes = UINT64_MAX;
     hello.state_bytes_max = INT64_MAX;
@@ -139,7 +142,7 @@ START_TEST(a_refusal_is_words_and_nothing_else)
     static hkb_hello hello;
     hkb_buffer out;
     fill(&hello);
-    memset(hello.refused, '"', sizeof hello.refused - 1);
+    memset(hello.refused, '"', sizeof(hello.refused) - 1);
     hkb_buffer_init(&out, hakuban_alloc_default(), 4096);
     ck_assert_int_eq(hkb_hello_write(&hello, &out), HAKUBAN_OK);
     static hkb_hello again;
@@ -177,14 +180,15 @@ START_TEST(members_of_a_wrong_kind_are_refused_in_words)
 {
     static const char *const numbers[] = {"keep_alive_ms", "grace_ms", "window", "state_max",
                                           "received"};
-    static const char *const wrong[] = {"-1", "1.0", "\"1\"", "null", "[]", "{}", "true",
-                                        "18446744073709551616"};
+    static const char *const wrong[] = {"-1", "1.0", "\"1\"", "null",
+                                        "[]", "{}",  "true",  "18446744073709551616"};
     char text[300];
-    for (size_t i = 0; i < HKB_COUNT(numbers); i++)
+    for (size_t i = 0; i < HKB_COUNT(numbers); i++) {
         for (size_t k = 0; k < HKB_COUNT(wrong); k++) {
-            snprintf(text, sizeof text, "{" PATH ",\"%s\":%s}", numbers[i], wrong[k]);
+            snprintf(text, sizeof(text), "{" PATH ",\"%s\":%s}", numbers[i], wrong[k]);
             refused(text, HAKUBAN_ERR_PROTOCOL, "hello: a whole number was expected");
         }
+    }
     refused("{\"hakuban\":\"1\"}", HAKUBAN_ERR_PROTOCOL, "hello: a whole number was expected");
     refused("{" PATH ",\"name\":5}", HAKUBAN_ERR_PROTOCOL, "hello: a text was expected");
     refused("{" PATH ",\"name\":\"a\\u0000b\"}", HAKUBAN_ERR_PROTOCOL, "hello: a text is too long");
@@ -201,12 +205,13 @@ START_TEST(members_of_a_wrong_kind_are_refused_in_words)
                                       "00112233445566778899AABBCCDDEEFF",
                                       "00112233445566778899aabbccddeefg"};
     for (size_t i = 0; i < HKB_COUNT(ids); i++) {
-        snprintf(text, sizeof text, "{" PATH ",\"token\":\"%s\"}", ids[i]);
+        snprintf(text, sizeof(text), "{" PATH ",\"token\":\"%s\"}", ids[i]);
         refused(text, HAKUBAN_ERR_PROTOCOL, "hello: an id of 32 hexadecimal digits was expected");
-        snprintf(text, sizeof text, "{\"hakuban\":1,\"path\":[\"%s\"]}", ids[i]);
+        snprintf(text, sizeof(text), "{\"hakuban\":1,\"path\":[\"%s\"]}", ids[i]);
         refused(text, HAKUBAN_ERR_PROTOCOL, "hello: an id of 32 hexadecimal digits was expected");
     }
-    refused("{" PATH ",\"token\":\"" NODE "0\"}", HAKUBAN_ERR_PROTOCOL, "hello: a text is too long");
+    refused("{" PATH ",\"token\":\"" NODE "0\"}", HAKUBAN_ERR_PROTOCOL,
+            "hello: a text is too long");
 }
 END_TEST
 
@@ -217,8 +222,9 @@ static char *repeated(const char *head, const char *item, size_t count, const ch
     char *made = malloc(room + strlen(tail) + 2);
     ck_assert_ptr_nonnull(made);
     begin = (size_t)snprintf(made, begin, "{\"hakuban\":1,%s", head);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         memcpy(made + begin + i * bytes, item, bytes);
+    }
     snprintf(made + begin + count * bytes, strlen(tail) + 2, "%s}", tail);
     return made;
 }
@@ -235,7 +241,7 @@ START_TEST(what_is_too_long_is_refused_in_words)
         {"\"path\":[\"" NODE "\"],\"name\":\"", "\\u0041", "\"", "hello: a text is too long",
          HKB_NAME_BYTES_MAX},
         {"\"path\":[\"" NODE "\"],\"refused\":\"", "n", "\"", "hello: a text is too long",
-         sizeof hello.refused - 1},
+         sizeof(hello.refused) - 1},
         {"\"path\":[\"" NODE "\"],\"serializers\":[\"", "n", "\"]", "hello: a text is too long",
          HKB_OFFER_NAME_BYTES_MAX},
         {"\"path\":[\"" NODE "\"],\"serializers\":[\"x\"", ",\"n\"", "]",
@@ -265,9 +271,9 @@ START_TEST(what_is_no_hello_is_told_so)
     refused("[]", HAKUBAN_ERR_PROTOCOL, other);
     refused("\"{\"", HAKUBAN_ERR_PROTOCOL, other);
     static hkb_hello hello;
-    static const char *const broken[] = {"{",           "{}}",       "{\"a\"}",    "{\"a\":1,}",
-                                         "{'a':1}",     "{\"a\":01}", "{\"\xff\":1}", "{\"a\":1} 5",
-                                         "{\"a\":nul}", "{\"\\ud800\":1}"};
+    static const char *const broken[] = {
+        "{",          "{}}",          "{\"a\"}",     "{\"a\":1,}",  "{'a':1}",
+        "{\"a\":01}", "{\"\xff\":1}", "{\"a\":1} 5", "{\"a\":nul}", "{\"\\ud800\":1}"};
     for (size_t i = 0; i < HKB_COUNT(broken); i++) {
         hakuban_error error = {0};
         ck_assert_int_eq(read_text(broken[i], &hello, &error), HAKUBAN_ERR_PARSE);
@@ -301,20 +307,21 @@ START_TEST(no_damage_gets_through_as_a_crash)
     static const char good[] =
         "{" PATH ",\"name\":\"\xc3\xa9\\n\",\"serializers\":[\"json\",\"m\"],\"compressors\":[],"
         "\"window\":5,\"token\":\"" NODE "\",\"received\":1,\"resumed\":true,\"x\":{\"y\":[1.5]}}";
-    char text[sizeof good];
-    for (size_t cut = 0; cut < sizeof good - 1; cut++) {
+    char text[sizeof(good)];
+    for (size_t cut = 0; cut < sizeof(good) - 1; cut++) {
         memcpy(text, good, cut);
         text[cut] = 0;
         ck_assert_int_ne(read_text(text, &hello, NULL), HAKUBAN_OK);
     }
-    for (size_t at = 0; at < sizeof good - 1; at++)
+    for (size_t at = 0; at < sizeof(good) - 1; at++) {
         for (int value = 1; value < 256; value++) {
             hakuban_error error = {0};
-            memcpy(text, good, sizeof good);
+            memcpy(text, good, sizeof(good));
             text[at] = (char)value;
             hakuban_status status = read_text(text, &hello, &error);
             ck_assert_int_eq(error.status, status);
         }
+    }
 }
 END_TEST
 

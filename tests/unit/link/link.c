@@ -1,5 +1,6 @@
-/* Two links joined by pipes on a virtual clock, with owners that count what they hear: how conversations begin, flow, fall
- * silent and end. A side is only pulled when it asked for it, as a host would: a forgotten wake-up is a lost message. */
+/* Two links joined by pipes on a virtual clock, with owners that count what they hear: how
+ * conversations begin, flow, fall silent and end. A side is only pulled when it asked for it, as a
+ * host would: a forgotten wake-up is a lost message. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@ typedef struct side {
     hkb_registry registry;
     hkb_link_shared shared;
     hkb_link link;
-    hkb_buffer pipe;  /* what was said and is not delivered yet */
+    hkb_buffer pipe; /* what was said and is not delivered yet */
     hkb_buffer packet;
     bool begun, woken, holds; /* holds: what it says stays in the pipe */
     unsigned to_say;          /* PARTs not yet said */
@@ -31,8 +32,8 @@ typedef struct side {
     unsigned heard_when_ended;
     bool orderly;
     hakuban_error why;
-    const char *refuses; /* the other's hello, in these words */
-    const char *objects; /* to each message, in these words */
+    const char *refuses;  /* the other's hello, in these words */
+    const char *objects;  /* to each message, in these words */
     const char *gives_up; /* in these words, before it says what it is asked for */
 } side;
 
@@ -61,8 +62,9 @@ static hakuban_status on_hello(hkb_link *link, const hkb_hello *theirs, hkb_hell
     side *s = side_of(link);
     s->hellos++;
     ck_assert_uint_eq(theirs->major, HKB_PROTOCOL_MAJOR);
-    if (s->refuses)
+    if (s->refuses) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_LOOP, "%s", s->refuses);
+    }
     if (s->token && !link->has_token) {
         answer->has_token = true;
         answer->token[1] = s->token;
@@ -73,8 +75,9 @@ static hakuban_status on_hello(hkb_link *link, const hkb_hello *theirs, hkb_hell
 static void on_opened(hkb_link *link)
 {
     side_of(link)->opened++;
-    if (side_of(link)->to_say)
+    if (side_of(link)->to_say) {
         side_of(link)->woken = true;
+    }
 }
 
 static hakuban_status on_message(hkb_link *link, hkb_message *message, hakuban_error *reterr)
@@ -84,8 +87,9 @@ static hakuban_status on_message(hkb_link *link, hkb_message *message, hakuban_e
     ck_assert_uint_eq(s->ended, 0);
     ck_assert_uint_ge(s->opened, 1);
     s->heard++;
-    if (s->objects)
+    if (s->objects) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_PROTOCOL, "%s", s->objects);
+    }
     return HAKUBAN_OK;
 }
 
@@ -104,13 +108,15 @@ static bool on_produce(hkb_link *link)
     memset(bytes, s->say_byte, s->say_bytes);
     ck_assert_uint_eq(s->ended, 0);
     ck_assert(link->sent_bytes - link->acked_bytes < link->window_bytes);
-    if (s->to_say == 0)
+    if (s->to_say == 0) {
         return false;
+    }
     s->to_say--;
     s->said++;
     hkb_message part = {.kind = HKB_MESSAGE_PART, .channel = 1, .payload = {bytes, s->say_bytes}};
-    if (s->gives_up)
+    if (s->gives_up) {
         hkb_link_fail(link, HAKUBAN_ERR_NO_MEMORY, "%s", s->gives_up);
+    }
     hkb_link_say(link, &part, NULL);
     return true;
 }
@@ -136,7 +142,7 @@ static hkb_link *on_session(hkb_link *link, const uint64_t token[2])
 {
     ck_assert_ptr_eq(link, &c.link);
     bool lives = b.link.phase == HKB_LINK_OPEN || b.link.phase == HKB_LINK_AWAY;
-    return lives && b.link.has_token && memcmp(token, b.link.token, sizeof b.link.token) == 0
+    return lives && b.link.has_token && memcmp(token, b.link.token, sizeof(b.link.token)) == 0
                ? &b.link
                : NULL;
 }
@@ -184,7 +190,7 @@ static const hkb_link_events events = {
 
 static void side_init(side *s)
 {
-    memset(s, 0, sizeof *s);
+    memset(s, 0, sizeof(*s));
     fail_alloc_init(&s->memory);
     hkb_registry_init(&s->registry, NULL);
     s->shared.alloc = &s->memory.table;
@@ -198,8 +204,9 @@ static void side_init(side *s)
 
 static void side_done(side *s)
 {
-    if (s->begun)
+    if (s->begun) {
         hkb_link_done(&s->link);
+    }
     hkb_native_done(&s->shared.native);
     hkb_buffer_done(&s->packet);
     hkb_buffer_done(&s->pipe);
@@ -254,10 +261,12 @@ static void begin(const hkb_link_settings *of_a, const hkb_link_settings *of_b, 
     side *sides[] = {&a, &b};
     for (unsigned i = 0; i < 2; i++) {
         side *s = sides[i];
-        if (!s->registry.serializer_count)
+        if (!s->registry.serializer_count) {
             add_serializer(s, "json");
-        if (!s->registry.compressor_count)
+        }
+        if (!s->registry.compressor_count) {
             add_compressor(s, "none");
+        }
         hkb_link_init(&s->link, &s->shared, i ? of_b : of_a, i == 0, stream, now_ns);
         s->begun = s->woken = true;
     }
@@ -272,15 +281,17 @@ static void begin_default(void)
 /* Pulls once if s asked for it. */
 static void pull(side *s)
 {
-    if (!s->woken)
+    if (!s->woken) {
         return;
+    }
     s->woken = false;
     hkb_link_pull(&s->link, now_ns, &s->packet);
     ck_assert_uint_le(s->packet.bytes, PACKET_MAX);
     if (s->packet.bytes &&
         (hkb_link_has_control(&s->link) ||
-         (s->to_say && s->link.sent_bytes - s->link.acked_bytes < s->link.window_bytes)))
+         (s->to_say && s->link.sent_bytes - s->link.acked_bytes < s->link.window_bytes))) {
         s->woken = true;
+    }
     ck_assert_int_eq(hkb_buffer_append(&s->pipe, s->packet.data, s->packet.bytes), HAKUBAN_OK);
 }
 
@@ -303,16 +314,17 @@ static void deliver(side *from, side *to)
 /* Until nobody has anything to say. */
 static void carry(void)
 {
-    for (unsigned rounds = 0; a.woken || b.woken || (a.pipe.bytes && !a.holds) ||
-                              (b.pipe.bytes && !b.holds);
-         rounds++) {
+    for (unsigned rounds = 0;
+         a.woken || b.woken || (a.pipe.bytes && !a.holds) || (b.pipe.bytes && !b.holds); rounds++) {
         ck_assert_uint_lt(rounds, 100000);
         pull(&a);
-        if (!a.holds)
+        if (!a.holds) {
             deliver(&a, &b);
+        }
         pull(&b);
-        if (!b.holds)
+        if (!b.holds) {
             deliver(&b, &a);
+        }
     }
 }
 
@@ -368,9 +380,9 @@ static void hear_header(side *s, const char *header)
 {
     hkb_buffer frame;
     hkb_buffer_init(&frame, hakuban_alloc_default(), SIZE_MAX);
-    ck_assert_int_eq(hkb_frame_put(&frame, (hakuban_slice){header, strlen(header)},
-                                   (hakuban_slice){NULL, 0}),
-                     HAKUBAN_OK);
+    ck_assert_int_eq(
+        hkb_frame_put(&frame, (hakuban_slice){header, strlen(header)}, (hakuban_slice){NULL, 0}),
+        HAKUBAN_OK);
     hear(s, frame.data, frame.bytes);
     hkb_buffer_done(&frame);
 }
@@ -382,8 +394,8 @@ static const size_t chunks[] = {0, 1, 2, 3, 7, 1000};
 START_TEST(hellos_go_both_ways_however_bytes_come)
 {
     hkb_link_settings mine = defaults(), theirs = defaults();
-    snprintf(mine.name, sizeof mine.name, "edge \xc3\xa9");
-    snprintf(theirs.name, sizeof theirs.name, "hub");
+    snprintf(mine.name, sizeof(mine.name), "edge \xc3\xa9");
+    snprintf(theirs.name, sizeof(theirs.name), "hub");
     mine.keep_alive_ns = 7 * S;
     theirs.grace_ns = 0;
     theirs.window_bytes = 20000;
@@ -465,8 +477,8 @@ START_TEST(either_side_may_insist_on_a_codec)
     add_compressor(&a, "l");
     add_compressor(&b, "k");
     add_compressor(&b, "l");
-    snprintf(mine.serializer, sizeof mine.serializer, "x");
-    snprintf(theirs.compressor, sizeof theirs.compressor, "k");
+    snprintf(mine.serializer, sizeof(mine.serializer), "x");
+    snprintf(theirs.compressor, sizeof(theirs.compressor), "k");
     begin(&mine, &theirs, true);
     carry();
     ck_assert_str_eq(a.link.serializer->name, "x");
@@ -498,10 +510,11 @@ END_TEST
 START_TEST(an_owner_may_refuse_a_hello)
 {
     chunk = 1;
-    if (_i == 0)
+    if (_i == 0) {
         b.refuses = "this connection would close a loop of hubs";
-    else
+    } else {
         a.refuses = "this connection would close a loop of hubs";
+    }
     begin_default();
     carry();
     if (_i == 0) {
@@ -545,8 +558,8 @@ START_TEST(who_speaks_something_else_is_told_so_at_once)
         ended_as(&b, false, HAKUBAN_ERR_PROTOCOL, other);
         static const char answer[] = "{\"hakuban\":1,\"refused\":"
                                      "\"the other side does not speak the hakuban protocol\"}";
-        ck_assert_uint_eq(b.pipe.bytes, sizeof answer - 1 + 2);
-        ck_assert(memcmp(b.pipe.data + 2, answer, sizeof answer - 1) == 0);
+        ck_assert_uint_eq(b.pipe.bytes, sizeof(answer) - 1 + 2);
+        ck_assert(memcmp(b.pipe.data + 2, answer, sizeof(answer) - 1) == 0);
         /* A connector has nobody to tell. */
         hear(&a, strangers[_i].bytes, strangers[_i].count);
         ended_as(&a, false, HAKUBAN_ERR_PROTOCOL, other);
@@ -602,7 +615,7 @@ START_TEST(an_answer_must_be_one_that_was_offered)
         "\"serializers\":[\"json\",\"json\"],\"compressors\":[\"none\"]",
         "\"serializers\":[],\"compressors\":[\"none\"]", "\"x\":1"};
     char text[300];
-    snprintf(text, sizeof text, "{\"hakuban\":1,\"path\":[\"%032d\"],%s}", 5, codecs[_i]);
+    snprintf(text, sizeof(text), "{\"hakuban\":1,\"path\":[\"%032d\"],%s}", 5, codecs[_i]);
     begin_default();
     pull(&a);
     hear_header(&a, text);
@@ -652,8 +665,9 @@ START_TEST(pings_keep_a_silent_link_alive)
     begin(&mine, &theirs, true);
     carry();
     uint64_t out_a = a.shared.wire_bytes_out, out_b = b.shared.wire_bytes_out;
-    for (unsigned i = 0; i < 1000; i++)
+    for (unsigned i = 0; i < 1000; i++) {
         pass(hkb_min(hkb_link_deadline(&a.link), hkb_link_deadline(&b.link)) - now_ns);
+    }
     ck_assert_uint_eq(a.ended + b.ended, 0);
     /* 5 bytes each time, and not counted. */
     uint64_t pings_a = (a.shared.wire_bytes_out - out_a) / 5,
@@ -726,10 +740,14 @@ static const struct {
     size_t bytes;
     unsigned count;
 } windows[] = {
-    {256 * 1024, 256 * 1024, 1000, 2000},     {16 * 1024, 256 * 1024, 1000, 2000},
-    {256 * 1024, 16 * 1024, 100, 3000},       {16 * 1024, 16 * 1024, HKB_PART_BYTES_MAX, 50},
-    {64 << 20, 16 * 1024, 8192, 500},         {16 * 1024, 64 << 20, 16383, 300},
-    {64 << 20, 64 << 20, HKB_PART_BYTES_MAX, 300}, {16 * 1024, 17 * 1024, 0, 5000},
+    {256 * 1024, 256 * 1024, 1000, 2000},
+    {16 * 1024, 256 * 1024, 1000, 2000},
+    {256 * 1024, 16 * 1024, 100, 3000},
+    {16 * 1024, 16 * 1024, HKB_PART_BYTES_MAX, 50},
+    {64 << 20, 16 * 1024, 8192, 500},
+    {16 * 1024, 64 << 20, 16383, 300},
+    {64 << 20, 64 << 20, HKB_PART_BYTES_MAX, 300},
+    {16 * 1024, 17 * 1024, 0, 5000},
 };
 
 START_TEST(a_window_never_stops_for_good)
@@ -743,10 +761,12 @@ START_TEST(a_window_never_stops_for_good)
     for (unsigned round = 0; round < 3; round++) {
         chunk = round == 1 ? 977 : 0;
         unsigned a_heard = a.heard, b_heard = b.heard;
-        if (round != 2)
+        if (round != 2) {
             say_more(&a, windows[_i].count);
-        if (round != 1)
+        }
+        if (round != 1) {
             say_more(&b, windows[_i].count);
+        }
         carry();
         ck_assert_uint_eq(b.heard - b_heard, round != 2 ? windows[_i].count : 0);
         ck_assert_uint_eq(a.heard - a_heard, round != 1 ? windows[_i].count : 0);
@@ -825,7 +845,7 @@ START_TEST(false_acknowledgements_end_it)
     hear_header(&b, acks[_i]);
     carry();
     ended_as(&b, false, HAKUBAN_ERR_PROTOCOL, words);
-    snprintf(whole, sizeof whole, "the other side closed: %s", words);
+    snprintf(whole, sizeof(whole), "the other side closed: %s", words);
     ended_as(&a, false, HAKUBAN_ERR_CLOSED, whole);
 }
 END_TEST
@@ -962,7 +982,7 @@ START_TEST(malformed_frames_end_it_in_words)
         hear(&b, wrong[_i].bytes, wrong[_i].count);
         carry();
         ended_as(&b, false, wrong[_i].status, wrong[_i].words);
-        snprintf(whole, sizeof whole, "the other side closed: %s", wrong[_i].words);
+        snprintf(whole, sizeof(whole), "the other side closed: %s", wrong[_i].words);
         ended_as(&a, false, HAKUBAN_ERR_CLOSED, whole);
         tear_down();
         set_up();
@@ -1000,7 +1020,7 @@ START_TEST(what_follows_a_goodbye_in_one_packet_is_not_heard)
     for (size_t i = 0; i < 2; i++) {
         chunk = i;
         open_both();
-        hear(&b, packet, sizeof packet - 1);
+        hear(&b, packet, sizeof(packet) - 1);
         ck_assert_uint_eq(b.heard, 1);
         pull(&b);
         ended_as(&b, true, HAKUBAN_ERR_CLOSED, goodbye);
@@ -1012,14 +1032,17 @@ END_TEST
 
 START_TEST(a_lost_connection_is_told_once)
 {
-    if (_i == 0)
+    if (_i == 0) {
         begin_default();
-    else
+    } else {
         open_both();
-    if (_i == 1)
+    }
+    if (_i == 1) {
         hear(&b, "\x90\x4e\x05", 3); /* in the middle of a frame of 10000 bytes */
-    if (_i == 2)
+    }
+    if (_i == 2) {
         hkb_link_leave(&b.link, now_ns);
+    }
     hkb_link_lost(&b.link, now_ns, HAKUBAN_ERR_IO, "connection reset");
     hkb_link_lost(&b.link, now_ns, HAKUBAN_ERR_IO, "again");
     ended_as(&b, false, HAKUBAN_ERR_IO, "connection reset");
@@ -1036,7 +1059,7 @@ START_TEST(memory_follows_what_came_not_what_was_announced)
     hear(&b, "\x90\x80\x05\x05", 4); /* a frame of 80 KiB begins */
     ck_assert_uint_le(b.memory.bytes - before, 512);
     static const uint8_t zeros[30000];
-    hear(&b, zeros, sizeof zeros);
+    hear(&b, zeros, sizeof(zeros));
     ck_assert_uint_le(b.memory.bytes - before, 65536 + 512);
     ck_assert_uint_eq(b.ended, 0);
 }
@@ -1055,10 +1078,12 @@ static void converse(unsigned count)
     carry();
     pass(10 * S);
     /* What the carrier would do when one side has gone. */
-    if (a.ended && !b.ended)
+    if (a.ended && !b.ended) {
         hkb_link_lost(&b.link, now_ns, HAKUBAN_ERR_IO, "closed");
-    if (b.ended && !a.ended)
+    }
+    if (b.ended && !a.ended) {
         hkb_link_lost(&a.link, now_ns, HAKUBAN_ERR_IO, "closed");
+    }
     carry();
 }
 
@@ -1094,7 +1119,8 @@ END_TEST
 
 /* -- Sessions -- */
 
-/* Both have a session; b has said counts[0] messages that are acknowledged, and then counts[1] that a never got. */
+/* Both have a session; b has said counts[0] messages that are acknowledged, and then counts[1] that
+ * a never got. */
 static void open_session(unsigned acknowledged, unsigned lost)
 {
     a.say_byte = b.say_byte = 0xff; /* nothing that looks like a frame */
@@ -1148,7 +1174,7 @@ static void hear_hello(side *s, const hkb_hello *hello)
 {
     char text[HKB_HELLO_BYTES_MAX];
     hkb_buffer json;
-    hkb_buffer_init(&json, hakuban_alloc_default(), sizeof text - 1);
+    hkb_buffer_init(&json, hakuban_alloc_default(), sizeof(text) - 1);
     ck_assert_int_eq(hkb_hello_write(hello, &json), HAKUBAN_OK);
     memcpy(text, json.data, json.bytes);
     text[json.bytes] = 0;
@@ -1194,7 +1220,8 @@ START_TEST(a_session_goes_on_where_it_was)
 }
 END_TEST
 
-/* What a returner says it has received, counted from the first lost byte, of three lost messages. */
+/* What a returner says it has received, counted from the first lost byte, of three lost messages.
+ */
 static const struct {
     int64_t received;
     bool goes_on;
@@ -1231,7 +1258,8 @@ START_TEST(everything_was_received_is_possible)
 }
 END_TEST
 
-/* In the middle of a frame: whatever is said then, it is no larger than a transport takes, and ends. */
+/* In the middle of a frame: whatever is said then, it is no larger than a transport takes, and
+ * ends. */
 START_TEST(half_a_frame_is_not_said_again)
 {
     open_session(2, 200);
@@ -1259,7 +1287,7 @@ START_TEST(a_return_must_fit_its_session)
     hkb_hello hello = returner();
     const char *why = "the other side has begun anew";
     if (_i == 0) {
-        snprintf(hello.compressors[0].name, sizeof hello.compressors[0].name, "zip");
+        snprintf(hello.compressors[0].name, sizeof(hello.compressors[0].name), "zip");
     } else if (_i == 1) {
         hello.serializer_count = 0;
     } else if (_i == 2) {
@@ -1329,7 +1357,7 @@ START_TEST(a_false_answer_to_a_return_ends_the_session)
     hkb_hello hello = returner();
     hello.resumed = true;
     hello.received_bytes = a.link.sent_bytes + answers[_i].more;
-    snprintf(hello.compressors[0].name, sizeof hello.compressors[0].name, "%s",
+    snprintf(hello.compressors[0].name, sizeof(hello.compressors[0].name), "%s",
              answers[_i].compressor);
     hear_hello(&a, &hello);
     ck_assert_uint_eq(a.ended, 1);
@@ -1409,7 +1437,7 @@ START_TEST(acknowledged_while_it_is_said_again)
     pull(&b);
     ck_assert_uint_gt(b.link.unsaid, 0);
     char ack[40];
-    snprintf(ack, sizeof ack, "[1,%llu]", (unsigned long long)(140 * frame_bytes));
+    snprintf(ack, sizeof(ack), "[1,%llu]", (unsigned long long)(140 * frame_bytes));
     hear_header(&b, ack); /* of more than was said again so far: its own loss */
     ck_assert_uint_eq(b.ended, 0);
     ck_assert_uint_eq(b.link.unsaid, 10 * frame_bytes);
@@ -1448,8 +1476,9 @@ START_TEST(memory_that_runs_out_over_a_return_leaks_nothing)
             a.pipe.bytes = 0;
         }
         carry();
-        if (a.ended && !b.ended)
+        if (a.ended && !b.ended) {
             hkb_link_lost(&b.link, now_ns, HAKUBAN_ERR_IO, "closed");
+        }
         failed = fail_alloc_failed(&sides[_i]->memory);
         fail_alloc_arm(&sides[_i]->memory, 0, false);
         if (!failed) {

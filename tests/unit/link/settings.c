@@ -26,7 +26,7 @@ static hakuban_status read_settings(const char *params, hakuban_error *reterr)
     char text[1000];
     hakuban_url *url = NULL;
     hakuban_error error = {0};
-    snprintf(text, sizeof text, "tcp://host:1%s%s", params[0] ? "#" : "", params);
+    snprintf(text, sizeof(text), "tcp://host:1%s%s", params[0] ? "#" : "", params);
     hakuban_status status = hkb_url_parse(hakuban_alloc_default(), text, &url, &error);
     ck_assert_msg(status == HAKUBAN_OK, "%s: %s", text, error.text);
     status = hkb_link_settings_read(url, &registry, &settings, reterr);
@@ -48,7 +48,7 @@ static void refused(const char *params, hakuban_status status, const char *words
     ck_assert_int_eq(read_settings(params, &error), status);
     ck_assert_int_eq(error.status, status);
     ck_assert_str_eq(error.text, words);
-    ck_assert(memcmp(&before, &settings, sizeof before) == 0);
+    ck_assert(memcmp(&before, &settings, sizeof(before)) == 0);
     ck_assert_int_eq(read_settings(params, NULL), status);
 }
 
@@ -106,14 +106,15 @@ START_TEST(bad_durations_and_sizes_are_named)
     accepted("");
     refused("timeout=9ms", HAKUBAN_ERR_URL,
             "parameter timeout=9ms: must be from 10 ms to 3153600000000 ms");
-    refused("timeout=0", HAKUBAN_ERR_URL, "parameter timeout=0: must be from 10 ms to 3153600000000 ms");
+    refused("timeout=0", HAKUBAN_ERR_URL,
+            "parameter timeout=0: must be from 10 ms to 3153600000000 ms");
     refused("keep-alive=101y", HAKUBAN_ERR_URL,
             "parameter keep-alive=101y: must be from 10 ms to 3153600000000 ms");
-    refused("grace=3601s", HAKUBAN_ERR_URL, "parameter grace=3601s: must be from 0 ms to 3600000 ms");
+    refused("grace=3601s", HAKUBAN_ERR_URL,
+            "parameter grace=3601s: must be from 0 ms to 3600000 ms");
     refused("grace=1.5s", HAKUBAN_ERR_URL,
             "parameter grace=1.5s: whole numbers only: 1s500ms instead of 1.5s");
-    refused("grace=", HAKUBAN_ERR_URL,
-            "parameter grace=: expected a whole number, as in 20s");
+    refused("grace=", HAKUBAN_ERR_URL, "parameter grace=: expected a whole number, as in 20s");
     refused("keep-alive=fast", HAKUBAN_ERR_URL,
             "parameter keep-alive=fast: expected a whole number, as in 20s");
     refused("timeout=5parsecs", HAKUBAN_ERR_URL,
@@ -133,7 +134,7 @@ START_TEST(bad_names_codecs_and_limits_are_named)
 {
     char text[400];
     accepted("");
-    memset(text, 'n', sizeof text);
+    memset(text, 'n', sizeof(text));
     memcpy(text, "name=", 5);
     text[5 + HKB_NAME_BYTES_MAX] = 0;
     accepted(text);
@@ -165,8 +166,9 @@ END_TEST
 START_TEST(as_many_load_points_as_there_may_be)
 {
     char text[600] = "load-limit=0";
-    for (size_t i = 1; i < HKB_LOAD_POINTS_MAX - 1; i++)
+    for (size_t i = 1; i < HKB_LOAD_POINTS_MAX - 1; i++) {
         snprintf(text + strlen(text), 10, "-%zu:%zu", i, i);
+    }
     accepted(text);
     ck_assert_uint_eq(settings.load_limit.count, HKB_LOAD_POINTS_MAX);
     snprintf(text + strlen(text), 10, "-99:9");

@@ -1,5 +1,6 @@
-/* What users rely on, over every transport with every serializer and compressor that was built in; and bad input, which is refused in
- * words and leaves everything else as it was. Public headers only. */
+/* What users rely on, over every transport with every serializer and compressor that was built in;
+ * and bad input, which is refused in words and leaves everything else as it was. Public headers
+ * only. */
 #define _GNU_SOURCE
 
 #include "exchange_pair.h"
@@ -26,8 +27,9 @@ static names built(const char *kind)
     at = at ? at + strlen(kind) : ""; /* found nothing: main() says so */
     while (*at && *at != ';') {
         size_t bytes = strcspn(at, " ;");
-        if (bytes > 0 && *at != '-' && found.count < NAMES_MAX && bytes < sizeof found.text[0])
+        if (bytes > 0 && *at != '-' && found.count < NAMES_MAX && bytes < sizeof(found.text[0])) {
             memcpy(found.text[found.count++], at, bytes);
+        }
         at += bytes;
         at += *at == ' ';
     }
@@ -55,7 +57,7 @@ static const struct {
 
 static bool is_exempt(const char *test, combination which)
 {
-    for (size_t i = 0; i < sizeof exceptions / sizeof exceptions[0]; i++) {
+    for (size_t i = 0; i < sizeof(exceptions) / sizeof(exceptions[0]); i++) {
         if (strcmp(exceptions[i].test, test) == 0 &&
             strcmp(exceptions[i].transport, which.transport) == 0) {
             fprintf(stderr, "# exception: %s over %s: %s\n", test, which.transport,
@@ -70,13 +72,14 @@ static const char *address_of(const char *transport, char ret[TEXT_MAX])
 {
     static unsigned count;
     count++;
-    if (strcmp(transport, "inproc") == 0)
+    if (strcmp(transport, "inproc") == 0) {
         (void)snprintf(ret, TEXT_MAX, "inproc://matrix-%d-%u", (int)getpid(), count);
-    else if (strcmp(transport, "unix") == 0 || strcmp(transport, "zmq+ipc") == 0)
+    } else if (strcmp(transport, "unix") == 0 || strcmp(transport, "zmq+ipc") == 0) {
         (void)snprintf(ret, TEXT_MAX, "%s:///tmp/hkb-matrix-%d-%u", transport, (int)getpid(),
                        count);
-    else
+    } else {
         (void)snprintf(ret, TEXT_MAX, "%s://127.0.0.1:0", transport);
+    }
     return ret;
 }
 
@@ -93,11 +96,11 @@ typedef struct network {
 static void hub_begin(network *net, const char *url)
 {
     char text[2 * TEXT_MAX];
-    (void)snprintf(text, sizeof text, "%s#serializer=%s,compressor=%s", url, net->which.serializer,
+    (void)snprintf(text, sizeof(text), "%s#serializer=%s,compressor=%s", url, net->which.serializer,
                    net->which.compressor);
     net->exposing.hub = net->observing.hub = exchange_make(HAKUBAN_DRIVE_THREAD, NULL, "hub");
     net->listener = listen_at(net->exposing.hub, text);
-    (void)snprintf(net->url, sizeof net->url, "%s", hakuban_listener_url(net->listener));
+    (void)snprintf(net->url, sizeof(net->url), "%s", hakuban_listener_url(net->listener));
 }
 
 static void hub_end(network *net)
@@ -110,10 +113,10 @@ static void begin(network *net, combination which)
 {
     char address[TEXT_MAX], text[2 * TEXT_MAX];
     exchange_pair *pairs[] = {&net->exposing, &net->observing};
-    memset(net, 0, sizeof *net);
+    memset(net, 0, sizeof(*net));
     net->which = which;
     hub_begin(net, address_of(which.transport, address));
-    (void)snprintf(text, sizeof text, "%s#serializer=%s,compressor=%s", net->url, which.serializer,
+    (void)snprintf(text, sizeof(text), "%s#serializer=%s,compressor=%s", net->url, which.serializer,
                    which.compressor);
     for (int i = 0; i < 2; i++) {
         pairs[i]->drive = HAKUBAN_DRIVE_THREAD;
@@ -126,8 +129,9 @@ static void begin(network *net, combination which)
 
 static void end(network *net)
 {
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
         (void)hakuban_connection_free(net->connections[i]);
+    }
     (void)hakuban_exchange_free(net->exposing.leaf);
     (void)hakuban_exchange_free(net->observing.leaf);
     hub_end(net);
@@ -142,8 +146,9 @@ static char *make_text(size_t bytes, unsigned round)
     for (size_t i = 0; i < bytes; i++) {
         noise = noise * 1664525u + 1013904223u;
         text[i] = (char)('a' + (noise >> 16) % (i % 3 ? 3 : 26));
-        if (i % 5000 == 0)
+        if (i % 5000 == 0) {
             text[i] = (char)('A' + round % 26);
+        }
     }
     text[bytes] = '\0';
     return text;
@@ -174,14 +179,15 @@ START_TEST(states_and_their_changes_arrive_through_a_hub)
     static const size_t sizes[] = {1, 100, 4096, 65536, 300000};
     network net;
     begin(&net, combination_of(_i));
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         char name[20];
-        (void)snprintf(name, sizeof name, "\"%zu\"", sizes[i]);
+        (void)snprintf(name, sizeof(name), "\"%zu\"", sizes[i]);
         hakuban_contract *exposer = expose(net.exposing.leaf, name, NULL);
         hakuban_contract *observer = observe(net.observing.leaf, name, NULL);
         hakuban_sink *sink = await_sink(&net.exposing, exposer);
-        for (unsigned round = 0; round < 5; round++)
+        for (unsigned round = 0; round < 5; round++) {
             send_and_await(&net, sink, observer, sizes[i], round);
+        }
         (void)hakuban_sink_unref(sink);
         (void)hakuban_contract_free(observer);
         (void)hakuban_contract_free(exposer);
@@ -203,7 +209,7 @@ START_TEST(a_tag_finds_what_carries_it)
     hakuban_event_done(&event);
     for (int i = 0; i < 3; i++) {
         char name[20];
-        (void)snprintf(name, sizeof name, "%d", i);
+        (void)snprintf(name, sizeof(name), "%d", i);
         hakuban_descriptor *object = make_name(name, "\"t\"");
         ck_assert_int_eq(hakuban_expose_object(net.exposing.leaf, object, NULL, &exposers[i]),
                          HAKUBAN_OK);
@@ -228,17 +234,19 @@ START_TEST(a_hub_may_go_and_come_back)
     network net;
     char url[TEXT_MAX];
     combination which = combination_of(_i);
-    if (is_exempt("a_hub_may_go_and_come_back", which))
+    if (is_exempt("a_hub_may_go_and_come_back", which)) {
         return;
+    }
     begin(&net, which);
     hakuban_contract *exposer = expose(net.exposing.leaf, "1", NULL);
     hakuban_contract *observer = observe(net.observing.leaf, "1", NULL);
     hakuban_sink *sink = await_sink(&net.exposing, exposer);
     send_and_await(&net, sink, observer, 5000, 1);
-    (void)snprintf(url, sizeof url, "%s", net.url);
+    (void)snprintf(url, sizeof(url), "%s", net.url);
     hub_end(&net);
     hub_begin(&net, url);
-    send_and_await(&net, sink, observer, 5000, 2); /* through the same sink: nobody else took over */
+    send_and_await(&net, sink, observer, 5000,
+                   2); /* through the same sink: nobody else took over */
     send_and_await(&net, sink, observer, 5000, 3);
     (void)hakuban_sink_unref(sink);
     (void)hakuban_contract_free(observer);
@@ -315,8 +323,9 @@ START_TEST(the_end_of_who_exposes_is_noticed)
         (void)hakuban_contract_free(exposer);
         net.connections[0] = hakuban_connection_free(net.connections[0]);
         net.exposing.leaf = hakuban_exchange_free(net.exposing.leaf);
-        if (orderly)
+        if (orderly) {
             pair_await_text(&net.observing, hakuban_contract_queue(observer), last);
+        }
         await_no_source(observer, "1");
         free(last);
         (void)hakuban_contract_free(observer);
@@ -422,11 +431,12 @@ START_TEST(a_bad_url_is_refused_in_words_and_nothing_else_is_touched)
     exchange_pair pair = {HAKUBAN_DRIVE_THREAD, exchange_make(HAKUBAN_DRIVE_THREAD, NULL, "hub"),
                           exchange_make(HAKUBAN_DRIVE_THREAD, &counting, "leaf")};
     hakuban_listener *listener = listen_at(pair.hub, address_of(transports.text[0], address));
-    if (bad_urls[_i].prefix[0])
-        (void)snprintf(url, sizeof url, "%s", bad_urls[_i].prefix);
-    else
-        (void)snprintf(url, sizeof url, "%s%s", hakuban_listener_url(listener),
+    if (bad_urls[_i].prefix[0]) {
+        (void)snprintf(url, sizeof(url), "%s", bad_urls[_i].prefix);
+    } else {
+        (void)snprintf(url, sizeof(url), "%s%s", hakuban_listener_url(listener),
                        bad_urls[_i].suffix);
+    }
     long between_bytes = allocated_bytes;
     int descriptors = open_descriptors();
     for (int dials = 0; dials < 2; dials++) {
@@ -479,9 +489,9 @@ START_TEST(a_table_that_does_not_fit_is_refused_in_words)
     hakuban_exchange *exchange = exchange_make(HAKUBAN_DRIVE_THREAD, &counting, "one");
     hakuban_serializer_ops good = half_way(exchange), bad = good;
     hakuban_compressor_ops compressor = {
-        .size = sizeof compressor, .abi = HAKUBAN_COMPRESSOR_ABI, .name = "lazy"};
+        .size = sizeof(compressor), .abi = HAKUBAN_COMPRESSOR_ABI, .name = "lazy"};
     hakuban_transport_ops transport = {
-        .size = sizeof transport, .abi = HAKUBAN_TRANSPORT_ABI + 1, .scheme = "future"};
+        .size = sizeof(transport), .abi = HAKUBAN_TRANSPORT_ABI + 1, .scheme = "future"};
     hakuban_error error = {.status = HAKUBAN_OK};
     long between_bytes = allocated_bytes;
     bad.read = NULL;
@@ -506,7 +516,8 @@ START_TEST(a_table_that_does_not_fit_is_refused_in_words)
 }
 END_TEST
 
-/* The link whose serializer fails ends, whenever that is; the exchange and its other links live on. */
+/* The link whose serializer fails ends, whenever that is; the exchange and its other links live on.
+ */
 START_TEST(a_serializer_that_fails_half_way_ends_only_its_link)
 {
     static const int lives[] = {0, 1, 5, 20, 60};
@@ -522,7 +533,7 @@ START_TEST(a_serializer_that_fails_half_way_ends_only_its_link)
     ck_assert_int_eq(hakuban_exchange_add_serializer(pair.hub, &half, NULL), HAKUBAN_OK);
     ck_assert_int_eq(hakuban_exchange_add_serializer(pair.leaf, &half, NULL), HAKUBAN_OK);
     hakuban_listener *listener = listen_at(pair.hub, address_of(transports.text[0], address));
-    (void)snprintf(url, sizeof url, "%s#serializer=half", hakuban_listener_url(listener));
+    (void)snprintf(url, sizeof(url), "%s#serializer=half", hakuban_listener_url(listener));
     hakuban_connection *connection = connect_to(pair.leaf, url, NULL);
     hakuban_contract *exposer = expose(pair.leaf, "\"of the failing\"", NULL);
     hakuban_contract *observer = observe(pair.hub, "\"of the failing\"", NULL);
@@ -533,12 +544,14 @@ START_TEST(a_serializer_that_fails_half_way_ends_only_its_link)
         hakuban_event event;
         ck_assert_msg(test_now_ms() < until_ms, "the link never failed");
         if (hakuban_contract_next(exposer, 10, &event) == HAKUBAN_OK) {
-            if (event.kind == HAKUBAN_EVENT_SINK_OPEN && !sink)
+            if (event.kind == HAKUBAN_EVENT_SINK_OPEN && !sink) {
                 sink = hakuban_sink_ref(event.sink);
+            }
             hakuban_event_done(&event);
         }
-        if (sink)
+        if (sink) {
             ck_assert_int_le(hakuban_sink_send_json(sink, ++round % 2 ? "1" : "2"), 0);
+        }
         hakuban_connection_query(connection, &info);
     }
     sink = hakuban_sink_unref(sink);
@@ -591,7 +604,7 @@ int main(void)
     TCase *bad = tcase_create("bad input");
     tcase_set_timeout(bad, 60);
     tcase_add_loop_test(bad, a_bad_url_is_refused_in_words_and_nothing_else_is_touched, 0,
-                        (int)(sizeof bad_urls / sizeof bad_urls[0]));
+                        (int)(sizeof(bad_urls) / sizeof(bad_urls[0])));
     tcase_add_test(bad, a_table_that_does_not_fit_is_refused_in_words);
     tcase_add_loop_test(bad, a_serializer_that_fails_half_way_ends_only_its_link, 0, 5);
     suite_add_tcase(suite, bad);

@@ -1,4 +1,5 @@
-/* Descriptors, states and versions as values: what is equal, what is refused, what happens when memory runs out. */
+/* Descriptors, states and versions as values: what is equal, what is refused, what happens when
+ * memory runs out. */
 #include <check.h>
 #include <stdio.h>
 #include <string.h>
@@ -53,12 +54,11 @@ START_TEST(a_wrong_name_is_refused_and_says_which_text)
                      HAKUBAN_ERR_ARGUMENT);
     ck_assert_int_eq(hakuban_descriptor_new(NULL, "1", NULL, 1, &made, &error),
                      HAKUBAN_ERR_ARGUMENT);
-    ck_assert_int_eq(hakuban_descriptor_new(NULL, "1", tags, 3, &made, NULL),
-                     HAKUBAN_ERR_ARGUMENT);
-    for (size_t i = 0; i < HKB_COUNT(tags); i++)
+    ck_assert_int_eq(hakuban_descriptor_new(NULL, "1", tags, 3, &made, NULL), HAKUBAN_ERR_ARGUMENT);
+    for (size_t i = 0; i < HKB_COUNT(tags); i++) {
         tags[i] = "1";
-    ck_assert_int_eq(hakuban_descriptor_new(NULL, "1", tags, 65, &made, &error),
-                     HAKUBAN_ERR_LIMIT);
+    }
+    ck_assert_int_eq(hakuban_descriptor_new(NULL, "1", tags, 65, &made, &error), HAKUBAN_ERR_LIMIT);
     ck_assert_int_eq(hakuban_descriptor_new(NULL, "1", tags, 64, &made, &error), HAKUBAN_OK);
     ck_assert_uint_eq(hakuban_descriptor_tag_count(made), 1);
     hakuban_descriptor_unref(made);
@@ -77,8 +77,7 @@ START_TEST(object_and_tags_have_4096_bytes_together)
     ck_assert_uint_eq(strlen(hakuban_descriptor_json(made)), 4094);
     hakuban_descriptor_unref(made);
     tags[0] = "100";
-    ck_assert_int_eq(hakuban_descriptor_new(NULL, object, tags, 1, &made, NULL),
-                     HAKUBAN_ERR_LIMIT);
+    ck_assert_int_eq(hakuban_descriptor_new(NULL, object, tags, 1, &made, NULL), HAKUBAN_ERR_LIMIT);
     memset(object, ' ', sizeof(object) - 1);
     object[5000] = '1';
     object[sizeof(object) - 1] = '\0';
@@ -147,8 +146,9 @@ START_TEST(a_state_keeps_its_parts_and_shares_its_data)
         fail_alloc_arm(&memory, n, true);
         hakuban_status status = hakuban_state_new(&memory.table, &parts, &state);
         ck_assert_int_eq(status, n == 1 ? HAKUBAN_ERR_NO_MEMORY : HAKUBAN_OK);
-        if (status != HAKUBAN_OK)
+        if (status != HAKUBAN_OK) {
             continue;
+        }
         hkb_version next = {.count = 1, .elements = {9}};
         ck_assert_int_eq(hkb_state_with_version(&memory.table, state, &next, &newer),
                          HAKUBAN_ERR_NO_MEMORY);
@@ -237,14 +237,17 @@ START_TEST(a_long_version_still_has_a_next_one)
 {
     for (size_t count = 1; count <= HAKUBAN_VERSION_ELEMENTS_MAX; count++) {
         hkb_version last = {.count = count};
-        for (size_t i = 0; i < count; i++)
+        for (size_t i = 0; i < count; i++) {
             last.elements[i] = 5;
-        for (int i = 0; i < 1000; i++)
+        }
+        for (int i = 0; i < 1000; i++) {
             last = next_of(last, 1700000000000000123 - i);
+        }
     }
     hkb_version greatest = {.count = HAKUBAN_VERSION_ELEMENTS_MAX}, next;
-    for (size_t i = 0; i < greatest.count; i++)
+    for (size_t i = 0; i < greatest.count; i++) {
         greatest.elements[i] = INT64_MAX;
+    }
     ck_assert_int_eq(hkb_version_next(&greatest, 1, 7, &next), HAKUBAN_ERR_VERSION);
     greatest.elements[3] = 1;
     expect(next_of(greatest, 1), (hkb_version){4, {INT64_MAX, INT64_MAX, INT64_MAX, 2}});

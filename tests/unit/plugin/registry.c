@@ -1,4 +1,5 @@
-/* The registry of plugins, and the json serializer through the functions that stand around every format. */
+/* The registry of plugins, and the json serializer through the functions that stand around every
+ * format. */
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
@@ -81,8 +82,7 @@ START_TEST(a_table_that_does_not_fit_is_refused_in_words)
     hkb_registry_init(&registry, NULL);
     hakuban_compressor_ops ops = squeeze;
     ops.abi = 99;
-    ck_assert_int_eq(hkb_registry_add_compressor(&registry, &ops, &error),
-                     HAKUBAN_ERR_UNSUPPORTED);
+    ck_assert_int_eq(hkb_registry_add_compressor(&registry, &ops, &error), HAKUBAN_ERR_UNSUPPORTED);
     ck_assert_ptr_nonnull(strstr(error.text, "99"));
     ops = squeeze;
     ops.compress = NULL;
@@ -101,13 +101,13 @@ START_TEST(a_table_that_does_not_fit_is_refused_in_words)
     ck_assert_int_eq(alive, 0);
     ck_assert_int_eq(hkb_registry_add_transport(&registry, NULL, NULL, &error),
                      HAKUBAN_ERR_ARGUMENT);
-    ck_assert_int_eq(hkb_registry_add_transport(
-                         &registry,
-                         &(hakuban_transport_ops){.size = sizeof(hakuban_transport_ops),
-                                                  .abi = HAKUBAN_TRANSPORT_ABI,
-                                                  .scheme = "x"},
-                         NULL, &error),
-                     HAKUBAN_ERR_ARGUMENT);
+    ck_assert_int_eq(
+        hkb_registry_add_transport(&registry,
+                                   &(hakuban_transport_ops){.size = sizeof(hakuban_transport_ops),
+                                                            .abi = HAKUBAN_TRANSPORT_ABI,
+                                                            .scheme = "x"},
+                                   NULL, &error),
+        HAKUBAN_ERR_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(error.text, "listen()"));
     hkb_registry_done(&registry);
 }
@@ -230,8 +230,9 @@ START_TEST(wrong_writing_is_refused_and_the_failure_sticks)
     ck_assert_int_eq(hakuban_write_string(&w, NULL), HAKUBAN_ERR_ARGUMENT);
     hakuban_writer_done(&w);
     hakuban_writer_init(&w, &hakuban_serializer_json, NULL, 1000);
-    for (int i = 0; i < 127; i++)
+    for (int i = 0; i < 127; i++) {
         ck_assert_int_eq(hakuban_write_array(&w, 1), HAKUBAN_OK);
+    }
     ck_assert_int_eq(hakuban_write_array(&w, 1), HAKUBAN_ERR_LIMIT);
     hakuban_writer_done(&w);
 }
@@ -254,12 +255,13 @@ static hakuban_status read_all(const char *text, uint32_t elements_max)
 
 START_TEST(wrong_input_is_refused_in_words)
 {
-    static const char *const wrong[] = {"",      "[",      "[1",       "[1,]",    "[1 2]",  "{1:2}",
-                                        "{\"a\"", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "1 2",  "[1]]",
-                                        "]",     "[01]",   "[-]",      "[1}",     "{]",     "[-01]",
-                                        "[\"a]", "nul",    "[,1]",     "{\"a\",1}", "{\"a\":1:2}"};
-    for (size_t i = 0; i < HKB_COUNT(wrong); i++)
+    static const char *const wrong[] = {
+        "",         "[",          "[1",    "[1,]", "[1 2]", "{1:2}",     "{\"a\"",     "{\"a\"}",
+        "{\"a\":}", "{\"a\":1,}", "1 2",   "[1]]", "]",     "[01]",      "[-]",        "[1}",
+        "{]",       "[-01]",      "[\"a]", "nul",  "[,1]",  "{\"a\",1}", "{\"a\":1:2}"};
+    for (size_t i = 0; i < HKB_COUNT(wrong); i++) {
         ck_assert_msg(read_all(wrong[i], 100) == HAKUBAN_ERR_PARSE, "%s", wrong[i]);
+    }
     ck_assert_int_eq(read_all(" [ 1 , 2.5 , \"\\u00e9\" , { \"a\" : [ ] } ] ", 100), HAKUBAN_OK);
     ck_assert_int_eq(read_all("[1,2,3]", 4), HAKUBAN_OK);
     ck_assert_int_eq(read_all("[1,2,3]", 3), HAKUBAN_ERR_LIMIT);

@@ -1,4 +1,5 @@
-/* The alarm of the event loop: whatever the moment at which it is due, a run that waits ends with it. */
+/* The alarm of the event loop: whatever the moment at which it is due, a run that waits ends with
+ * it. */
 #include <check.h>
 #include <stdlib.h>
 
@@ -12,7 +13,8 @@ static void ready(void *ctx, void *transport, void *owner, unsigned events)
     (void)events;
 }
 
-/* The start of libuv's clock is long over, an alarm at now or soon may be over when the run begins. */
+/* The start of libuv's clock is long over, an alarm at now or soon may be over when the run begins.
+ */
 START_TEST(a_run_that_waits_ends_when_the_alarm_was_due_before_it_began)
 {
     hkb_loop *loop = NULL;

@@ -1,4 +1,5 @@
-/* One exchange without any connection: contracts meet inside a process, read by blocking, polling or peeking. */
+/* One exchange without any connection: contracts meet inside a process, read by blocking, polling
+ * or peeking. */
 #define _GNU_SOURCE
 
 #include "exchange_pair.h"
@@ -89,12 +90,14 @@ START_TEST(the_descriptor_is_readable_while_there_are_events)
     ck_assert_int_eq(hakuban_queue_fd(queue), fd);
     ck_assert(is_readable(fd, PATIENCE_MS));
     hakuban_event event;
-    while (hakuban_queue_next(queue, 0, &event) == HAKUBAN_OK)
+    while (hakuban_queue_next(queue, 0, &event) == HAKUBAN_OK) {
         hakuban_event_done(&event);
+    }
     ck_assert(!is_readable(fd, 0));
     hakuban_sink *sink = await_sink(&pair, writer);
-    while (hakuban_queue_next(queue, 0, &event) == HAKUBAN_OK)
+    while (hakuban_queue_next(queue, 0, &event) == HAKUBAN_OK) {
         hakuban_event_done(&event);
+    }
     ck_assert_int_eq(hakuban_sink_send_json(sink, "2"), HAKUBAN_OK);
     ck_assert(is_readable(fd, PATIENCE_MS));
     ck_assert_int_eq(hakuban_queue_next(queue, 0, &event), HAKUBAN_OK);
@@ -165,8 +168,9 @@ START_TEST(a_closed_exchange_says_so)
     ck_assert_int_eq(hakuban_exchange_close(pair.hub, 1000), HAKUBAN_OK);
     hakuban_event event;
     hakuban_status status;
-    while ((status = hakuban_contract_next(reader, PATIENCE_MS, &event)) == HAKUBAN_OK)
+    while ((status = hakuban_contract_next(reader, PATIENCE_MS, &event)) == HAKUBAN_OK) {
         hakuban_event_done(&event);
+    }
     ck_assert_int_eq(status, HAKUBAN_ERR_CLOSED);
     hakuban_descriptor *name = make_name("2", NULL);
     hakuban_contract *late = NULL;
@@ -201,8 +205,9 @@ START_TEST(wrong_arguments_are_refused)
     ck_assert_ptr_null(hakuban_listener_free(NULL));
     ck_assert_ptr_null(hakuban_exchange_free(NULL));
     hakuban_event_done(NULL);
-    if (pair.drive == HAKUBAN_DRIVE_THREAD)
+    if (pair.drive == HAKUBAN_DRIVE_THREAD) {
         ck_assert_int_eq(hakuban_exchange_turn(pair.hub), HAKUBAN_ERR_ARGUMENT);
+    }
     (void)hakuban_exchange_free(pair.hub);
 }
 END_TEST
@@ -223,8 +228,9 @@ START_TEST(wrong_urls_are_refused_in_words)
         hakuban_error error = {0};
         hakuban_connection *connection = NULL;
         hakuban_listener *listener = NULL;
-        if (strncmp(wrong[i].url, "ws", 2) == 0 && strstr(hakuban_features(), " ws"))
+        if (strncmp(wrong[i].url, "ws", 2) == 0 && strstr(hakuban_features(), " ws")) {
             continue; /* here it is built in */
+        }
         ck_assert_int_eq(
             hakuban_exchange_connect(pair.hub, wrong[i].url, NULL, &connection, &error),
             wrong[i].status);
@@ -268,27 +274,31 @@ START_TEST(an_exchange_tells_what_it_has)
 }
 END_TEST
 
-/* A whole small life with the nth allocation failing: an error that is seen, or success, and nothing left behind. */
+/* A whole small life with the nth allocation failing: an error that is seen, or success, and
+ * nothing left behind. */
 static bool small_life(const hakuban_alloc *alloc)
 {
     hakuban_exchange_options options = {
         .size = sizeof(options), .drive = HAKUBAN_DRIVE_MANUAL, .alloc = alloc};
     hakuban_exchange *exchange = NULL;
-    if (hakuban_exchange_new(&options, &exchange) != HAKUBAN_OK)
+    if (hakuban_exchange_new(&options, &exchange) != HAKUBAN_OK) {
         return false;
+    }
     hakuban_contract *reader = NULL, *writer = NULL;
     hakuban_descriptor *name = make_name("1", "2");
     bool complete = hakuban_observe_object(exchange, name, NULL, &reader) == HAKUBAN_OK &&
                     hakuban_expose_tag(exchange, "2", NULL, &writer, NULL) == HAKUBAN_OK;
     hakuban_event event;
     if (complete && hakuban_contract_next(writer, 0, &event) == HAKUBAN_OK) {
-        if (event.sink)
+        if (event.sink) {
             complete = hakuban_sink_send_json(event.sink, "1") == HAKUBAN_OK;
+        }
         hakuban_event_done(&event);
     }
     hakuban_listener *listener = NULL;
-    if (hakuban_exchange_listen(exchange, "inproc://small-life", &listener, NULL) != HAKUBAN_OK)
+    if (hakuban_exchange_listen(exchange, "inproc://small-life", &listener, NULL) != HAKUBAN_OK) {
         complete = false;
+    }
     (void)hakuban_listener_free(listener);
     (void)hakuban_contract_free(reader);
     (void)hakuban_contract_free(writer);

@@ -1,4 +1,5 @@
-/* Contracts that are told by a callback: when it runs, what may be called in it, and how it ends. */
+/* Contracts that are told by a callback: when it runs, what may be called in it, and how it ends.
+ */
 #define _GNU_SOURCE
 
 #include "exchange_pair.h"
@@ -37,18 +38,21 @@ static void on_event(void *user, hakuban_event *event)
     seen->opens += event->kind == HAKUBAN_EVENT_OPEN;
     seen->states += event->kind == HAKUBAN_EVENT_STATE;
     (void)pthread_cond_broadcast(&seen->changed);
-    while (seen->hold && !seen->released)
+    while (seen->hold && !seen->released) {
         (void)pthread_cond_wait(&seen->changed, &seen->mutex);
+    }
     bool free_now = seen->free_inside;
     hakuban_contract *contract = seen->contract;
     seen->free_inside = false;
-    if (free_now)
+    if (free_now) {
         seen->contract = NULL;
+    }
     (void)pthread_mutex_unlock(&seen->mutex);
 
     int would_block = hakuban_exchange_close(seen->exchange, 10) == HAKUBAN_ERR_WOULD_BLOCK ? 1 : 0;
-    if (free_now)
+    if (free_now) {
         (void)hakuban_contract_free(contract);
+    }
 
     (void)pthread_mutex_lock(&seen->mutex);
     seen->would_block += would_block;

@@ -20,8 +20,9 @@ static void *send_all(void *argument)
     for (int i = 0; i < SENDS; i++) {
         char text[32];
         (void)snprintf(text, sizeof(text), "%d", i);
-        if (hakuban_sink_send_json(sender->sink, text) != HAKUBAN_OK)
+        if (hakuban_sink_send_json(sender->sink, text) != HAKUBAN_OK) {
             return sender;
+        }
     }
     return hakuban_sink_send_json(sender->sink, "\"end\"") == HAKUBAN_OK ? NULL : sender;
 }
@@ -36,12 +37,14 @@ static void *receive_all(void *argument)
     struct receiver *receiver = argument;
     while (receiver->ends) {
         hakuban_event event;
-        if (hakuban_queue_next(receiver->queue, PATIENCE_MS, &event) != HAKUBAN_OK)
+        if (hakuban_queue_next(receiver->queue, PATIENCE_MS, &event) != HAKUBAN_OK) {
             return receiver;
+        }
         if (event.kind == HAKUBAN_EVENT_STATE &&
             hakuban_state_data(event.state).bytes == strlen("\"end\"") &&
-            memcmp(hakuban_state_data(event.state).data, "\"end\"", 5) == 0)
+            memcmp(hakuban_state_data(event.state).data, "\"end\"", 5) == 0) {
             receiver->ends--;
+        }
         hakuban_event_done(&event);
     }
     return NULL;
@@ -70,8 +73,9 @@ static void life(int transport, const hakuban_alloc *alloc)
     receivers[0] = (struct receiver){.queue = queue, .ends = 2};
     pthread_t threads[3];
     ck_assert_int_eq(pthread_create(&threads[2], NULL, receive_all, &receivers[0]), 0);
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
         ck_assert_int_eq(pthread_create(&threads[i], NULL, send_all, &senders[i]), 0);
+    }
     for (int i = 0; i < 3; i++) {
         void *failure = NULL;
         ck_assert_int_eq(pthread_join(threads[i], &failure), 0);
@@ -102,7 +106,8 @@ START_TEST(threads_share_exchanges_and_nothing_is_left)
 }
 END_TEST
 
-/* What two linked exchanges say and send, as far as memory allows, with a bound on how often the loops turn. */
+/* What two linked exchanges say and send, as far as memory allows, with a bound on how often the
+ * loops turn. */
 static bool linked_life(const hakuban_alloc *alloc)
 {
     hakuban_exchange_options options = {
@@ -126,11 +131,13 @@ static bool linked_life(const hakuban_alloc *alloc)
         hakuban_event event;
         pair_step(&pair, 0);
         if (hakuban_contract_next(writer, 0, &event) == HAKUBAN_OK) {
-            if (event.kind == HAKUBAN_EVENT_SINK_OPEN && !sink)
+            if (event.kind == HAKUBAN_EVENT_SINK_OPEN && !sink) {
                 sink = hakuban_sink_ref(event.sink);
+            }
             hakuban_event_done(&event);
-            if (sink && hakuban_sink_send_json(sink, "[1,2,3]") == HAKUBAN_ERR_NO_MEMORY)
+            if (sink && hakuban_sink_send_json(sink, "[1,2,3]") == HAKUBAN_ERR_NO_MEMORY) {
                 complete = false;
+            }
         }
         if (hakuban_contract_next(reader, 0, &event) == HAKUBAN_OK) {
             arrived = event.kind == HAKUBAN_EVENT_STATE;

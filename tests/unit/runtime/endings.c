@@ -1,5 +1,6 @@
-/* Whatever an event needs is ended at each point of its way: in its own callback, in another's, on another thread, while it is queued and
- * while it is out. What comes afterwards is nothing, or a word; never a crash or a leak. */
+/* Whatever an event needs is ended at each point of its way: in its own callback, in another's, on
+ * another thread, while it is queued and while it is out. What comes afterwards is nothing, or a
+ * word; never a crash or a leak. */
 #define _GNU_SOURCE
 
 #include "exchange_pair.h"
@@ -14,14 +15,16 @@
 
 static fail_alloc memory;
 
-/* One exchange, or two that are linked; driven by threads of the library (even index) or by the test. */
+/* One exchange, or two that are linked; driven by threads of the library (even index) or by the
+ * test. */
 static exchange_pair begin(int index, bool linked)
 {
     exchange_pair pair = {.drive = index % 2 ? HAKUBAN_DRIVE_MANUAL : HAKUBAN_DRIVE_THREAD};
     fail_alloc_init(&memory);
     pair.hub = exchange_make(pair.drive, &memory.table, "hub");
-    if (linked)
+    if (linked) {
         pair.leaf = exchange_make(pair.drive, &memory.table, "leaf");
+    }
     return pair;
 }
 
@@ -54,7 +57,7 @@ static bool is_readable(int fd, int timeout_ms)
     return poll(&polled, 1, timeout_ms) == 1;
 }
 
-/* ---- events that are queued or out */
+/* -- Events that are queued or out -- */
 
 START_TEST(an_event_outlives_its_contract_its_queue_and_its_object)
 {
@@ -89,8 +92,9 @@ START_TEST(contracts_go_on_without_their_queue)
     hakuban_queue *queue = queue_new(pair.hub);
     hakuban_contract_options options = {.size = sizeof(options), .queue = queue};
     hakuban_contract *readers[3];
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         readers[i] = observe(pair.hub, "1", &options);
+    }
     hakuban_contract *writer = expose(pair.hub, "1", NULL);
     hakuban_sink *sink = await_sink(&pair, writer);
     ck_assert_int_eq(hakuban_sink_send_json(sink, "1"), HAKUBAN_OK);
@@ -101,8 +105,9 @@ START_TEST(contracts_go_on_without_their_queue)
     ck_assert_int_eq(memcmp(hakuban_state_data(event.state).data, "2", 1), 0);
     hakuban_event_done(&event);
     ck_assert_int_eq(hakuban_contract_next(readers[0], 0, &event), HAKUBAN_ERR_ARGUMENT);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         (void)hakuban_contract_free(readers[i]);
+    }
     (void)hakuban_sink_unref(sink);
     (void)hakuban_contract_free(writer);
     end(&pair);
@@ -173,10 +178,11 @@ START_TEST(who_waits_for_an_event_is_told_that_none_will_come)
     pthread_t thread;
     ck_assert_int_eq(pthread_create(&thread, NULL, wait_for_nothing, &at), 0);
     await_sleep(&at.task);
-    if (_i)
+    if (_i) {
         ck_assert_int_eq(hakuban_exchange_close(pair.hub, 1000), HAKUBAN_OK);
-    else
+    } else {
         reader = hakuban_contract_free(reader);
+    }
     void *failure = NULL;
     ck_assert_int_eq(pthread_join(thread, &failure), 0);
     ck_assert_ptr_null(failure);
@@ -185,7 +191,7 @@ START_TEST(who_waits_for_an_event_is_told_that_none_will_come)
 }
 END_TEST
 
-/* ---- sinks */
+/* -- Sinks -- */
 
 START_TEST(a_sink_says_that_it_was_revoked_whatever_ended_it)
 {
@@ -199,14 +205,15 @@ START_TEST(a_sink_says_that_it_was_revoked_whatever_ended_it)
         hakuban_contract *reader = observe(pair.hub, "1", NULL);
         hakuban_contract *writer = expose(pair.leaf, "1", NULL);
         hakuban_sink *sink = await_sink(&pair, writer);
-        if (how == READER_FREED)
+        if (how == READER_FREED) {
             reader = hakuban_contract_free(reader);
-        else if (how == WRITER_FREED)
+        } else if (how == WRITER_FREED) {
             writer = hakuban_contract_free(writer);
-        else if (how == CONNECTION_FREED)
+        } else if (how == CONNECTION_FREED) {
             connection = hakuban_connection_free(connection);
-        else
+        } else {
             ck_assert_int_ne(hakuban_exchange_close(pair.leaf, 0), HAKUBAN_ERR_WOULD_BLOCK);
+        }
         int64_t until_ms = test_now_ms() + PATIENCE_MS;
         while (hakuban_sink_send_json(sink, "1") == HAKUBAN_OK) {
             ck_assert_int_lt(test_now_ms(), until_ms);
@@ -225,17 +232,17 @@ START_TEST(a_sink_says_that_it_was_revoked_whatever_ended_it)
 }
 END_TEST
 
-/* ---- in callbacks */
+/* -- In callbacks -- */
 
 typedef enum act {
-    FREE_OWN,         /* its contract */
-    FREE_OTHER,       /* the other contract, which has events of its own */
-    FREE_QUEUE,       /* somebody else's queue, with events in it */
-    FREE_CONNECTION,  /* what its event came over */
-    FREE_LISTENER,    /* what it came through */
-    CLOSE_EXCHANGE,   /* must not block */
-    OBSERVE_MORE,     /* a contract that is told by the same callback */
-    SEND_AND_FREE,    /* the state of its own sink, whose contract then ends */
+    FREE_OWN,        /* its contract */
+    FREE_OTHER,      /* the other contract, which has events of its own */
+    FREE_QUEUE,      /* somebody else's queue, with events in it */
+    FREE_CONNECTION, /* what its event came over */
+    FREE_LISTENER,   /* what it came through */
+    CLOSE_EXCHANGE,  /* must not block */
+    OBSERVE_MORE,    /* a contract that is told by the same callback */
+    SEND_AND_FREE,   /* the state of its own sink, whose contract then ends */
     ACTS,
 } act;
 
@@ -280,8 +287,9 @@ static void on_event(void *user, hakuban_event *event)
 {
     actor *at = user;
     atomic_fetch_add(&at->calls, 1);
-    if (event->kind != at->when || atomic_exchange(&at->acted, 1))
+    if (event->kind != at->when || atomic_exchange(&at->acted, 1)) {
         return;
+    }
     switch (at->act) {
     case FREE_OWN:
         (void)hakuban_contract_free(take_out(at, &at->own));
@@ -316,10 +324,12 @@ static void on_event(void *user, hakuban_event *event)
         break;
     }
     /* What the event points to is there until the callback returns. */
-    if (event->object)
+    if (event->object) {
         ck_assert_str_ne(hakuban_descriptor_json(event->object), "");
-    if (event->state)
+    }
+    if (event->state) {
         ck_assert_uint_gt(hakuban_state_data(event->state).bytes, 0);
+    }
 }
 
 /* Each act at each event of an observer, who is linked to whom exposes. */
@@ -343,22 +353,26 @@ START_TEST(a_callback_may_end_anything)
             (void)pthread_mutex_unlock(&at.mutex);
             hakuban_contract *writer = expose(pair.hub, "1", NULL);
             hakuban_sink *sink = NULL;
-            if (at.when == HAKUBAN_EVENT_STATE) { /* OPEN comes at once, and what it ends may be the connection */
+            if (at.when == HAKUBAN_EVENT_STATE) { /* OPEN comes at once, and what it ends may be the
+                                                     connection */
                 sink = await_sink(&pair, writer);
                 ck_assert_int_eq(hakuban_sink_send_json(sink, "\"state\""), HAKUBAN_OK);
             }
             await_at_least(&pair, &at.acted, 1);
-            if (what == OBSERVE_MORE)
+            if (what == OBSERVE_MORE) {
                 await_at_least(&pair, &at.calls, 3);
+            }
             /* It goes on, or has ended; in any case it can be ended. */
             if (sink) {
                 hakuban_status status = hakuban_sink_send_json(sink, "\"more\"");
                 ck_assert(status == HAKUBAN_OK || status == HAKUBAN_ERR_REVOKED);
             }
-            for (int i = 0; i < 5; i++)
+            for (int i = 0; i < 5; i++) {
                 pair_step(&pair, 1);
-            if (what == CLOSE_EXCHANGE)
+            }
+            if (what == CLOSE_EXCHANGE) {
                 ck_assert_int_eq(atomic_load(&at.status), HAKUBAN_ERR_WOULD_BLOCK);
+            }
             (void)hakuban_contract_free(take_out(&at, &at.own));
             (void)hakuban_contract_free(take_out(&at, &at.other));
             (void)hakuban_contract_free(take_out(&at, &at.more));
@@ -377,7 +391,8 @@ START_TEST(a_callback_may_end_anything)
 }
 END_TEST
 
-/* OPEN and the state that is there already come in one turn; then the contract ends, and the next one is told the same. */
+/* OPEN and the state that is there already come in one turn; then the contract ends, and the next
+ * one is told the same. */
 START_TEST(who_was_told_of_a_state_that_was_there_may_end)
 {
     exchange_pair pair = begin(_i, false);
@@ -388,7 +403,8 @@ START_TEST(who_was_told_of_a_state_that_was_there_may_end)
     hakuban_contract *before = NULL, *kept[4];
     for (int i = 0; i < 4; i++) {
         users[i].exchange = pair.hub;
-        kept[i] = observe(pair.hub, "2", NULL); /* so that no two contracts have the same place in memory */
+        kept[i] = observe(pair.hub, "2",
+                          NULL); /* so that no two contracts have the same place in memory */
         hakuban_contract *reader = observe_as(&users[i], "1");
         await_at_least(&pair, &users[i].calls, 2);
         (void)hakuban_contract_free(before);
@@ -434,7 +450,7 @@ START_TEST(an_exposer_may_send_and_end_in_its_callback)
 }
 END_TEST
 
-/* ---- connections */
+/* -- Connections -- */
 
 START_TEST(a_connection_may_be_freed_inside_its_event_and_made_anew)
 {
@@ -453,8 +469,9 @@ START_TEST(a_connection_may_be_freed_inside_its_event_and_made_anew)
             pair_await(&pair, queue, HAKUBAN_EVENT_CONNECTION, &event);
             ck_assert_ptr_eq(event.connection, connection);
             hakuban_connection_query(event.connection, &info);
-            if (i % 2 == 0 || info.state == HAKUBAN_CONNECTION_CONNECTED)
+            if (i % 2 == 0 || info.state == HAKUBAN_CONNECTION_CONNECTED) {
                 break;
+            }
             hakuban_event_done(&event);
         } while (true);
         (void)hakuban_connection_free(event.connection);
@@ -470,18 +487,21 @@ START_TEST(a_connection_may_be_freed_inside_its_event_and_made_anew)
 }
 END_TEST
 
-/* Both ends of it are in this process; the library may have closed the other one as soon as the first is cut. */
+/* Both ends of it are in this process; the library may have closed the other one as soon as the
+ * first is cut. */
 static void cut_connections(void)
 {
     for (int fd = 3; fd < 256; fd++) {
         struct sockaddr_in peer;
         socklen_t bytes = sizeof(peer);
-        if (getpeername(fd, (struct sockaddr *)&peer, &bytes) == 0 && peer.sin_family == AF_INET)
+        if (getpeername(fd, (struct sockaddr *)&peer, &bytes) == 0 && peer.sin_family == AF_INET) {
             (void)shutdown(fd, SHUT_RDWR);
+        }
     }
 }
 
-/* The connection is lost and its session waits: everything may end then, too, on the side that lost it and on the other. */
+/* The connection is lost and its session waits: everything may end then, too, on the side that lost
+ * it and on the other. */
 START_TEST(all_may_end_while_a_connection_is_away)
 {
     enum { READER, WRITER, CONNECTION, CLOSING, EVERYTHING, RETURN, WAYS };
@@ -525,8 +545,9 @@ START_TEST(all_may_end_while_a_connection_is_away)
             pair_await_text(&pair, hakuban_contract_queue(reader), "\"meanwhile\"");
             pair_await_text(&pair, hakuban_contract_queue(up_reader), "\"meanwhile\"");
         }
-        for (int i = 0; i < 3; i++)
+        for (int i = 0; i < 3; i++) {
             pair_step(&pair, 1);
+        }
         (void)hakuban_sink_unref(sink);
         (void)hakuban_sink_unref(up_sink);
         (void)hakuban_contract_free(reader);
@@ -540,7 +561,7 @@ START_TEST(all_may_end_while_a_connection_is_away)
 }
 END_TEST
 
-/* ---- all at once */
+/* -- All at once -- */
 
 enum { STORM_CONTRACTS = 400 };
 
@@ -559,8 +580,9 @@ static void *send_on(void *argument)
     for (unsigned i = 0; !atomic_load(&at->stop); i++) {
         (void)snprintf(text, sizeof(text), "%u", i);
         hakuban_status status = hakuban_sink_send_json(at->sink, text);
-        if (status != HAKUBAN_OK && status != HAKUBAN_ERR_REVOKED)
+        if (status != HAKUBAN_OK && status != HAKUBAN_ERR_REVOKED) {
             return at;
+        }
     }
     return NULL;
 }
@@ -603,13 +625,15 @@ START_TEST(contracts_end_in_the_midst_of_deliveries)
     for (int i = 0; i < STORM_CONTRACTS; i++) {
         hakuban_contract_options options = {
             .size = sizeof(options), .on_freed = count_freed, .user = &at};
-        if (i % 2)
+        if (i % 2) {
             options.on_event = count_event;
-        else
+        } else {
             options.queue = at.queue;
+        }
         (void)hakuban_contract_free(kept[i % 4]);
         kept[i % 4] = observe(pair.hub, "1", &options);
-        if (i == STORM_CONTRACTS / 2) { /* the sink is revoked under its sender's hands, and the object given to another */
+        if (i == STORM_CONTRACTS / 2) { /* the sink is revoked under its sender's hands, and the
+                                           object given to another */
             (void)hakuban_contract_free(writer);
             writer = expose(pair.hub, "1", NULL);
         }
@@ -617,8 +641,9 @@ START_TEST(contracts_end_in_the_midst_of_deliveries)
         int before = atomic_load(&at.events);
         await_at_least(&pair, &at.events, before + (i <= STORM_CONTRACTS / 2));
     }
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 4; i++) {
         (void)hakuban_contract_free(kept[i]);
+    }
     atomic_store(&at.stop, true);
     for (int i = 0; i < 3; i++) {
         void *failure = NULL;
@@ -642,8 +667,8 @@ int main(void)
     tcase_set_timeout(cases, 100);
     tcase_add_loop_test(cases, an_event_outlives_its_contract_its_queue_and_its_object, 0, 2);
     tcase_add_loop_test(cases, contracts_go_on_without_their_queue, 0, 2);
-    tcase_add_loop_test(cases, a_queues_descriptor_is_quiet_once_its_only_events_contract_is_freed, 0,
-                        2);
+    tcase_add_loop_test(cases, a_queues_descriptor_is_quiet_once_its_only_events_contract_is_freed,
+                        0, 2);
     tcase_add_loop_test(cases, who_waits_for_an_event_is_told_that_none_will_come, 0, 2);
     tcase_add_loop_test(cases, a_sink_says_that_it_was_revoked_whatever_ended_it, 0, 2);
     tcase_add_loop_test(cases, a_callback_may_end_anything, 0, 2);

@@ -1,4 +1,5 @@
-/* Looking into an exchange by the public functions: slices, what is wrong with a call, links with their addresses. */
+/* Looking into an exchange by the public functions: slices, what is wrong with a call, links with
+ * their addresses. */
 #define _GNU_SOURCE
 
 #include "exchange_pair.h"
@@ -55,8 +56,9 @@ START_TEST(a_walk_ends_with_an_empty_slice)
                      HAKUBAN_ERR_ARGUMENT);
     hakuban_descriptor_unref(known);
     hakuban_descriptor_unref(unknown);
-    for (int i = 0; i < 100; i++)
+    for (int i = 0; i < 100; i++) {
         (void)hakuban_contract_free(contracts[i]);
+    }
     (void)hakuban_exchange_free(pair.hub);
 }
 END_TEST

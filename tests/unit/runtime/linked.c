@@ -98,7 +98,8 @@ START_TEST(a_large_state_arrives)
 }
 END_TEST
 
-/* Sizes around what makes a packet full: with the next piece it must still be no more than a transport takes. */
+/* Sizes around what makes a packet full: with the next piece it must still be no more than a
+ * transport takes. */
 START_TEST(states_that_share_a_packet_arrive)
 {
     enum { PIECE = 64 * 1024 };
@@ -133,8 +134,9 @@ START_TEST(states_that_share_a_packet_arrive)
             ck_assert_int_eq(hakuban_sink_send(sinks[i], state), HAKUBAN_OK);
             (void)hakuban_state_unref(state);
         }
-        for (int i = 0; i < 2; i++)
+        for (int i = 0; i < 2; i++) {
             pair_await_text(&pair, hakuban_contract_queue(readers[i]), data[i]);
+        }
         hakuban_connection_info info;
         hakuban_connection_query(connection, &info);
         ck_assert_int_eq(info.last_error.status, HAKUBAN_OK);
@@ -297,13 +299,15 @@ START_TEST(closing_brings_the_last_state_over)
     hakuban_contract *reader = observe(pair.hub, "1", NULL);
     hakuban_contract *writer = expose(pair.leaf, "1", NULL);
     hakuban_sink *sink = await_sink(&pair, writer);
-    for (int i = 0; i < 100; i++)
+    for (int i = 0; i < 100; i++) {
         ck_assert_int_eq(hakuban_sink_send_json(sink, "\"on the way\""), HAKUBAN_OK);
+    }
     ck_assert_int_eq(hakuban_sink_send_json(sink, "\"the last\""), HAKUBAN_OK);
     (void)hakuban_sink_unref(sink);
     hakuban_status status = hakuban_exchange_close(pair.leaf, pair.drive ? 100 : PATIENCE_MS);
-    if (pair.drive == HAKUBAN_DRIVE_THREAD) /* by hand nobody drives the hub meanwhile */
+    if (pair.drive == HAKUBAN_DRIVE_THREAD) { /* by hand nobody drives the hub meanwhile */
         ck_assert_int_eq(status, HAKUBAN_OK);
+    }
     hakuban_connection_info info;
     hakuban_connection_query(connection, &info);
     ck_assert_int_eq(info.state, HAKUBAN_CONNECTION_CLOSED);
@@ -335,7 +339,8 @@ START_TEST(an_address_that_is_taken_is_an_error)
 }
 END_TEST
 
-/* Log lines come with the exchange's mutex held, so counting needs no lock of its own; reading happens after the end. */
+/* Log lines come with the exchange's mutex held, so counting needs no lock of its own; reading
+ * happens after the end. */
 struct lines {
     int warnings;
     char last[300];
@@ -345,8 +350,9 @@ static void count_line(void *ctx, hakuban_log_level level, const char *room, con
 {
     struct lines *lines = ctx;
     (void)room;
-    if (level > HAKUBAN_LOG_WARNING)
+    if (level > HAKUBAN_LOG_WARNING) {
         return;
+    }
     lines->warnings++;
     (void)snprintf(lines->last, sizeof(lines->last), "%s", text);
 }
@@ -397,8 +403,8 @@ START_TEST(the_same_failure_is_logged_once)
 }
 END_TEST
 
-/* The hub is asked to keep the tag's objects warm, by the connection's URL or by a contract: the exposer has a sink though nobody
- * observes, and who comes then has the state. */
+/* The hub is asked to keep the tag's objects warm, by the connection's URL or by a contract: the
+ * exposer has a sink though nobody observes, and who comes then has the state. */
 START_TEST(a_preloaded_tag_waits_for_no_observer)
 {
     exchange_pair pair = two(_i);
@@ -408,8 +414,10 @@ START_TEST(a_preloaded_tag_waits_for_no_observer)
                    _i % 2 ? "#preload=\"warm\"" : "");
     hakuban_connection *connection = connect_to(pair.leaf, asking, NULL);
     hakuban_contract *wish = NULL, *writer = NULL;
-    if (_i % 2 == 0)
-        ck_assert_int_eq(hakuban_preload_tag(pair.leaf, " \"warm\"", NULL, &wish, NULL), HAKUBAN_OK);
+    if (_i % 2 == 0) {
+        ck_assert_int_eq(hakuban_preload_tag(pair.leaf, " \"warm\"", NULL, &wish, NULL),
+                         HAKUBAN_OK);
+    }
     hakuban_descriptor *name = make_name("1", "\"warm\"");
     ck_assert_int_eq(hakuban_expose_object(pair.leaf, name, NULL, &writer), HAKUBAN_OK);
     hakuban_sink *sink = await_sink(&pair, writer);
@@ -434,9 +442,9 @@ START_TEST(what_cannot_be_preloaded_is_told)
     hakuban_connection *connection = NULL;
     hakuban_contract *wish = NULL;
     hakuban_error error;
-    ck_assert_int_eq(hakuban_exchange_connect(exchange, "inproc://x#preload=cpu", NULL, &connection,
-                                              &error),
-                     HAKUBAN_ERR_URL);
+    ck_assert_int_eq(
+        hakuban_exchange_connect(exchange, "inproc://x#preload=cpu", NULL, &connection, &error),
+        HAKUBAN_ERR_URL);
     ck_assert_ptr_nonnull(strstr(error.text, "parameter preload=cpu: "));
     ck_assert_int_eq(hakuban_preload_tag(exchange, "{", NULL, &wish, &error), HAKUBAN_ERR_PARSE);
     ck_assert_int_eq(hakuban_preload_tag(exchange, NULL, NULL, &wish, &error),

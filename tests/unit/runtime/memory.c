@@ -1,6 +1,8 @@
-/* Memory that runs out, once or for a while, at each allocation of two linked exchanges' lives: over each transport, with each
- * serializer and compressor, and each way to receive. Whatever fails, the caller is told, all stays valid, nothing is left behind, and
- * with memory back the newest state arrives. A sample of the allocations fails; with HAKUBAN_TEST_OOM=full each of them. */
+/* Memory that runs out, once or for a while, at each allocation of two linked exchanges' lives:
+ * over each transport, with each serializer and compressor, and each way to receive. Whatever
+ * fails, the caller is told, all stays valid, nothing is left behind, and with memory back the
+ * newest state arrives. A sample of the allocations fails; with HAKUBAN_TEST_OOM=full each of them.
+ */
 #define _GNU_SOURCE
 
 #include "exchange_pair.h"
@@ -20,20 +22,29 @@ typedef struct combination {
 } combination;
 
 static const combination plans[] = {
-    {"inproc", "msgpack", "zstd", BY_OWN_LOOP, 0}, {"inproc", "json", "none", BY_OWN_LOOP, 20},
-    {"inproc", "msgpack", "zstd", BY_QUEUE, 14},   {"inproc", "json", "zstd", BY_CALLBACK, 14},
-    {"tcp", "msgpack", "zstd", BY_OWN_LOOP, 20},   {"tcp", "json", "none", BY_QUEUE, 14},
-    {"tcp", "msgpack", "none", BY_CALLBACK, 14},   {"unix", "json", "zstd", BY_OWN_LOOP, 20},
-    {"unix", "msgpack", "none", BY_QUEUE, 14},     {"unix", "msgpack", "zstd", BY_CALLBACK, 14},
-    {"zmq+tcp", "msgpack", "zstd", BY_OWN_LOOP, 10}, {"zmq+tcp", "json", "none", BY_QUEUE, 10},
-    {"zmq+ipc", "json", "zstd", BY_CALLBACK, 10},  {"zmq+ipc", "msgpack", "none", BY_OWN_LOOP, 10},
+    {"inproc", "msgpack", "zstd", BY_OWN_LOOP, 0},
+    {"inproc", "json", "none", BY_OWN_LOOP, 20},
+    {"inproc", "msgpack", "zstd", BY_QUEUE, 14},
+    {"inproc", "json", "zstd", BY_CALLBACK, 14},
+    {"tcp", "msgpack", "zstd", BY_OWN_LOOP, 20},
+    {"tcp", "json", "none", BY_QUEUE, 14},
+    {"tcp", "msgpack", "none", BY_CALLBACK, 14},
+    {"unix", "json", "zstd", BY_OWN_LOOP, 20},
+    {"unix", "msgpack", "none", BY_QUEUE, 14},
+    {"unix", "msgpack", "zstd", BY_CALLBACK, 14},
+    {"zmq+tcp", "msgpack", "zstd", BY_OWN_LOOP, 10},
+    {"zmq+tcp", "json", "none", BY_QUEUE, 10},
+    {"zmq+ipc", "json", "zstd", BY_CALLBACK, 10},
+    {"zmq+ipc", "msgpack", "none", BY_OWN_LOOP, 10},
 };
 #define PLAN_COUNT ((int)(sizeof(plans) / sizeof(plans[0])))
 
 #define TEXT_BYTES (100 * 1024) /* travels in parts */
 #define STATES 3
 #define PLAY_MS 10 /* what runs into a failure has this long before memory is back */
-#define RETURN_MS 110 /* the same, where a lost connection has to come back first: its first pause is 100 ms at most */
+#define RETURN_MS                                                                                  \
+    110 /* the same, where a lost connection has to come back first: its first pause is 100 ms at  \
+           most */
 
 typedef struct life {
     const combination *plan;
@@ -74,7 +85,7 @@ static void make_texts(void)
     }
 }
 
-/* ---- events */
+/* -- Events -- */
 
 static void hear(life *at, const hakuban_event *event)
 {
@@ -124,10 +135,12 @@ static void turn_by_hand(life *at, int timeout_ms)
     }
     fds[count++] = (struct pollfd){hakuban_queue_fd(queue), POLLIN, 0};
     (void)poll(fds, count, timeout_ms);
-    for (size_t i = 0; i < 2; i++)
+    for (size_t i = 0; i < 2; i++) {
         ck_assert_int_eq(hakuban_exchange_turn(exchanges[i]), HAKUBAN_OK);
-    if (poll(&fds[2], 1, 0) == 1)
+    }
+    if (poll(&fds[2], 1, 0) == 1) {
         take_all(at, at->reader, 0);
+    }
     take_all(at, at->writer, 0);
 }
 
@@ -147,13 +160,13 @@ static void turn(life *at, int timeout_ms)
     }
 }
 
-/* ---- a life */
+/* -- A life -- */
 
 static hakuban_status exchange_new(life *at, bool manual, hakuban_exchange **ret)
 {
     hakuban_exchange_options options = {.size = sizeof(options),
-                                        .drive = manual ? HAKUBAN_DRIVE_MANUAL
-                                                        : HAKUBAN_DRIVE_THREAD,
+                                        .drive =
+                                            manual ? HAKUBAN_DRIVE_MANUAL : HAKUBAN_DRIVE_THREAD,
                                         .alloc = &at->memory.table};
     return *ret ? HAKUBAN_OK : hakuban_exchange_new(&options, ret);
 }
@@ -175,10 +188,12 @@ static hakuban_status prepare(life *at)
         .on_event = at->plan->way == BY_CALLBACK ? on_event : NULL,
         .user = at,
     };
-    if (status == HAKUBAN_OK)
+    if (status == HAKUBAN_OK) {
         status = exchange_new(at, at->plan->way != BY_CALLBACK, &at->leaf);
-    if (status == HAKUBAN_OK && !at->listener)
+    }
+    if (status == HAKUBAN_OK && !at->listener) {
         status = hakuban_exchange_listen(at->hub, at->url, &at->listener, NULL);
+    }
     if (status == HAKUBAN_OK && !at->connection) {
         char url[600];
         (void)snprintf(url, sizeof(url), "%s#serializer=%s,compressor=%s",
@@ -186,14 +201,18 @@ static hakuban_status prepare(life *at)
                        at->plan->compressor);
         status = hakuban_exchange_connect(at->leaf, url, NULL, &at->connection, NULL);
     }
-    if (status == HAKUBAN_OK && !at->name)
+    if (status == HAKUBAN_OK && !at->name) {
         status = hakuban_descriptor_new(&at->memory.table, "1", &tag, 1, &at->name, NULL);
-    if (status == HAKUBAN_OK && !at->reader)
+    }
+    if (status == HAKUBAN_OK && !at->reader) {
         status = hakuban_observe_object(at->leaf, at->name, &options, &at->reader);
-    if (status == HAKUBAN_OK && !at->writer)
+    }
+    if (status == HAKUBAN_OK && !at->writer) {
         status = hakuban_expose_tag(at->hub, tag, &options, &at->writer, NULL);
-    if (status == HAKUBAN_OK)
+    }
+    if (status == HAKUBAN_OK) {
         status = hakuban_exchange_snapshot(at->hub, write_nothing, NULL);
+    }
     return status;
 }
 
@@ -203,15 +222,17 @@ static void send_state(life *at, int number)
     (void)pthread_mutex_lock(&at->mutex);
     hakuban_sink *sink = at->sink && at->sent < number ? hakuban_sink_ref(at->sink) : NULL;
     (void)pthread_mutex_unlock(&at->mutex);
-    if (!sink)
+    if (!sink) {
         return;
+    }
     hakuban_status status = hakuban_sink_send_json(sink, texts[number]);
     ck_assert_msg(status == HAKUBAN_OK || status == HAKUBAN_ERR_NO_MEMORY ||
                       status == HAKUBAN_ERR_REVOKED,
                   "send: %s", hakuban_status_text(status));
     (void)pthread_mutex_lock(&at->mutex);
-    if (status == HAKUBAN_OK && sink == at->sink)
+    if (status == HAKUBAN_OK && sink == at->sink) {
         at->sent = number;
+    }
     (void)pthread_mutex_unlock(&at->mutex);
     (void)hakuban_sink_unref(sink);
 }
@@ -228,14 +249,16 @@ static int seen(life *at)
 static bool cut_connection(const life *at)
 {
     bool cut = false;
-    if (at->plan->way != BY_OWN_LOOP)
+    if (at->plan->way != BY_OWN_LOOP) {
         return false;
+    }
     for (int fd = 3; fd < 256; fd++) {
         struct sockaddr_storage peer;
         socklen_t bytes = sizeof(peer);
         if (getpeername(fd, (struct sockaddr *)&peer, &bytes) == 0 &&
-            (peer.ss_family == AF_INET || peer.ss_family == AF_UNIX))
+            (peer.ss_family == AF_INET || peer.ss_family == AF_UNIX)) {
             cut |= shutdown(fd, SHUT_RDWR) == 0;
+        }
     }
     return cut;
 }
@@ -244,8 +267,9 @@ static bool bring_over(life *at, int number, int patience_ms)
 {
     int64_t until_ms = test_now_ms() + patience_ms;
     while (seen(at) < number) {
-        if (test_now_ms() > until_ms)
+        if (test_now_ms() > until_ms) {
             return false;
+        }
         send_state(at, number);
         turn(at, 5);
     }
@@ -276,21 +300,24 @@ static bool live(const combination *plan, size_t fail_at, bool from_then_on, siz
     ck_assert_int_eq(pthread_mutex_init(&at.mutex, NULL), 0);
     fail_alloc_init(&at.memory);
     count++;
-    if (strcmp(plan->transport, "inproc") == 0)
+    if (strcmp(plan->transport, "inproc") == 0) {
         (void)snprintf(at.url, sizeof(at.url), "inproc://memory-%ld-%u", (long)getpid(), count);
-    else if (strcmp(plan->transport, "unix") == 0 || strcmp(plan->transport, "zmq+ipc") == 0)
+    } else if (strcmp(plan->transport, "unix") == 0 || strcmp(plan->transport, "zmq+ipc") == 0) {
         (void)snprintf(at.url, sizeof(at.url), "%s:///tmp/hakuban-memory-%ld-%u", plan->transport,
                        (long)getpid(), count);
-    else
+    } else {
         (void)snprintf(at.url, sizeof(at.url), "%s://127.0.0.1:0", plan->transport);
+    }
 
     fail_alloc_arm(&at.memory, fail_at, from_then_on);
     hakuban_status status = prepare(&at);
-    if (status != HAKUBAN_OK)
+    if (status != HAKUBAN_OK) {
         ck_assert_msg(status == HAKUBAN_ERR_NO_MEMORY, "allocation %zu: %s", fail_at,
                       hakuban_status_text(status));
-    if (status != HAKUBAN_OK && !from_then_on) /* once more, and it works */
+    }
+    if (status != HAKUBAN_OK && !from_then_on) { /* once more, and it works */
         status = prepare(&at);
+    }
     for (int i = 0; i < STATES && status == HAKUBAN_OK; i++) {
         bool returns = i == 1 && cut_connection(&at);
         (void)bring_over(&at, i, !fail_at ? PATIENCE_MS : returns ? RETURN_MS : PLAY_MS);
@@ -305,8 +332,8 @@ static bool live(const combination *plan, size_t fail_at, bool from_then_on, siz
     if (!bring_over(&at, STATES, PATIENCE_MS)) {
         hakuban_connection_info info;
         hakuban_connection_query(at.connection, &info);
-        ck_abort_msg("allocation %zu %s: the last state does not arrive, connection %d: %s", fail_at,
-                     from_then_on ? "and all after it" : "once", (int)info.state,
+        ck_abort_msg("allocation %zu %s: the last state does not arrive, connection %d: %s",
+                     fail_at, from_then_on ? "and all after it" : "once", (int)info.state,
                      info.last_error.text);
     }
     life_end(&at);
@@ -323,8 +350,9 @@ static bool is_built(const char *kind, const char *name)
     while (*at == ' ') {
         at++;
         size_t next = strcspn(at, " ;");
-        if (next == bytes && memcmp(at, name, bytes) == 0)
+        if (next == bytes && memcmp(at, name, bytes) == 0) {
             return true;
+        }
         at += next;
     }
     return false;
@@ -335,8 +363,9 @@ START_TEST(every_allocation_may_fail)
     const combination *plan = &plans[_i];
     const char *full = getenv("HAKUBAN_TEST_OOM");
     if (!is_built("transports", plan->transport) || !is_built("serializers", plan->serializer) ||
-        !is_built("compressors", plan->compressor))
+        !is_built("compressors", plan->compressor)) {
         return;
+    }
     size_t calls = 0, ignored, tried = 0;
     (void)live(plan, 0, false, &calls); /* libuv keeps a few descriptors from the first time on */
     (void)live(plan, 0, false, &calls);
@@ -345,8 +374,9 @@ START_TEST(every_allocation_may_fail)
     size_t step = plan->runs && !(full && strcmp(full, "full") == 0) ? calls / plan->runs + 1 : 1;
     int64_t begin_ms = test_now_ms();
     for (int from_then_on = 0; from_then_on < 2; from_then_on++) {
-        for (size_t n = 1 + (size_t)_i % step; n <= calls; n += step)
+        for (size_t n = 1 + (size_t)_i % step; n <= calls; n += step) {
             tried += live(plan, n, from_then_on, &ignored);
+        }
     }
     ck_assert_uint_gt(tried, calls / step); /* threads don't always get to the last ones */
     fprintf(stderr, "# %s, %s, %s, %s: %zu of %zu allocations failed, in %lld ms\n",

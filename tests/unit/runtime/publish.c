@@ -1,5 +1,5 @@
-/* Statistics as objects: there while they are asked for, about everything but themselves, made no more often than once a second,
- * and gone without a trace. */
+/* Statistics as objects: there while they are asked for, about everything but themselves, made no
+ * more often than once a second, and gone without a trace. */
 #define _GNU_SOURCE
 
 #include "exchange_pair.h"
@@ -56,8 +56,9 @@ static void await_piece(const exchange_pair *pair, hakuban_contract *contract, c
             (void)snprintf(out, 1000, "%.*s", (int)data.bytes, (const char *)data.data);
         }
         hakuban_event_done(&event);
-        if (strstr(out, piece))
+        if (strstr(out, piece)) {
             return;
+        }
     }
 }
 
@@ -86,8 +87,8 @@ START_TEST(one_object_is_described_to_who_asks_for_it)
     hakuban_publisher *publisher = publish(pair.hub, "here", 0);
     ck_assert_str_eq(hakuban_publisher_name(publisher), "here");
     hakuban_contract *reader = observe(pair.hub, "[1, \"]}\"]", NULL);
-    hakuban_contract *looker = observe_statistic(
-        pair.hub, "{\"tags\": [], \"object\": [1,\"]}\"]}");
+    hakuban_contract *looker =
+        observe_statistic(pair.hub, "{\"tags\": [], \"object\": [1,\"]}\"]}");
     await_piece(&pair, looker, "\"exists\":true", text);
     ck_assert_ptr_nonnull(strstr(text, "\"exposer\":null"));
     ck_assert_ptr_nonnull(strstr(text, "\"observers\":{\"local\":1,"));
@@ -126,14 +127,15 @@ START_TEST(all_are_there_only_while_all_are_observed)
     await_objects(&pair, 302);
     for (int again = 0; again < 2; again++) {
         hakuban_contract *all = observe_all(pair.hub);
-        await_piece(&pair, all,
-                    "{\"links\":0,\"objects\":300,\"published\":300,\"left_out\":0}", text);
+        await_piece(&pair, all, "{\"links\":0,\"objects\":300,\"published\":300,\"left_out\":0}",
+                    text);
         ck_assert_uint_eq(objects_in(pair.hub), 602); /* no statistics of statistics */
         (void)hakuban_contract_free(all);
         await_objects(&pair, 302);
     }
-    for (int i = 0; i < 300; i++)
+    for (int i = 0; i < 300; i++) {
         (void)hakuban_contract_free(readers[i]);
+    }
     (void)hakuban_publisher_free(publisher);
     await_objects(&pair, 0);
     (void)hakuban_exchange_free(pair.hub);
@@ -161,8 +163,9 @@ START_TEST(what_is_over_the_limit_is_counted_and_told_to_who_asks)
         (void)hakuban_contract_free(looker);
     }
     /* a name that has no room for what says that it is one */
-    for (int i = 1; i < 50; i++)
+    for (int i = 1; i < 50; i++) {
         (void)hakuban_contract_free(readers[i]);
+    }
     memset(name, 'x', sizeof(name));
     name[0] = name[4080] = '"';
     name[4081] = '\0';
@@ -240,8 +243,9 @@ START_TEST(statistics_of_two_exchanges_meet_in_a_tree)
                                   ? hakuban_descriptor_tag(event.object, 0)
                                   : hakuban_descriptor_tag(event.object, 1);
             (void)snprintf(text, sizeof(text), "%.*s", (int)data.bytes, (const char *)data.data);
-            if (strstr(text, "\"links\":1,\"objects\":1,\"published\":2"))
+            if (strstr(text, "\"links\":1,\"objects\":1,\"published\":2")) {
                 subjects[strstr(own, "here") != NULL] = true;
+            }
         }
         hakuban_event_done(&event);
     }
@@ -268,17 +272,26 @@ END_TEST
 
 START_TEST(names_that_mean_nothing_get_no_state)
 {
-    static const char *const names[] = {
-        "1", "\"exchanges\"", "{}", "{\"downstream\":-1}", "{\"downstream\":1.0}",
-        "{\"downstream\":1,\"x\":2}", "{\"object\":1}", "{\"object\":1,\"tags\":2}",
-        "{\"object\":1,\"tags\":[],\"x\":3}", "[]", "{\"object\":1,\"tag\":[]}", "null"};
+    static const char *const names[] = {"1",
+                                        "\"exchanges\"",
+                                        "{}",
+                                        "{\"downstream\":-1}",
+                                        "{\"downstream\":1.0}",
+                                        "{\"downstream\":1,\"x\":2}",
+                                        "{\"object\":1}",
+                                        "{\"object\":1,\"tags\":2}",
+                                        "{\"object\":1,\"tags\":[],\"x\":3}",
+                                        "[]",
+                                        "{\"object\":1,\"tag\":[]}",
+                                        "null"};
     exchange_pair pair = {.drive = HAKUBAN_DRIVE_MANUAL};
     hakuban_contract *lookers[sizeof(names) / sizeof(names[0])];
     pair.hub = exchange_make(pair.drive, NULL, "hub");
     hakuban_publisher *publisher = publish(pair.hub, "here", 0);
     char text[1000];
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         lookers[i] = observe_statistic(pair.hub, names[i]);
+    }
     hakuban_contract *good = observe_statistic(pair.hub, "\"exchange\"");
     await_piece(&pair, good, "\"objects\":", text);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -333,7 +346,8 @@ START_TEST(wrong_arguments_are_said_in_words)
 }
 END_TEST
 
-/* Each allocation of the whole fails in turn, once and for good: errors, or fewer statistics, and nothing lost. */
+/* Each allocation of the whole fails in turn, once and for good: errors, or fewer statistics, and
+ * nothing lost. */
 START_TEST(without_memory_there_are_fewer_statistics_and_no_harm)
 {
     for (int for_good = 0; for_good < 2; for_good++) {
@@ -353,8 +367,9 @@ START_TEST(without_memory_there_are_fewer_statistics_and_no_harm)
                 hakuban_event event;
                 ck_assert_int_eq(hakuban_exchange_turn(pair.hub), HAKUBAN_OK);
                 (void)poll(NULL, 0, 1);
-                while (hakuban_contract_next(all, 0, &event) == HAKUBAN_OK)
+                while (hakuban_contract_next(all, 0, &event) == HAKUBAN_OK) {
                     hakuban_event_done(&event);
+                }
             }
             failed = fail_alloc_failed(&memory);
             fail_alloc_arm(&memory, 0, false);

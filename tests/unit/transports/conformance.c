@@ -1,5 +1,6 @@
-/* The conformance suite on every transport that was built in and on that of the example; a transport that breaks a promise, which it
- * must find; and the words that ours have for bad URLs and failures. Knows nothing of their insides. */
+/* The conformance suite on every transport that was built in and on that of the example; a
+ * transport that breaks a promise, which it must find; and the words that ours have for bad URLs
+ * and failures. Knows nothing of their insides. */
 #define _GNU_SOURCE
 #include <check.h>
 #include <signal.h>
@@ -10,9 +11,9 @@
 
 #include <hakuban/plugin/conformance.h>
 
+#include "stream/stream.h"
 #include "transport_host.h"
 #include "transports/inproc/inproc.h"
-#include "stream/stream.h"
 #ifdef HAKUBAN_TEST_ZMQ
 #include "transports/zmq/zmq_transport.h"
 #endif
@@ -68,10 +69,11 @@ static const char *subject_url(int subject)
 {
     static char text[128];
     const char *base = subjects[subject].url;
-    if (base[strlen(base) - 1] == '-')
-        (void)snprintf(text, sizeof text, "%s%d", base, (int)getpid());
-    else
-        (void)snprintf(text, sizeof text, "%s", base);
+    if (base[strlen(base) - 1] == '-') {
+        (void)snprintf(text, sizeof(text), "%s%d", base, (int)getpid());
+    } else {
+        (void)snprintf(text, sizeof(text), "%s", base);
+    }
     return text;
 }
 
@@ -97,8 +99,9 @@ static void prepare(void *ctx, const hakuban_alloc *alloc, void **ret_listen_par
     } else {
         const hkb_inproc_board empty = HKB_INPROC_BOARD;
         this->board = empty;
-        if (alloc)
+        if (alloc) {
             this->board.alloc = alloc;
+        }
         *ret_listen_param = *ret_dial_param = &this->board;
     }
 }
@@ -113,23 +116,26 @@ static void tell(void *ctx, const char *name, int passed, const char *text)
 {
     results *all = ctx;
     all->checks++;
-    if (text[0])
+    if (text[0]) {
         fprintf(stderr, "# %s: %s: %s\n", all->url, name, text);
-    if (!passed && !all->failures++)
-        (void)snprintf(all->first, sizeof all->first, "%s", name);
+    }
+    if (!passed && !all->failures++) {
+        (void)snprintf(all->first, sizeof(all->first), "%s", name);
+    }
 }
 
 static results run(int subject, const hakuban_transport_ops *ops)
 {
     shared both = {.subject = subject};
-    hakuban_conformance_transport_options options = {.size = sizeof options,
+    hakuban_conformance_transport_options options = {.size = sizeof(options),
                                                      .flags = subjects[subject].flags,
                                                      .listen_url = subject_url(subject),
                                                      .prepare = prepare,
                                                      .prepare_ctx = &both};
     results all = {.url = subject_url(subject)};
-    if (options.flags)
+    if (options.flags) {
         fprintf(stderr, "# exception: %s: %s\n", all.url, subjects[subject].reason);
+    }
     unsigned failures = hakuban_conformance_transport(ops, &options, tell, &all);
     ck_assert_uint_eq(failures, all.failures);
     return all;
@@ -145,10 +151,10 @@ END_TEST
 
 /* -- A transport that breaks a promise: inproc but for one thing -- */
 
-static hakuban_status dial_nowhere(void *self, void *conn, hakuban_link *link,
+static hakuban_status dial_nowhere(void *self, void *conn, hakuban_carrier *carrier,
                                    const hakuban_url *to, hakuban_error *reterr)
 {
-    (void)self, (void)conn, (void)link, (void)to, (void)reterr;
+    (void)self, (void)conn, (void)carrier, (void)to, (void)reterr;
     return HAKUBAN_ERR_IO;
 }
 
@@ -156,8 +162,9 @@ static hakuban_status send_in_disorder(void *self, void *conn, const hakuban_sli
                                        unsigned part_count)
 {
     hakuban_slice other[HAKUBAN_SEND_PARTS_MAX] = {{NULL, 0}};
-    for (unsigned i = 0; i < part_count; i++)
+    for (unsigned i = 0; i < part_count; i++) {
         other[part_count - 1 - i] = parts[i];
+    }
     return hakuban_transport_inproc.send(self, conn, other, part_count);
 }
 
@@ -209,8 +216,9 @@ static void end_hosts(void)
 
 START_TEST(failures_name_the_address)
 {
-    if (_i == PIPE)
+    if (_i == PIPE) {
         return;
+    }
     hakuban_error error;
     hakuban_status status;
     begin_hosts(_i);
@@ -219,17 +227,18 @@ START_TEST(failures_name_the_address)
     ck_assert_msg(strncmp(error.text, "cannot listen on ", 17) == 0 && strstr(error.text, url) &&
                       strstr(error.text, "in use"),
                   "%s", error.text);
-    hakuban_link *link = thost_dial(&client, url, &status, &error);
-    ck_assert_ptr_nonnull(link);
-    THOST_UNTIL(&server, &client, link->opened && server.links);
+    hakuban_carrier *carrier = thost_dial(&client, url, &status, &error);
+    ck_assert_ptr_nonnull(carrier);
+    THOST_UNTIL(&server, &client, carrier->opened && server.links);
     thost_close(server.links);
-    THOST_UNTIL(&server, &client, link->closed);
-    ck_assert_str_eq(link->text, "the other side closed the connection");
+    THOST_UNTIL(&server, &client, carrier->closed);
+    ck_assert_str_eq(carrier->text, "the other side closed the connection");
     thost_unlisten(&server, 0);
-    link = thost_dial(&client, url, &status, &error);
-    if (link)
-        THOST_UNTIL(&client, NULL, link->closed);
-    const char *text = link ? link->text : error.text;
+    carrier = thost_dial(&client, url, &status, &error);
+    if (carrier) {
+        THOST_UNTIL(&client, NULL, carrier->closed);
+    }
+    const char *text = carrier ? carrier->text : error.text;
     ck_assert_msg(strncmp(text, "cannot connect to ", 18) == 0 && strstr(text, url), "%s", text);
     end_hosts();
 }
@@ -326,7 +335,7 @@ int main(void)
     tcase_add_test(all, a_transport_that_breaks_a_promise_is_found);
     tcase_add_loop_test(all, failures_name_the_address, 0, SUBJECTS);
     tcase_add_loop_test(all, bad_urls_are_refused_in_words, 0,
-                        (int)(sizeof bad_urls / sizeof bad_urls[0]));
+                        (int)(sizeof(bad_urls) / sizeof(bad_urls[0])));
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -1,4 +1,5 @@
-/* What is peculiar to sockets: files of unix sockets, names, time limits, floods, lack of descriptors, rude peers. */
+/* What is peculiar to sockets: files of unix sockets, names, time limits, floods, lack of
+ * descriptors, rude peers. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <check.h>
@@ -18,12 +19,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "transport_host.h"
 #include "stream/stream.h"
+#include "transport_host.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 
-/* Stands in for the C library's: two.test is [::1], then 127.0.0.1; none.test is not known; slow.test is 127.0.0.1 once slow_lookup is posted. */
+/* Stands in for the C library's: two.test is [::1], then 127.0.0.1; none.test is not known;
+ * slow.test is 127.0.0.1 once slow_lookup is posted. */
 static sem_t slow_lookup, slow_lookup_begun;
 
 int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
@@ -59,8 +61,8 @@ static void begin(const hakuban_transport_ops *ops)
 {
     ck_assert_int_eq(thost_init(&server, ops, NULL), 0);
     ck_assert_int_eq(thost_init(&client, ops, NULL), 0);
-    (void)snprintf(path, sizeof path, "/tmp/hkb-sockets-%d.sock", (int)getpid());
-    (void)snprintf(unix_url, sizeof unix_url, "unix://%s", path);
+    (void)snprintf(path, sizeof(path), "/tmp/hkb-sockets-%d.sock", (int)getpid());
+    (void)snprintf(unix_url, sizeof(unix_url), "unix://%s", path);
     (void)unlink(path);
 }
 
@@ -83,7 +85,7 @@ static int raw_connect(uint16_t port)
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     ck_assert_int_ge(fd, 0);
-    (void)connect(fd, (struct sockaddr *)&address, sizeof address);
+    (void)connect(fd, (struct sockaddr *)&address, sizeof(address));
     return fd;
 }
 
@@ -95,10 +97,10 @@ static uint16_t port_of(const char *text)
 static int raw_listen(int backlog, uint16_t *ret_port)
 {
     struct sockaddr_in address = {.sin_family = AF_INET};
-    socklen_t bytes = sizeof address;
+    socklen_t bytes = sizeof(address);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     ck_assert_int_eq(listen(fd, backlog), 0);
     ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&address, &bytes), 0);
     *ret_port = ntohs(address.sin_port);
@@ -108,9 +110,9 @@ static int raw_listen(int backlog, uint16_t *ret_port)
 static void stale_socket(void)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     ck_assert_int_eq(listen(fd, 1), 0);
     (void)close(fd);
     ck_assert_int_eq(access(path, F_OK), 0);
@@ -178,7 +180,7 @@ START_TEST(peers_are_named_by_their_address)
     ck_assert_msg(strncmp(server.links->peer, "127.0.0.1:", 10) == 0, "%s", server.links->peer);
     (void)close(fd);
     char here[64];
-    (void)snprintf(here, sizeof here, "tcp://[::1]:%u", (unsigned)port_of(url));
+    (void)snprintf(here, sizeof(here), "tcp://[::1]:%u", (unsigned)port_of(url));
     hakuban_status status;
     ck_assert_ptr_nonnull(thost_dial(&client, here, &status, &error));
     THOST_UNTIL(&server, &client, server.accepted_count == 2);
@@ -194,12 +196,12 @@ START_TEST(parameters_are_kept_out_of_texts)
     ck_assert_ptr_null(strchr(url, '#'));
     thost_unlisten(&server, 0);
     char with_token[300];
-    (void)snprintf(with_token, sizeof with_token, "%s#nodelay=false,token=secret", url);
+    (void)snprintf(with_token, sizeof(with_token), "%s#nodelay=false,token=secret", url);
     hakuban_status status;
-    hakuban_link *link = thost_dial(&client, with_token, &status, &error);
-    ck_assert_ptr_nonnull(link);
-    THOST_UNTIL(&client, NULL, link->closed);
-    ck_assert_ptr_null(strstr(link->text, "secret"));
+    hakuban_carrier *carrier = thost_dial(&client, with_token, &status, &error);
+    ck_assert_ptr_nonnull(carrier);
+    THOST_UNTIL(&client, NULL, carrier->closed);
+    ck_assert_ptr_null(strstr(carrier->text, "secret"));
     end();
 }
 END_TEST
@@ -228,16 +230,17 @@ static bool has_localhost(void)
 
 START_TEST(names_are_looked_up)
 {
-    if (!has_localhost())
+    if (!has_localhost()) {
         return;
+    }
     begin(&hakuban_transport_tcp);
     listen_at(&server, "tcp://localhost:0");
     char by_name[64];
-    (void)snprintf(by_name, sizeof by_name, "tcp://localhost:%u", (unsigned)port_of(url));
+    (void)snprintf(by_name, sizeof(by_name), "tcp://localhost:%u", (unsigned)port_of(url));
     hakuban_status status;
-    hakuban_link *link = thost_dial(&client, by_name, &status, &error);
-    ck_assert_msg(link != NULL, "%s", error.text);
-    THOST_UNTIL(&server, &client, link->opened && server.accepted_count == 1);
+    hakuban_carrier *carrier = thost_dial(&client, by_name, &status, &error);
+    ck_assert_msg(carrier != NULL, "%s", error.text);
+    THOST_UNTIL(&server, &client, carrier->opened && server.accepted_count == 1);
     end();
 }
 END_TEST
@@ -247,16 +250,16 @@ START_TEST(the_next_address_of_a_name_is_tried_when_one_fails)
     begin(&hakuban_transport_tcp);
     listen_at(&server, "tcp://127.0.0.1:0");
     char by_name[64];
-    (void)snprintf(by_name, sizeof by_name, "tcp://two.test:%u", (unsigned)port_of(url));
+    (void)snprintf(by_name, sizeof(by_name), "tcp://two.test:%u", (unsigned)port_of(url));
     hakuban_status status;
-    hakuban_link *link = thost_dial(&client, by_name, &status, &error);
-    ck_assert_msg(link != NULL, "%s", error.text);
-    THOST_UNTIL(&server, &client, link->opened && server.accepted_count == 1);
+    hakuban_carrier *carrier = thost_dial(&client, by_name, &status, &error);
+    ck_assert_msg(carrier != NULL, "%s", error.text);
+    THOST_UNTIL(&server, &client, carrier->opened && server.accepted_count == 1);
     thost_unlisten(&server, 0);
-    link = thost_dial(&client, by_name, &status, &error);
-    ck_assert_ptr_nonnull(link);
-    THOST_UNTIL(&server, &client, link->closed);
-    ck_assert_int_eq(link->why, HAKUBAN_ERR_REFUSED);
+    carrier = thost_dial(&client, by_name, &status, &error);
+    ck_assert_ptr_nonnull(carrier);
+    THOST_UNTIL(&server, &client, carrier->closed);
+    ck_assert_int_eq(carrier->why, HAKUBAN_ERR_REFUSED);
     end();
 }
 END_TEST
@@ -268,14 +271,14 @@ START_TEST(a_slow_look_up_blocks_nobody_and_may_outlive_its_dial)
     (void)sem_init(&slow_lookup, 0, 0);
     (void)sem_init(&slow_lookup_begun, 0, 0);
     char by_name[64];
-    (void)snprintf(by_name, sizeof by_name, "tcp://slow.test:%u", (unsigned)port_of(url));
+    (void)snprintf(by_name, sizeof(by_name), "tcp://slow.test:%u", (unsigned)port_of(url));
     hakuban_status status;
-    hakuban_link *waits = thost_dial(&client, by_name, &status, &error);
-    hakuban_link *closes = thost_dial(&client, by_name, &status, &error);
+    hakuban_carrier *waits = thost_dial(&client, by_name, &status, &error);
+    hakuban_carrier *closes = thost_dial(&client, by_name, &status, &error);
     ck_assert(waits && closes);
     (void)sem_wait(&slow_lookup_begun);
     (void)sem_wait(&slow_lookup_begun);
-    hakuban_link *quick = thost_dial(&client, url, &status, &error);
+    hakuban_carrier *quick = thost_dial(&client, url, &status, &error);
     THOST_UNTIL(&server, &client, quick->opened);
     thost_close(closes);
     ck_assert_uint_eq(waits->opened + waits->closed, 0);
@@ -292,13 +295,13 @@ START_TEST(a_look_up_has_five_seconds)
     (void)sem_init(&slow_lookup, 0, 0);
     (void)sem_init(&slow_lookup_begun, 0, 0);
     hakuban_status status;
-    hakuban_link *link = thost_dial(&client, "tcp://slow.test:1", &status, &error);
-    ck_assert_ptr_nonnull(link);
+    hakuban_carrier *carrier = thost_dial(&client, "tcp://slow.test:1", &status, &error);
+    ck_assert_ptr_nonnull(carrier);
     thost_settle(&client, NULL);
-    ck_assert_uint_eq(link->closed, 0);
+    ck_assert_uint_eq(carrier->closed, 0);
     client.skew_ns = 5 * SECOND_NS + 1;
-    THOST_UNTIL(&client, NULL, link->closed);
-    ck_assert_int_eq(link->why, HAKUBAN_ERR_TIMEOUT);
+    THOST_UNTIL(&client, NULL, carrier->closed);
+    ck_assert_int_eq(carrier->why, HAKUBAN_ERR_TIMEOUT);
     (void)sem_wait(&slow_lookup_begun);
     (void)sem_post(&slow_lookup);
     end();
@@ -309,11 +312,12 @@ START_TEST(a_name_that_is_not_known_is_an_error_in_words)
 {
     begin(&hakuban_transport_tcp);
     hakuban_status status;
-    hakuban_link *link = thost_dial(&client, "tcp://none.test:1", &status, &error);
-    ck_assert_ptr_nonnull(link);
-    THOST_UNTIL(&client, NULL, link->closed);
-    ck_assert_int_eq(link->why, HAKUBAN_ERR_NOT_FOUND);
-    ck_assert_str_eq(link->text, "cannot connect to tcp://none.test:1: Name or service not known");
+    hakuban_carrier *carrier = thost_dial(&client, "tcp://none.test:1", &status, &error);
+    ck_assert_ptr_nonnull(carrier);
+    THOST_UNTIL(&client, NULL, carrier->closed);
+    ck_assert_int_eq(carrier->why, HAKUBAN_ERR_NOT_FOUND);
+    ck_assert_str_eq(carrier->text,
+                     "cannot connect to tcp://none.test:1: Name or service not known");
     ck_assert_int_eq(thost_listen(&server, "tcp://none.test:1", NULL, &error),
                      HAKUBAN_ERR_NOT_FOUND);
     ck_assert_str_eq(error.text, "cannot listen on tcp://none.test:1: Name or service not known");
@@ -325,14 +329,14 @@ START_TEST(a_full_queue_of_a_unix_listener_is_waited_for)
 {
     begin(&hakuban_transport_unix);
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
     int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
+    ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
     ck_assert_int_eq(listen(listener, 0), 0);
     hakuban_status status;
-    hakuban_link *first = thost_dial(&client, unix_url, &status, &error);
-    hakuban_link *second = thost_dial(&client, unix_url, &status, &error);
-    hakuban_link *third = thost_dial(&client, unix_url, &status, &error);
+    hakuban_carrier *first = thost_dial(&client, unix_url, &status, &error);
+    hakuban_carrier *second = thost_dial(&client, unix_url, &status, &error);
+    hakuban_carrier *third = thost_dial(&client, unix_url, &status, &error);
     ck_assert(first && second && third);
     THOST_UNTIL(&client, NULL, first->opened);
     ck_assert_uint_eq(second->opened + second->closed, 0);
@@ -357,16 +361,16 @@ START_TEST(connecting_has_five_seconds)
         fillers[i] = raw_connect(port);
     }
     char silent[64];
-    (void)snprintf(silent, sizeof silent, "tcp://127.0.0.1:%u", (unsigned)port);
+    (void)snprintf(silent, sizeof(silent), "tcp://127.0.0.1:%u", (unsigned)port);
     hakuban_status status;
-    hakuban_link *link = thost_dial(&client, silent, &status, &error);
-    ck_assert_ptr_nonnull(link);
+    hakuban_carrier *carrier = thost_dial(&client, silent, &status, &error);
+    ck_assert_ptr_nonnull(carrier);
     client.skew_ns = 4 * SECOND_NS;
     thost_settle(&client, NULL);
-    ck_assert_uint_eq(link->closed + link->opened, 0);
+    ck_assert_uint_eq(carrier->closed + carrier->opened, 0);
     client.skew_ns = 5 * SECOND_NS + 1;
-    THOST_UNTIL(&client, NULL, link->closed);
-    ck_assert_int_eq(link->why, HAKUBAN_ERR_TIMEOUT);
+    THOST_UNTIL(&client, NULL, carrier->closed);
+    ck_assert_int_eq(carrier->why, HAKUBAN_ERR_TIMEOUT);
     for (unsigned i = 0; i < 4; i++) {
         (void)close(fillers[i]);
     }
@@ -463,7 +467,7 @@ END_TEST
 static void reset(int fd)
 {
     const struct linger hard = {.l_onoff = 1, .l_linger = 0};
-    ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard), 0);
+    ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard)), 0);
     (void)close(fd);
 }
 
@@ -489,17 +493,17 @@ START_TEST(what_a_peer_says_before_it_resets_is_still_heard)
     (void)signal(SIGPIPE, SIG_DFL);
     int fd = raw_connect(port_of(url));
     THOST_UNTIL(&server, NULL, server.accepted_count == 1);
-    hakuban_link *link = server.links;
-    ck_assert_int_eq(thost_send(link, "hello", 5), 0);
+    hakuban_carrier *carrier = server.links;
+    ck_assert_int_eq(thost_send(carrier, "hello", 5), 0);
     ck_assert_int_eq(send(fd, "go away", 7, 0), 7);
     (void)close(fd);
-    for (unsigned i = 0; i < 10 && thost_send(link, "more", 4) == 0; i++) {
+    for (unsigned i = 0; i < 10 && thost_send(carrier, "more", 4) == 0; i++) {
     }
-    ck_assert_int_eq(thost_send(link, "more", 4), HAKUBAN_ERR_CLOSED);
-    ck_assert_uint_eq(link->closed, 0);
-    THOST_UNTIL(&server, NULL, link->closed);
-    ck_assert_uint_eq(link->bytes, 7);
-    ck_assert_int_eq(link->why, HAKUBAN_ERR_IO);
+    ck_assert_int_eq(thost_send(carrier, "more", 4), HAKUBAN_ERR_CLOSED);
+    ck_assert_uint_eq(carrier->closed, 0);
+    THOST_UNTIL(&server, NULL, carrier->closed);
+    ck_assert_uint_eq(carrier->bytes, 7);
+    ck_assert_int_eq(carrier->why, HAKUBAN_ERR_IO);
     end();
 }
 END_TEST
@@ -511,9 +515,9 @@ START_TEST(small_messages_are_not_delayed_unless_asked_for)
     int fd = raw_connect(port_of(url));
     THOST_UNTIL(&server, NULL, server.accepted_count == 1);
     int nodelay = -1;
-    socklen_t bytes = sizeof nodelay;
-    ck_assert_int_eq(getsockopt(((hkb_stream_conn *)server.links->conn)->fd, IPPROTO_TCP, TCP_NODELAY,
-                                &nodelay, &bytes),
+    socklen_t bytes = sizeof(nodelay);
+    ck_assert_int_eq(getsockopt(((hkb_stream_conn *)server.links->conn)->fd, IPPROTO_TCP,
+                                TCP_NODELAY, &nodelay, &bytes),
                      0);
     ck_assert_int_eq(nodelay != 0, _i == 0);
     (void)close(fd);

@@ -1,5 +1,5 @@
-/* inproc:// between two exchanges on two threads; meant for ThreadSanitizer too. The check library's assertions are the main thread's;
- * the other thread only counts what is wrong. */
+/* inproc:// between two exchanges on two threads; meant for ThreadSanitizer too. The check
+ * library's assertions are the main thread's; the other thread only counts what is wrong. */
 #define _GNU_SOURCE
 #include <check.h>
 #include <pthread.h>
@@ -15,35 +15,36 @@
 static hkb_inproc_board board = HKB_INPROC_BOARD;
 
 /* Messages carry their number; each side checks the other's. */
-static void send_number(hakuban_link *link, uint32_t number)
+static void send_number(hakuban_carrier *carrier, uint32_t number)
 {
     unsigned char message[MESSAGE_BYTES];
-    memset(message, (int)(number & 0xff), sizeof message);
-    memcpy(message, &number, sizeof number);
-    ck_assert_int_ge(thost_send(link, message, 4 + number % (MESSAGE_BYTES - 3)), 0);
+    memset(message, (int)(number & 0xff), sizeof(message));
+    memcpy(message, &number, sizeof(number));
+    ck_assert_int_ge(thost_send(carrier, message, 4 + number % (MESSAGE_BYTES - 3)), 0);
 }
 
-static void check_numbers(hakuban_link *link)
+static void check_numbers(hakuban_carrier *carrier)
 {
     size_t at = 0;
-    for (size_t i = 0; i < link->count; i++) {
+    for (size_t i = 0; i < carrier->count; i++) {
         uint32_t number;
-        ck_assert_uint_eq(link->lengths[i], 4 + i % (MESSAGE_BYTES - 3));
-        memcpy(&number, link->data + at, sizeof number);
+        ck_assert_uint_eq(carrier->lengths[i], 4 + i % (MESSAGE_BYTES - 3));
+        memcpy(&number, carrier->data + at, sizeof(number));
         ck_assert_uint_eq(number, i);
-        at += link->lengths[i];
+        at += carrier->lengths[i];
     }
 }
 
-/* Sends all of the messages as fast as it may, and waits until as many have come and the connection has ended. */
-static void exchange_all(thost *host, hakuban_link *link)
+/* Sends all of the messages as fast as it may, and waits until as many have come and the connection
+ * has ended. */
+static void exchange_all(thost *host, hakuban_carrier *carrier)
 {
     for (uint32_t number = 0; number < MESSAGES; number++) {
-        THOST_UNTIL(host, NULL, !link->full);
-        send_number(link, number);
+        THOST_UNTIL(host, NULL, !carrier->full);
+        send_number(carrier, number);
     }
-    THOST_UNTIL(host, NULL, link->count == MESSAGES);
-    check_numbers(link);
+    THOST_UNTIL(host, NULL, carrier->count == MESSAGES);
+    check_numbers(carrier);
 }
 
 static void *dialer(void *memory)
@@ -51,12 +52,12 @@ static void *dialer(void *memory)
     thost *host = memory;
     hakuban_status status;
     hakuban_error error;
-    hakuban_link *link = thost_dial(host, "inproc://threads", &status, &error);
-    ck_assert_msg(link != NULL, "%s", error.text);
-    THOST_UNTIL(host, NULL, link->opened);
-    exchange_all(host, link);
-    THOST_UNTIL(host, NULL, link->closed);
-    ck_assert_int_eq(link->why, HAKUBAN_ERR_CLOSED);
+    hakuban_carrier *carrier = thost_dial(host, "inproc://threads", &status, &error);
+    ck_assert_msg(carrier != NULL, "%s", error.text);
+    THOST_UNTIL(host, NULL, carrier->opened);
+    exchange_all(host, carrier);
+    THOST_UNTIL(host, NULL, carrier->closed);
+    ck_assert_int_eq(carrier->why, HAKUBAN_ERR_CLOSED);
     return NULL;
 }
 
@@ -69,10 +70,10 @@ START_TEST(two_threads_exchange_messages)
     pthread_t thread;
     ck_assert_int_eq(pthread_create(&thread, NULL, dialer, &there), 0);
     THOST_UNTIL(&here, NULL, here.accepted_count == 1);
-    hakuban_link *link = here.links;
-    exchange_all(&here, link);
-    thost_shutdown(link);
-    THOST_UNTIL(&here, NULL, link->closed);
+    hakuban_carrier *carrier = here.links;
+    exchange_all(&here, carrier);
+    thost_shutdown(carrier);
+    THOST_UNTIL(&here, NULL, carrier->closed);
     ck_assert_int_eq(pthread_join(thread, NULL), 0);
     thost_done(&there);
     thost_done(&here);
@@ -84,35 +85,35 @@ static void *restless(void *memory)
     thost *host = memory;
     for (unsigned i = 0; i < 500; i++) {
         hakuban_status status;
-        hakuban_link *link = thost_dial(host, "inproc://restless", &status, NULL);
-        if (!link) {
+        hakuban_carrier *carrier = thost_dial(host, "inproc://restless", &status, NULL);
+        if (!carrier) {
             continue;
         }
         if (i % 3 == 0) {
-            thost_close(link);
+            thost_close(carrier);
             continue;
         }
-        THOST_UNTIL(host, NULL, link->opened || link->closed);
-        if (link->opened && !link->closed) {
-            (void)thost_send(link, "some", 4);
+        THOST_UNTIL(host, NULL, carrier->opened || carrier->closed);
+        if (carrier->opened && !carrier->closed) {
+            (void)thost_send(carrier, "some", 4);
             if (i % 3 == 1) {
-                thost_close(link);
+                thost_close(carrier);
             } else {
-                THOST_UNTIL(host, NULL, link->closed);
+                THOST_UNTIL(host, NULL, carrier->closed);
             }
         }
     }
     return NULL;
 }
 
-static void close_it(hakuban_link *link)
+static void close_it(hakuban_carrier *carrier)
 {
-    thost_close(link);
+    thost_close(carrier);
 }
 
-static void answer_by_closing(hakuban_link *link)
+static void answer_by_closing(hakuban_carrier *carrier)
 {
-    link->on_received = close_it;
+    carrier->on_received = close_it;
 }
 
 START_TEST(ends_that_come_and_go_on_two_threads_do_no_harm)

@@ -1,5 +1,6 @@
-/* WebSocket over bytes in memory: the upgrade's heads, its hash, and frames in the manner of the groups 1 to 7, 9 and 10 of Autobahn,
- * each read by a server and by a client, whole and in pieces. Knows no socket. */
+/* WebSocket over bytes in memory: the upgrade's heads, its hash, and frames in the manner of the
+ * groups 1 to 7, 9 and 10 of Autobahn, each read by a server and by a client, whole and in pieces.
+ * Knows no socket. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,8 +28,9 @@ START_TEST(the_hash_and_base64_are_those_of_their_standards)
     char text[128], hex[41];
     const unsigned char *data = (const unsigned char *)digests[_i].text;
     hkb_ws_sha1(data, strlen(digests[_i].text), digest);
-    for (int i = 0; i < 20; i++)
+    for (int i = 0; i < 20; i++) {
         (void)snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    }
     ck_assert_str_eq(hex, digests[_i].sha1);
     hkb_ws_base64(data, strlen(digests[_i].text), text);
     ck_assert_str_eq(text, digests[_i].base64);
@@ -37,11 +39,12 @@ END_TEST
 
 START_TEST(long_data_is_hashed_in_blocks)
 {
-    /* A million times "a", and each length around the edge of a block against the same bytes one by one longer. */
+    /* A million times "a", and each length around the edge of a block against the same bytes one by
+     * one longer. */
     static unsigned char data[1000000];
     unsigned char digest[20];
-    memset(data, 'a', sizeof data);
-    hkb_ws_sha1(data, sizeof data, digest);
+    memset(data, 'a', sizeof(data));
+    hkb_ws_sha1(data, sizeof(data), digest);
     static const unsigned char expected[] = {0x34, 0xaa, 0x97, 0x3c, 0xd4, 0xc4, 0xda,
                                              0xa4, 0xf6, 0x1e, 0xeb, 0x2b, 0xdb, 0xad,
                                              0x27, 0x31, 0x65, 0x34, 0x01, 0x6f};
@@ -195,8 +198,9 @@ static unsigned judge(const char *head, size_t bytes, size_t piece, const hkb_ws
         case HKB_WS_COMPLETE:
             break;
         }
-        if (!hkb_ws_request_check(head, head_bytes, rules, accept, native, refusal))
+        if (!hkb_ws_request_check(head, head_bytes, rules, accept, native, refusal)) {
             return refusal->code;
+        }
         ck_assert_str_eq(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         return 101;
     }
@@ -209,19 +213,20 @@ START_TEST(a_request_is_upgraded_or_refused_in_words)
     hkb_ws_rules rules = {
         .host = "hub.example", .origins = requests[_i].origins, .dialect = requests[_i].dialect};
     char head[2048];
-    int bytes = snprintf(head, sizeof head, "%s\r\n", requests[_i].head);
+    int bytes = snprintf(head, sizeof(head), "%s\r\n", requests[_i].head);
     for (int i = 0; i < 3; i++) {
         hkb_ws_refusal refusal = {.code = 0};
         bool native = false;
         unsigned code = judge(head, (size_t)bytes, pieces[i], &rules, &native, &refusal);
         ck_assert_msg(code == requests[_i].code, "%u %s\n%s", code, refusal.reason, head);
         ck_assert_int_eq(native, requests[_i].native);
-        if (code == 101)
+        if (code == 101) {
             continue;
+        }
         ck_assert_msg(strstr(refusal.reason, requests[_i].words), "%s", refusal.reason);
         char answer[HKB_WS_ANSWER_BYTES_MAX], line[32];
         size_t answer_bytes = hkb_ws_answer_refuse(&refusal, answer);
-        (void)snprintf(line, sizeof line, "HTTP/1.1 %u ", code);
+        (void)snprintf(line, sizeof(line), "HTTP/1.1 %u ", code);
         ck_assert_int_eq(strncmp(answer, line, strlen(line)), 0);
         ck_assert_uint_eq(answer_bytes, strlen(answer));
         ck_assert_ptr_nonnull(strstr(answer, refusal.reason));
@@ -237,15 +242,16 @@ START_TEST(a_head_may_be_8_kib_and_64_lines_and_no_more)
     for (int over = 0; over < 2; over++) {
         hkb_ws_refusal refusal = {.code = 0};
         bool native;
-        size_t used = (size_t)snprintf(head, sizeof head, "%sX: ", GOOD);
+        size_t used = (size_t)snprintf(head, sizeof(head), "%sX: ", GOOD);
         size_t bytes = HKB_WS_HEAD_BYTES_MAX + (size_t)over;
         memset(head + used, 'x', bytes - used - 4);
         memcpy(head + bytes - 4, "\r\n\r\n", 4);
         ck_assert_uint_eq(judge(head, bytes, 1000, &rules, &native, &refusal), over ? 431 : 101);
-        used = (size_t)snprintf(head, sizeof head, "%s", GOOD);
-        for (int lines = 6; lines < 64 + over; lines++)
-            used += (size_t)snprintf(head + used, sizeof head - used, "X: y\r\n");
-        used += (size_t)snprintf(head + used, sizeof head - used, "\r\n");
+        used = (size_t)snprintf(head, sizeof(head), "%s", GOOD);
+        for (int lines = 6; lines < 64 + over; lines++) {
+            used += (size_t)snprintf(head + used, sizeof(head) - used, "X: y\r\n");
+        }
+        used += (size_t)snprintf(head + used, sizeof(head) - used, "\r\n");
         ck_assert_uint_eq(judge(head, used, 1000, &rules, &native, &refusal), over ? 431 : 101);
     }
 }
@@ -257,10 +263,11 @@ START_TEST(a_head_without_end_is_refused_at_its_limit)
     static char head[HKB_WS_HEAD_BYTES_MAX + 1];
     size_t head_bytes;
     hkb_ws_refusal refusal = {.code = 0};
-    memset(head, 'x', sizeof head);
-    for (size_t bytes = 1; bytes <= HKB_WS_HEAD_BYTES_MAX; bytes++)
+    memset(head, 'x', sizeof(head));
+    for (size_t bytes = 1; bytes <= HKB_WS_HEAD_BYTES_MAX; bytes++) {
         ck_assert_int_eq(hkb_ws_head_scan(&scan, head, bytes, &head_bytes, &refusal), HKB_WS_MORE);
-    ck_assert_int_eq(hkb_ws_head_scan(&scan, head, sizeof head, &head_bytes, &refusal),
+    }
+    ck_assert_int_eq(hkb_ws_head_scan(&scan, head, sizeof(head), &head_bytes, &refusal),
                      HKB_WS_REFUSED);
     ck_assert_uint_eq(refusal.code, 431);
 }
@@ -282,7 +289,8 @@ static const struct {
     {"GET /a.js.html HTTP/1.1\r\n", NULL},
     {"GET /%2e%2e/a.js HTTP/1.1\r\n", NULL},
     {"GET /nodot HTTP/1.1\r\n", NULL},
-    {"GET /aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.js HTTP/1.1\r\n",
+    {"GET /aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.js "
+     "HTTP/1.1\r\n",
      NULL},
 };
 
@@ -336,7 +344,7 @@ START_TEST(an_answer_is_understood_or_refused_in_words)
     hkb_ws_refusal refusal = {.code = 0};
     char head[1024];
     bool native = false;
-    int bytes = snprintf(head, sizeof head, "%s\r\n", answers[_i].head);
+    int bytes = snprintf(head, sizeof(head), "%s\r\n", answers[_i].head);
     bool good =
         hkb_ws_answer_check(head, (size_t)bytes, answers[_i].body, strlen(answers[_i].body),
                             "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", answers[_i].offered, &native, &refusal);
@@ -382,14 +390,8 @@ typedef struct conversation {
     unsigned failure, close_code;
 } conversation;
 
-#define T(first_, text_)                                                                           \
-    {                                                                                              \
-        first_, text_, sizeof(text_) - 1, true                                                     \
-    }
-#define B(first_, bytes_)                                                                          \
-    {                                                                                              \
-        first_, NULL, bytes_, true                                                                 \
-    }
+#define T(first_, text_) {first_, text_, sizeof(text_) - 1, true}
+#define B(first_, bytes_) {first_, NULL, bytes_, true}
 #define MAX HAKUBAN_MESSAGE_BYTES_MAX
 
 static const conversation conversations[] = {
@@ -707,11 +709,13 @@ static void on_message(void *owner, const unsigned char *data, size_t bytes)
     side *it = owner;
     it->count++;
     it->total += bytes;
-    for (size_t i = 0; i < bytes && it->heard_bytes < sizeof it->heard - 2; i++)
+    for (size_t i = 0; i < bytes && it->heard_bytes < sizeof(it->heard) - 2; i++) {
         it->heard[it->heard_bytes++] = (char)data[i];
+    }
     it->heard[it->heard_bytes++] = '.';
-    if (it->stops)
+    if (it->stops) {
         hkb_ws_frames_stop(&it->frames);
+    }
 }
 
 static void on_alive(void *owner)
@@ -755,7 +759,7 @@ static const hakuban_alloc counting = {NULL, count_alloc, count_realloc, count_f
 
 static void begin(side *it, bool server)
 {
-    memset(it, 0, sizeof *it);
+    memset(it, 0, sizeof(*it));
     ck_assert_int_eq(hkb_ws_frames_init(&it->frames, server, &counting, &listening, it),
                      HAKUBAN_OK);
 }
@@ -767,13 +771,16 @@ static size_t put(unsigned char *out, unsigned first, const char *text, size_t b
     size_t at = hkb_ws_frame_header(out, first & 0x0f, false, bytes, masked ? mask : NULL);
     out[0] = (unsigned char)first;
     unsigned char *payload = out + at;
-    if (text)
+    if (text) {
         memcpy(payload, text, bytes);
-    else
+    } else {
         memset(payload, 'x', bytes);
-    if (masked)
-        for (size_t i = 0; i < bytes; i++)
+    }
+    if (masked) {
+        for (size_t i = 0; i < bytes; i++) {
             payload[i] ^= mask[i % 4];
+        }
+    }
     return at + bytes;
 }
 
@@ -795,8 +802,9 @@ static void feed(side *it, const unsigned char *data, size_t bytes, size_t piece
         size_t now = bytes - at < piece ? bytes - at : piece, answered;
         hkb_ws_frames_read(&it->frames, data + at, now);
         while (!it->frames.failure &&
-               (answered = hkb_ws_frames_answers(&it->frames, answer, sizeof answer)) > 0)
+               (answered = hkb_ws_frames_answers(&it->frames, answer, sizeof(answer))) > 0) {
             *pongs += count_pongs(answer, answered);
+        }
     }
 }
 
@@ -809,17 +817,20 @@ START_TEST(frames_are_read_by_the_rules)
     static unsigned char data[FRAMES_MAX * (MAX + 32)];
     for (int variant = 0; variant < 8; variant++) {
         bool server = variant % 2;
-        /* wslay looks at a reason's bytes only where they come with the code. The connection ends either way. */
-        if (is_reason && piece_sizes[variant / 2] < 100)
+        /* wslay looks at a reason's bytes only where they come with the code. The connection ends
+         * either way. */
+        if (is_reason && piece_sizes[variant / 2] < 100) {
             continue;
+        }
         side it;
         int pongs = 0;
         size_t bytes = 0;
         begin(&it, server);
         it.frames.text_is_due = said->text_is_due;
-        for (int i = 0; i < FRAMES_MAX && said->frames[i].is_there; i++)
+        for (int i = 0; i < FRAMES_MAX && said->frames[i].is_there; i++) {
             bytes += put(data + bytes, said->frames[i].first, said->frames[i].text,
                          said->frames[i].bytes, server);
+        }
         feed(&it, data, bytes, piece_sizes[variant / 2], &pongs);
         ck_assert_msg(it.frames.failure == said->failure, "%s (%d): failed with %u, not %u",
                       said->name, variant, it.frames.failure, said->failure);
@@ -828,13 +839,15 @@ START_TEST(frames_are_read_by_the_rules)
         ck_assert_uint_eq(it.frames.close_code, said->close_code == NO_CODE ? 0 : said->close_code);
         ck_assert_msg(it.alive == said->alive, "%s (%d): %d signs of life", said->name, variant,
                       it.alive);
-        if (!said->failure)
+        if (!said->failure) {
             ck_assert_msg(pongs == said->pongs, "%s (%d): %d pongs", said->name, variant, pongs);
-        if (said->heard)
+        }
+        if (said->heard) {
             ck_assert_msg(strcmp(it.heard, said->heard) == 0, "%s (%d): heard %s", said->name,
                           variant, it.heard);
-        else
+        } else {
             ck_assert_uint_gt(it.count, 0);
+        }
         hkb_ws_frames_done(&it.frames);
         ck_assert_uint_eq(allocated, 0);
     }
@@ -845,7 +858,7 @@ START_TEST(what_is_too_long_to_write_down_arrives_whole)
 {
     static unsigned char data[2 * MAX];
     static const size_t sizes[] = {125, 126, 4096, 65535, 65536, MAX};
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         side it;
         int pongs = 0;
         begin(&it, true);
@@ -897,7 +910,7 @@ START_TEST(a_length_costs_nothing_before_its_bytes_come)
     begin(&it, true);
     feed(&it, lengths[_i].header, lengths[_i].bytes, 1, &pongs);
     unsigned char more[5] = {1, 2, 3, 4, 'x'}; /* the mask, and the first byte */
-    feed(&it, more, sizeof more, 1, &pongs);
+    feed(&it, more, sizeof(more), 1, &pongs);
     ck_assert_msg(it.frames.failure == lengths[_i].failure, "%s: %u", lengths[_i].name,
                   it.frames.failure);
     ck_assert_uint_eq(allocated, 0);
@@ -915,9 +928,9 @@ START_TEST(memory_grows_only_as_bytes_arrive)
     size_t bytes = hkb_ws_frame_header(header, BINARY, true, 60u << 20, NULL), sent = 0;
     hkb_ws_frames_read(&it.frames, header, bytes);
     ck_assert_uint_eq(allocated, 0);
-    for (; sent < 4u << 20; sent += sizeof data) {
-        hkb_ws_frames_read(&it.frames, data, sizeof data);
-        ck_assert_uint_le(allocated, 2 * sent + 65536 + 2 * sizeof data);
+    for (; sent < 4u << 20; sent += sizeof(data)) {
+        hkb_ws_frames_read(&it.frames, data, sizeof(data));
+        ck_assert_uint_le(allocated, 2 * sent + 65536 + 2 * sizeof(data));
     }
     hkb_ws_frames_done(&it.frames);
     ck_assert_uint_eq(allocated, 0);
@@ -931,8 +944,9 @@ START_TEST(fragments_of_nothing_have_an_end)
     begin(&it, false);
     hkb_ws_frames_read(&it.frames, data, put(data, BINARY, NULL, 0, false));
     size_t bytes = put(data, MORE, NULL, 0, false);
-    for (int i = 0; i < 100000 && !it.frames.failure; i++)
+    for (int i = 0; i < 100000 && !it.frames.failure; i++) {
         hkb_ws_frames_read(&it.frames, data, bytes);
+    }
     ck_assert_uint_eq(it.frames.failure, 1009);
     hkb_ws_frames_done(&it.frames);
 }
@@ -945,15 +959,17 @@ START_TEST(pings_are_answered_with_what_was_in_them)
         side it;
         begin(&it, server);
         hkb_ws_frames_read(&it.frames, data, put(data, FIN | PING, "payload", 7, server));
-        size_t bytes = hkb_ws_frames_answers(&it.frames, answer, sizeof answer);
+        size_t bytes = hkb_ws_frames_answers(&it.frames, answer, sizeof(answer));
         ck_assert_uint_eq(bytes, server ? 9 : 13);
         ck_assert_uint_eq(answer[0], FIN | PONG);
         ck_assert_uint_eq(answer[1], server ? 7 : 0x87);
-        if (!server)
-            for (int i = 0; i < 7; i++)
+        if (!server) {
+            for (int i = 0; i < 7; i++) {
                 answer[6 + i] ^= 0x5a;
+            }
+        }
         ck_assert_mem_eq(answer + bytes - 7, "payload", 7);
-        ck_assert_uint_eq(hkb_ws_frames_answers(&it.frames, answer, sizeof answer), 0);
+        ck_assert_uint_eq(hkb_ws_frames_answers(&it.frames, answer, sizeof(answer)), 0);
         hkb_ws_frames_done(&it.frames);
     }
 }
@@ -981,14 +997,16 @@ START_TEST(masking_is_the_same_in_any_pieces)
 {
     static const unsigned char mask[4] = {1, 2, 4, 8};
     unsigned char data[100], whole[100], parts[100];
-    for (size_t i = 0; i < sizeof data; i++)
+    for (size_t i = 0; i < sizeof(data); i++) {
         data[i] = (unsigned char)(i * 7);
-    for (size_t i = 0; i < sizeof data; i++)
+    }
+    for (size_t i = 0; i < sizeof(data); i++) {
         whole[i] = data[i] ^ mask[i % 4];
-    for (size_t cut = 0; cut <= sizeof data; cut++) {
+    }
+    for (size_t cut = 0; cut <= sizeof(data); cut++) {
         hkb_ws_frame_mask(parts, data, cut, mask, 0);
-        hkb_ws_frame_mask(parts + cut, data + cut, sizeof data - cut, mask, cut);
-        ck_assert_mem_eq(parts, whole, sizeof data);
+        hkb_ws_frame_mask(parts + cut, data + cut, sizeof(data) - cut, mask, cut);
+        ck_assert_mem_eq(parts, whole, sizeof(data));
     }
 }
 END_TEST

@@ -1,5 +1,5 @@
-/* What is particular to ZeroMQ: peers that come again, die, name themselves, speak something else or come when no descriptor is left.
- * Raw peers use libzmq or plain sockets. */
+/* What is particular to ZeroMQ: peers that come again, die, name themselves, speak something else
+ * or come when no descriptor is left. Raw peers use libzmq or plain sockets. */
 #define _GNU_SOURCE
 #include <check.h>
 #include <errno.h>
@@ -40,7 +40,7 @@ static void listen_at(int subject)
 {
     char asked[128];
     hakuban_error error;
-    (void)snprintf(asked, sizeof asked, "zmq+ipc:///tmp/hkb-zmq-%d", (int)getpid());
+    (void)snprintf(asked, sizeof(asked), "zmq+ipc:///tmp/hkb-zmq-%d", (int)getpid());
     hakuban_status status =
         thost_listen(&server, subject == TCP ? "zmq+tcp://127.0.0.1:0" : asked, url, &error);
     ck_assert_msg(status == 0, "%s", error.text);
@@ -59,33 +59,33 @@ static void end(void)
     thost_done(&server);
 }
 
-static hakuban_link *dial(thost *from)
+static hakuban_carrier *dial(thost *from)
 {
     hakuban_status status;
     hakuban_error error;
-    hakuban_link *link = thost_dial(from, url, &status, &error);
-    ck_assert_msg(link != NULL, "%s", error.text);
-    return link;
+    hakuban_carrier *carrier = thost_dial(from, url, &status, &error);
+    ck_assert_msg(carrier != NULL, "%s", error.text);
+    return carrier;
 }
 
-static hakuban_link *connect_pair(hakuban_link **ret_accepted)
+static hakuban_carrier *connect_pair(hakuban_carrier **ret_accepted)
 {
     size_t before = server.accepted_count;
-    hakuban_link *link = dial(&client);
-    THOST_UNTIL(&server, &client, link->opened && server.accepted_count > before);
+    hakuban_carrier *carrier = dial(&client);
+    THOST_UNTIL(&server, &client, carrier->opened && server.accepted_count > before);
     *ret_accepted = server.links;
-    return link;
+    return carrier;
 }
 
-static void send_text(hakuban_link *link, const char *text)
+static void send_text(hakuban_carrier *carrier, const char *text)
 {
-    ck_assert_int_eq(thost_send(link, text, strlen(text)), 0);
+    ck_assert_int_eq(thost_send(carrier, text, strlen(text)), 0);
 }
 
-static void check_bytes(const hakuban_link *link, const char *text)
+static void check_bytes(const hakuban_carrier *carrier, const char *text)
 {
-    ck_assert_uint_eq(link->bytes, strlen(text));
-    ck_assert_int_eq(memcmp(link->data, text, link->bytes), 0);
+    ck_assert_uint_eq(carrier->bytes, strlen(text));
+    ck_assert_int_eq(memcmp(carrier->data, text, carrier->bytes), 0);
 }
 
 static double cpu_seconds(void)
@@ -104,12 +104,12 @@ static void turn_for(int milliseconds)
     }
 }
 
-/* ---- peers that come again */
+/* -- Peers that come again -- */
 
 START_TEST(a_peer_that_comes_again_is_a_new_link_and_gets_nothing_of_the_old_one)
 {
     begin(_i);
-    hakuban_link *old_here, *old_there, *here, *there;
+    hakuban_carrier *old_here, *old_there, *here, *there;
     old_here = connect_pair(&old_there);
     /* Both ways there is something under way that nobody has read. */
     send_text(old_here, "old up");
@@ -131,10 +131,10 @@ START_TEST(a_listener_that_comes_again_has_new_links_only)
 {
     begin(_i);
     char place[256];
-    hakuban_link *here, *there;
+    hakuban_carrier *here, *there;
     here = connect_pair(&there);
     send_text(here, "to the old one");
-    memcpy(place, url, sizeof place);
+    memcpy(place, url, sizeof(place));
     thost_done(&server);
     THOST_UNTIL(&client, NULL, here->closed);
     ck_assert_int_eq(here->why, HAKUBAN_ERR_CLOSED);
@@ -160,10 +160,10 @@ static int be_peer(const char *place)
     if (thost_init(&client, subject_ops(is_tcp ? TCP : IPC), NULL)) {
         return 1;
     }
-    hakuban_link *link = thost_dial(&client, place, &status, NULL);
-    for (bool sent = false; link && !link->closed;) {
-        if (link->opened && !sent) {
-            (void)thost_send(link, "alive", 5);
+    hakuban_carrier *carrier = thost_dial(&client, place, &status, NULL);
+    for (bool sent = false; carrier && !carrier->closed;) {
+        if (carrier->opened && !sent) {
+            (void)thost_send(carrier, "alive", 5);
             sent = true;
         }
         (void)thost_turn(&client, 10);
@@ -188,7 +188,7 @@ START_TEST(a_killed_process_is_noticed)
     listen_at(_i);
     pid_t child = start_peer();
     THOST_UNTIL(&server, NULL, server.links && server.links->bytes == 5);
-    hakuban_link *there = server.links;
+    hakuban_carrier *there = server.links;
     ck_assert_uint_eq(there->closed, 0);
     uint64_t before_ns = hkb_zmq_now();
     ck_assert_int_eq(kill(child, SIGKILL), 0);
@@ -201,12 +201,12 @@ START_TEST(a_killed_process_is_noticed)
 }
 END_TEST
 
-/* ---- many peers */
+/* -- Many peers -- */
 
 START_TEST(closing_one_of_three_leaves_the_others_alone)
 {
     begin(_i);
-    hakuban_link *here[3], *there[3];
+    hakuban_carrier *here[3], *there[3];
     for (unsigned i = 0; i < 3; i++) {
         here[i] = connect_pair(&there[i]);
     }
@@ -230,12 +230,12 @@ START_TEST(one_that_does_not_read_stops_only_those_who_send_to_him)
     static unsigned char block[HAKUBAN_MESSAGE_BYTES_MAX];
     thost slow;
     ck_assert_int_eq(thost_init(&slow, subject_ops(_i), NULL), 0);
-    hakuban_link *stuck = dial(&slow);
+    hakuban_carrier *stuck = dial(&slow);
     THOST_UNTIL(&server, &slow, stuck->opened && server.accepted_count == 1);
-    hakuban_link *to_stuck = server.links, *here, *there;
+    hakuban_carrier *to_stuck = server.links, *here, *there;
     do { /* libzmq's thread may still find room after it was full */
         while (!to_stuck->full) {
-            ck_assert_int_ge(thost_send(to_stuck, block, sizeof block), 0);
+            ck_assert_int_ge(thost_send(to_stuck, block, sizeof(block)), 0);
         }
         turn_for(100);
     } while (!to_stuck->full);
@@ -257,7 +257,7 @@ END_TEST
 START_TEST(a_hundred_peers_are_told_apart)
 {
     begin(_i);
-    hakuban_link *here[PEERS];
+    hakuban_carrier *here[PEERS];
     for (unsigned i = 0; i < PEERS; i++) {
         here[i] = dial(&client);
     }
@@ -266,7 +266,7 @@ START_TEST(a_hundred_peers_are_told_apart)
         THOST_UNTIL(&server, &client, here[i]->opened);
         ck_assert_int_eq(thost_send(here[i], &i, 1), 0);
     }
-    for (hakuban_link *there = server.links; there; there = there->next) {
+    for (hakuban_carrier *there = server.links; there; there = there->next) {
         THOST_UNTIL(&server, &client, there->bytes == 1);
         unsigned char answer[2] = {there->data[0], 'x'};
         ck_assert_int_eq(thost_send(there, answer, 2), 0);
@@ -283,7 +283,7 @@ START_TEST(a_hundred_peers_are_told_apart)
     for (unsigned i = 1; i < PEERS; i += 2) {
         send_text(here[i], "still");
     }
-    for (hakuban_link *there = server.links; there; there = there->next) {
+    for (hakuban_carrier *there = server.links; there; there = there->next) {
         if (!there->closed) {
             ck_assert_uint_eq(there->data[0] % 2, 1);
             THOST_UNTIL(&server, &client, there->bytes == 6);
@@ -296,7 +296,7 @@ END_TEST
 START_TEST(idle_links_cost_nothing)
 {
     begin(_i);
-    hakuban_link *here, *there;
+    hakuban_carrier *here, *there;
     here = connect_pair(&there);
     turn_for(500);
     unsigned long calls = server.ready_calls + client.ready_calls;
@@ -307,13 +307,12 @@ START_TEST(idle_links_cost_nothing)
 }
 END_TEST
 
-/* ---- strangers */
+/* -- Strangers -- */
 
 static struct sockaddr_in server_address(void)
 {
     const char *colon = strrchr(url, ':');
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     address.sin_port = htons((uint16_t)strtoul(colon + 1, NULL, 10));
     return address;
 }
@@ -328,7 +327,7 @@ static int plain_socket(void)
 static void connect_plain(int fd)
 {
     struct sockaddr_in address = server_address();
-    ck_assert_int_eq(connect(fd, (const struct sockaddr *)&address, sizeof address), 0);
+    ck_assert_int_eq(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
 }
 
 static bool is_ended(int fd)
@@ -336,7 +335,7 @@ static bool is_ended(int fd)
     char bytes[256];
     ssize_t got;
     do {
-        got = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
+        got = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
     } while (got > 0);
     return got == 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
 }
@@ -350,14 +349,15 @@ static const struct {
      "-to-fill-the-greeting",
      90},
     {"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", 14},
-    {"\x01\x00\x06\x00hello\x06\x00world", 17}, /* an old peer without a name, as far as libzmq can tell */
+    {"\x01\x00\x06\x00hello\x06\x00world",
+     17}, /* an old peer without a name, as far as libzmq can tell */
     {"", 0},
 };
 
 START_TEST(what_speaks_something_else_never_becomes_a_link_and_is_cut)
 {
     begin(TCP);
-    hakuban_link *here, *there;
+    hakuban_carrier *here, *there;
     here = connect_pair(&there);
     int fd = plain_socket();
     connect_plain(fd);
@@ -384,20 +384,20 @@ START_TEST(dialing_what_does_not_speak_zeromq_fails_in_words)
     ck_assert_int_eq(thost_init(&client, &hakuban_transport_zmq_tcp, NULL), 0);
     int fd = plain_socket();
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t bytes = sizeof address;
+    socklen_t bytes = sizeof(address);
     ck_assert_int_eq(bind(fd, (const struct sockaddr *)&address, bytes), 0);
     ck_assert_int_eq(listen(fd, 5), 0);
     ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&address, &bytes), 0);
-    (void)snprintf(url, sizeof url, "zmq+tcp://127.0.0.1:%u", (unsigned)ntohs(address.sin_port));
-    hakuban_link *link = dial(&client);
+    (void)snprintf(url, sizeof(url), "zmq+tcp://127.0.0.1:%u", (unsigned)ntohs(address.sin_port));
+    hakuban_carrier *carrier = dial(&client);
     int peer = accept(fd, NULL, NULL);
     ck_assert_int_eq(send(peer, "HTTP/1.0 400 Bad Request\r\n\r\n", 28, MSG_NOSIGNAL), 28);
     (void)close(peer);
-    THOST_UNTIL(&client, NULL, link->closed);
-    ck_assert_uint_eq(link->opened, 0);
-    ck_assert_int_eq(link->why, HAKUBAN_ERR_PROTOCOL);
-    ck_assert_ptr_nonnull(strstr(link->text, "does not speak ZeroMQ"));
-    ck_assert_ptr_nonnull(strstr(link->text, url));
+    THOST_UNTIL(&client, NULL, carrier->closed);
+    ck_assert_uint_eq(carrier->opened, 0);
+    ck_assert_int_eq(carrier->why, HAKUBAN_ERR_PROTOCOL);
+    ck_assert_ptr_nonnull(strstr(carrier->text, "does not speak ZeroMQ"));
+    ck_assert_ptr_nonnull(strstr(carrier->text, url));
     (void)close(fd);
     thost_done(&client);
 }
@@ -417,17 +417,18 @@ static bool has_localhost(void)
 
 START_TEST(names_are_looked_up)
 {
-    if (!has_localhost())
+    if (!has_localhost()) {
         return;
+    }
     begin(TCP);
     char named[64];
-    (void)snprintf(named, sizeof named, "zmq+tcp://localhost:%s", strrchr(url, ':') + 1);
-    (void)memcpy(url, named, sizeof named);
-    hakuban_link *here, *there;
+    (void)snprintf(named, sizeof(named), "zmq+tcp://localhost:%s", strrchr(url, ':') + 1);
+    (void)memcpy(url, named, sizeof(named));
+    hakuban_carrier *here, *there;
     here = connect_pair(&there);
     send_text(here, "by name");
     THOST_UNTIL(&server, &client, there->bytes == 7);
-    (void)snprintf(url, sizeof url, "zmq+tcp://no-such-name.invalid:1");
+    (void)snprintf(url, sizeof(url), "zmq+tcp://no-such-name.invalid:1");
     here = dial(&client);
     THOST_UNTIL(&client, NULL, here->closed);
     ck_assert(here->why == HAKUBAN_ERR_NOT_FOUND || here->why == HAKUBAN_ERR_TIMEOUT);
@@ -455,7 +456,7 @@ static void *raw_peer(void *context, int type, const char *name)
 START_TEST(a_peer_that_names_itself_is_refused)
 {
     begin(_i);
-    hakuban_link *here, *there;
+    hakuban_carrier *here, *there;
     here = connect_pair(&there);
     void *context = zmq_ctx_new(), *peer = raw_peer(context, ZMQ_DEALER, "me");
     void *monitor = zmq_socket(context, ZMQ_PAIR);
@@ -481,7 +482,7 @@ END_TEST
 START_TEST(a_peer_that_breaks_the_rules_is_closed_and_harms_nobody)
 {
     begin(_i);
-    hakuban_link *here, *there;
+    hakuban_carrier *here, *there;
     here = connect_pair(&there);
     void *context = zmq_ctx_new(), *peer = raw_peer(context, ZMQ_DEALER, NULL);
     /* What comes before the beginning does not count; many empty messages are one beginning. */
@@ -493,7 +494,7 @@ START_TEST(a_peer_that_breaks_the_rules_is_closed_and_harms_nobody)
     }
     ck_assert_int_ge(zmq_send(peer, "hello", 5, 0), 0);
     THOST_UNTIL(&server, &client, server.accepted_count == 2 && server.links->bytes == 5);
-    hakuban_link *odd = server.links;
+    hakuban_carrier *odd = server.links;
     ck_assert_int_ge(zmq_send(peer, "two", 3, ZMQ_SNDMORE), 0);
     ck_assert_int_ge(zmq_send(peer, "parts", 5, 0), 0);
     THOST_UNTIL(&server, &client, odd->closed);
@@ -503,7 +504,7 @@ START_TEST(a_peer_that_breaks_the_rules_is_closed_and_harms_nobody)
     static char large[HAKUBAN_MESSAGE_BYTES_MAX + 1];
     peer = raw_peer(context, ZMQ_DEALER, NULL);
     ck_assert_int_ge(zmq_send(peer, "", 0, 0), 0);
-    ck_assert_int_ge(zmq_send(peer, large, sizeof large, 0), 0);
+    ck_assert_int_ge(zmq_send(peer, large, sizeof(large), 0), 0);
     THOST_UNTIL(&server, &client, server.accepted_count == 3 && server.links->closed);
     ck_assert_uint_eq(server.links->bytes, 0);
     (void)zmq_close(peer);
@@ -520,11 +521,11 @@ START_TEST(files_that_are_no_stale_sockets_are_left_alone)
     char path[64];
     hakuban_error error;
     ck_assert_int_eq(thost_init(&server, &hakuban_transport_zmq_ipc, NULL), 0);
-    (void)snprintf(path, sizeof path, "/tmp/hkb-zmq-file-%d", (int)getpid());
+    (void)snprintf(path, sizeof(path), "/tmp/hkb-zmq-file-%d", (int)getpid());
     FILE *file = fopen(path, "w");
     ck_assert_ptr_nonnull(file);
     (void)fclose(file);
-    (void)snprintf(url, sizeof url, "zmq+ipc://%s", path);
+    (void)snprintf(url, sizeof(url), "zmq+ipc://%s", path);
     ck_assert_int_eq(thost_listen(&server, url, NULL, &error), HAKUBAN_ERR_EXISTS);
     ck_assert_int_eq(access(path, F_OK), 0);
     ck_assert_int_eq(unlink(path), 0);
@@ -532,7 +533,7 @@ START_TEST(files_that_are_no_stale_sockets_are_left_alone)
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     memcpy(address.sun_path, path, strlen(path) + 1);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert_int_eq(bind(fd, (const struct sockaddr *)&address, sizeof address), 0);
+    ck_assert_int_eq(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
     (void)close(fd);
     ck_assert_int_eq(thost_listen(&server, url, NULL, &error), 0);
     ck_assert_int_eq(thost_listen(&server, "zmq+ipc:///no/such/directory/x", NULL, &error),
@@ -542,12 +543,12 @@ START_TEST(files_that_are_no_stale_sockets_are_left_alone)
 }
 END_TEST
 
-/* ---- descriptors */
+/* -- Descriptors -- */
 
 START_TEST(out_of_descriptors_it_does_not_spin_and_recovers)
 {
     begin(TCP);
-    hakuban_link *here, *there;
+    hakuban_carrier *here, *there;
     here = connect_pair(&there);
     int waiting[20], taken[512];
     for (unsigned i = 0; i < 20; i++) {
@@ -609,7 +610,7 @@ START_TEST(out_of_descriptors_for_good_it_listens_again_later)
     ck_assert_msg(used < 0.2, "used %.2f s of 0.3", used);
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
     (void)close(waiting);
-    hakuban_link *here = NULL;
+    hakuban_carrier *here = NULL;
     uint64_t give_up_ns = thost_deadline_ns();
     do {
         ck_assert(!thost_is_past(give_up_ns));
@@ -625,9 +626,9 @@ END_TEST
 START_TEST(near_the_limit_new_peers_are_cut_and_old_ones_stay)
 {
     begin(_i);
-    hakuban_link *here, *there;
+    hakuban_carrier *here, *there;
     here = connect_pair(&there);
-    hakuban_link *late = dial(&client);
+    hakuban_carrier *late = dial(&client);
     struct rlimit before, few;
     ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
     few = before;
@@ -649,7 +650,7 @@ START_TEST(nothing_is_left_open)
     (void)close(before);
     for (unsigned round = 0; round < 3; round++) {
         begin(_i);
-        hakuban_link *here, *there;
+        hakuban_carrier *here, *there;
         here = connect_pair(&there);
         send_text(here, "x");
         thost_shutdown(here);
@@ -676,8 +677,8 @@ int main(int argc, char **argv)
     Suite *suite = suite_create("zmq");
     TCase *peers = tcase_create("peers");
     tcase_set_timeout(peers, 60);
-    tcase_add_loop_test(peers, a_peer_that_comes_again_is_a_new_link_and_gets_nothing_of_the_old_one,
-                        0, SUBJECTS);
+    tcase_add_loop_test(
+        peers, a_peer_that_comes_again_is_a_new_link_and_gets_nothing_of_the_old_one, 0, SUBJECTS);
     tcase_add_loop_test(peers, a_listener_that_comes_again_has_new_links_only, 0, SUBJECTS);
     tcase_add_loop_test(peers, a_killed_process_is_noticed, 0, SUBJECTS);
     tcase_add_loop_test(peers, closing_one_of_three_leaves_the_others_alone, 0, SUBJECTS);
@@ -690,7 +691,7 @@ int main(int argc, char **argv)
     TCase *strangers = tcase_create("strangers");
     tcase_set_timeout(strangers, 60);
     tcase_add_loop_test(strangers, what_speaks_something_else_never_becomes_a_link_and_is_cut, 0,
-                        (int)(sizeof garbage / sizeof garbage[0]));
+                        (int)(sizeof(garbage) / sizeof(garbage[0])));
     tcase_add_test(strangers, dialing_what_does_not_speak_zeromq_fails_in_words);
     tcase_add_test(strangers, names_are_looked_up);
     tcase_add_loop_test(strangers, a_peer_that_names_itself_is_refused, 0, SUBJECTS);

@@ -1,5 +1,5 @@
-/* Differences between states: they bring back every state exactly, cost no more than promised, and survive strangers' bytes,
- * missing memory and compressors that lie. */
+/* Differences between states: they bring back every state exactly, cost no more than promised, and
+ * survive strangers' bytes, missing memory and compressors that lie. */
 #define _POSIX_C_SOURCE 200809L
 
 #include <check.h>
@@ -26,7 +26,7 @@ extern const hakuban_compressor_ops hakuban_compressor_none;
 
 enum { STATE_BYTES_MAX = 16 << 20, KEPT_BYTES_MAX = 1 << 20 };
 
-/* ---- memory that is counted and can run out ---- */
+/* -- Memory that is counted and can run out -- */
 
 static struct {
     size_t live_bytes, peak_bytes;
@@ -35,13 +35,16 @@ static struct {
 
 static bool one_more(size_t old_bytes, size_t bytes)
 {
-    if (memory.left == 0)
+    if (memory.left == 0) {
         return false;
-    if (memory.left > 0)
+    }
+    if (memory.left > 0) {
         memory.left--;
+    }
     memory.live_bytes += bytes - old_bytes;
-    if (memory.live_bytes > memory.peak_bytes)
+    if (memory.live_bytes > memory.peak_bytes) {
         memory.peak_bytes = memory.live_bytes;
+    }
     return true;
 }
 
@@ -89,7 +92,7 @@ static void tear_down(void)
     ck_assert_uint_eq(memory.live_bytes, 0);
 }
 
-/* ---- random states and edits ---- */
+/* -- Random states and edits -- */
 
 static uint64_t seed;
 
@@ -147,8 +150,9 @@ static state make_state(int content, size_t bytes)
                               random_below(4) ? "true" : "false");
             break;
         case NOISE:
-            for (; length < 32; length++)
+            for (; length < 32; length++) {
                 record[length] = (char)random_below(256);
+            }
             break;
         case ZEROS:
             memset(record, 0, 64);
@@ -160,8 +164,9 @@ static state make_state(int content, size_t bytes)
                               (char)('a' + random_below(3)));
             break;
         case PERIODIC:
-            for (; length < 100; length++)
+            for (; length < 100; length++) {
                 record[length] = (char)((i + (size_t)length) % 37);
+            }
             break;
         default:
             /* Runs of lengths without a period. */
@@ -181,8 +186,9 @@ static state spliced(state s, size_t place, size_t remove, const uint8_t *bytes,
 {
     state made = new_state(s.bytes - remove + insert);
     memcpy(made.data, s.data, place);
-    if (insert)
+    if (insert) {
         memcpy(made.data + place, bytes, insert);
+    }
     memcpy(made.data + place + insert, s.data + place + remove, s.bytes - place - remove);
     free(s.data);
     return made;
@@ -193,8 +199,9 @@ static state spliced_randomly(state s, size_t remove_max, size_t insert_max)
     size_t place = random_below(s.bytes + 1);
     size_t remove = random_below(remove_max + 1), insert = random_below(insert_max + 1);
     state piece = make_state(random_below(2) ? RECORDS : NOISE, insert);
-    if (remove > s.bytes - place)
+    if (remove > s.bytes - place) {
         remove = s.bytes - place;
+    }
     s = spliced(s, place, remove, piece.data, insert);
     free(piece.data);
     return s;
@@ -222,8 +229,9 @@ enum {
 
 static void overwrite(state s, size_t place)
 {
-    for (size_t i = place; i < s.bytes && i < place + 5; i++)
+    for (size_t i = place; i < s.bytes && i < place + 5; i++) {
         s.data[i] = (uint8_t)('0' + random_below(10));
+    }
 }
 
 static state edited(state old, int kind)
@@ -235,12 +243,14 @@ static state edited(state old, int kind)
         overwrite(s, random_below(bytes));
         break;
     case NUMBERS:
-        for (int i = 0; i < 20; i++)
+        for (int i = 0; i < 20; i++) {
             overwrite(s, random_below(bytes));
+        }
         break;
     case EVERYWHERE:
-        for (size_t i = 0; i < bytes; i += 50 + random_below(50))
+        for (size_t i = 0; i < bytes; i += 50 + random_below(50)) {
             overwrite(s, i);
+        }
         break;
     case INSERT:
         s = spliced_randomly(s, 0, 100);
@@ -278,12 +288,14 @@ static state edited(state old, int kind)
         break;
     case SPRINKLE:
         step = 2 + random_below(40);
-        for (size_t i = random_below(step); i < bytes; i += step)
+        for (size_t i = random_below(step); i < bytes; i += step) {
             s.data[i] = (uint8_t)random_below(256);
+        }
         break;
     case SPLICES:
-        for (int i = 0; i < 6; i++)
+        for (int i = 0; i < 6; i++) {
             s = spliced_randomly(s, 300, 300);
+        }
         break;
     case REPEAT:
         s = spliced(s, random_below(bytes + 1), 0, old.data, bytes / 3);
@@ -295,8 +307,9 @@ static state edited(state old, int kind)
         s = spliced(s, bytes, 0, old.data, bytes / 2);
         break;
     case REVERSE:
-        for (size_t i = 0; i < bytes; i++)
+        for (size_t i = 0; i < bytes; i++) {
             s.data[i] = old.data[bytes - 1 - i];
+        }
         break;
     case OTHER:
         free(s.data);
@@ -308,7 +321,7 @@ static state edited(state old, int kind)
     return s;
 }
 
-/* ---- round trips ---- */
+/* -- Round trips -- */
 
 static hakuban_bytes *make(hkb_delta_compressor compressor, state old, state new_)
 {
@@ -340,8 +353,9 @@ static size_t check_round_trip(hkb_delta_compressor compressor, state old, state
     ck_assert_int_eq(hkb_delta_apply(context, compressor, slice(old), payload, out.data, bytes),
                      HAKUBAN_OK);
     ck_assert(memcmp(out.data, new_.data, bytes) == 0);
-    if (!old.bytes)
+    if (!old.bytes) {
         ck_assert(hkb_delta_is_whole(payload));
+    }
     ck_assert_uint_le(memory.live_bytes, KEPT_BYTES_MAX + delta_bytes + 64);
     free(out.data);
     hakuban_bytes_unref(delta);
@@ -384,8 +398,9 @@ START_TEST(test_so_do_edits_that_nobody_has_tried_before)
     clock_gettime(CLOCK_REALTIME, &now);
     uint64_t fresh = (uint64_t)now.tv_nsec << 20 ^ (uint64_t)now.tv_sec;
     const char *given = getenv("HAKUBAN_TEST_SEED");
-    if (given)
+    if (given) {
         fresh = strtoull(given, NULL, 0);
+    }
     printf("delta: HAKUBAN_TEST_SEED=%llu\n", (unsigned long long)fresh);
     fflush(stdout);
     round_trips(fresh | 1);
@@ -399,7 +414,8 @@ START_TEST(test_large_states_come_back)
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         for (int kind = 0; kind < EDITS; kind++) {
             bool huge = sizes[i] > 1048576;
-            /* Every kind of edit at every size, the contents in turn where it would take too long. */
+            /* Every kind of edit at every size, the contents in turn where it would take too long.
+             */
             for (int content = huge ? kind % CONTENTS : 0; content < CONTENTS;
                  content += huge ? CONTENTS : SLOWER) {
                 state old = make_state(content, sizes[i]);
@@ -524,8 +540,9 @@ START_TEST(test_states_that_look_like_a_dictionary_are_only_bytes)
         check_round_trip(zstd, old, new_);
         free(new_.data);
         new_ = spliced(copy_of(old), 1000, 40, old.data + 2000, 150);
-        for (size_t k = 1000; k < 1150; k += 6)
+        for (size_t k = 1000; k < 1150; k += 6) {
             new_.data[k] = (uint8_t)random_below(256);
+        }
         check_round_trip(zstd, old, new_);
         free(old.data);
         free(new_.data);
@@ -533,7 +550,7 @@ START_TEST(test_states_that_look_like_a_dictionary_are_only_bytes)
 }
 END_TEST
 
-/* ---- work ---- */
+/* -- Work -- */
 
 /* check_work() holds for every round trip; here the limit itself, and how far the worst come. */
 START_TEST(test_work_is_bounded_by_the_size_of_the_new_state)
@@ -575,7 +592,7 @@ START_TEST(test_memory_shrinks_again_after_a_huge_state)
 }
 END_TEST
 
-/* ---- strangers' bytes ---- */
+/* -- Strangers' bytes -- */
 
 /* Whatever it is, it must be refused or make the promised number of bytes; old stays as it was. */
 static void feed(state old, const uint8_t *data, size_t data_bytes)
@@ -607,8 +624,9 @@ START_TEST(test_damaged_deltas_never_do_harm)
             hakuban_slice payload = hakuban_bytes_slice(delta);
             state damaged = copy_of((state){(uint8_t *)(uintptr_t)payload.data, payload.bytes});
             size_t step = 1 + payload.bytes / (2000 / SLOWER);
-            for (size_t i = 0; i < damaged.bytes; i += step)
+            for (size_t i = 0; i < damaged.bytes; i += step) {
                 feed(old, damaged.data, i);
+            }
             for (size_t i = 0; i < damaged.bytes; i += i < 40 ? 1 : step) {
                 uint8_t right = damaged.data[i];
                 for (unsigned value = 0; value < 256; value += i < 16 ? 1 : 37) {
@@ -662,17 +680,19 @@ START_TEST(test_random_bytes_never_do_harm)
     uint8_t data[64];
     for (int round = 0; round < 300000 / SLOWER; round++) {
         size_t bytes = random_below(sizeof(data));
-        for (size_t i = 0; i < bytes; i++)
+        for (size_t i = 0; i < bytes; i++) {
             data[i] = (uint8_t)(random_below(3) ? random_below(32) : random_below(256));
-        if (bytes)
+        }
+        if (bytes) {
             data[0] = (uint8_t)random_below(16);
+        }
         feed(old, data, bytes);
     }
     free(old.data);
 }
 END_TEST
 
-/* ---- failures around us ---- */
+/* -- Failures around us -- */
 
 START_TEST(test_running_out_of_memory_is_an_answer)
 {
@@ -818,8 +838,9 @@ START_TEST(test_the_hash_is_xxh3)
     /* From the specification's reference implementation. */
     ck_assert_uint_eq(hkb_hash64("", 0), UINT64_C(0x2d06800538d394c2));
     uint8_t bytes[4096];
-    for (size_t i = 0; i < sizeof(bytes); i++)
+    for (size_t i = 0; i < sizeof(bytes); i++) {
         bytes[i] = (uint8_t)(i * 7 + (i >> 8));
+    }
     ck_assert_uint_eq(hkb_hash64(bytes, 64), UINT64_C(0x6efb76ff16f37561));
     ck_assert_uint_eq(hkb_hash64(bytes, sizeof(bytes)), UINT64_C(0x5c722d9ceb6f9064));
 }

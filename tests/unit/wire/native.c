@@ -1,5 +1,5 @@
-/* Messages and frames: what was said is what is understood, whatever the numbers; what is malformed is refused in words and
- * never believed. Every built-in serializer goes through the same tests. */
+/* Messages and frames: what was said is what is understood, whatever the numbers; what is malformed
+ * is refused in words and never believed. Every built-in serializer goes through the same tests. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,8 +36,9 @@ static void tear_down(void)
 
 static bool use_serializer(int index)
 {
-    if ((size_t)index >= registry.serializer_count)
+    if ((size_t)index >= registry.serializer_count) {
         return false;
+    }
     serializer = registry.serializers[index];
     return true;
 }
@@ -124,8 +125,9 @@ static void same_text(hakuban_slice got, hakuban_slice wanted)
 
 START_TEST(counts_and_bare_words_arrive)
 {
-    if (!use_serializer(_i))
+    if (!use_serializer(_i)) {
         return;
+    }
     hkb_message got;
     hkb_message ack = {.kind = HKB_MESSAGE_ACK, .bytes = UINT64_MAX};
     say_and_understand(&ack, &got);
@@ -133,8 +135,9 @@ START_TEST(counts_and_bare_words_arrive)
     say_and_understand(&(hkb_message){.kind = HKB_MESSAGE_PING}, &got);
     say_and_understand(&(hkb_message){.kind = HKB_MESSAGE_BYE}, &got);
     static const hkb_message_kind kinds[] = {HKB_MESSAGE_CLOSED, HKB_MESSAGE_RESEND};
-    for (size_t i = 0; i < HKB_COUNT(kinds); i++)
+    for (size_t i = 0; i < HKB_COUNT(kinds); i++) {
         say_and_understand(&(hkb_message){.kind = kinds[i], .channel = UINT32_MAX}, &got);
+    }
     for (unsigned reason = 0; reason < 3; reason++) {
         hkb_message close = {
             .kind = HKB_MESSAGE_CLOSE, .channel = 7, .reason = (hkb_close_reason)reason};
@@ -146,8 +149,9 @@ END_TEST
 
 START_TEST(texts_arrive_as_they_are)
 {
-    if (!use_serializer(_i))
+    if (!use_serializer(_i)) {
         return;
+    }
     hkb_message got;
     static char longest[HAKUBAN_DESCRIPTOR_BYTES_MAX + 1];
     memset(longest, '"', HAKUBAN_DESCRIPTOR_BYTES_MAX);
@@ -176,13 +180,14 @@ END_TEST
 
 START_TEST(objects_arrive_with_all_their_tags)
 {
-    if (!use_serializer(_i))
+    if (!use_serializer(_i)) {
         return;
+    }
     hkb_message got;
     char texts[HAKUBAN_DESCRIPTOR_TAGS_MAX][32];
     const char *tags[HAKUBAN_DESCRIPTOR_TAGS_MAX];
     for (int i = 0; i < HAKUBAN_DESCRIPTOR_TAGS_MAX; i++) {
-        snprintf(texts[i], sizeof texts[i], "{\"number %d\":\"\\\"\"}", i);
+        snprintf(texts[i], sizeof(texts[i]), "{\"number %d\":\"\\\"\"}", i);
         tags[i] = texts[i];
     }
     /* The largest name there may be, every byte of it to be escaped once more. */
@@ -243,8 +248,9 @@ END_TEST
 
 START_TEST(paths_limits_and_conditions_arrive)
 {
-    if (!use_serializer(_i))
+    if (!use_serializer(_i)) {
         return;
+    }
     hkb_message got;
     uint64_t path[HKB_PATH_NODES_MAX][2];
     for (size_t i = 0; i < HKB_PATH_NODES_MAX; i++) {
@@ -256,16 +262,17 @@ START_TEST(paths_limits_and_conditions_arrive)
         hkb_message message = {.kind = HKB_MESSAGE_PATH, .path = path, .path_count = counts[i]};
         say_and_understand(&message, &got);
         ck_assert_uint_eq(got.path_count, counts[i]);
-        ck_assert(memcmp(got.path, path, counts[i] * sizeof path[0]) == 0);
+        ck_assert(memcmp(got.path, path, counts[i] * sizeof(path[0])) == 0);
     }
     hkb_load_limit limit = {.count = 0};
     hkb_message load = {.kind = HKB_MESSAGE_LOAD_LIMIT, .load_limit = &limit};
     say_and_understand(&load, &got);
     ck_assert_uint_eq(got.load_limit->count, 0);
     /* As many points as a URL can have. */
-    for (uint32_t i = 0; i < HKB_LOAD_POINTS_MAX; i++)
-        limit.points[i] = (hkb_load_point){i ? UINT64_MAX - HKB_LOAD_POINTS_MAX + i : 0,
-                                           i ? UINT32_MAX - i : 0};
+    for (uint32_t i = 0; i < HKB_LOAD_POINTS_MAX; i++) {
+        limit.points[i] =
+            (hkb_load_point){i ? UINT64_MAX - HKB_LOAD_POINTS_MAX + i : 0, i ? UINT32_MAX - i : 0};
+    }
     limit.count = HKB_LOAD_POINTS_MAX;
     say_and_understand(&load, &got);
     ck_assert_uint_eq(got.load_limit->count, limit.count);
@@ -273,7 +280,7 @@ START_TEST(paths_limits_and_conditions_arrive)
         ck_assert_uint_eq(got.load_limit->points[i].after_ns, limit.points[i].after_ns);
         ck_assert_uint_eq(got.load_limit->points[i].limit, limit.points[i].limit);
     }
-    for (unsigned freshness = 0; freshness <= HAKUBAN_STALE; freshness++)
+    for (unsigned freshness = 0; freshness <= HAKUBAN_STALE; freshness++) {
         for (unsigned source = 0; source <= HAKUBAN_SOURCE_AWAY; source++) {
             hkb_message condition = {
                 .kind = HKB_MESSAGE_CONDITION,
@@ -287,6 +294,7 @@ START_TEST(paths_limits_and_conditions_arrive)
             ck_assert_uint_eq(got.source, source);
             ck_assert_uint_eq(got.age_ns, 1000);
         }
+    }
     hkb_message part = {.kind = HKB_MESSAGE_PART, .channel = 9, .payload = {"\0\xff payload", 10}};
     say_and_understand(&part, &got);
     same_text(got.payload, part.payload);
@@ -314,28 +322,31 @@ static void check_version(const hkb_version *previous, const hkb_version *versio
 
 START_TEST(versions_arrive_whatever_came_before_them)
 {
-    if (!use_serializer(_i))
+    if (!use_serializer(_i)) {
         return;
+    }
     hkb_version version, before;
     unsigned random = 1;
-    for (size_t count = 1; count <= HAKUBAN_VERSION_ELEMENTS_MAX; count++)
+    for (size_t count = 1; count <= HAKUBAN_VERSION_ELEMENTS_MAX; count++) {
         for (unsigned round = 0; round < 40; round++) {
             version.count = count;
-            for (size_t i = 0; i < count; i++)
+            for (size_t i = 0; i < count; i++) {
                 version.elements[i] = extremes[(random = random * 1103515245u + 12345u) / 65536 %
                                                HKB_COUNT(extremes)];
+            }
             before.count = 0;
             check_version(&before, &version); /* the first */
             before = version;
-            check_version(&before, &version); /* the same again */
+            check_version(&before, &version);    /* the same again */
             for (size_t i = 0; i < count; i++) { /* any one element different */
                 before = version;
                 before.elements[i] = extremes[round % HKB_COUNT(extremes)];
                 check_version(&before, &version);
                 check_version(&version, &before);
             }
-            for (size_t i = 0; i < count; i++) /* several different */
+            for (size_t i = 0; i < count; i++) { /* several different */
                 before.elements[i] = extremes[(round + i) % HKB_COUNT(extremes)];
+            }
             check_version(&before, &version);
             for (size_t shorter = 1; shorter < count; shorter++) { /* another length */
                 before.count = shorter;
@@ -343,24 +354,29 @@ START_TEST(versions_arrive_whatever_came_before_them)
                 check_version(&version, &before);
             }
         }
+    }
 }
 END_TEST
 
 START_TEST(states_arrive_with_format_age_and_size)
 {
-    if (!use_serializer(_i))
+    if (!use_serializer(_i)) {
         return;
+    }
     static const char one[] = "JSON";
     static char longest[HAKUBAN_FORMAT_BYTES_MAX];
-    memset(longest, 'x', sizeof longest - 1);
+    memset(longest, 'x', sizeof(longest) - 1);
     static const char many[] = "a\0b\0c\0d\0e\0f\0g\0h\0i\0j\0k\0l\0m\0n\0o\0p";
     const struct {
         const char *names;
         size_t count, bytes;
-    } formats[] = {{one, 1, sizeof one}, {longest, 1, sizeof longest}, {many, 16, sizeof many},
-                   {one, 0, 0}, {NULL, 0, 0}};
+    } formats[] = {{one, 1, sizeof(one)},
+                   {longest, 1, sizeof(longest)},
+                   {many, 16, sizeof(many)},
+                   {one, 0, 0},
+                   {NULL, 0, 0}};
     base.count = 0;
-    for (size_t i = 0; i < HKB_COUNT(formats); i++)
+    for (size_t i = 0; i < HKB_COUNT(formats); i++) {
         for (unsigned options = 0; options < 4; options++) {
             bool stale = options & 1, parts = options & 2;
             hkb_message got, state = {
@@ -384,9 +400,11 @@ START_TEST(states_arrive_with_format_age_and_size)
             ck_assert_int_eq(got.format != NULL, formats[i].names != NULL);
             ck_assert_uint_eq(got.format_count, formats[i].count);
             ck_assert_uint_eq(got.format_bytes, formats[i].bytes);
-            if (got.format)
+            if (got.format) {
                 ck_assert(memcmp(got.format, formats[i].names, formats[i].bytes) == 0);
+            }
         }
+    }
 }
 END_TEST
 
@@ -400,9 +418,10 @@ START_TEST(a_state_that_is_a_difference_to_something_forgotten_has_no_version)
                          .total_bytes = 4,
                          .payload = {"data", 4},
                      };
-    static const hkb_version bases[] = {{4, {0, 1700000000, 123456789, 5}}, /* by the clock */
-                                        {4, {0, 1700000000, 987654321, 4}}, /* by the last element */
-                                        {3, {0, 1, 2}}};
+    static const hkb_version bases[] = {
+        {4, {0, 1700000000, 123456789, 5}}, /* by the clock */
+        {4, {0, 1700000000, 987654321, 4}}, /* by the last element */
+        {3, {0, 1, 2}}};
     base_is_known = false;
     for (size_t i = 0; i < HKB_COUNT(bases); i++) {
         base = bases[i];
@@ -420,8 +439,9 @@ END_TEST
 
 START_TEST(the_header_of_the_next_automatic_version_is_small)
 {
-    if (!use_serializer(_i))
+    if (!use_serializer(_i)) {
         return;
+    }
     base = (hkb_version){4, {0, 1700000000, 123456789, 0xdeadbeef}};
     hkb_message got, state = {
                          .kind = HKB_MESSAGE_STATE,
@@ -451,8 +471,14 @@ START_TEST(unknown_kinds_and_more_fields_are_ignored)
 {
     hkb_message got;
     hakuban_error error = {0};
-    static const char *const unknown[] = {"[0]", "[7]", "[11,1]", "[19,{\"a\":[1]}]",
-                                          "[5,\"name\"]", "[25,null]", "[63]", "[128]",
+    static const char *const unknown[] = {"[0]",
+                                          "[7]",
+                                          "[11,1]",
+                                          "[19,{\"a\":[1]}]",
+                                          "[5,\"name\"]",
+                                          "[25,null]",
+                                          "[63]",
+                                          "[128]",
                                           "[18446744073709551615,[[[]]]]"};
     for (size_t i = 0; i < HKB_COUNT(unknown); i++) {
         ck_assert_msg(hear_text(unknown[i], (hakuban_slice){"", 0}, &got, &error) == HAKUBAN_OK,
@@ -460,10 +486,19 @@ START_TEST(unknown_kinds_and_more_fields_are_ignored)
         ck_assert_int_eq(got.kind, 0);
         ck_assert_ptr_null(got.descriptor);
     }
-    static const char *const longer[] = {
-        "[1,2,3,\"x\"]", "[2,null]", "[3,{\"a\":1}]", "[4,\"a\",1.5]",
-        "[9,1,2,\"1\",true]", "[14,1,0,0]", "[15,1,2]", "[16,\"1\",2]", "[20,1,1,1,0,[]]",
-        "[21,1,[1],1]", "[22,1,1]", "[23,1,1]", "[65,1,[1],[\"J\"],{\"later\":[1,2,{}]}]"};
+    static const char *const longer[] = {"[1,2,3,\"x\"]",
+                                         "[2,null]",
+                                         "[3,{\"a\":1}]",
+                                         "[4,\"a\",1.5]",
+                                         "[9,1,2,\"1\",true]",
+                                         "[14,1,0,0]",
+                                         "[15,1,2]",
+                                         "[16,\"1\",2]",
+                                         "[20,1,1,1,0,[]]",
+                                         "[21,1,[1],1]",
+                                         "[22,1,1]",
+                                         "[23,1,1]",
+                                         "[65,1,[1],[\"J\"],{\"later\":[1,2,{}]}]"};
     for (size_t i = 0; i < HKB_COUNT(longer); i++) {
         ck_assert_msg(hear_text(longer[i], (hakuban_slice){"1234", 4}, &got, &error) == HAKUBAN_OK,
                       "%s: %s", longer[i], error.text);
@@ -508,7 +543,7 @@ START_TEST(malformed_messages_are_refused_in_words)
     refused("[14,1,256]", HAKUBAN_ERR_PROTOCOL, "channel");
     refused("[21,1,[]]", HAKUBAN_ERR_PROTOCOL, "floor");
     refused("[64,1,[]]", HAKUBAN_ERR_PROTOCOL, "version");
-    refused("[80,1,1]", HAKUBAN_ERR_PROTOCOL, "version"); /* the last but one of one element */
+    refused("[80,1,1]", HAKUBAN_ERR_PROTOCOL, "version");   /* the last but one of one element */
     refused("[88,1,[2]]", HAKUBAN_ERR_PROTOCOL, "version"); /* shares more than there is */
     refused("[88,1,[0]]", HAKUBAN_ERR_PROTOCOL, "version");
     refused("[88,1,[]]", HAKUBAN_ERR_PROTOCOL, "version");
@@ -533,8 +568,9 @@ static char *repeated(const char *head, const char *item, size_t count, const ch
     char *made = malloc(before + bytes * count + behind + 1);
     ck_assert_ptr_nonnull(made);
     memcpy(made, head, before);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         memcpy(made + before + i * bytes, item, bytes);
+    }
     memcpy(made + before + bytes * count, tail, behind + 1);
     return made;
 }
@@ -603,7 +639,10 @@ static bool message_of_kind(unsigned index, hkb_message *ret, hakuban_descriptor
         {.kind = HKB_MESSAGE_TAG, .flags = 1, .text = text_of("\"t\"")},
         {.kind = HKB_MESSAGE_LOAD_LIMIT, .load_limit = &limit},
         {.kind = HKB_MESSAGE_STREAM_OPEN, .channel = 1, .freshness = 1, .descriptor = descriptor},
-        {.kind = HKB_MESSAGE_SINK_OPEN, .channel = 200, .sink_id = 5, .version = {2, {1, -1}},
+        {.kind = HKB_MESSAGE_SINK_OPEN,
+         .channel = 200,
+         .sink_id = 5,
+         .version = {2, {1, -1}},
          .descriptor = descriptor},
         {.kind = HKB_MESSAGE_CLOSE, .channel = 3},
         {.kind = HKB_MESSAGE_CLOSED, .channel = 3},
@@ -612,16 +651,31 @@ static bool message_of_kind(unsigned index, hkb_message *ret, hakuban_descriptor
         {.kind = HKB_MESSAGE_FLOOR, .channel = 4, .version = {1, {9}}},
         {.kind = HKB_MESSAGE_PART, .channel = 4, .payload = {"part", 4}},
         {.kind = HKB_MESSAGE_RESEND, .channel = 4},
-        {.kind = HKB_MESSAGE_STATE, .channel = 4, .version = {4, {0, 5, 7, 9}}, .total_bytes = 4,
-         .freshness = 1, .payload = {"data", 4}},
-        {.kind = HKB_MESSAGE_STATE, .channel = 4, .version = {4, {0, 5, 6, 8}}, .total_bytes = 4,
-         .freshness = 1, .payload = {"data", 4}},
-        {.kind = HKB_MESSAGE_STATE, .channel = 4, .version = {2, {1, 2}}, .total_bytes = 400,
-         .freshness = 2, .age_ns = 1000, .format = format, .format_count = 2,
+        {.kind = HKB_MESSAGE_STATE,
+         .channel = 4,
+         .version = {4, {0, 5, 7, 9}},
+         .total_bytes = 4,
+         .freshness = 1,
+         .payload = {"data", 4}},
+        {.kind = HKB_MESSAGE_STATE,
+         .channel = 4,
+         .version = {4, {0, 5, 6, 8}},
+         .total_bytes = 4,
+         .freshness = 1,
+         .payload = {"data", 4}},
+        {.kind = HKB_MESSAGE_STATE,
+         .channel = 4,
+         .version = {2, {1, 2}},
+         .total_bytes = 400,
+         .freshness = 2,
+         .age_ns = 1000,
+         .format = format,
+         .format_count = 2,
          .payload = {"data", 4}},
     };
-    if (index >= HKB_COUNT(messages))
+    if (index >= HKB_COUNT(messages)) {
         return false;
+    }
     *ret = messages[index];
     return true;
 }
@@ -636,15 +690,16 @@ static void survive(const uint8_t *data, size_t bytes)
     hakuban_error error;
     hkb_message message;
     size_t frame;
-    memset(&error, 0, sizeof error);
+    memset(&error, 0, sizeof(error));
     hakuban_status status =
         hkb_frame_next((hakuban_slice){copy, bytes}, MANY, &frame, &header, &payload, &error);
     if (status == HAKUBAN_OK && frame) {
         ck_assert_uint_le(frame, bytes);
         status = hkb_native_decode(&native, serializer, header, payload, previous_of, NULL,
                                    &message, &error);
-        if (status != HAKUBAN_OK)
+        if (status != HAKUBAN_OK) {
             ck_assert_ptr_null(message.descriptor);
+        }
         hakuban_descriptor_unref(message.descriptor);
     }
     if (status != HAKUBAN_OK) {
@@ -656,8 +711,9 @@ static void survive(const uint8_t *data, size_t bytes)
 
 START_TEST(no_damage_gets_through_as_a_crash)
 {
-    if (!use_serializer(_i))
+    if (!use_serializer(_i)) {
         return;
+    }
     const char *const tags[] = {"\"t\"", "2"};
     hakuban_descriptor *descriptor = name("{\"a\":\"\xc3\xa9\"}", tags, 2);
     hkb_message message;
@@ -689,8 +745,9 @@ END_TEST
 
 START_TEST(memory_that_runs_out_is_an_error_and_nothing_is_lost)
 {
-    if (!use_serializer(_i))
+    if (!use_serializer(_i)) {
         return;
+    }
     const char *const tags[] = {"\"t\""};
     hakuban_descriptor *descriptor = name("{\"b\":\"\xc3\xa9\",\"a\":\"\\u0001\"}", tags, 1);
     hkb_message message, got;
@@ -743,8 +800,8 @@ static hakuban_status cut(const char *data, size_t bytes, size_t limit, size_t *
 {
     hakuban_slice header = {NULL, 99}, payload = {NULL, 99};
     *ret_frame = 99;
-    hakuban_status status = hkb_frame_next((hakuban_slice){data, bytes}, limit, ret_frame, &header,
-                                           &payload, reterr);
+    hakuban_status status =
+        hkb_frame_next((hakuban_slice){data, bytes}, limit, ret_frame, &header, &payload, reterr);
     *ret_header = header.bytes;
     *ret_payload = payload.bytes;
     return status;
@@ -756,11 +813,11 @@ START_TEST(frames_are_cut_out_of_what_has_come_so_far)
     hakuban_error error = {0};
     /* A frame of 300 bytes: its length takes two, its header's one. */
     static char large[302] = "\xac\x02\x05hello";
-    for (size_t come = 0; come < sizeof large; come++) {
+    for (size_t come = 0; come < sizeof(large); come++) {
         ck_assert_int_eq(cut(large, come, 300, &frame, &header, &payload, &error), HAKUBAN_OK);
         ck_assert_uint_eq(frame, 0);
     }
-    ck_assert_int_eq(cut(large, sizeof large, 300, &frame, &header, &payload, &error), HAKUBAN_OK);
+    ck_assert_int_eq(cut(large, sizeof(large), 300, &frame, &header, &payload, &error), HAKUBAN_OK);
     ck_assert_uint_eq(frame, 302);
     ck_assert_uint_eq(header, 5);
     ck_assert_uint_eq(payload, 294);
@@ -780,8 +837,8 @@ START_TEST(frames_are_cut_out_of_what_has_come_so_far)
                          &header, &payload, &error),
                      HAKUBAN_ERR_LIMIT);
     /* The greatest number is just never complete. */
-    ck_assert_int_eq(cut("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01zz", 12, SIZE_MAX, &frame, &header,
-                         &payload, &error),
+    ck_assert_int_eq(cut("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01zz", 12, SIZE_MAX, &frame,
+                         &header, &payload, &error),
                      HAKUBAN_OK);
     ck_assert_uint_eq(frame, 0);
 }
@@ -793,8 +850,9 @@ START_TEST(a_header_must_lie_inside_its_frame)
     static const struct {
         const char *data;
         size_t bytes;
-    } wrong[] = {{"\x00", 1},         {"\x01\x01", 2},  {"\x03\x03hi", 4},
-                 {"\x02\x80\x80", 3}, {"\x01\x80\x01", 3}, {"\x0b\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02z", 12}};
+    } wrong[] = {{"\x00", 1},         {"\x01\x01", 2},
+                 {"\x03\x03hi", 4},   {"\x02\x80\x80", 3},
+                 {"\x01\x80\x01", 3}, {"\x0b\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02z", 12}};
     for (size_t i = 0; i < HKB_COUNT(wrong); i++) {
         hakuban_error error = {0};
         ck_assert_int_eq(cut(wrong[i].data, wrong[i].bytes, 300, &frame, &header, &payload, &error),
@@ -812,12 +870,14 @@ START_TEST(frames_that_were_put_are_found_again)
     hakuban_error error;
     size_t frame, taken = 0;
     out.bytes_max = 1 << 21;
-    for (size_t i = 0; i < HKB_COUNT(sizes); i++)
-        for (size_t k = 0; k < HKB_COUNT(sizes); k++)
+    for (size_t i = 0; i < HKB_COUNT(sizes); i++) {
+        for (size_t k = 0; k < HKB_COUNT(sizes); k++) {
             ck_assert_int_eq(hkb_frame_put(&out, (hakuban_slice){bytes, sizes[i]},
                                            (hakuban_slice){bytes, sizes[k]}),
                              HAKUBAN_OK);
-    for (size_t i = 0; i < HKB_COUNT(sizes); i++)
+        }
+    }
+    for (size_t i = 0; i < HKB_COUNT(sizes); i++) {
         for (size_t k = 0; k < HKB_COUNT(sizes); k++) {
             ck_assert_int_eq(hkb_frame_next((hakuban_slice){out.data + taken, out.bytes - taken},
                                             100000, &frame, &header, &payload, &error),
@@ -826,6 +886,7 @@ START_TEST(frames_that_were_put_are_found_again)
             ck_assert_uint_eq(payload.bytes, sizes[k]);
             taken += frame;
         }
+    }
     ck_assert_uint_eq(taken, out.bytes);
 }
 END_TEST

@@ -1,5 +1,5 @@
-/* What a state costs on the wire beyond the difference itself, with the serializer that links use by default. The check is
- * counted, the transport's own bytes are not. */
+/* What a state costs on the wire beyond the difference itself, with the serializer that links use
+ * by default. The check is counted, the transport's own bytes are not. */
 #include <check.h>
 
 #include "plugin/registry.h"
@@ -11,8 +11,8 @@ extern const hakuban_serializer_ops hakuban_serializer_msgpack;
 
 static const int64_t noon_ns = INT64_C(1795435200) * NS_PER_S;
 
-/* The frame's bytes beyond the payload's, for a state whose automatic version follows after_ns after the one before it, which
- * was made begin_ns after noon. */
+/* The frame's bytes beyond the payload's, for a state whose automatic version follows after_ns
+ * after the one before it, which was made begin_ns after noon. */
 static size_t overhead(uint32_t channel, int64_t begin_ns, int64_t after_ns, size_t delta_bytes)
 {
     static uint8_t delta[4096];
@@ -41,7 +41,7 @@ static size_t overhead(uint32_t channel, int64_t begin_ns, int64_t after_ns, siz
     return bytes;
 }
 
-static const int64_t pauses_ns[] = {1,      100,     127,       128,       40000,
+static const int64_t pauses_ns[] = {1,      100,     127,       128,         40000,
                                     100000, 3000000, 500000000, NS_PER_S - 1};
 enum { PAUSES = sizeof(pauses_ns) / sizeof(pauses_ns[0]) };
 

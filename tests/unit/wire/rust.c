@@ -1,5 +1,5 @@
-/* The Rust implementation's events: what it was recorded saying is understood and can be said again byte for byte, and nothing that
- * anybody else sends costs more than an error in words. */
+/* The Rust implementation's events: what it was recorded saying is understood and can be said again
+ * byte for byte, and nothing that anybody else sends costs more than an error in words. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,7 +52,7 @@ static void print_descriptor(hkb_buffer *out, const hakuban_descriptor *descript
 static void print_number(hkb_buffer *out, const char *before, long long value)
 {
     char text[64];
-    (void)snprintf(text, sizeof text, "%s%lld", before, value);
+    (void)snprintf(text, sizeof(text), "%s%lld", before, value);
     print(out, text);
 }
 
@@ -67,8 +67,9 @@ static void print_patch(hkb_buffer *out, const hkb_message *state)
     const uint8_t *diff = state->payload.data;
     const char *name = state->format;
     print(out, "{\"PatchAndSetAndMemorize\":[[");
-    for (size_t i = 0; i < state->version.count; i++)
+    for (size_t i = 0; i < state->version.count; i++) {
         print_number(out, i ? "," : "", (long long)state->version.elements[i]);
+    }
     print(out, state->format ? "],[" : "],null");
     for (size_t i = 0; name && i < state->format_count; i++, name += strlen(name) + 1) {
         print(out, i ? "," : "");
@@ -77,7 +78,7 @@ static void print_patch(hkb_buffer *out, const hkb_message *state)
     print(out, state->format ? "],\"" : ",\"");
     for (size_t i = 0; i < state->payload.bytes; i++) {
         char hex[4];
-        (void)snprintf(hex, sizeof hex, "%02x", diff[i]);
+        (void)snprintf(hex, sizeof(hex), "%02x", diff[i]);
         print(out, hex);
     }
     print_age(out, "\",", state);
@@ -134,12 +135,14 @@ static void print_action(hkb_buffer *out, const hkb_rust_action *action)
         print(out, of_tag ? "{\"TagContractAction\":{\"" : "{\"ObjectContractAction\":{\"");
         print(out, contract[action->kind - HKB_RUST_OBSERVE]);
         print(out, of_tag && capacity ? "\":[" : "\":");
-        if (of_tag)
+        if (of_tag) {
             print_text(out, message->text.data, message->text.bytes);
-        else
+        } else {
             print_descriptor(out, message->descriptor);
-        if (capacity)
+        }
+        if (capacity) {
             print_number(out, ",", message->capacity);
+        }
         print(out, of_tag && !capacity ? "}}" : "]}}");
         break;
     }
@@ -172,8 +175,9 @@ static hakuban_status understand(hakuban_slice data, hkb_buffer *text, hkb_buffe
     hkb_rust_event event;
     hkb_rust_action action;
     hakuban_status status = hkb_rust_read_event(&reader, &rust, data, &event, reterr);
-    if (status != HAKUBAN_OK)
+    if (status != HAKUBAN_OK) {
         return status;
+    }
     ck_assert_int_eq(hkb_rust_put_event(bytes, &event), HAKUBAN_OK);
     print(text, events[event.kind]);
     print_channel(text, event.channel);
@@ -183,8 +187,9 @@ static hakuban_status understand(hakuban_slice data, hkb_buffer *text, hkb_buffe
         print(text, "\":[");
         for (uint32_t i = 0;; i++) {
             status = hkb_rust_read_action(&reader, &action, reterr);
-            if (status != HAKUBAN_OK)
+            if (status != HAKUBAN_OK) {
                 return status;
+            }
             if (!action.kind) {
                 ck_assert_uint_eq(i, event.action_count);
                 break;
@@ -206,8 +211,9 @@ static hakuban_status understand_copy(const uint8_t *data, size_t bytes, hkb_buf
 {
     uint8_t *copy = malloc(bytes + 1);
     ck_assert_ptr_nonnull(copy);
-    if (bytes)
+    if (bytes) {
         memcpy(copy + 1, data, bytes); /* ends where the memory ends */
+    }
     text->bytes = again->bytes = 0;
     hakuban_status status = understand((hakuban_slice){copy + 1, bytes}, text, again, reterr);
     free(copy);
@@ -255,8 +261,9 @@ static size_t check_vectors(const char *name, const char *key)
     vectors_open(&v, name, key);
     while (vectors_next(&v, &object)) {
         hakuban_slice unused;
-        if (!vectors_member(object, "hex", &unused))
+        if (!vectors_member(object, "hex", &unused)) {
             continue;
+        }
         check_vector(object, &text, &again);
         count++;
     }
@@ -328,8 +335,9 @@ START_TEST(numbers_and_texts_have_the_crates_form_at_every_edge)
     while (vectors_next(&v, &object)) {
         char *type = vectors_text(object, "type"), *value, expected[512];
         for (size_t i = 0; i < HKB_COUNT(places); i++) {
-            if (strcmp(places[i].type, type) != 0)
+            if (strcmp(places[i].type, type) != 0) {
                 continue;
+            }
             size_t bytes;
             uint8_t *hex = vectors_hex(object, "hex", &bytes);
             value = vectors_text(object, "value");
@@ -342,11 +350,12 @@ START_TEST(numbers_and_texts_have_the_crates_form_at_every_edge)
                 value[count] = 0;
             }
             /* Ages above this many µs are not told apart: they are clamped. */
-            if (strcmp(type, "u64") == 0 && strlen(value) > 18)
+            if (strcmp(type, "u64") == 0 && strlen(value) > 18) {
                 memcpy(value, "18446744073709551", 18);
+            }
             hakuban_status status = try_hex(places[i].hex, hex, bytes, &text, &error);
             ck_assert_msg(status == HAKUBAN_OK, "%s %s: %s", type, value, error.text);
-            (void)snprintf(expected, sizeof expected, "%s%s%s", places[i].before, value,
+            (void)snprintf(expected, sizeof(expected), "%s%s%s", places[i].before, value,
                            places[i].after);
             text.data[text.bytes - 1] = 0;
             ck_assert_msg(strstr((char *)text.data, expected) ||
@@ -380,9 +389,10 @@ START_TEST(numbers_that_are_longer_than_needed_and_bytes_behind_an_event_are_acc
     hakuban_error error = {.text = ""};
     hkb_buffer text;
     hkb_buffer_init(&text, NULL, 1 << 20);
-    for (size_t i = 0; i < HKB_COUNT(fine); i++)
+    for (size_t i = 0; i < HKB_COUNT(fine); i++) {
         ck_assert_msg(try_hex(fine[i], NULL, 0, &text, &error) == HAKUBAN_OK, "%s: %s", fine[i],
                       error.text);
+    }
     hkb_buffer_done(&text);
 }
 END_TEST
@@ -468,7 +478,7 @@ START_TEST(everything_malformed_is_refused_in_words_that_say_where_and_allocates
     hakuban_error error;
     hkb_buffer text;
     hkb_buffer_init(&text, NULL, 1 << 20);
-    memset(&error, 0, sizeof error);
+    memset(&error, 0, sizeof(error));
     fail_alloc_arm(&memory, 0, false);
     hakuban_status status = try_hex(wrongs[_i].hex, NULL, 0, &text, &error);
     ck_assert_msg(status == wrongs[_i].status && strstr(error.text, wrongs[_i].words), "%s: %d, %s",
@@ -486,7 +496,7 @@ START_TEST(nesting_and_names_over_the_limits_are_refused)
     hkb_buffer text, again;
     hkb_buffer_init(&text, NULL, 1 << 20);
     hkb_buffer_init(&again, NULL, 1 << 20);
-    memcpy(data, head, sizeof head);
+    memcpy(data, head, sizeof(head));
     /* 128 levels. */
     data[7] = 0xfb;
     data[8] = 0;
@@ -509,7 +519,7 @@ START_TEST(nesting_and_names_over_the_limits_are_refused)
     ck_assert_ptr_nonnull(strstr(error.text, "4096"));
     /* 65 tags. */
     static const uint8_t object[] = {1, 1, 1, 1, 1, 1, 0, 65};
-    memcpy(data, object, sizeof object);
+    memcpy(data, object, sizeof(object));
     for (size_t i = 0; i < 66; i++) {
         data[8 + 2 * i] = 1;
         data[9 + 2 * i] = '1';
@@ -531,7 +541,7 @@ START_TEST(without_memory_an_action_is_an_error_and_nothing_is_left)
     hakuban_status status = HAKUBAN_ERR_NO_MEMORY;
     for (size_t fail_at = 1; status != HAKUBAN_OK; fail_at++) {
         fail_alloc_arm(&memory, fail_at, false);
-        status = understand_copy(observe, sizeof observe, &text, &again, &error);
+        status = understand_copy(observe, sizeof(observe), &text, &again, &error);
         ck_assert(status == HAKUBAN_OK || status == HAKUBAN_ERR_NO_MEMORY);
         ck_assert_uint_eq(memory.blocks, 0);
         ck_assert_uint_lt(fail_at, 100);

@@ -1,5 +1,5 @@
-/* Differences in the Rust implementation's form: its own are applied exactly, ours are valid and no larger, and a stranger's end in
- * an error, never in memory or time beyond the result's limit. */
+/* Differences in the Rust implementation's form: its own are applied exactly, ours are valid and no
+ * larger, and a stranger's end in an error, never in memory or time beyond the result's limit. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,8 +32,9 @@ static uint8_t *copy_of(hakuban_slice data)
 {
     uint8_t *copy = malloc(data.bytes ? data.bytes : 1);
     ck_assert_ptr_nonnull(copy);
-    if (data.bytes)
+    if (data.bytes) {
         memcpy(copy, data.data, data.bytes);
+    }
     return copy;
 }
 
@@ -128,12 +129,14 @@ static void fill_lcg(uint8_t *out, size_t bytes, uint32_t x)
     for (size_t i = 0; i < bytes; i++) {
         x = (1103515245u * x + 12345u) & 0x7fffffffu;
         out[i] = (uint8_t)(x >> 16);
-        if (out[i] == 0xff)
+        if (out[i] == 0xff) {
             out[i] = 0xfe;
+        }
     }
 }
 
-/* As in diff_big.json: where the new state comes from in the old one; old_from SIZE_MAX: a byte again and again. */
+/* As in diff_big.json: where the new state comes from in the old one; old_from SIZE_MAX: a byte
+ * again and again. */
 static const struct {
     const char *name;
     uint32_t seed;
@@ -151,8 +154,9 @@ START_TEST(the_longest_forms_of_numbers_are_read_and_written)
     hakuban_slice object, delta;
     vectors v;
     vectors_open(&v, "diff_big", "cases");
-    for (int i = 0; i <= _i; i++)
+    for (int i = 0; i <= _i; i++) {
         ck_assert(vectors_next(&v, &object));
+    }
     char *name = vectors_text(object, "name");
     ck_assert_str_eq(name, bigs[_i].name);
     uint8_t *delta_data = vectors_hex(object, "diff_hex", &delta.bytes);
@@ -208,12 +212,15 @@ START_TEST(every_state_of_the_recorded_session_and_of_the_monitors_becomes_every
     }
     free(text);
     ck_assert_uint_eq(count, 28 + HKB_COUNT(monitors));
-    for (size_t a = 0; a < count; a++)
-        for (size_t b = 0; b < count; b++)
+    for (size_t a = 0; a < count; a++) {
+        for (size_t b = 0; b < count; b++) {
             (void)check_made("states", (hakuban_slice){states[a].data, states[a].bytes},
                              (hakuban_slice){states[b].data, states[b].bytes});
-    for (size_t i = 0; i < count; i++)
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
         free(states[i].data);
+    }
 }
 END_TEST
 
@@ -243,7 +250,7 @@ static size_t make_state(uint8_t *out, size_t bytes_max)
         out[i] = kind == 0   ? (uint8_t)('a' + r % 7)
                  : kind == 1 ? (uint8_t)(r % 3 ? 255 : 0)
                  : kind == 2 ? (uint8_t)r
-                             : (uint8_t) "{\"value\":255,\"name\":\"sensor\"}"[i % 29];
+                             : (uint8_t)"{\"value\":255,\"name\":\"sensor\"}"[i % 29];
     }
     return bytes;
 }
@@ -264,8 +271,9 @@ static size_t change_state(uint8_t *data, size_t bytes, size_t bytes_max)
             bytes += piece;
             memmove(data + at, data + hkb_min(from, bytes - piece), piece);
         } else {
-            for (size_t i = at; i < bytes && i < at + piece % 20; i++)
+            for (size_t i = at; i < bytes && i < at + piece % 20; i++) {
                 data[i] = (uint8_t)random_next();
+            }
         }
     }
     return bytes;
@@ -302,8 +310,9 @@ START_TEST(one_changed_number_in_a_large_state_costs_a_few_bytes_and_little_memo
     uint8_t *old = malloc(BYTES), *new_ = malloc(BYTES);
     ck_assert(old && new_);
     random_state = 7;
-    for (size_t i = 0; i < BYTES; i++)
+    for (size_t i = 0; i < BYTES; i++) {
         old[i] = (uint8_t)("0123456789,:{}\"abcdef"[random_below(21)]);
+    }
     memcpy(new_, old, BYTES);
     memcpy(new_ + BYTES / 2, "!!!!!!", 6);
     hakuban_slice from = {old, BYTES}, to = {new_, BYTES};
@@ -321,12 +330,13 @@ START_TEST(without_memory_making_is_an_error_and_works_afterwards)
 {
     uint8_t old[3000], new_[3000];
     random_state = 3;
-    for (size_t i = 0; i < sizeof old; i++)
+    for (size_t i = 0; i < sizeof(old); i++) {
         old[i] = (uint8_t)random_next();
-    memcpy(new_, old, sizeof old);
+    }
+    memcpy(new_, old, sizeof(old));
     memmove(new_ + 100, new_ + 1500, 1000);
     memset(new_ + 2000, 255, 600);
-    hakuban_slice from = {old, sizeof old}, to = {new_, sizeof new_};
+    hakuban_slice from = {old, sizeof(old)}, to = {new_, sizeof(new_)};
     hakuban_status status = HAKUBAN_ERR_NO_MEMORY;
     size_t fail_at = 0;
     while (status != HAKUBAN_OK) {
@@ -338,8 +348,9 @@ START_TEST(without_memory_making_is_an_error_and_works_afterwards)
         status = hkb_rust_delta_make(context, &memory.table, from, to, &made);
         ck_assert(status == HAKUBAN_OK || status == HAKUBAN_ERR_NO_MEMORY);
         fail_alloc_arm(&memory, 0, false);
-        if (status == HAKUBAN_OK)
+        if (status == HAKUBAN_OK) {
             hakuban_bytes_unref(made);
+        }
         (void)check_made("afterwards", from, to);
     }
     ck_assert_uint_gt(fail_at, 4);
@@ -381,18 +392,19 @@ START_TEST(a_difference_cut_off_anywhere_or_damaged_never_reads_or_writes_too_fa
     uint8_t delta[40], out[512];
     random_state = 1000 + (uint64_t)_i;
     for (int round = 0; round < 20000; round++) {
-        size_t bytes = random_below(sizeof delta) + 1, size;
-        for (size_t i = 0; i < bytes; i++)
+        size_t bytes = random_below(sizeof(delta)) + 1, size;
+        for (size_t i = 0; i < bytes; i++) {
             delta[i] = random_below(3)
                            ? (uint8_t)random_next()
-                           : (uint8_t) "\xff\x7f\xfc\xfd\xfe\x00\x01\x80"[random_below(8)];
+                           : (uint8_t)"\xff\x7f\xfc\xfd\xfe\x00\x01\x80"[random_below(8)];
+        }
         uint8_t *copy = copy_of((hakuban_slice){delta, bytes});
-        hakuban_slice with = {copy, bytes}, from = {old, sizeof old - 1};
-        if (hkb_rust_delta_size(with, from.bytes, sizeof out, &size, NULL) == HAKUBAN_OK) {
-            ck_assert_uint_le(size, sizeof out);
+        hakuban_slice with = {copy, bytes}, from = {old, sizeof(old) - 1};
+        if (hkb_rust_delta_size(with, from.bytes, sizeof(out), &size, NULL) == HAKUBAN_OK) {
+            ck_assert_uint_le(size, sizeof(out));
             ck_assert_int_eq(hkb_rust_delta_apply(from, with, out, size), HAKUBAN_OK);
         } else {
-            ck_assert_int_eq(hkb_rust_delta_apply(from, with, out, sizeof out),
+            ck_assert_int_eq(hkb_rust_delta_apply(from, with, out, sizeof(out)),
                              HAKUBAN_ERR_CORRUPT);
         }
         free(copy);

@@ -185,6 +185,11 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
     note_condition(share, head->freshness, head->age_ns);
     set_in_base(share, state);
     hakuban_state_unref(state);
+    /* An upstream knows a later version than what is shown here: what the exposer says next, or
+     * has said last, is to be later still. */
+    if (link->connector && hkb_object_raise_floor(share->object, &head->version) < 0) {
+        return hakuban_error_set(reterr, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+    }
     return HAKUBAN_OK;
 }
 

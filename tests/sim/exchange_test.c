@@ -415,6 +415,45 @@ START_TEST(a_restarted_router_forgets_but_observers_never_go_back)
 }
 END_TEST
 
+/* a: a hub that comes late to a router, which has a state of an exposer that has gone, under a
+ * later version. _i: whether the exposer that is lost in the end is local to that hub. */
+START_TEST(what_a_router_still_has_replaces_nothing_that_was_said_since)
+{
+    star net3 = star_new(26);
+    net_node *below = net_add(net3.network), *at = _i ? net3.a : below;
+    net_contract keeper = net_expose(net3.hub, OBJECT, TAG, 0);
+    watcher before, observer;
+    exposer gone, producer;
+    net3.b->wall_offset_ns = 3600 * (int64_t)NET_S;
+    expose_object(&gone, net3.b, OBJECT, TAG, 1);
+    watch_object(&before, net3.hub, OBJECT, TAG);
+    expose(&gone, "old");
+    play(net3.network, &gone, NULL);
+    watch_end(&before);
+    expose_end(&gone);
+    net_cut(net3.a->up);
+    net_run(net3.network, 10 * NET_S);
+
+    net_connect(below, net3.a, "grace=0");
+    expose_object(&producer, at, OBJECT, TAG, 1);
+    watch_object(&observer, net3.a, OBJECT, TAG);
+    expose(&producer, "new");
+    play(net3.network, &producer, NULL);
+    assert_shows(&observer, OBJECT, "new", HAKUBAN_LIVE);
+    net_connect(net3.a, net3.hub, NULL);
+    play(net3.network, &producer, NULL);
+    assert_shows(&observer, OBJECT, "new", HAKUBAN_LIVE);
+    net_cut(below->up);
+    expose_end(&producer);
+    net_quiet(net3.network);
+    assert_shows(&observer, OBJECT, "new", HAKUBAN_STALE);
+    ck_assert_uint_lt(watched(&observer, OBJECT)->age_ns, NET_S);
+    watch_end(&observer);
+    net_end(&keeper);
+    net_free(net3.network);
+}
+END_TEST
+
 START_TEST(versions_of_the_users_own_below_the_floor_are_refused)
 {
     star net3 = star_new(11);
@@ -812,6 +851,7 @@ int main(void)
     tcase_add_test(cases, a_hand_over_never_shows_two_exposers_nor_a_gap);
     tcase_add_test(cases, a_slow_clock_does_not_publish_into_silence);
     tcase_add_test(cases, a_restarted_router_forgets_but_observers_never_go_back);
+    tcase_add_loop_test(cases, what_a_router_still_has_replaces_nothing_that_was_said_since, 0, 2);
     tcase_add_test(cases, versions_of_the_users_own_below_the_floor_are_refused);
     tcase_add_test(cases, a_reader_that_stops_costs_one_newest_state);
     tcase_add_test(cases, a_cut_at_any_byte_heals);

@@ -412,7 +412,7 @@ static void write_piece(net_pipe *pipe, int end, const uint8_t *data, size_t byt
     NET_MUST(chunk, "no memory");
     chunk->next = NULL;
     chunk->at_ns = pipe->network->now_ns + pipe->delay_ns;
-    if (pipe->jitter_ns) {
+    if (pipe->jitter_ns && !pipe->network->steady) {
         chunk->at_ns += next_random(&pipe->random) % pipe->jitter_ns;
     }
     if (pipe->last[end] && chunk->at_ns < pipe->last[end]->at_ns) {

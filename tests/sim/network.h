@@ -85,6 +85,7 @@ struct net {
     net_tap tap;
     uint64_t trace_hash; /* of every piece that was read, and when */
     bool among_us;       /* nobody says anything wrong: what looks wrong to an exchange is a bug */
+    bool steady; /* ways take their delay and no more: one piece more changes the time of none */
     bool trace;
 };
 

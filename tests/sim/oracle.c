@@ -161,9 +161,10 @@ void oracle_see(sim_world *world, sim_user *user, const hakuban_event *event)
                  (int)event->source, version,
                  event->state ? hakuban_state_data(event->state).bytes : 0);
     }
-    sim_note(world, user, object,
-             event->kind + 16 * event->freshness + 256 * event->source +
-                 (event->state ? oracle_content(object, hakuban_state_data(event->state)) : 0));
+    sim_take_note(
+        world, user, object,
+        event->kind + 16 * event->freshness + 256 * event->source +
+            (event->state ? oracle_content(object, hakuban_state_data(event->state)) : 0));
     if (seen->open == (event->kind == HAKUBAN_EVENT_OPEN)) {
         plan_describe_user(world->plan, user->number, who, sizeof(who));
         net_violated("events out of order: %s, got %s of %s", who, kinds[event->kind],
@@ -291,12 +292,29 @@ static void check_window(const sim_world *world, const net_pipe *pipe, int end)
         (unsigned long long)peer->link.window_bytes);
 }
 
+/* I8: the leaf that will be stuck passes on no version that it has read of: in the other play it
+ * reads none. */
+static void keep_floors(const sim_world *world, const net_pipe *pipe)
+{
+    if (!world->stuck || world->healed ||
+        (int)(pipe->node[0] - world->network->nodes) != world->stuck->node) {
+        return;
+    }
+    HKB_LIST_EACH(hkb_share, share, &pipe->peer[0]->shares, of_peer)
+    {
+        share->floor_due = 0;
+    }
+}
+
 void oracle_after(void *ctx, net_pipe *pipe, int to)
 {
     const sim_world *world = ctx;
     const hkb_exchange *exchange = pipe->node[to]->exchange;
     if (!pipe->peer[to]) {
         return;
+    }
+    if (to == 0) {
+        keep_floors(world, pipe);
     }
     bool is_leaf = to == 0 && !world->places[pipe->node[0] - world->network->nodes].is_hub;
     for (size_t i = 0; exchange->objects.count && i <= exchange->objects.mask; i++) {

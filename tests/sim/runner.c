@@ -81,7 +81,7 @@ static void play_seeds(page *shared, const run_order *order, unsigned job)
         alarm(HANG_S);
         plan_draw(shared->seed, &plan);
         sim_play(&plan, NULL, false, &result);
-        sim_play_isolated(&plan, NULL, &result);
+        sim_play_isolated(&plan, NULL, false, &result);
         if (order->twice_every && shared->seed % order->twice_every == 0) {
             sim_play(&plan, NULL, false, &again);
             NET_MUST(again.trace_hash == result.trace_hash,
@@ -198,7 +198,7 @@ void run_plan(const sim_plan *plan, const bool *kept, bool trace, run_verdict *r
         }
         alarm(HANG_S);
         sim_play(plan, kept, trace, &result);
-        sim_play_isolated(plan, kept, &result);
+        sim_play_isolated(plan, kept, trace, &result);
         add(shared, &result);
         _exit(0);
     }

@@ -75,14 +75,22 @@ typedef struct sim_result {
         sessions_kept;   /* at the end, around the time of grace; those that went on */
     uint32_t hand_overs; /* at the end, in the quiet network */
     uint32_t histories, isolations;
-    uint64_t others_hash; /* what all users but those of a stuck leaf got, and when, until the
-                             faults were over */
 } sim_result;
 
-/* A leaf that says nothing new after a while, and reads nothing either, or does not. */
+/* One event that one user got. */
+typedef struct sim_note {
+    uint64_t at_ns, user, object, what;
+} sim_note;
+
+/* A leaf that says nothing new after a while. In a first play it reads what it gets; in a second
+ * one it reads nothing either, and all other users must get what they got in the first, at the same
+ * times, until the faults are over. */
 typedef struct sim_stuck {
     int node;
     bool reads_nothing;
+    sim_note *notes; /* of the first play */
+    size_t note_count, note_capacity;
+    size_t compared; /* in the second */
 } sim_stuck;
 
 typedef struct sim_world {
@@ -95,9 +103,9 @@ typedef struct sim_world {
     uint64_t texts;  /* given out so far */
     int64_t numbers;
     bool healed;
-    const sim_stuck *stuck; /* NULL: nobody is */
-    sim_table published;    /* hash of object and data -> 1 */
-    sim_table versions;     /* hash of object and version -> the data's */
+    sim_stuck *stuck;    /* NULL: no leaf is */
+    sim_table published; /* hash of object and data -> 1 */
+    sim_table versions;  /* hash of object and version -> the data's */
     struct sim_glimpse {
         const void *object, *state;
         bool was_source;
@@ -113,7 +121,7 @@ extern bool sim_canary;
  * in net_violated(). */
 void sim_play(const sim_plan *plan, const bool *kept, bool trace, sim_result *ret);
 /* I8, for plans that have somebody who can be stuck: what all others get, and when, is the same. */
-void sim_play_isolated(const sim_plan *plan, const bool *kept, sim_result *ret);
+void sim_play_isolated(const sim_plan *plan, const bool *kept, bool trace, sim_result *ret);
 
 /* oracle.c */
 void oracle_published(sim_world *world, size_t object, hakuban_slice data);
@@ -128,7 +136,8 @@ void oracle_after(void *world, net_pipe *pipe, int to);
 void oracle_check_memory(sim_world *world);
 void oracle_check_silence(sim_world *world);
 void oracle_check_loops(sim_world *world);
-void sim_note(sim_world *world, const sim_user *user, size_t object, uint64_t what);
+/* I8: user got what of object. */
+void sim_take_note(sim_world *world, const sim_user *user, size_t object, uint64_t what);
 /* From the root to the node that is farthest, at worst. */
 uint64_t sim_slowest_way(const sim_world *world);
 /* What is still missing once the faults are over, as text; false: nothing. */

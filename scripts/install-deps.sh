@@ -32,6 +32,8 @@ if [ $full = 1 ]; then
     command_from clang clang
     module_from glib-2.0 libglib2.0-dev
     module_from openssl libssl-dev
+    command_from node nodejs
+    command_from chromium chromium
 fi
 
 as_root() {

@@ -2,7 +2,7 @@
 // differences arrive, are checked and shown. browser.mjs <folder of programs> <folder of examples> <source>; exit code 77: skipped.
 import { spawn, spawnSync } from "node:child_process";
 import { createServer } from "node:http";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { createInterface } from "node:readline";
 
@@ -13,6 +13,7 @@ if (typeof WebSocket === "undefined") {
     process.exit(77);
 }
 const { Hakuban, applyDelta } = await import(`${source}/examples/browser/hakuban.js`);
+const { canonical } = await import(`${source}/examples/browser/canonical.js`);
 const children = [];
 const [profile, folder] = ["browser", "page"].map((name) => mkdtempSync(`${tmpdir()}/hakuban-${name}-`));
 
@@ -26,7 +27,7 @@ function must(condition, text) {
     if (!condition) throw new Error(text);
 }
 
-// Resolves when done() is true; it is looked at whenever tell() is called.
+// A promise that resolve() keeps; it fails when that does not happen.
 function until(what) {
     let resolve;
     const promise = new Promise((done, fail) => {
@@ -36,9 +37,23 @@ function until(what) {
     return { promise, resolve };
 }
 
-async function startRouter(origin, ...words) {
-    const router = run(`${bin}/hakuban-router`, "-b", `tcp://127.0.0.1:0${origin ? "#origin=" + origin : ""}`, ...words);
-    for await (const line of createInterface(router.stdout)) return line.replace("listening tcp", "ws");
+// Resolves when condition() holds, which is looked at again and again.
+async function holds(what, condition) {
+    for (const end = Date.now() + PATIENCE_MS; !condition(); await new Promise((done) => setTimeout(done, 20)))
+        must(Date.now() < end, "waited in vain: " + what);
+}
+
+async function startRouter(origin, ...words) { return (await startRouterAt(0, origin, ...words)).url; }
+
+async function startRouterAt(port, origin, ...words) {
+    const router = run(`${bin}/hakuban-router`, "-b", `tcp://127.0.0.1:${port}${origin ? "#origin=" + origin : ""}`, ...words);
+    for await (const line of createInterface(router.stdout)) return { router, url: line.replace("listening tcp", "ws") };
+}
+
+function expose(url, state, object, ...tags) {
+    const exposer = run(`${bin}/hakuban`, "expose", "-c", url.replace("ws", "tcp"), "--keep", ...tags.flatMap((tag) => ["--tag", tag]), object);
+    exposer.stdin.end(state + "\n");
+    return exposer;
 }
 
 async function statesOfAllSizes(url) {
@@ -64,6 +79,103 @@ async function statesOfAllSizes(url) {
     exposer.stdin.end();
     await new Promise((done) => { const timer = setInterval(() => { if (now.gone || now.freshness !== "live") { clearInterval(timer); done(); } }, 20); });
     hub.close();
+}
+
+// docs/wire.md, "Names of objects and tags".
+function namesAreCanonical() {
+    for (const [value, name] of [
+        [{ q: 1, limit: [2, { b: null, a: true }] }, '{"limit":[2,{"a":true,"b":null}],"q":1}'],
+        [{ "\u{1F600}": 1, "\uffff": 2 }, '{"\uffff":2,"\u{1F600}":1}'],
+        ["\u0001\"\\/\n\u007f", '"\\u0001\\"\\\\/\\n\u007f"'],
+        [1, "1"], [-0, "0.0"], [0.1, "0.1"], [1.5e-6, "1.5e-6"], [0.00001, "0.00001"], [2 ** 63, "9223372036854775808"],
+        [1e20, "1e20"], [1e16, "10000000000000000"], [12345.678, "12345.678"], [-1e22, "-1e22"], [2n ** 64n - 1n, "18446744073709551615"],
+    ]) must(canonical(value) === name, `${name} is called ${canonical(value)}`);
+    for (const wrong of [NaN, Infinity, undefined, () => 1, new Map(), Symbol("s"), 2n ** 64n, "\ud800", [undefined], { a: NaN }]) {
+        let refused = false;
+        try { canonical(wrong); } catch (error) { refused = error instanceof TypeError; }
+        must(refused, "a value that is no JSON got a name");
+    }
+}
+
+// Keys in any order and tags in any order name one object; other tags name another.
+async function anObjectIsItsNameAndItsTags(url) {
+    expose(url, '"right"', '{"limit":5,"q":"x"}', '"a"', '"b"');
+    expose(url, '"wrong"', '{"limit":5,"q":"x"}', '"a"');
+    const hub = new Hakuban(url), seen = new Map();
+    let direct = null;
+    hub.observeObject({ q: "x", limit: 5 }, (object) => { direct = object; }, { tags: ["b", "a"] });
+    hub.observe("a", (object) => seen.set(object.key, object));
+    await holds("both objects have a state", () => seen.size === 2 && [...seen.values()].every(({ text }) => text));
+    must(direct.text === '"right"', "another object was observed");
+    hub.close();
+}
+
+async function anObserverThatThrowsDisturbsNoOther(url) {
+    const reported = [], before = console.error;
+    console.error = (error) => reported.push(error);
+    expose(url, "1", '"one"', '"thrown"');
+    const hub = new Hakuban(url), statuses = [];
+    let state = null;
+    hub.onstatus = (text) => { statuses.push(text); throw new Error("of the status"); };
+    hub.observe("thrown", () => { throw new Error("of an observer"); });
+    hub.observe("thrown", (object) => { state = object.text; });
+    await holds("the other observer has the state", () => state === "1");
+    console.error = before;
+    must(statuses.length === 1 && statuses[0].startsWith("connected"), "the connection ended: " + statuses);
+    must(reported.some((error) => error.message === "of an observer"), "what was thrown was not reported");
+    hub.close();
+}
+
+async function observingCanBeStopped(url) {
+    expose(url, "1", '"stopped"', '"s"');
+    const hub = new Hakuban(url);
+    let calls = 0, others = 0, late = null;
+    const contract = hub.observe("s", () => { calls++; if (calls === 1) contract.stop(); });
+    hub.observe("s", (object) => { others += object.text === "1"; });
+    await holds("the observer that stays has the state", () => others > 0);
+    must(calls === 1, "an observer that has stopped was called");
+    hub.observe("s", (object) => { late = object.text; });
+    await holds("an observer that comes later has the state at once", () => late === "1");
+    hub.close();
+    const alone = new Hakuban(url);
+    let closed = 0;
+    const only = alone.observe("s", () => closed++);
+    await holds("the only observer is called", () => closed > 0);
+    only.stop();
+    const heard = closed;
+    await holds("nothing is kept", () => alone.objects.size === 0 && alone.interests.size === 0);
+    must(closed === heard, "an observer that has stopped was called");
+    alone.close();
+}
+
+async function whatHasGoneWhileTheConnectionWasLostIsGone() {
+    const { router, url } = await startRouterAt(0, ""), port = new URL(url).port;
+    const exposers = ['"stays"', '"goes"'].map((name) => expose(url, name, name, '"l"'));
+    const hub = new Hakuban(url), seen = new Map();
+    hub.observe("l", (object) => seen.set(object.json, { freshness: object.freshness, gone: object.gone, text: object.text }));
+    await holds("both are live", () => ["stays", "goes"].every((name) => seen.get(name)?.freshness === "live"));
+    router.kill("SIGKILL");
+    exposers[1].kill("SIGKILL");
+    await holds("both are stale", () => [...seen.values()].every(({ freshness }) => freshness === "stale"));
+    await startRouterAt(port, "");
+    await holds("the one that stays is live again", () => seen.get("stays").freshness === "live" && !seen.get("stays").gone);
+    await holds("the other one is gone", () => seen.get("goes").gone);
+    hub.close();
+}
+
+// Timers of a hidden page fire once a minute.
+function aHiddenPageKeepsWhatItPromises() {
+    const said = [];
+    class Socket {
+        readyState = 1;
+        protocol = "hakuban.1";
+        send(bytes) { said.push(JSON.parse(new TextDecoder().decode(bytes.subarray(bytes.indexOf(0x7b))))); }
+        close() {}
+    }
+    const hub = new Hakuban("ws://nowhere", { socket: Socket });
+    hub.socket.onopen();
+    hub.close();
+    must(said[0].keep_alive_ms > 60000, "a word is promised sooner than a hidden page can give it");
 }
 
 // docs/wire.md has these.
@@ -111,6 +223,28 @@ async function servedByTheRouter() {
     for (const name of ["none.html", "README.md", "%2e%2e/all-top.c", ".git", "browser/index.html", "a".repeat(100) + ".js"])
         must((await fetch(`${url}/${name}`)).status === 404, `${name} is served`);
     must((await fetch((await startRouter()).replace("ws", "http"))).status === 426, "a page where none was wanted");
+    await filesOfManyKinds();
+    const refused = run(`${bin}/hakuban-router`, "-b", "tcp://127.0.0.1:0", "--serve-page", `${folder}/none`);
+    must(await new Promise((done) => refused.on("exit", done)) !== 0, "a folder that is not there is served");
+}
+
+async function filesOfManyKinds() {
+    const root = `${folder}/many`;
+    mkdirSync(`${root}/sub/.hidden`, { recursive: true });
+    for (const name of ["a.css", "a.svg", "a.json", "a.png", "a.mjs", "a.wasm", "sub/a.js", "sub/index.html", "sub/.hidden/a.js", ".a.js"])
+        writeFileSync(`${root}/${name}`, name);
+    symlinkSync("/etc", `${root}/etc`);
+    symlinkSync("/etc/hosts", `${root}/hosts.txt`);
+    const from = (await startRouter("", "--serve-page", root)).replace("ws", "http");
+    for (const [name, kind] of [["a.css", "text/css; charset=utf-8"], ["a.svg", "image/svg+xml"], ["a.json", "application/json"],
+        ["a.png", "image/png"], ["a.mjs", "text/javascript; charset=utf-8"], ["a.wasm", "application/wasm"],
+        ["sub/a.js", "text/javascript; charset=utf-8"], ["sub/", "text/html; charset=utf-8"]]) {
+        const answer = await fetch(`${from}/${name}`), text = await answer.text();
+        must(answer.status === 200 && answer.headers.get("content-type") === kind, `${name} is served as ${answer.headers.get("content-type")}`);
+        must(text === (name === "sub/" ? "sub/index.html" : name), `${name} is another file`);
+    }
+    for (const name of [".a.js", "sub/.hidden/a.js", "sub", "hosts.txt", "etc/hosts.txt", "sub/../.a.js", "none/a.js"])
+        must((await fetch(`${from}/${name}`)).status === 404, `${name} is served`);
 }
 
 async function inChromium() {
@@ -130,7 +264,7 @@ async function inChromium() {
     look.page = `${origin}/?url=${url}`;
     lookAt(await look("--dump-dom"));
     // From the router itself, which needs no origin= then.
-    for (const name of ["index.html", "hakuban.js", "xxh3.js"])
+    for (const name of ["index.html", "hakuban.js", "canonical.js", "xxh3.js"])
         writeFileSync(`${folder}/${name}`, readFileSync(`${source}/examples/browser/${name}`, "utf8")
             .replace("</html>", `<img src="${origin}/slow.png"></html>`));
     const served = await startRouter("", "--serve-page", folder);
@@ -145,18 +279,30 @@ async function inChromium() {
 function startTops(url) {
     for (const name of ["number one", "<b>two</b>"])
         run(`${examples}/all-top`, url.replace("ws", "tcp"), "--name", name, "--every", "100ms").stdout.resume();
+    for (const [state, ...tags] of [["null"], ['{"unlike":7}', '"other"'], ["[1]", '"third"']])
+        expose(url, state, '{"host":"three"}', '"utilizations"', ...tags);
 }
 
 function lookAt(page) {
     must(page.includes("connected to "), "the page is not connected: " + page);
     must(page.includes("number one") && page.includes("&lt;b&gt;two&lt;/b&gt;"), "the page does not show both: " + page);
-    must((page.match(/class="live"/g) ?? []).length === 2, "not both are live: " + page);
+    must((page.match(/class="live"/g) ?? []).length === 5, "not all are live: " + page);
+    must(page.split("three").length === 4, "objects of one name with other tags share a row: " + page);
+    const rows = page.match(/<tr.*?<\/tr>/gs).map((row) => row.match(/<t[hd]/g).length);
+    must(rows.every((cells) => cells === rows[0]), "values stand under wrong headings: " + page);
 }
 
 let code = 0;
 try {
     deltasOfTheDocument();
-    await statesOfAllSizes(await startRouter());
+    namesAreCanonical();
+    aHiddenPageKeepsWhatItPromises();
+    const url = await startRouter();
+    await statesOfAllSizes(url);
+    await anObjectIsItsNameAndItsTags(url);
+    await anObserverThatThrowsDisturbsNoOther(url);
+    await observingCanBeStopped(url);
+    await whatHasGoneWhileTheConnectionWasLostIsGone();
     await servedByTheRouter();
     await inChromium();
 } catch (error) {

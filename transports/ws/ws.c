@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 
 #include "ws.h"
 
@@ -136,6 +137,11 @@ static hakuban_status listen_(hkb_stream_self *self, const hakuban_url *url,
     const char *origins = hakuban_url_get(url, "origin"), *page = hakuban_url_get(url, "page");
     size_t host_bytes = strlen(url->host) + 1, origins_bytes = origins ? strlen(origins) + 1 : 1,
            page_bytes = page ? strlen(page) + 1 : 1;
+    struct stat folder;
+    if (page && (stat(page, &folder) != 0 || !S_ISDIR(folder.st_mode))) {
+        return hakuban_error_set(reterr, HAKUBAN_ERR_URL, "page=%.120s: there is no such folder",
+                                 page);
+    }
     size_t bytes = sizeof(policy) + host_bytes + origins_bytes + page_bytes;
     policy *made = self->host->alloc->alloc(self->host->alloc->ctx, bytes);
     if (!made) {

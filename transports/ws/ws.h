@@ -14,8 +14,8 @@
 #define HKB_WS_ACCEPT_BYTES 29 /* 20 bytes in base64, terminated */
 #define HKB_WS_PROTOCOL "hakuban.1"
 #define HKB_WS_ANSWER_BYTES_MAX 768
-#define HKB_WS_FILE_NAME_BYTES 64
-#define HKB_WS_FILE_BYTES_MAX (256u * 1024)
+#define HKB_WS_PATH_BYTES 256
+#define HKB_WS_FILE_BYTES_MAX (4u * 1024 * 1024)
 #define HKB_WS_HEADER_BYTES_MAX 14
 #define HKB_WS_FRAGMENT_BYTES (1024u * 1024)
 #define HKB_WS_CONTROL_BYTES_MAX 125
@@ -73,9 +73,9 @@ typedef struct hkb_ws_rules {
 bool hkb_ws_request_check(const char *head, size_t bytes, const hkb_ws_rules *rules,
                           char ret_accept[HKB_WS_ACCEPT_BYTES], bool *ret_native,
                           hkb_ws_refusal *ret_refusal);
-/* The name of the file that a plain request asks for: "/" is index.html. false: none that could be
- * served. */
-bool hkb_ws_request_file(const char *head, size_t bytes, char ret_name[HKB_WS_FILE_NAME_BYTES]);
+/* The path, without a slash at its front, of the file that a plain request asks for: in each folder
+ * "" is index.html. false: it names no file that could be served. */
+bool hkb_ws_request_file(const char *head, size_t bytes, char ret_path[HKB_WS_PATH_BYTES]);
 /* The answers; both give the bytes written. */
 size_t hkb_ws_answer_accept(const char *accept, bool native, char out[HKB_WS_ANSWER_BYTES_MAX]);
 size_t hkb_ws_answer_refuse(const hkb_ws_refusal *refusal, char out[HKB_WS_ANSWER_BYTES_MAX]);
@@ -86,12 +86,12 @@ bool hkb_ws_answer_check(const char *head, size_t bytes, const char *body, size_
                          const char *accept, bool offered, bool *ret_native,
                          hkb_ws_refusal *ret_refusal);
 
-/* -- Ws_page.c: a page for browsers, where the listener's URL names a folder -- */
+/* -- A page for browsers, where the listener's URL names a folder: ws_page.c -- */
 
 /* Writes the file that a plain request asks for and ends the connection, or fills in *ret_refusal:
- * 403 for who is not on this machine, 404. */
+ * 403 for a browser on another machine, 404. */
 bool hkb_ws_page_serve(hkb_stream_self *self, hkb_stream_conn *conn, const char *folder,
-                       const char *head, size_t bytes, hkb_ws_refusal *ret_refusal);
+                       const char *head, size_t head_bytes, hkb_ws_refusal *ret_refusal);
 
 /* -- Ws_frames.c: frames over bytes in memory -- */
 

@@ -326,33 +326,32 @@ bool hkb_ws_request_check(const char *head, size_t bytes, const hkb_ws_rules *ru
     return true;
 }
 
-bool hkb_ws_request_file(const char *head, size_t bytes, char ret_name[HKB_WS_FILE_NAME_BYTES])
+static bool is_file_character(char c)
 {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
+}
+
+bool hkb_ws_request_file(const char *head, size_t bytes, char ret_path[HKB_WS_PATH_BYTES])
+{
+    static const char index[] = "index.html";
     text line = {head, bytes}, method = next_of(&line, ' '), target = next_of(&line, ' ');
-    text name = next_of(&target, '?');
+    text path = next_of(&target, '?');
     (void)method;
-    if (name.bytes == 0 || name.at[0] != '/') {
+    if (path.bytes == 0 || path.at[0] != '/' || path.bytes + sizeof(index) > HKB_WS_PATH_BYTES) {
         return false;
     }
-    name.at++;
-    name.bytes--;
-    if (name.bytes == 0) {
-        name = (text){"index.html", strlen("index.html")};
-    }
-    /* Nothing hidden, no other folder. */
-    size_t dots = 0;
-    for (size_t i = 0; i < name.bytes; i++) {
-        char c = name.at[i];
-        dots += c == '.';
-        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (i > 0 && strchr("-_.", c)))) {
+    /* Names of letters, digits, '-', '_' and '.' behind each slash; none is hidden or empty. */
+    bool begins = false;
+    for (size_t i = 0; i < path.bytes; i++) {
+        char c = path.at[i];
+        if (c == '/' ? begins : !is_file_character(c) || (begins && c == '.')) {
             return false;
         }
+        begins = c == '/';
     }
-    if (dots != 1 || name.bytes >= HKB_WS_FILE_NAME_BYTES) {
-        return false;
-    }
-    memcpy(ret_name, name.at, name.bytes);
-    ret_name[name.bytes] = '\0';
+    memcpy(ret_path, path.at + 1, path.bytes - 1);
+    memcpy(ret_path + path.bytes - 1, begins ? index : "", begins ? sizeof(index) : 1);
     return true;
 }
 

@@ -1,5 +1,5 @@
-/* Files of one folder for browsers on this machine: a page that then connects by WebSocket. No
- * other folder, no list, no large file. */
+/* Files of one folder, and of the folders in it, for browsers on this machine: a page that then
+ * connects by WebSocket. No links out of the folder, no list, no large file, no hidden name. */
 #define _GNU_SOURCE
 
 #include <errno.h>
@@ -11,13 +11,36 @@
 
 #include "ws.h"
 
+/* By the ending of the name; NULL: such files are not served. */
 static const char *kind_of(const char *name)
 {
+    static const struct {
+        const char *ending, *kind;
+    } kinds[] = {
+        {".html", "text/html; charset=utf-8"},
+        {".js", "text/javascript; charset=utf-8"},
+        {".mjs", "text/javascript; charset=utf-8"},
+        {".css", "text/css; charset=utf-8"},
+        {".txt", "text/plain; charset=utf-8"},
+        {".json", "application/json"},
+        {".map", "application/json"},
+        {".wasm", "application/wasm"},
+        {".svg", "image/svg+xml"},
+        {".png", "image/png"},
+        {".jpg", "image/jpeg"},
+        {".jpeg", "image/jpeg"},
+        {".gif", "image/gif"},
+        {".webp", "image/webp"},
+        {".ico", "image/x-icon"},
+        {".woff2", "font/woff2"},
+    };
     const char *ending = strrchr(name, '.');
-    return strcmp(ending, ".html") == 0  ? "text/html"
-           : strcmp(ending, ".js") == 0  ? "text/javascript"
-           : strcmp(ending, ".css") == 0 ? "text/css"
-                                         : NULL;
+    for (size_t i = 0; ending && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (strcmp(ending, kinds[i].ending) == 0) {
+            return kinds[i].kind;
+        }
+    }
+    return NULL;
 }
 
 static bool is_from_here(int fd)
@@ -38,63 +61,80 @@ static bool is_from_here(int fd)
     }
 }
 
-/* The size of what was read into data, or -1. */
-static ssize_t read_file(const char *folder, const char *name, unsigned char *data)
+/* Opens path below folder, one name after the other, and follows no link. */
+static int open_below(const char *folder, const char *path)
 {
+    char name[HKB_WS_PATH_BYTES];
     int place = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int fd = place < 0 ? -1 : openat(place, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    struct stat file;
-    ssize_t filled = -1;
-    if (fd >= 0 && fstat(fd, &file) == 0 && S_ISREG(file.st_mode) &&
-        file.st_size <= (off_t)HKB_WS_FILE_BYTES_MAX) {
-        filled = 0;
-        for (ssize_t got = 1; got > 0 && filled < (ssize_t)HKB_WS_FILE_BYTES_MAX; filled += got) {
-            got = read(fd, data + filled, HKB_WS_FILE_BYTES_MAX - (size_t)filled);
-            if (got < 0) {
-                filled = -1;
-                break;
-            }
-        }
-    }
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    if (place >= 0) {
+    for (const char *slash; place >= 0 && (slash = strchr(path, '/')); path = slash + 1) {
+        memcpy(name, path, (size_t)(slash - path));
+        name[slash - path] = '\0';
+        int next = openat(place, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         (void)close(place);
+        place = next;
     }
-    return filled;
+    if (place < 0) {
+        return -1;
+    }
+    int fd = openat(place, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    (void)close(place);
+    return fd;
+}
+
+/* The file in memory of alloc, and its size in bytes; NULL where it cannot be served. */
+static unsigned char *read_file(const hakuban_alloc *alloc, int fd, size_t *ret_bytes)
+{
+    struct stat file;
+    if (fstat(fd, &file) != 0 || !S_ISREG(file.st_mode) ||
+        file.st_size > (off_t)HKB_WS_FILE_BYTES_MAX) {
+        return NULL;
+    }
+    size_t bytes = (size_t)file.st_size, filled = 0;
+    unsigned char *data = alloc->alloc(alloc->ctx, bytes + 1);
+    while (data && filled < bytes) {
+        ssize_t got = read(fd, data + filled, bytes - filled);
+        if (got <= 0) {
+            alloc->free(alloc->ctx, data, bytes + 1);
+            return NULL;
+        }
+        filled += (size_t)got;
+    }
+    *ret_bytes = bytes;
+    return data;
 }
 
 bool hkb_ws_page_serve(hkb_stream_self *self, hkb_stream_conn *conn, const char *folder,
-                       const char *head, size_t bytes, hkb_ws_refusal *ret_refusal)
+                       const char *head, size_t head_bytes, hkb_ws_refusal *ret_refusal)
 {
     const hakuban_alloc *alloc = self->host->alloc;
-    char name[HKB_WS_FILE_NAME_BYTES], answer[HKB_WS_ANSWER_BYTES_MAX];
+    char path[HKB_WS_PATH_BYTES], answer[HKB_WS_ANSWER_BYTES_MAX];
     *ret_refusal = (hkb_ws_refusal){.code = 404, .reason = "there is no such page"};
     if (!is_from_here(conn->fd)) {
         *ret_refusal = (hkb_ws_refusal){.code = 403, .reason = "the page is for this machine only"};
         return false;
     }
-    if (!hkb_ws_request_file(head, bytes, name) || !kind_of(name)) {
+    if (!hkb_ws_request_file(head, head_bytes, path) || !kind_of(path)) {
         return false;
     }
-    unsigned char *data = alloc->alloc(alloc->ctx, HKB_WS_FILE_BYTES_MAX);
+    int fd = open_below(folder, path);
+    if (fd < 0) {
+        return false;
+    }
+    size_t bytes;
+    unsigned char *data = read_file(alloc, fd, &bytes);
+    (void)close(fd);
     if (!data) {
         return false;
     }
-    ssize_t filled = read_file(folder, name, data);
-    if (filled >= 0) {
-        int answer_bytes =
-            snprintf(answer, sizeof(answer),
-                     "HTTP/1.1 200 OK\r\nContent-Type: %s; charset=utf-8\r\nContent-Length: %zu\r\n"
-                     "Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n"
-                     "Connection: close\r\n\r\n",
-                     kind_of(name), (size_t)filled);
-        hakuban_slice parts[] = {{answer, (size_t)answer_bytes}, {data, (size_t)filled}};
-        if (hkb_stream_write(self, conn, parts, 2) >= 0) {
-            hkb_stream_part(self, conn, HAKUBAN_ERR_CLOSED, "%s was served", name);
-        }
+    int answer_bytes = snprintf(answer, sizeof(answer),
+                                "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
+                                "Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n"
+                                "Connection: close\r\n\r\n",
+                                kind_of(path), bytes);
+    hakuban_slice parts[] = {{answer, (size_t)answer_bytes}, {data, bytes}};
+    if (hkb_stream_write(self, conn, parts, 2) >= 0) {
+        hkb_stream_part(self, conn, HAKUBAN_ERR_CLOSED, "%s was served", path);
     }
-    alloc->free(alloc->ctx, data, HKB_WS_FILE_BYTES_MAX);
-    return filled >= 0;
+    alloc->free(alloc->ctx, data, bytes + 1);
+    return true;
 }

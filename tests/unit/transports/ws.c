@@ -283,23 +283,34 @@ static const struct {
     {"GET /.htaccess HTTP/1.1\r\n", NULL},
     {"GET /.. HTTP/1.1\r\n", NULL},
     {"GET /../a.js HTTP/1.1\r\n", NULL},
-    {"GET /b/a.js HTTP/1.1\r\n", NULL},
+    {"GET /b/A.svg HTTP/1.1\r\n", "b/A.svg"},
+    {"GET /b/ HTTP/1.1\r\n", "b/index.html"},
+    {"GET /b/.git/a.js HTTP/1.1\r\n", NULL},
+    {"GET /b/../a.js HTTP/1.1\r\n", NULL},
+    {"GET /b//a.js HTTP/1.1\r\n", NULL},
+    {"GET a.js HTTP/1.1\r\n", NULL},
     {"GET //a.js HTTP/1.1\r\n", NULL},
-    {"GET /a..js HTTP/1.1\r\n", NULL},
-    {"GET /a.js.html HTTP/1.1\r\n", NULL},
+    {"GET /a.min.js HTTP/1.1\r\n", "a.min.js"},
     {"GET /%2e%2e/a.js HTTP/1.1\r\n", NULL},
-    {"GET /nodot HTTP/1.1\r\n", NULL},
-    {"GET /aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.js "
-     "HTTP/1.1\r\n",
-     NULL},
 };
 
 START_TEST(only_plain_names_are_files)
 {
-    char name[HKB_WS_FILE_NAME_BYTES] = "untouched";
-    bool is_file = hkb_ws_request_file(files[_i].head, strlen(files[_i].head), name);
+    char path[HKB_WS_PATH_BYTES] = "untouched";
+    bool is_file = hkb_ws_request_file(files[_i].head, strlen(files[_i].head), path);
     ck_assert_int_eq(is_file, files[_i].name != NULL);
-    ck_assert_str_eq(name, is_file ? files[_i].name : "untouched");
+    ck_assert_str_eq(path, is_file ? files[_i].name : "untouched");
+}
+END_TEST
+
+START_TEST(a_path_has_a_longest_length)
+{
+    char head[2 * HKB_WS_PATH_BYTES], path[HKB_WS_PATH_BYTES];
+    size_t longest = HKB_WS_PATH_BYTES - sizeof("index.html") - 1;
+    for (size_t bytes = longest - 1; bytes <= longest + 1; bytes++) {
+        int head_bytes = snprintf(head, sizeof(head), "GET /%0*d HTTP/1.1\r\n", (int)bytes, 0);
+        ck_assert_int_eq(hkb_ws_request_file(head, (size_t)head_bytes, path), bytes <= longest);
+    }
 }
 END_TEST
 
@@ -1025,6 +1036,7 @@ int main(void)
     TCase *head = tcase_create("upgrade");
     tcase_add_loop_test(head, a_request_is_upgraded_or_refused_in_words, 0, COUNT(requests));
     tcase_add_loop_test(head, only_plain_names_are_files, 0, COUNT(files));
+    tcase_add_test(head, a_path_has_a_longest_length);
     tcase_add_test(head, a_head_may_be_8_kib_and_64_lines_and_no_more);
     tcase_add_test(head, a_head_without_end_is_refused_at_its_limit);
     tcase_add_loop_test(head, an_answer_is_understood_or_refused_in_words, 0, COUNT(answers));

@@ -108,8 +108,9 @@ void bench_node_turn(bench_node *node);
 hakuban_descriptor *bench_descriptor(const char *object_json, const char *tag_json);
 void bench_send(hakuban_sink *sink, const char *text, size_t bytes);
 
-/* ---- states: JSON text {"id":…,"n":…,"pad":"…"} of a given length in which one number changes
- * ---- */
+/* -- States -- */
+
+/* JSON text {"id":…,"n":…,"pad":"…"} of a given length in which one number changes. */
 
 #define BENCH_STATE_PAD_AT 45 /* where "pad" begins */
 

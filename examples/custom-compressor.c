@@ -115,8 +115,7 @@ int main(void)
     if (hakuban_exchange_new(NULL, &hub) >= 0 && hakuban_exchange_new(NULL, &leaf) >= 0 &&
         hakuban_exchange_add_compressor(hub, &lz4_compressor, &error) >= 0 &&
         hakuban_exchange_add_compressor(leaf, &lz4_compressor, &error) >= 0 &&
-        hakuban_exchange_listen(hub, "inproc://lz4#compressor=lz4", &listener, &error) ==
-            HAKUBAN_OK &&
+        hakuban_exchange_listen(hub, "inproc://lz4#compressor=lz4", &listener, &error) >= 0 &&
         hakuban_exchange_connect(leaf, "inproc://lz4", NULL, &connection, &error) >= 0 &&
         hakuban_descriptor_new(NULL, "\"fox\"", NULL, 0, &object, &error) >= 0 &&
         hakuban_expose_object(leaf, object, NULL, &exposer) >= 0 &&
@@ -137,7 +136,7 @@ int main(void)
         printf("a state of %zu bytes travelled in %llu\n", seen,
                (unsigned long long)stats.wire_bytes_out);
     } else {
-        fprintf(stderr, "custom-compressor: %s\n", error.status ? error.text : "nothing came");
+        fprintf(stderr, "custom-compressor: %s\n", error.status < 0 ? error.text : "nothing came");
     }
     hakuban_contract_free(exposer);
     hakuban_contract_free(observer);

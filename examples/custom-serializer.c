@@ -297,8 +297,7 @@ int main(void)
     if (hakuban_exchange_new(NULL, &hub) >= 0 && hakuban_exchange_new(NULL, &leaf) >= 0 &&
         hakuban_exchange_add_serializer(hub, &cbor, &error) >= 0 &&
         hakuban_exchange_add_serializer(leaf, &cbor, &error) >= 0 &&
-        hakuban_exchange_listen(hub, "inproc://custom-serializer", &listener, &error) ==
-            HAKUBAN_OK &&
+        hakuban_exchange_listen(hub, "inproc://custom-serializer", &listener, &error) >= 0 &&
         hakuban_exchange_connect(leaf, "inproc://custom-serializer#serializer=cbor", NULL,
                                  &connection, &error) >= 0 &&
         hakuban_descriptor_new(NULL, "\"room 1\"", NULL, 0, &room, &error) >= 0 &&
@@ -313,7 +312,7 @@ int main(void)
         }
     }
     if (!shown) {
-        fprintf(stderr, "custom-serializer: %s\n", error.status ? error.text : "nothing came");
+        fprintf(stderr, "custom-serializer: %s\n", error.status < 0 ? error.text : "nothing came");
     }
     hakuban_contract_free(exposer);
     hakuban_contract_free(observer);

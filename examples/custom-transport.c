@@ -207,8 +207,7 @@ static int child(hakuban_exchange *exchange, hakuban_descriptor *object)
     hakuban_contract *exposer = NULL;
     hakuban_event event;
     int sent = 0;
-    if (hakuban_exchange_connect(exchange, "pipe://parent", NULL, &connection, NULL) ==
-            HAKUBAN_OK &&
+    if (hakuban_exchange_connect(exchange, "pipe://parent", NULL, &connection, NULL) >= 0 &&
         hakuban_expose_object(exchange, object, NULL, &exposer) >= 0 &&
         wait_for(exposer, HAKUBAN_EVENT_SINK_OPEN, &event)) {
         sent = hakuban_sink_send_json(event.sink, "\"hello from the child\"") >= 0;

@@ -473,7 +473,7 @@ static void send_packet(hakuban_carrier *carrier, hakuban_slice packet)
     hkb_slot_begin(exchange);
     hakuban_status status = ops->send(carrier->transport->self, carrier->conn, &packet, 1);
     /* After a failure closed() has come or will come; nothing may be sent until then. */
-    if (status != HAKUBAN_OK && carrier->peer) {
+    if ((status < 0 || status == HAKUBAN_OK_FULL) && carrier->peer) {
         hkb_peer_set_writable(carrier->peer, false);
     }
     hkb_slot_end(exchange);

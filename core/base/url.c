@@ -7,8 +7,6 @@
 #define URL_BYTES_MAX 4096
 #define URL_PARAMS_MAX 64
 
-__extension__ typedef unsigned __int128 uint128;
-
 struct url_block {
     size_t block_bytes;
     hakuban_url url;
@@ -491,8 +489,7 @@ static hakuban_status parse_load_point(const char *text, size_t begin, size_t en
     }
     if (limit_at > begin) {
         hakuban_error error;
-        if (parse_duration(text + begin, limit_at - 1 - begin, &point.after_ns, &error) !=
-            HAKUBAN_OK) {
+        if (parse_duration(text + begin, limit_at - 1 - begin, &point.after_ns, &error) < 0) {
             return hkb_error_at(reterr, HAKUBAN_ERR_PARSE, begin + error.offset, 0, 0, "%s",
                                 error.text);
         }
@@ -533,6 +530,30 @@ hakuban_status hkb_load_limit_parse(const char *text, hkb_load_limit *ret, hakub
     return HAKUBAN_OK;
 }
 
+/* Adds add to *rest modulo span, both being below span; true: the sum reached span. */
+static bool add_modulo(uint64_t *rest, uint64_t add, uint64_t span)
+{
+    bool reached = *rest >= span - add;
+    *rest = reached ? *rest - (span - add) : *rest + add;
+    return reached;
+}
+
+/* rise * passed / span, rounded down, and the rest of this division; passed is below span. Bit by
+ * bit, because the product may have 96 bits, and not every compiler has integers of that size. */
+static uint32_t multiply_divide(uint32_t rise, uint64_t passed, uint64_t span, uint64_t *ret_rest)
+{
+    uint32_t whole = 0;
+    uint64_t rest = 0;
+    for (uint32_t bit = UINT32_C(1) << 31; bit; bit >>= 1) {
+        whole = 2 * whole + add_modulo(&rest, rest, span);
+        if (rise & bit) {
+            whole += add_modulo(&rest, passed, span);
+        }
+    }
+    *ret_rest = rest;
+    return whole;
+}
+
 double hkb_load_limit_at(const hkb_load_limit *limit, uint64_t elapsed_ns, uint64_t *ret_next_ns)
 {
     *ret_next_ns = UINT64_MAX;
@@ -556,10 +577,12 @@ double hkb_load_limit_at(const hkb_load_limit *limit, uint64_t elapsed_ns, uint6
     }
     /* In whole numbers, so that the time of the next one is later than now whatever doubles round
      * to. */
-    uint64_t rise = to->limit - from->limit;
-    uint128 reached = (uint128)passed_ns * rise;
-    uint64_t whole = (uint64_t)(reached / span_ns);
-    uint128 next_ns = ((uint128)(whole + 1) * span_ns + rise - 1) / rise;
-    *ret_next_ns = from->after_ns + (uint64_t)next_ns;
-    return from->limit + (double)whole + (double)(uint64_t)(reached % span_ns) / (double)span_ns;
+    uint32_t rise = to->limit - from->limit;
+    uint64_t rest;
+    uint32_t whole = multiply_divide(rise, passed_ns, span_ns, &rest);
+    /* The time of the next whole number: next * span_ns / rise, rounded up. */
+    uint64_t next = (uint64_t)whole + 1;
+    *ret_next_ns =
+        from->after_ns + next * (span_ns / rise) + (next * (span_ns % rise) + rise - 1) / rise;
+    return from->limit + (double)whole + (double)rest / (double)span_ns;
 }

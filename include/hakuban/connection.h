@@ -2,8 +2,8 @@
  * inproc://name, ws://host:port/path, zmq+tcp://host:port, zmq+ipc:///path, as far as they were
  * built in, and whatever else was registered; parameters follow in the fragment, separated by
  * commas (docs/connections.md):
- * #name=edge-1,timeout=120s,keep-alive=20s,nodelay=true,load-limit=…,preload="cpu",serializer=json,compressor=zstd,grace=2s,window=256k
- */
+ * #name=edge-1,timeout=120s,keep-alive=20s,nodelay=true,load-limit=…,preload="cpu",
+ * serializer=json,compressor=zstd,grace=2s,window=256k (in one line) */
 #ifndef HAKUBAN_CONNECTION_H
 #define HAKUBAN_CONNECTION_H
 

@@ -506,7 +506,7 @@ static void program_does(world *w, char what, const uint8_t *data, size_t bytes)
     }
 }
 
-/* -- -- */
+/* -- The world -- */
 
 static bool begin(world *w)
 {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks the rules that a machine can check: who includes whom, banned calls, documented headers, numbers of decisions, leftovers.
+"""Checks the rules that a machine can check: includes, banned calls, the dialect of C, documented headers, numbers of decisions, leftovers.
 
 tidy.py <source folder>: prints one line per finding; exit code 1 if there are any.
 tidy.py --self-test: breaks each rule once in a small tree and wants each to be noticed.
@@ -25,6 +25,17 @@ BANNED_IN_CORE = ("printf fprintf vprintf vfprintf puts fputs putchar perror fop
                   "socket connect accept bind listen poll select fork exit system strdup strndup asprintf "
                   "setlocale strerror")
 MEMORY = "malloc calloc realloc free aligned_alloc"
+# The dialect of C, as far as clang-format does not hold it: folders, pattern in the code, what to write instead.
+COLUMNS_MAX = 100
+PRODUCT = ("core", "runtime", "transports", "codecs", "tools", "examples")
+STATUS = r"(?:\w+(?:->|\.))*\bstatus\b"
+DIALECT = [
+    (C_FOLDERS, r"\bsizeof\b(?!\()", "write sizeof(x)"),
+    (PRODUCT, r"[!=]=\s*HAKUBAN_OK\b", "a failure is status < 0, a success status >= 0; the one exception is HAKUBAN_OK_FULL"),
+    (PRODUCT, rf"\b(?:if|while)\s*\(\s*{STATUS}\s*\)|!\s*{STATUS}|(?:\(|,|&&|\|\||(?<![=!<>])=)\s*{STATUS}\s*(?:&&|\|\||\?)"
+              rf"|(?:&&|\|\|)\s*{STATUS}\s*[;)]", "compare the status with 0: a positive one is a success"),
+]
+BANNER = re.compile(r"/\* -- [^-\s].* -- \*/")
 LEFTOVERS = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X"]) + r")\b")
 TEXT_SUFFIXES = {".c", ".h", ".in", ".py", ".sh", ".cmake", ".txt", ".md", ".json"}
 
@@ -76,6 +87,7 @@ class Tidy:
                 self.find(path, 1, "a file opens with a comment: what it is for, what it must not know")
             self.includes(path, text)
             self.calls(path, code)
+            self.dialect(path, text, code)
             self.status_in_comments(path, strip(text, "comments"))
             if path.parts[0] == "include":
                 self.documentation(path, text, code)
@@ -146,6 +158,19 @@ class Tidy:
         pattern = r"(?<![\w.>])(" + "|".join(names.split()) + r")\s*\("
         for match in re.finditer(pattern, code):
             self.find(path, line_of(code, match.start()), f"{match.group(1)}(): {why}")
+
+    # ---- the dialect of C
+
+    def dialect(self, path, text, code):
+        for folders, pattern, instead in DIALECT:
+            if path.parts[0] in folders:
+                for match in re.finditer(pattern, code):
+                    self.find(path, line_of(code, match.start()), f"{' '.join(match.group().split())}: {instead}")
+        for number, line in enumerate(text.split("\n"), 1):
+            if len(line) > COLUMNS_MAX:
+                self.find(path, number, f"{len(line)} columns: {COLUMNS_MAX} at most")
+            if re.match(r"\s*/[/*]+ ?[-=*#~_]{2}(?![\w/])", line) and not BANNER.fullmatch(line):
+                self.find(path, number, "a banner is /* -- Name -- */, from the first column on")
 
     # ---- public headers
 
@@ -262,6 +287,25 @@ def self_test():
         ("runtime/a.c", "/* ERR_NEVER comes */\n", "ERR_NEVER is not in status.h"),
         ("runtime/a.c", "/* HAKUBAN_ERR_URL comes, ERR_URL too */\n", None),
         ("runtime/a.c", "int x;\n", "opens with a comment"),
+        ("runtime/a.c", "/* x */\nint x = sizeof y;\n", "write sizeof(x)"),
+        ("tests/a.c", "/* x */\nint x = sizeof (y);\n", "write sizeof(x)"),
+        ("core/base/a.c", '/* sizeof this */\nint x = sizeof(y), z = f("sizeof x");\n', None),
+        ("core/base/a.c", "/* x */\nvoid f(void) { if (g() !=\n HAKUBAN_OK) { h(); } }\n", "a.c:2: != HAKUBAN_OK: a failure"),
+        ("codecs/x/a.c", "/* x */\nvoid f(void) { if (status == HAKUBAN_OK) { h(); } }\n", "a failure is status < 0"),
+        ("tests/a.c", "/* x */\nvoid f(void) { ck_assert(status == HAKUBAN_OK); }\n", None),
+        ("tools/a.c", "/* x */\nvoid f(void) { if (status == HAKUBAN_OK_FULL) { h(); } }\n", None),
+        ("runtime/a.c", "/* x */\nvoid f(void) { if (status) { h(); } }\n", "compare the status with 0"),
+        ("runtime/a.c", "/* x */\nvoid f(void) { while (!a->status) { h(); } }\n", "compare the status with 0"),
+        ("runtime/a.c", "/* x */\nvoid f(void) { g(a && error.status); }\n", "compare the status with 0"),
+        ("runtime/a.c", "/* x */\nvoid f(void) { x = status ? 1 : 0; }\n", "compare the status with 0"),
+        ("runtime/a.c", "/* x */\nvoid f(void) { g(status); if (x == status && status < 0) { h(status); } }\n", None),
+        ("core/base/a.c", "/* x */\n/* ---- Name ---- */\n", "a.c:2: a banner is"),
+        ("core/base/a.c", "/* x */\n/* === Name === */\n", "a banner is"),
+        ("core/base/a.c", "/* x */\n/* -- -- */\n", "a banner is"),
+        ("core/base/a.c", "/* x */\n/* -- Name --\n * more */\n", "a banner is"),
+        ("core/base/a.c", "/* x */\n/* -- Name -- */\n/* --for has passed */\n/** x */\n/***/\n", None),
+        ("core/base/a.c", "/* " + "ä" * 94 + " */\n", None),
+        ("core/base/a.c", "/* " + "x" * 95 + " */\n", "101 columns: 100 at most"),
         ("runtime/a.c", "/* " + "TO" + "DO */\n", "finish it"),
         ("include/hakuban/x.h", "/* x */\nHAKUBAN_API int hakuban_x(void);\n", "has no /** comment"),
         ("include/hakuban/x.h", "/* x */\nint y;\nHAKUBAN_API int hakuban_x(void);\n", "no comment"),

@@ -228,7 +228,7 @@ static hakuban_status listen_at(void *self_memory, void *listener_memory, const 
     if (status < 0) {
         return status;
     }
-    if (sizeof "inproc://" + strlen(url->authority) > url_bytes) {
+    if (sizeof("inproc://") + strlen(url->authority) > url_bytes) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_LIMIT,
                                  "cannot listen on inproc://%s: no room for its address",
                                  url->authority);

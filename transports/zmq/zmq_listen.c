@@ -539,7 +539,7 @@ hakuban_status hkb_zmq_listen(void *self_memory, void *listener_memory, const ha
                                    reason);
     } else if (error) {
         status = cannot(where, error, reterr);
-    } else if (strlen(router->endpoint) + sizeof "zmq+" > url_bytes) {
+    } else if (strlen(router->endpoint) + sizeof("zmq+") > url_bytes) {
         status = hakuban_error_set(reterr, HAKUBAN_ERR_LIMIT,
                                    "cannot listen on %s: no room for the address it got", where);
     }

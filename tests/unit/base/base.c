@@ -1,6 +1,7 @@
 /* What every room stands on: the hash table, URLs and their values, buffers, errors and log lines.
  */
 #include <check.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -241,6 +242,15 @@ START_TEST(a_load_limit_follows_its_points)
         (void)hkb_load_limit_at(&limit, now, &next);
         ck_assert_uint_gt(next, now);
     }
+    /* The longest and highest slope, whose products need 96 bits. */
+    limit = (hkb_load_limit){.count = 0};
+    ck_assert_int_eq(hkb_load_limit_add(&limit, (hkb_load_point){0, 0}), HAKUBAN_OK);
+    ck_assert_int_eq(hkb_load_limit_add(&limit, (hkb_load_point){UINT64_MAX - 1, UINT32_MAX}),
+                     HAKUBAN_OK);
+    ck_assert(fabs(hkb_load_limit_at(&limit, UINT64_C(1) << 63, &next) - 2147483647.5) < 0.001);
+    ck_assert_uint_eq(next, UINT64_C(9223372039002259456));
+    ck_assert(hkb_load_limit_at(&limit, UINT64_MAX - 2, &next) > 4294967294.0);
+    ck_assert_uint_eq(next, UINT64_MAX - 1);
 }
 END_TEST
 

@@ -25,9 +25,9 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
     exchange->state_bytes_max = settings->state_bytes_max;
     exchange->rebalance_threshold = settings->rebalance_threshold;
     exchange->rebalances = settings->rebalances;
-    exchange->now_ns = exchange->tick_ns = exchange->rebalance_ns = now_ns;
+    exchange->now_ns = exchange->born_ns = now_ns + HKB_EPOCH_NS;
+    exchange->tick_ns = exchange->rebalance_ns = exchange->now_ns;
     exchange->wall_ns = wall_ns;
-    exchange->born_ns = now_ns;
     for (size_t i = 0; i < 2; i++) {
         exchange->map_key[i] = exchange->host.random(ctx);
         exchange->path[0][i] = exchange->node[i] = exchange->host.random(ctx);
@@ -92,6 +92,7 @@ hkb_exchange *hkb_exchange_free(hkb_exchange *exchange)
 
 void hkb_exchange_set_time(hkb_exchange *exchange, uint64_t now_ns, int64_t wall_ns)
 {
+    now_ns += HKB_EPOCH_NS;
     if (now_ns > exchange->now_ns) {
         exchange->now_ns = now_ns;
     }
@@ -248,7 +249,7 @@ static uint64_t earlier(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-uint64_t hkb_exchange_deadline(const hkb_exchange *exchange)
+static uint64_t next_deadline(const hkb_exchange *exchange)
 {
     uint64_t deadline_ns = UINT64_MAX;
     hkb_node *node = hkb_list_first(&exchange->waiting);
@@ -275,6 +276,15 @@ uint64_t hkb_exchange_deadline(const hkb_exchange *exchange)
             earlier(deadline_ns, HKB_CONTAINER(node, hkb_delta, aged)->made_ns + HKB_DELTA_AGE_NS);
     }
     return deadline_ns;
+}
+
+uint64_t hkb_exchange_deadline(const hkb_exchange *exchange)
+{
+    uint64_t deadline_ns = next_deadline(exchange);
+    if (deadline_ns == UINT64_MAX) {
+        return deadline_ns;
+    }
+    return deadline_ns > HKB_EPOCH_NS ? deadline_ns - HKB_EPOCH_NS : 0;
 }
 
 /* -- For people -- */

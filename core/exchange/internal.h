@@ -27,6 +27,9 @@
 #define HKB_WHOLE_KEPT_BYTES_MIN 1024u
 #define HKB_DELTAS_MAX 65536u
 #define HKB_DELTAS_BYTES_MAX (8u * 1024 * 1024)
+/* The clock of the core is ahead of its host's by 146 years: what is older than the host's uptime
+ * has its time as well. */
+#define HKB_EPOCH_NS (1ull << 62)
 
 typedef struct hkb_share hkb_share;
 typedef struct hkb_tag_share hkb_tag_share;
@@ -76,7 +79,7 @@ struct hkb_exchange {
     hkb_link_shared shared;
     hkb_delta_context *delta;
     uint64_t map_key[2], node[2];
-    uint64_t now_ns;
+    uint64_t now_ns; /* of the core's clock, as all times here */
     int64_t wall_ns;
     hkb_map objects, tags, shares, tag_shares;
     hkb_map sessions; /* downstreams by the token of their session */
@@ -190,7 +193,7 @@ struct hkb_share {
     /* States to the peer. */
     uint32_t out_id;
     uint32_t out_state, out_condition; /* object's counters when it was last told */
-    uint32_t in_stale_ms; /* exchange's clock in milliseconds when what it sent was current last */
+    uint64_t in_stale_since_ns;        /* when what the peer sent was current last */
     hakuban_state *out_base;
     hkb_outgoing *outgoing;
 };
@@ -406,6 +409,12 @@ static inline uint32_t hkb_registered_flags(bool observes, bool exposes, bool de
 static inline bool hkb_contract_observes(const hakuban_contract *contract)
 {
     return contract->kind == HKB_OBSERVE_OBJECT || contract->kind == HKB_OBSERVE_TAG;
+}
+
+/* When something began that is age_ns old. */
+static inline uint64_t hkb_time_of_age(const hkb_exchange *exchange, uint64_t age_ns)
+{
+    return exchange->now_ns > age_ns ? exchange->now_ns - age_ns : 0;
 }
 
 /* exchange.c */

@@ -366,8 +366,7 @@ static void hear_older(hkb_object *object)
 void hkb_object_hear(hkb_object *object, hakuban_state *state, hakuban_freshness freshness,
                      uint64_t age_ns)
 {
-    uint64_t now_ns = object->exchange->now_ns;
-    uint64_t since_ns = now_ns > age_ns ? now_ns - age_ns : 0;
+    uint64_t since_ns = hkb_time_of_age(object->exchange, age_ns);
     int order = 1;
     if (state && object->state) {
         order = hakuban_version_compare(state->version, state->version_count,

@@ -3,8 +3,6 @@
  * gets here. */
 #include "exchange/internal.h"
 
-#define NS_PER_MS 1000000u
-
 static hakuban_status refuse(hakuban_error *reterr, const hkb_share *share, const char *what)
 {
     char name[96];
@@ -45,7 +43,7 @@ static bool is_source(const hkb_share *share)
 static void note_condition(hkb_share *share, hakuban_freshness freshness, uint64_t age_ns)
 {
     share->in_freshness = (unsigned)freshness & 3u;
-    share->in_stale_ms = (uint32_t)((share->object->exchange->now_ns - age_ns) / NS_PER_MS);
+    share->in_stale_since_ns = hkb_time_of_age(share->object->exchange, age_ns);
 }
 
 void hkb_share_become_source(hkb_share *share)
@@ -53,8 +51,7 @@ void hkb_share_become_source(hkb_share *share)
     if (!share->in_base) {
         return;
     }
-    uint32_t now_ms = (uint32_t)(share->object->exchange->now_ns / NS_PER_MS);
-    uint64_t age_ns = (uint64_t)(now_ms - share->in_stale_ms) * NS_PER_MS; /* up to 49 days */
+    uint64_t age_ns = share->object->exchange->now_ns - share->in_stale_since_ns;
     hkb_object_hear(share->object, hakuban_state_ref(share->in_base),
                     (hakuban_freshness)share->in_freshness,
                     share->in_freshness == HAKUBAN_STALE ? age_ns : 0);

@@ -334,13 +334,13 @@ START_TEST(what_was_last_known_stays_with_its_age_through_two_hubs)
         net_pipe *pipe = child->up;
         int observers_end = _i == OWN_HUB_IS_CUT ? 0 : 1;
         net_run(network, NET_S);
-        last_ns = pipe->peer[observers_end]->link.last_received_ns;
+        last_ns = pipe->read_ns[observers_end];
         if (_i == EXPOSER_IS_SILENT) {
             pipe->stalled[0] = pipe->stalled[1] = true;
             net_run(network, 60 * NET_S);
         } else {
             net_run(network, 7 * NET_S);
-            last_ns = pipe->peer[observers_end]->link.last_received_ns;
+            last_ns = pipe->read_ns[observers_end];
             net_cut(pipe);
             net_run(network, 3 * NET_S);
         }
@@ -380,6 +380,47 @@ START_TEST(what_was_last_known_stays_with_its_age_through_two_hubs)
 }
 END_TEST
 
+/* A router has a state that became STALE an hour, or 60 days, ago. A hub starts on a host that has
+ * been up for twelve minutes, and a leaf on one that has been up for a second. */
+START_TEST(an_age_is_right_on_a_host_that_is_younger)
+{
+    uint64_t age_ns = (_i ? 1440u : 1u) * 3600 * NET_S;
+    net *network = net_new(7);
+    net_node *root = net_add(network);
+    watcher early, at_hub, at_leaf;
+    exposer producer, silent;
+    watch_object(&early, root, OBJECT, TAG);
+    expose_object(&producer, root, OBJECT, TAG, 1);
+    expose(&producer, "state");
+    expose_turn(&producer);
+    expose_end(&producer);
+    net_run(network, age_ns);
+    network->uptime_ns = 720 * NET_S;
+    net_node *hub = net_add(network);
+    network->uptime_ns = NET_S;
+    net_node *leaf = net_add(network);
+    net_connect(hub, root, NULL);
+    net_connect(leaf, hub, NULL);
+    watch_object(&at_hub, hub, OBJECT, TAG);
+    watch_object(&at_leaf, leaf, OBJECT, TAG);
+    net_quiet(network);
+    assert_stale(&at_hub, age_ns, NET_S);
+    assert_stale(&at_leaf, age_ns, NET_S);
+    /* An exposer that says nothing comes and goes: the hub still knows how old the state is. */
+    expose_object(&silent, hub, OBJECT, TAG, 1);
+    net_quiet(network);
+    expose_turn(&silent);
+    expose_end(&silent);
+    net_quiet(network);
+    assert_stale(&at_hub, age_ns, NET_S);
+    assert_stale(&at_leaf, age_ns, NET_S);
+    watch_end(&at_leaf);
+    watch_end(&at_hub);
+    watch_end(&early);
+    net_free(network);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("lifetime");
@@ -390,6 +431,7 @@ int main(void)
     tcase_add_test(cases, who_comes_late_to_a_live_object_has_its_state_in_one_round_trip);
     tcase_add_test(cases, the_first_observer_waits_for_the_way_to_the_exposer_and_back);
     tcase_add_loop_test(cases, what_was_last_known_stays_with_its_age_through_two_hubs, 0, 5);
+    tcase_add_loop_test(cases, an_age_is_right_on_a_host_that_is_younger, 0, 2);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -78,9 +78,26 @@ uint64_t net_below(net *network, uint64_t bound)
     return net_random(network) % bound;
 }
 
+uint64_t net_due_ns(const net_node *node)
+{
+    uint64_t deadline_ns = hkb_exchange_deadline(node->exchange);
+    uint64_t now_ns = node->network->now_ns;
+    if (deadline_ns == UINT64_MAX) {
+        return deadline_ns;
+    }
+    return deadline_ns > now_ns + node->clock_ahead_ns ? deadline_ns - node->clock_ahead_ns
+                                                       : now_ns;
+}
+
+static uint64_t draw_uptime(const net_node *node)
+{
+    size_t number = (size_t)(node - node->network->nodes);
+    return NET_S << random_of(node->network, 2000000 + number * 1000 + node->starts) % 24;
+}
+
 hkb_exchange *net_enter(net_node *node)
 {
-    hkb_exchange_set_time(node->exchange, node->network->now_ns,
+    hkb_exchange_set_time(node->exchange, node->network->now_ns + node->clock_ahead_ns,
                           (int64_t)node->network->now_ns + 1700000000 * (int64_t)NET_S +
                               node->wall_offset_ns);
     return node->exchange;
@@ -165,7 +182,10 @@ static void log_line(void *ctx, hakuban_log_level level, const char *room, const
 
 void net_start(net_node *node)
 {
+    uint64_t uptime_ns = node->network->uptime_ns;
     node->down = false;
+    node->starts++;
+    node->clock_ahead_ns = (uptime_ns ? uptime_ns : draw_uptime(node)) - node->network->now_ns;
     hkb_registry_init(&node->registry, &node->memory.table);
     NET_MUST(hkb_registry_add_builtin(&node->registry) == HAKUBAN_OK, "no memory");
     hkb_exchange_settings settings = {
@@ -178,7 +198,8 @@ void net_start(net_node *node)
         .rebalance_threshold = 0.1,
         .rebalances = true,
     };
-    NET_MUST(hkb_exchange_new(&settings, node->network->now_ns, 0, &node->exchange) == HAKUBAN_OK,
+    NET_MUST(hkb_exchange_new(&settings, node->network->now_ns + node->clock_ahead_ns, 0,
+                              &node->exchange) == HAKUBAN_OK,
              "no memory");
     net_enter(node);
 }
@@ -585,7 +606,7 @@ static bool step(net *network)
             continue;
         }
         net_enter(node);
-        if (hkb_exchange_deadline(node->exchange) <= network->now_ns) {
+        if (net_due_ns(node) <= network->now_ns) {
             hkb_exchange_tick(node->exchange);
             hkb_exchange_settle(node->exchange);
         }
@@ -608,8 +629,7 @@ static uint64_t next_moment(const net *network, uint64_t until_ns)
     uint64_t next_ns = until_ns;
     for (size_t i = 0; i < network->node_count; i++) {
         const net_node *node = &network->nodes[i];
-        uint64_t deadline_ns =
-            node->down || node->frozen ? UINT64_MAX : hkb_exchange_deadline(node->exchange);
+        uint64_t deadline_ns = node->down || node->frozen ? UINT64_MAX : net_due_ns(node);
         if (deadline_ns < next_ns) {
             next_ns = deadline_ns;
         }
@@ -647,7 +667,7 @@ void net_run(net *network, uint64_t duration_ns)
 static bool is_quiet(const net *network)
 {
     for (size_t i = 0; i < network->node_count; i++) {
-        if (hkb_exchange_deadline(network->nodes[i].exchange) <= network->now_ns) {
+        if (net_due_ns(&network->nodes[i]) <= network->now_ns) {
             return false;
         }
     }

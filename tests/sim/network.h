@@ -56,7 +56,9 @@ struct net_node {
     hkb_exchange *exchange;
     hkb_registry registry;
     fail_alloc memory;
-    size_t state_bytes_max; /* for the next restart; 0: no limit */
+    size_t state_bytes_max;  /* for the next restart; 0: no limit */
+    uint64_t clock_ahead_ns; /* of the network's, since it was started; modulo 2^64 */
+    unsigned starts;
     int64_t wall_offset_ns; /* this node's wall clock is off by so much */
     uint64_t random;        /* of its own */
     bool down;              /* it was killed and has not come back */
@@ -76,6 +78,8 @@ typedef struct net_tap {
 struct net {
     uint64_t seed, random;
     uint64_t now_ns;
+    uint64_t uptime_ns; /* what the clocks of nodes show that start from now on; 0: drawn, 1 s to
+                           half a year */
     size_t node_count;
     net_node nodes[NET_NODES_MAX];
     size_t pipe_count, pipe_capacity;
@@ -131,6 +135,8 @@ void net_run(net *network, uint64_t duration_ns);
 void net_quiet(net *network);
 /* What every node knows, on stderr. */
 void net_show(net *network);
+/* When node's exchange is to tick, in the network's time; UINT64_MAX: never. */
+uint64_t net_due_ns(const net_node *node);
 /* Before each direct call into a node's exchange. */
 hkb_exchange *net_enter(net_node *node);
 

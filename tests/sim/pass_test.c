@@ -61,10 +61,10 @@ static void say_tag(int leaf, uint32_t flags, uint32_t capacity)
 
 static bool turn(void)
 {
-    if (hkb_exchange_deadline(hub()) > the.network->now_ns) {
+    if (net_due_ns(the.hub) > the.network->now_ns) {
         return false;
     }
-    hkb_exchange_tick(the.hub->exchange);
+    hkb_exchange_tick(hub());
     hkb_exchange_settle(the.hub->exchange);
     return true;
 }

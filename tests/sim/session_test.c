@@ -196,7 +196,7 @@ START_TEST(a_long_outage_is_one_change_and_its_age_counts_from_the_last_byte)
     uint64_t grace_ns = _i ? 5 * NET_S : 2 * NET_S;
     assert_shows(&at, "first", HAKUBAN_LIVE);
     net_run(at.network, NET_S); /* the last byte from the exposer was its acknowledgement, if any */
-    uint64_t last_ns = at.exposing->up->peer[1]->link.last_received_ns;
+    uint64_t last_ns = at.exposing->up->read_ns[1];
     net_run(at.network, 7 * NET_S);
     net_cut(at.exposing->up);
     net_run(at.network, grace_ns - 100 * NET_MS);
@@ -833,7 +833,7 @@ START_TEST(what_nobody_confirms_after_a_restart_is_as_old_as_the_last_byte)
     pair at = pair_new(31, NULL);
     net_node *below[] = {at.observing};
     net_run(at.network, 7 * NET_S);
-    uint64_t last_ns = at.observing->up->peer[0]->link.last_received_ns;
+    uint64_t last_ns = at.observing->up->read_ns[0];
     restart_hub(at.network, at.hub, below, 1, NULL);
     net_run(at.network, 5 * NET_S);
     assert_shows(&at, "first", HAKUBAN_STALE);

@@ -1,5 +1,8 @@
 /* Contracts: a user's declared interest, and its place among those of an object or tag. */
-#include "exchange/internal.h"
+#include "exchange/agenda.h"
+#include "exchange/choose.h"
+#include "exchange/delivery.h"
+#include "exchange/lifetimes.h"
 
 static bool is_expose(hkb_contract_kind kind)
 {
@@ -201,33 +204,6 @@ hakuban_status hkb_contract_set_capacity(hakuban_contract *contract, uint32_t ca
         hkb_tag_mark_objects(contract->tag);
     }
     return HAKUBAN_OK;
-}
-
-hakuban_status hkb_contract_peek(hakuban_contract *contract, const hakuban_descriptor *descriptor,
-                                 hakuban_event *ret)
-{
-    if (!hkb_contract_observes(contract)) {
-        return HAKUBAN_ERR_ARGUMENT;
-    }
-    hkb_object *object = contract->object;
-    if (descriptor) {
-        hkb_object *found = hkb_object_find(contract->exchange, descriptor);
-        if (!found || (object && found != object)) {
-            return HAKUBAN_ERR_NOT_FOUND;
-        }
-        object = found;
-    }
-    if (!object) {
-        return HAKUBAN_ERR_ARGUMENT;
-    }
-    HKB_LIST_EACH(hkb_delivery, delivery, &object->deliveries, of_object)
-    {
-        if (delivery->contract == contract && !delivery->closing) {
-            hkb_delivery_peek(delivery, ret);
-            return HAKUBAN_OK;
-        }
-    }
-    return HAKUBAN_ERR_NOT_FOUND;
 }
 
 hkb_exchange *hkb_contract_exchange(const hakuban_contract *contract)

@@ -6,20 +6,12 @@
  * somebody has: no sooner than the sweep comes by (a second for all), and for no more objects than
  * there is room for, so that nothing is passed to and fro. What nobody asked for in HKB_DECLINE_NS
  * is forgotten. */
-#include "exchange/internal.h"
-
-static bool is_offered(const hkb_object *object)
-{
-    if (object->local_exposers || object->expose_shares) {
-        return true;
-    }
-    for (size_t i = 0; i < object->tag_count; i++) {
-        if (object->tags[i].tag->local_exposers || object->tags[i].tag->expose_shares) {
-            return true;
-        }
-    }
-    return false;
-}
+#include "exchange/decline.h"
+#include "exchange/agenda.h"
+#include "exchange/choose.h"
+#include "exchange/facts.h"
+#include "exchange/lifetimes.h"
+#include "exchange/names.h"
 
 static void take_back(hkb_object *object)
 {
@@ -36,7 +28,7 @@ void hkb_decline_settle(hkb_object *object, bool needed)
     if (!peer || (object->exposer != HKB_NOBODY && !(upstream && upstream->declining))) {
         return;
     }
-    bool offered = is_offered(object);
+    bool offered = hkb_object_is_offered(object);
     if (needed && offered && object->exposer == HKB_NOBODY) {
         if (hkb_recall_awaits(object)) {
             return; /* who held it may come back at any moment */
@@ -68,7 +60,8 @@ void hkb_decline_enter(hkb_object *object)
 
 static void look_again(hkb_object *object)
 {
-    if (!is_offered(object) || (!HKB_PLANTED(declines_for_ever) && hkb_choose_promise(object))) {
+    if (!hkb_object_is_offered(object) ||
+        (!HKB_PLANTED(declines_for_ever) && hkb_choose_promise(object))) {
         take_back(object);
     } else if (object->exchange->now_ns >= object->deadline_ns) {
         if (hkb_object_needed(object)) {

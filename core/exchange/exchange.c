@@ -1,9 +1,16 @@
 /* The exchange as a whole: its beginning and end, time, and bringing everything in order after each
  * call. */
-#include "exchange/internal.h"
-
-#include <math.h>
-#include <stdio.h>
+#include "exchange/exchange.h"
+#include "exchange/agenda.h"
+#include "exchange/choose.h"
+#include "exchange/decline.h"
+#include "exchange/facts.h"
+#include "exchange/pass.h"
+#include "exchange/payloads.h"
+#include "exchange/peer.h"
+#include "exchange/recall.h"
+#include "exchange/sessions.h"
+#include "exchange/settle.h"
 
 hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t now_ns,
                                 int64_t wall_ns, hkb_exchange **ret)
@@ -99,20 +106,6 @@ void hkb_exchange_set_time(hkb_exchange *exchange, uint64_t now_ns, int64_t wall
     exchange->wall_ns = wall_ns;
 }
 
-void hkb_exchange_mark_all(hkb_exchange *exchange)
-{
-    for (size_t i = 0; exchange->objects.count && i <= exchange->objects.mask; i++) {
-        if (exchange->objects.slots[i]) {
-            hkb_object_mark(exchange->objects.slots[i]);
-        }
-    }
-    for (size_t i = 0; exchange->tags.count && i <= exchange->tags.mask; i++) {
-        if (exchange->tags.slots[i]) {
-            hkb_tag_recheck_listed(exchange->tags.slots[i]);
-        }
-    }
-}
-
 void hkb_exchange_expect_upstream(hkb_exchange *exchange, bool expected)
 {
     exchange->upstream_expected = expected;
@@ -127,22 +120,6 @@ void hkb_exchange_expect_upstream(hkb_exchange *exchange, bool expected)
         }
     }
     hkb_exchange_mark_all(exchange);
-}
-
-/* LISTED goes out behind the streams that settling has queued. */
-static void settle_listings(hkb_exchange *exchange)
-{
-    hkb_node *node;
-    while ((node = hkb_list_pop(&exchange->listings))) {
-        hkb_tag_share *share = HKB_CONTAINER(node, hkb_tag_share, listing);
-        if (!share->listed_wanted || hkb_node_linked(&share->passing) ||
-            !hkb_tag_is_listed(share->tag)) {
-            continue;
-        }
-        share->listed_wanted = 0;
-        share->listed_count++;
-        hkb_peer_queue(share->peer, &share->item);
-    }
 }
 
 void hkb_exchange_settle(hkb_exchange *exchange)
@@ -164,7 +141,25 @@ void hkb_exchange_settle(hkb_exchange *exchange)
         }
         hkb_tag_settle(HKB_CONTAINER(node, hkb_tag, dirty));
     }
-    settle_listings(exchange);
+    hkb_listings_settle(exchange);
+}
+
+hakuban_slice hkb_peer_pull(hkb_peer *peer)
+{
+    hkb_exchange *exchange = peer->exchange;
+    if (exchange->packet.capacity > HAKUBAN_MESSAGE_BYTES_MAX) {
+        hkb_buffer_done(
+            &exchange->packet); /* after one of the large messages that only Rust peers get */
+    }
+    hkb_link_pull(&peer->link, exchange->now_ns, &exchange->packet);
+    bool more = hkb_link_has_control(&peer->link) ||
+                (!hkb_list_empty(&peer->queue) &&
+                 peer->link.sent_bytes - peer->link.acked_bytes < peer->link.window_bytes);
+    if (exchange->packet.bytes && more) {
+        hkb_peer_wake(peer); /* its turn comes again after the others' */
+    }
+    hkb_exchange_settle(exchange);
+    return (hakuban_slice){exchange->packet.data, exchange->packet.bytes};
 }
 
 /* -- Time -- */
@@ -285,93 +280,6 @@ uint64_t hkb_exchange_deadline(const hkb_exchange *exchange)
         return deadline_ns;
     }
     return deadline_ns > HKB_EPOCH_NS ? deadline_ns - HKB_EPOCH_NS : 0;
-}
-
-/* -- For people -- */
-
-void hkb_exchange_count(const hkb_exchange *exchange, hakuban_exchange_stats *ret)
-{
-    *ret = exchange->stats;
-    ret->objects = exchange->objects.count;
-    ret->tags = exchange->tags.count;
-    ret->contracts = exchange->contract_count;
-    ret->links = exchange->peer_count;
-    ret->wire_bytes_in = exchange->shared.wire_bytes_in;
-    ret->wire_bytes_out = exchange->shared.wire_bytes_out;
-}
-
-static hakuban_status line(hkb_buffer *out, const char *format, ...) HAKUBAN_PRINTF(2, 3);
-static hakuban_status line(hkb_buffer *out, const char *format, ...)
-{
-    char text[512];
-    va_list arguments;
-    va_start(arguments, format);
-    int bytes = vsnprintf(text, sizeof(text), format, arguments);
-    va_end(arguments);
-    if (bytes < 0) {
-        return HAKUBAN_OK;
-    }
-    return hkb_buffer_append(out, text, hkb_min((size_t)bytes, sizeof(text) - 1));
-}
-
-static hakuban_status describe_peer(const hkb_peer *peer, hkb_buffer *out)
-{
-    static const char *const phases[] = {"", "hello", "open", "leaving", "ended", "away"};
-    char name[64];
-    hkb_escape(name, sizeof(name), peer->link.peer_name, strlen(peer->link.peer_name));
-    return line(out, "  %s \"%s\" %s, load %.2f, %llu bytes in, %llu bytes out\n",
-                peer->link.connector ? "upstream" : "downstream", name, phases[peer->link.phase],
-                peer->load, (unsigned long long)peer->link.received_bytes,
-                (unsigned long long)peer->link.sent_bytes);
-}
-
-static hakuban_status describe_object(const hkb_object *object, hkb_buffer *out)
-{
-    static const char *const freshness[] = {"never", "live", "stale"};
-    static const char *const exposer[] = {"nobody", "local", "upstream", "downstream"};
-    hakuban_status status =
-        line(out, "  %.200s %s%s, %zu bytes, exposed by %s", object->descriptor->text,
-             object->exists ? "" : "ending, ", freshness[object->freshness],
-             object->state ? object->state->data_bytes : 0, exposer[object->exposer]);
-    if (status >= 0 && object->exposer == HKB_DOWNSTREAM) {
-        const char *name = object->chosen.share->peer->link.peer_name;
-        char escaped[64];
-        status = line(out, " \"%s\"", hkb_escape(escaped, sizeof(escaped), name, strlen(name)));
-    }
-    if (status >= 0) {
-        status = line(out, ", %u observing downstreams, version", (unsigned)object->observing);
-    }
-    for (size_t i = 0; status >= 0 && object->state && i < object->state->version_count; i++) {
-        status = line(out, "%s%lld", i ? "," : " ", (long long)object->state->version[i]);
-    }
-    return status >= 0 ? line(out, ", tags") : status;
-}
-
-hakuban_status hkb_exchange_describe(hkb_exchange *exchange, hkb_buffer *out)
-{
-    hakuban_status status = line(out, "exchange: %zu objects, %zu tags, %zu contracts, %zu links\n",
-                                 exchange->objects.count, exchange->tags.count,
-                                 exchange->contract_count, exchange->peer_count);
-    HKB_LIST_EACH(hkb_peer, peer, &exchange->peers, of_exchange)
-    {
-        if (status >= 0) {
-            status = describe_peer(peer, out);
-        }
-    }
-    for (size_t i = 0; exchange->objects.count && i <= exchange->objects.mask; i++) {
-        const hkb_object *object = exchange->objects.slots[i];
-        if (!object || status < 0) {
-            continue;
-        }
-        status = describe_object(object, out);
-        for (size_t k = 0; status >= 0 && k < object->tag_count; k++) {
-            status = line(out, " %.200s", object->tags[k].tag->json);
-        }
-        if (status >= 0) {
-            status = line(out, "\n");
-        }
-    }
-    return status;
 }
 
 void *hkb_exchange_ctx(const hkb_exchange *exchange)

@@ -1,9 +1,10 @@
-/* Looking into an exchange: walks that survive its changes, and what is in the records as plain
- * structs. Changes nothing, and is on nobody's way: what it needs of the others is a number in each
- * record. */
-#include "exchange/internal.h"
+/* Looking into an exchange: walks that survive its changes, what is in the records as plain
+ * structs, and all of it as text. Changes nothing, and is on nobody's way: what it needs of the
+ * others is a number in each record. */
+#include "exchange/facts.h"
 
 #include <math.h>
+#include <stdio.h>
 
 /* -- Walks -- */
 
@@ -313,6 +314,94 @@ hakuban_status hkb_contract_inspect(const hakuban_contract *contract, hakuban_co
     }
     if (status >= 0) {
         *ret = info;
+    }
+    return status;
+}
+
+/* -- All as text -- */
+
+void hkb_exchange_count(const hkb_exchange *exchange, hakuban_exchange_stats *ret)
+{
+    *ret = exchange->stats;
+    ret->objects = exchange->objects.count;
+    ret->tags = exchange->tags.count;
+    ret->contracts = exchange->contract_count;
+    ret->links = exchange->peer_count;
+    ret->wire_bytes_in = exchange->shared.wire_bytes_in;
+    ret->wire_bytes_out = exchange->shared.wire_bytes_out;
+}
+
+static hakuban_status line(hkb_buffer *out, const char *format, ...) HAKUBAN_PRINTF(2, 3);
+
+static hakuban_status line(hkb_buffer *out, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    int bytes = vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    if (bytes < 0) {
+        return HAKUBAN_OK;
+    }
+    return hkb_buffer_append(out, text, hkb_min((size_t)bytes, sizeof(text) - 1));
+}
+
+static hakuban_status describe_peer(const hkb_peer *peer, hkb_buffer *out)
+{
+    static const char *const phases[] = {"", "hello", "open", "leaving", "ended", "away"};
+    char name[64];
+    hkb_escape(name, sizeof(name), peer->link.peer_name, strlen(peer->link.peer_name));
+    return line(out, "  %s \"%s\" %s, load %.2f, %llu bytes in, %llu bytes out\n",
+                peer->link.connector ? "upstream" : "downstream", name, phases[peer->link.phase],
+                peer->load, (unsigned long long)peer->link.received_bytes,
+                (unsigned long long)peer->link.sent_bytes);
+}
+
+static hakuban_status describe_object(const hkb_object *object, hkb_buffer *out)
+{
+    static const char *const freshness[] = {"never", "live", "stale"};
+    static const char *const exposer[] = {"nobody", "local", "upstream", "downstream"};
+    hakuban_status status =
+        line(out, "  %.200s %s%s, %zu bytes, exposed by %s", object->descriptor->text,
+             object->exists ? "" : "ending, ", freshness[object->freshness],
+             object->state ? object->state->data_bytes : 0, exposer[object->exposer]);
+    if (status >= 0 && object->exposer == HKB_DOWNSTREAM) {
+        const char *name = object->chosen.share->peer->link.peer_name;
+        char escaped[64];
+        status = line(out, " \"%s\"", hkb_escape(escaped, sizeof(escaped), name, strlen(name)));
+    }
+    if (status >= 0) {
+        status = line(out, ", %u observing downstreams, version", (unsigned)object->observing);
+    }
+    for (size_t i = 0; status >= 0 && object->state && i < object->state->version_count; i++) {
+        status = line(out, "%s%lld", i ? "," : " ", (long long)object->state->version[i]);
+    }
+    return status >= 0 ? line(out, ", tags") : status;
+}
+
+hakuban_status hkb_exchange_describe(hkb_exchange *exchange, hkb_buffer *out)
+{
+    hakuban_status status = line(out, "exchange: %zu objects, %zu tags, %zu contracts, %zu links\n",
+                                 exchange->objects.count, exchange->tags.count,
+                                 exchange->contract_count, exchange->peer_count);
+    HKB_LIST_EACH(hkb_peer, peer, &exchange->peers, of_exchange)
+    {
+        if (status >= 0) {
+            status = describe_peer(peer, out);
+        }
+    }
+    for (size_t i = 0; exchange->objects.count && i <= exchange->objects.mask; i++) {
+        const hkb_object *object = exchange->objects.slots[i];
+        if (!object || status < 0) {
+            continue;
+        }
+        status = describe_object(object, out);
+        for (size_t k = 0; status >= 0 && k < object->tag_count; k++) {
+            status = line(out, " %.200s", object->tags[k].tag->json);
+        }
+        if (status >= 0) {
+            status = line(out, "\n");
+        }
     }
     return status;
 }

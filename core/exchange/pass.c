@@ -1,42 +1,16 @@
 /* What a downstream's change to a tag means to the tag's objects: streams for each or none, more or
  * less exposers. Worked off a few objects at a time, one downstream after the other, so that a tag
  * of very many objects delays nobody, however often it is registered and taken back. */
-#include "exchange/internal.h"
+#include "exchange/pass.h"
+#include "exchange/agenda.h"
+#include "exchange/assign.h"
+#include "exchange/facts.h"
+#include "exchange/interest.h"
+#include "exchange/lifetimes.h"
+#include "exchange/tag.h"
 
 #define PASS_OBJECTS 256 /* in one tick: a fraction of a millisecond */
 #define TURN_OBJECTS 64  /* then it is the next downstream's turn */
-
-static void enter_front(hkb_tag_share *share)
-{
-    hkb_list_remove(&share->cursor.of_tag);
-    hkb_list_push_front(&share->tag->objects, &share->cursor.of_tag);
-    share->pass_again = 0;
-}
-
-void hkb_pass_begin(hkb_tag_share *share, bool refreshes)
-{
-    hkb_peer *peer = share->peer;
-    share->pass_refreshes |= refreshes;
-    if (hkb_node_linked(&share->passing)) {
-        share->pass_again = 1; /* those behind come first, however often it changes */
-        return;
-    }
-    enter_front(share);
-    hkb_list_push(&peer->passes, &share->passing);
-    if (!hkb_node_linked(&peer->passing)) {
-        hkb_list_push(&peer->exchange->passing, &peer->passing);
-    }
-}
-
-void hkb_pass_end(hkb_tag_share *share)
-{
-    hkb_list_remove(&share->cursor.of_tag);
-    hkb_list_remove(&share->passing);
-    share->pass_again = share->pass_refreshes = 0;
-    if (hkb_list_empty(&share->peer->passes)) {
-        hkb_list_remove(&share->peer->passing);
-    }
-}
 
 static void visit(hkb_tag_share *tag_share, hkb_object *object)
 {
@@ -50,7 +24,7 @@ static void visit(hkb_tag_share *tag_share, hkb_object *object)
         hkb_share_refresh(share);
     }
     if (share) {
-        hkb_choose_recharge(share);
+        hkb_assign_recharge(share);
     }
     if (tag_share->pass_refreshes || object->exposer == HKB_NOBODY) {
         hkb_object_mark(object); /* somebody more, or less, could expose it */
@@ -65,7 +39,7 @@ static bool advance(hkb_tag_share *share)
         if (!share->pass_again) {
             return false;
         }
-        enter_front(share);
+        hkb_pass_restart(share);
         return true;
     }
     hkb_list_remove(&share->cursor.of_tag);

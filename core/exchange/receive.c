@@ -1,7 +1,17 @@
 /* States that come from a peer: put together from parts, the difference applied and checked, then
  * heard if the peer is the object's source now. A late frame of a closed channel ends before it
  * gets here. */
-#include "exchange/internal.h"
+#include "exchange/receive.h"
+#include "exchange/account.h"
+#include "exchange/agenda.h"
+#include "exchange/channel.h"
+#include "exchange/choose.h"
+#include "exchange/facts.h"
+#include "exchange/names.h"
+#include "exchange/newest.h"
+#include "exchange/payloads.h"
+#include "exchange/recall.h"
+#include "exchange/sink.h"
 
 static hakuban_status refuse(hakuban_error *reterr, const hkb_share *share, const char *what)
 {
@@ -9,52 +19,6 @@ static hakuban_status refuse(hakuban_error *reterr, const hkb_share *share, cons
     const hakuban_descriptor *descriptor = share->object->descriptor;
     hkb_escape(name, sizeof(name), descriptor->text, descriptor->json_bytes);
     return hakuban_error_set(reterr, HAKUBAN_ERR_PROTOCOL, "object %s: %s", name, what);
-}
-
-void hkb_incoming_free(hkb_share *share)
-{
-    hkb_incoming *incoming = share->incoming;
-    if (!incoming) {
-        return;
-    }
-    share->incoming = NULL;
-    (void)hkb_peer_account(share->peer, 0, incoming->payload.bytes);
-    hkb_buffer_done(&incoming->payload);
-    hkb_free(share->peer->exchange->alloc, incoming, sizeof(*incoming));
-}
-
-/* Whether what comes on this share's channel is the object's state now: fencing is the path
- * (design.md §8). */
-static bool is_source(const hkb_share *share)
-{
-    const hkb_object *object = share->object;
-    if (share->in_phase != HKB_CHANNEL_OPEN) {
-        return HKB_PLANTED(closed_channel);
-    }
-    if (object->held && share->in_source == HAKUBAN_SOURCE_NONE) {
-        return false; /* a hub that does not know yet what there was */
-    }
-    if (share->peer->link.connector) {
-        return object->exposer == HKB_UPSTREAM || object->exposer == HKB_NOBODY;
-    }
-    return object->exposer == HKB_DOWNSTREAM && object->chosen.share == share;
-}
-
-static void note_condition(hkb_share *share, hakuban_freshness freshness, uint64_t age_ns)
-{
-    share->in_freshness = (unsigned)freshness & 3u;
-    share->in_stale_since_ns = hkb_time_of_age(share->object->exchange, age_ns);
-}
-
-void hkb_share_become_source(hkb_share *share)
-{
-    if (!share->in_base) {
-        return;
-    }
-    uint64_t age_ns = share->object->exchange->now_ns - share->in_stale_since_ns;
-    hkb_object_hear(share->object, hakuban_state_ref(share->in_base),
-                    (hakuban_freshness)share->in_freshness,
-                    share->in_freshness == HAKUBAN_STALE ? age_ns : 0);
 }
 
 static void set_in_base(hkb_share *share, hakuban_state *state)
@@ -166,7 +130,7 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
     share->awaits_whole = 0;
     exchange->stats.states_in++;
     exchange->stats.state_bytes_in += bytes;
-    if (is_source(share)) {
+    if (hkb_share_is_source(share)) {
         hkb_object *object = share->object;
         hakuban_state_ref(state);
         /* The old base may only live as the peer's base: kept over the replacement for whoever
@@ -179,7 +143,7 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
         hakuban_state_unref(kept);
         hakuban_state_unref(state);
     }
-    note_condition(share, head->freshness, head->age_ns);
+    hkb_share_note_condition(share, head->freshness, head->age_ns);
     set_in_base(share, state);
     hakuban_state_unref(state);
     /* An upstream knows a later version than what is shown here: what the exposer says next, or
@@ -233,10 +197,10 @@ hakuban_status hkb_share_hear_same(hkb_share *share, const hkb_message *message)
         return HAKUBAN_OK;
     }
     hakuban_state_ref(state);
-    if (is_source(share)) {
+    if (hkb_share_is_source(share)) {
         hkb_object_hear(object, hakuban_state_ref(state), message->freshness, message->age_ns);
     }
-    note_condition(share, message->freshness, message->age_ns);
+    hkb_share_note_condition(share, message->freshness, message->age_ns);
     set_in_base(share, state);
     hakuban_state_unref(state);
     return HAKUBAN_OK;
@@ -275,7 +239,7 @@ void hkb_share_hear_condition(hkb_share *share, hakuban_freshness freshness, hak
     hkb_object *object = share->object;
     bool source_changed = share->in_source != source;
     share->in_source = (unsigned)source & 3u;
-    note_condition(share, freshness, age_ns);
+    hkb_share_note_condition(share, freshness, age_ns);
     if (source_changed) {
         hkb_object_mark(object);
     }
@@ -289,7 +253,7 @@ void hkb_share_hear_condition(hkb_share *share, hakuban_freshness freshness, hak
         serves != (object->exposer == HKB_UPSTREAM) && !HKB_PLANTED(source_in_a_moment)) {
         hkb_choose(object);
     }
-    if (!is_source(share)) {
+    if (!hkb_share_is_source(share)) {
         return;
     }
     /* What it says is about the last state it sent, which may be older than what is held, or newer.

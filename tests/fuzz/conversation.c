@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "exchange/internal.h"
+#include "exchange/records.h"
 #include "fail_alloc.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);

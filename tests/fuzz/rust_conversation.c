@@ -4,7 +4,7 @@
  * program), a length, and so many bytes: an event, or what the program does. */
 #include <stdlib.h>
 
-#include "exchange/internal.h"
+#include "exchange/records.h"
 #include "fail_alloc.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);

@@ -1,6 +1,6 @@
 /* Who exposes what, over time: subtrees that are full say so and others are chosen; load spreads,
  * comes to rest, and follows those who join, leave and drain. All in virtual time. */
-#include "exchange/internal.h"
+#include "exchange/records.h"
 #include "users.h"
 
 #include <check.h>

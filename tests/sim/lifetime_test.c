@@ -1,7 +1,7 @@
 /* How long objects live, and what is left of them: objects that come and go by the million leave
  * nothing, who comes late gets what is there at once, and what was last known stays, with its age.
  */
-#include "exchange/internal.h"
+#include "exchange/records.h"
 #include "users.h"
 
 #include <check.h>

@@ -1,7 +1,7 @@
 /* The oracle: it was told everything that was published, looks at everything that is delivered, and
  * into the exchanges where a promise cannot be seen from outside. The promises have the numbers of
  * reliability.md, section 2. */
-#include "exchange/internal.h"
+#include "exchange/facts.h"
 #include "world.h"
 
 #include <math.h>

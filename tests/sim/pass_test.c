@@ -1,6 +1,8 @@
 /* Tags with very many objects: who registers one, again and again even, delays nobody; LISTED says
  * the truth nevertheless. */
-#include "exchange/internal.h"
+#include "exchange/lifetimes.h"
+#include "exchange/records.h"
+#include "exchange/tag.h"
 #include "users.h"
 
 #include <check.h>

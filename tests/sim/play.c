@@ -1,7 +1,7 @@
 /* Plays a plan: does its actions in virtual time, lets the users act on what they hear, redials as
  * a program would. Then the faults stop, and all must come right within a bound. What must hold is
  * the oracle's business. */
-#include "exchange/internal.h"
+#include "exchange/records.h"
 #include "world.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* Tags that a hub keeps warm for somebody: the first observer has the newest state in one round
  * trip, the asker is sent nothing, and it ends with the asker. */
-#include "exchange/internal.h"
+#include "exchange/records.h"
 #include "users.h"
 
 #include <check.h>

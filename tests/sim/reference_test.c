@@ -2,7 +2,8 @@
  * list that applies to them. Each routed one is played on one router, on a router below another,
  * and with a router for each user below one root. Where ours means to differ (delivery per
  * contract, the last known state kept for observers) the test says what ours does. */
-#include "exchange/internal.h"
+#include "exchange/lifetimes.h"
+#include "exchange/records.h"
 #include "users.h"
 
 #include <check.h>

@@ -1,6 +1,7 @@
 /* What a sceptical reader of the exchange feared, as a user would meet it: each case once was, or
  * could easily become, a bug. */
-#include "exchange/internal.h"
+#include "exchange/records.h"
+#include "exchange/sink.h"
 #include "users.h"
 
 #include <check.h>

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "exchange/internal.h"
+#include "exchange/records.h"
 #include "users.h"
 #include "vectors.h"
 #include "wire/rust_delta.h"

@@ -1,5 +1,5 @@
 /* Connections that are lost and come back: what users see of it, and what it costs on the wire. */
-#include "exchange/internal.h"
+#include "exchange/records.h"
 #include "users.h"
 
 #include <check.h>

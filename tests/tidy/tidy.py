@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks the rules that a machine can check: includes, banned calls, the dialect of C, documented headers, numbers of decisions, leftovers.
+"""Checks the rules that a machine can check: includes, floors, banned calls, the dialect of C, documented headers, numbers of decisions, leftovers.
 
 tidy.py <source folder>: prints one line per finding; exit code 1 if there are any.
 tidy.py --self-test: breaks each rule once in a small tree and wants each to be noticed.
@@ -11,6 +11,9 @@ import sys
 import tempfile
 
 ROOMS = ["base", "json", "model", "plugin", "wire", "link", "exchange"]
+# The files of core/exchange, each above those before it: it calls only what is below it (core/README.md).
+FLOORS = """account agenda facts names interest payloads delivery newest sink lifetimes channel assign recall choose
+    decline settle tag emit receive path hear sessions peer pass contract queue inspect exchange""".split()
 C_FOLDERS = ["include", "core", "runtime", "transports", "codecs", "tools", "examples", "bench", "conformance",
              "tests"]
 # What core/ may take from the C library: nothing that waits, asks the system or keeps state of its own.
@@ -92,6 +95,7 @@ class Tidy:
             if path.parts[0] == "include":
                 self.documentation(path, text, code)
         self.unique_names(sources)
+        self.floors([path for path in sources if path.parts[:2] == ("core", "exchange")])
         self.decisions()
         self.leftovers()
         return self.findings
@@ -143,6 +147,31 @@ class Tidy:
             if not target.is_file() or (self.root / "include").resolve() not in target.parents:
                 return "a public header includes public headers only"
         return None
+
+    # ---- floors
+
+    def floors(self, paths):
+        """Of core/exchange: nothing that a file defines is named in a file below it."""
+        definition = re.compile(r"^(?!static\b)\w[^;{}()=]*?\b(hkb_\w+)\s*(?:\([^;{}]*\)\s*\{|=)", re.M)
+        codes = {}
+        for path in paths:
+            if path.suffix == ".c" and path.stem not in FLOORS:
+                self.find(path, 1, "stands on no floor: give it one in tests/tidy/tidy.py")
+            elif path.stem in FLOORS:
+                codes[path] = strip((self.root / path).read_text(encoding="utf-8"), "code")
+        floor_of = {}
+        for path, code in codes.items():
+            if path.suffix == ".c":
+                floor_of.update((name, path.stem) for name in definition.findall(code))
+        for path, code in codes.items():
+            for match in re.finditer(r"(?<![\w.>])hkb_\w+", code) if path.suffix == ".c" else []:
+                above = floor_of.get(match.group())
+                if above and FLOORS.index(above) > FLOORS.index(path.stem):
+                    self.find(path, line_of(code, match.start()), f"{match.group()} is of {above}.c, a floor above")
+            for match in re.finditer(r'#include "exchange/(\w+)\.h"', (self.root / path).read_text(encoding="utf-8")):
+                above = match.group(1)
+                if above != "exchange" and above in FLOORS and FLOORS.index(above) > FLOORS.index(path.stem):
+                    self.find(path, 1, f"includes {above}.h, a floor above")
 
     # ---- calls
 
@@ -336,6 +365,28 @@ def self_test():
         if not any("has the name of" in f for f in Tidy(root).run()):
             failed += 1
             print("two files of one name were not noticed")
+    above = "/* x */\nvoid hkb_object_settle(hkb_object *object)\n{\n}\n"
+    constant = "/* x */\nconst hkb_events hkb_object_settle = {0};\n"
+    below = "/* x */\nvoid hkb_object_mark(void)\n{\n    %s\n}\n"
+    for files, expected in (
+        ({"settle": above, "agenda": below % "hkb_object_settle(object);"}, "is of settle.c, a floor above"),
+        ({"settle": above, "agenda": below % "f(hkb_object_settle);"}, "is of settle.c, a floor above"),
+        ({"settle": constant, "agenda": below % "f(&hkb_object_settle);"}, "is of settle.c, a floor above"),
+        ({"settle": "static " + above[8:], "agenda": below % "x.hkb_object_settle = 1; /* hkb_object_settle */"}, None),
+        ({"agenda": above, "settle": below % "hkb_object_settle(object);"}, None),
+        ({"agenda": '/* x */\n#include "exchange/settle.h"\n'}, "includes settle.h, a floor above"),
+        ({"agenda": '/* x */\n#include "exchange/records.h"\n#include "exchange/exchange.h"\n'}, None),
+        ({"cellar": "/* x */\n"}, "stands on no floor"),
+    ):
+        with tempfile.TemporaryDirectory() as folder:
+            root = pathlib.Path(folder)
+            for name, text in files.items():
+                (root / "core/exchange").mkdir(parents=True, exist_ok=True)
+                (root / f"core/exchange/{name}.c").write_text(text if text.startswith("/*") else "/* x */\n" + text)
+            findings = Tidy(root).run()
+            if bool(findings) != bool(expected) or not all(expected in finding for finding in findings):
+                failed += 1
+                print(f"floors {files!r}: wanted {expected!r}, got {findings}")
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
         for name in ("docs/adr/0001-a.md", "docs/adr/0001-b.md", "docs/adr/0002-c.md"):

@@ -1,10 +1,11 @@
-/* The records of an exchange, for the files of this room only.
+/* The records of an exchange, for the files of this room only. What follows from them is in the
+ * other files, which stand above each other in the order of core/README.md.
  *
  * An object and what one peer has to do with it meet in a share; a tag and a peer in a tag share.
  * What a peer is to be told is never queued as messages: shares wait in the peer's queue and are
  * compared with what the peer was told when it can take more. */
-#ifndef HKB_EXCHANGE_INTERNAL_H
-#define HKB_EXCHANGE_INTERNAL_H
+#ifndef HKB_EXCHANGE_RECORDS_H
+#define HKB_EXCHANGE_RECORDS_H
 
 #include "base/planted.h"
 #include "exchange/exchange.h"
@@ -12,13 +13,12 @@
 #include "model/state.h"
 
 #define HKB_HANDOVER_NS 1000000000ull
-#define HKB_YIELD_NS                                                                               \
-    500000000ull /* a closed connection's objects may move after this long, or its grace */
+/* The objects of a closed connection may move after this long, or after its grace. */
+#define HKB_YIELD_NS 500000000ull
 #define HKB_LISTS_NS 300000000ull     /* without a further stream */
 #define HKB_REBALANCE_NS 100000000ull /* a tenth of all objects each time */
 #define HKB_REBALANCE_PARTS 10
-#define HKB_DECLINE_NS                                                                             \
-    60000000000ull /* a decline that nobody needs any more is forgotten after this */
+#define HKB_DECLINE_NS 60000000000ull /* an unneeded decline is forgotten after this */
 #define HKB_DECLINED_MAX 65536u
 #define HKB_TICK_NS 50000000ull /* time limits are looked at no more often than this */
 #define HKB_BASES_BYTES_MIN (64u * 1024)
@@ -346,64 +346,15 @@ struct hakuban_queue {
     void *host;
 };
 
-/* What a tag or object means to the upstream: all that is wanted here and below, in one. */
-typedef struct hkb_wanted {
-    bool observes, exposes;
-    uint32_t capacity;
-    uint32_t flags; /* of the message */
-} hkb_wanted;
-
-static inline hkb_wanted hkb_wanted_of(bool observes, bool exposes, uint64_t capacity)
+static inline hkb_peer *hkb_peer_of(hkb_link *link)
 {
-    return (hkb_wanted){
-        .observes = observes,
-        .exposes = exposes,
-        .capacity = !exposes                ? 0
-                    : capacity > UINT32_MAX ? UINT32_MAX
-                                            : (uint32_t)capacity,
-        .flags = (observes ? HKB_WANT_OBSERVE : 0u) | (exposes ? HKB_WANT_EXPOSE : 0u),
-    };
-}
-static inline hkb_wanted hkb_object_wanted(const hkb_object *object)
-{
-    hkb_wanted wanted =
-        hkb_wanted_of(object->local_observers || object->observe_shares,
-                      object->local_exposers || object->expose_shares, object->capacity);
-    if (object->upstream && object->upstream->declining) {
-        wanted.flags |= HKB_WANT_DECLINE;
-    }
-    return wanted;
-}
-/* What is preloaded here is observed above, so that it comes from there, too. */
-static inline hkb_wanted hkb_tag_wanted(const hkb_tag *tag)
-{
-    hkb_wanted wanted =
-        hkb_wanted_of(tag->local_observers || tag->observe_shares || tag->preload_shares,
-                      tag->local_exposers || tag->expose_shares, tag->capacity);
-    if (tag->local_preloads) {
-        wanted.flags |= HKB_WANT_PRELOAD;
-    }
-    return wanted;
-}
-/* Whether a share or tag share of the upstream says what it was told already. */
-#define HKB_WAS_TOLD(share, wanted)                                                                \
-    ((share)->observes == (wanted).observes && (share)->exposes == (wanted).exposes &&             \
-     (share)->capacity == (wanted).capacity)
-static inline bool hkb_tag_was_told(const hkb_tag_share *share, const hkb_wanted *wanted)
-{
-    return HKB_WAS_TOLD(share, *wanted) &&
-           share->preloads == ((wanted->flags & HKB_WANT_PRELOAD) != 0);
-}
-static inline bool hkb_object_was_told(const hkb_share *share, const hkb_wanted *wanted)
-{
-    return HKB_WAS_TOLD(share, *wanted) &&
-           share->declines == ((wanted->flags & HKB_WANT_DECLINE) != 0);
+    return HKB_CONTAINER(link, hkb_peer, link);
 }
 
-static inline uint32_t hkb_registered_flags(bool observes, bool exposes, bool declines)
+/* Whether the connection is lost, and the session waits for another. */
+static inline bool hkb_peer_is_away(const hkb_peer *peer)
 {
-    return (observes ? HKB_WANT_OBSERVE : 0u) | (exposes ? HKB_WANT_EXPOSE : 0u) |
-           (declines ? HKB_WANT_DECLINE : 0u);
+    return peer->detached || peer->link.returning;
 }
 
 static inline bool hkb_contract_observes(const hakuban_contract *contract)
@@ -416,186 +367,5 @@ static inline uint64_t hkb_time_of_age(const hkb_exchange *exchange, uint64_t ag
 {
     return exchange->now_ns > age_ns ? exchange->now_ns - age_ns : 0;
 }
-
-/* exchange.c */
-void hkb_exchange_mark_all(hkb_exchange *exchange); /* every object and tag is settled again */
-
-/* The maps' comparisons. */
-bool hkb_object_equal(const void *item, const void *key);
-bool hkb_tag_equal(const void *item, const void *key);
-bool hkb_share_equal(const void *item, const void *key);
-bool hkb_tag_share_equal(const void *item, const void *key);
-bool hkb_session_equal(const void *item, const void *key);
-
-/* object.c */
-/* The record for descriptor, made if need be. ERR_NO_MEMORY. */
-hakuban_status hkb_object_get(hkb_exchange *exchange, hakuban_descriptor *descriptor,
-                              hkb_object **ret);
-void hkb_object_mark(hkb_object *object); /* to be settled */
-/* Existence, choice, streams, registration upwards; frees it if nothing refers to it. */
-void hkb_object_settle(hkb_object *object);
-void hkb_object_expired(hkb_object *object); /* deadline_ns has come */
-bool hkb_object_needed(const hkb_object *object);
-bool hkb_object_has_choice(
-    const hkb_object *object); /* rebalancing could find somebody else, or somebody at last */
-/* The greatest version known here, as a state that holds it; NULL: none. */
-hakuban_state *hkb_object_floor(const hkb_object *object);
-/* Somebody knows version. Passed on towards the exposer. ERR_NO_MEMORY. */
-hakuban_status hkb_object_raise_floor(hkb_object *object, const hkb_version *version);
-/* The chosen exposer said state (taken over; NULL: the state is as before), LIVE or STALE for
- * age_ns. */
-void hkb_object_hear(hkb_object *object, hakuban_state *state, hakuban_freshness freshness,
-                     uint64_t age_ns);
-void hkb_object_set_condition(hkb_object *object, hakuban_freshness freshness,
-                              uint64_t stale_since_ns);
-void hkb_object_refresh_source(hkb_object *object);
-/* In a hand-over the state stays LIVE; only peers that do as the reference are told that nobody
- * confirms it. */
-void hkb_object_set_unconfirmed(hkb_object *object, bool unconfirmed);
-/* Whether the connection that its states come by is lost just now. No event says so: most come back
- * unseen. */
-bool hkb_object_source_is_away(const hkb_object *object);
-uint64_t hkb_object_age_ns(const hkb_object *object);
-/* A share stands on state now, not any more on the one before. */
-void hkb_object_set_base(hkb_share *share, hakuban_state *state);
-hakuban_status hkb_object_open_delivery(hkb_object *object, hakuban_contract *contract);
-
-/* choose.c */
-void hkb_choose(hkb_object *object);       /* keeps the current one where it may stay */
-void hkb_choose_again(hkb_object *object); /* rebalancing: moves it if that is clearly better */
-void hkb_choose_nobody(hkb_object *object);
-void hkb_choose_unneeded(
-    hkb_object *object); /* nobody, and it is not LIVE once the one before has closed */
-void hkb_choose_replace(
-    hakuban_contract *contract); /* an expose contract has ended: others take its objects */
-void hkb_choose_open(
-    hkb_object *object); /* opens the chosen one's sink, unless another is still leaving */
-void hkb_choose_left(hkb_share *share);     /* share's sink has closed */
-void hkb_choose_recharge(hkb_share *share); /* the capacity it offers may have changed */
-bool hkb_choose_promise(
-    hkb_object *object); /* whether somebody here could take it; keeps the room for a while */
-double hkb_peer_load_limit(const hkb_peer *peer);
-
-/* decline.c */
-void hkb_decline_settle(hkb_object *object, bool needed); /* after the choice */
-void hkb_decline_enter(hkb_object *object);               /* into the list of the declined */
-void hkb_decline_tick(hkb_exchange *exchange);
-uint64_t hkb_decline_deadline(const hkb_exchange *exchange);
-
-/* tag.c */
-hakuban_status hkb_tag_get(hkb_exchange *exchange, hakuban_slice json, hkb_tag **ret);
-hkb_tag *hkb_tag_find(const hkb_exchange *exchange, hakuban_slice json);
-void hkb_tag_mark(hkb_tag *tag);
-void hkb_tag_mark_objects(
-    hkb_tag *tag); /* each is settled again: for local contracts, who pay for it themselves */
-void hkb_tag_settle(hkb_tag *tag); /* registration upwards; frees it if nothing refers to it */
-/* A downstream's registration changed. */
-hakuban_status hkb_tag_register(hkb_tag *tag, hkb_peer *peer, uint32_t flags, uint32_t capacity);
-hkb_tag_share *hkb_tag_share_find(const hkb_exchange *exchange, const hkb_peer *peer,
-                                  const hkb_tag *tag);
-void hkb_tag_share_free(hkb_tag_share *share);
-bool hkb_tag_is_listed(const hkb_tag *tag); /* nothing further is to be expected from upstream */
-void hkb_tag_say_listed(
-    hkb_peer *peer); /* the upstream has listed everything, as far as can be told */
-void hkb_tag_recheck_listed(hkb_tag *tag); /* who waits for LISTED may get it now */
-void hkb_tag_emit(hkb_tag_share *share);
-void hkb_tag_passed(hkb_tag_share *share); /* its pass has ended; it may be freed by that */
-
-/* pass.c */
-void hkb_pass_begin(hkb_tag_share *share,
-                    bool refreshes); /* downstream; refreshes: more than the capacity has changed */
-void hkb_pass_end(hkb_tag_share *share);
-void hkb_pass_tick(hkb_exchange *exchange);
-
-/* share.c */
-hkb_share *hkb_share_find(const hkb_exchange *exchange, const hkb_peer *peer,
-                          const hkb_object *object);
-hakuban_status hkb_share_get(hkb_peer *peer, hkb_object *object, hkb_share **ret);
-void hkb_share_refresh(hkb_share *share); /* downstream: after a registration changed */
-void hkb_share_queue(hkb_share *share);
-/* Downstream: whether it is to have a stream now: it observes, the object exists, and it is not the
- * exposer itself. */
-void hkb_share_settle_stream(hkb_share *share);
-void hkb_share_close(hkb_share *share); /* channels and all, without words: the peer is gone */
-void hkb_share_close_in(hkb_share *share);
-uint64_t hkb_state_check(hakuban_state *state); /* XXH3-64 of its data */
-void hkb_share_drop_out(hkb_share *share);      /* forgets what was sent, keeps the channel */
-bool hkb_share_release(hkb_share *share);       /* frees it if it has no meaning any more */
-/* Says what the peer does not know yet; queues itself again if it could not say all. */
-void hkb_share_emit(hkb_share *share);
-void hkb_share_touch(
-    hkb_object *object); /* state or condition changed: queue whoever has a channel */
-/* Keeps payload for other shares on the same base; takes a reference. */
-void hkb_delta_keep(hkb_object *object, hakuban_state *base, const void *form,
-                    hakuban_bytes *payload);
-void hkb_delta_free(hkb_delta *delta);
-
-/* receive.c */
-hakuban_status hkb_share_hear_state(hkb_share *share, const hkb_message *message,
-                                    hakuban_error *reterr);
-hakuban_status hkb_share_hear_part(hkb_share *share, hakuban_slice payload, hakuban_error *reterr);
-void hkb_share_hear_condition(hkb_share *share, hakuban_freshness freshness, hakuban_source source,
-                              uint64_t age_ns);
-hakuban_status hkb_share_hear_same(hkb_share *share, const hkb_message *message);
-void hkb_incoming_free(hkb_share *share);
-/* What came before the share became the object's source counts from now on. */
-void hkb_share_become_source(hkb_share *share);
-
-/* peer.c */
-extern const hkb_link_events hkb_peer_events;
-void hkb_peer_queue(hkb_peer *peer, hkb_item *item);
-void hkb_peer_wake(hkb_peer *peer);
-bool hkb_peer_account(hkb_peer *peer, size_t more,
-                      size_t less);     /* false: over the limit, the link was ended */
-void hkb_peer_take_out(hkb_peer *peer); /* and frees it, if no carrier will */
-void hkb_peer_tick(hkb_peer *peer);
-uint64_t hkb_peer_deadline(const hkb_peer *peer);
-static inline bool hkb_peer_is_away(const hkb_peer *peer)
-{
-    return peer->detached || peer->link.returning;
-}
-
-/* recall.c */
-/* The connector's side, for each share of a session that is over, before it is closed. */
-void hkb_recall_remember(
-    hkb_share *share); /* the object stays, STALE, until a new upstream has listed what there is */
-void hkb_recall_begin(hkb_peer *peer);  /* what is held from here on has this grace */
-void hkb_recall_hold(hkb_share *share); /* choice and freshness stay for the rest of the grace */
-bool hkb_recall_exists(const hkb_object *object);
-void hkb_recall_confirm(hkb_object *object); /* the new upstream has the same to say */
-void hkb_recall_release(hkb_object *object); /* it has something else to say */
-void hkb_recall_expire(hkb_exchange *exchange);
-uint64_t hkb_recall_deadline(const hkb_exchange *exchange);
-void hkb_recall_listed(hkb_tag *tag);
-void hkb_recall_forget_object(hkb_object *object);
-void hkb_recall_unobserved(
-    hkb_tag *tag); /* perhaps nobody observes it any more: then what it remembered ends */
-void hkb_recall_offer(
-    hkb_peer *peer); /* gathers what the new upstream is told; an item of the peer says it */
-bool hkb_recall_say(hkb_peer *peer); /* one frame; false: there was nothing (more) */
-/* The listener's. */
-hakuban_status hkb_recall_hear(hkb_peer *peer, const hkb_message *message, hakuban_error *reterr);
-bool hkb_recall_awaits(const hkb_object *object); /* its holder may still come back */
-bool hkb_recall_lists_later(const hkb_exchange *exchange);
-void hkb_recall_grow_up(hkb_exchange *exchange);
-bool hkb_recall_holder(const hkb_peer *peer, const hkb_object *object, uint64_t *ret_sink_id);
-/* The holder has it again, under the id that it named: its next assignment is another one. */
-void hkb_recall_resumes(hkb_peer *peer, const hkb_object *object);
-bool hkb_recall_has(const hkb_share *share);    /* the peer has the newest state already */
-void hkb_recall_forget(const hkb_share *share); /* it has not got it any more */
-uint32_t hkb_recall_check(hakuban_state *state);
-void hkb_recall_tick(hkb_peer *peer);
-void hkb_recall_free(hkb_peer *peer);
-void hkb_recall_done(hkb_exchange *exchange);
-
-/* contract.c, queue.c */
-void hkb_entry_push(hakuban_queue *queue, hkb_entry *entry, hkb_entry_kind kind);
-void hkb_delivery_touch(hkb_delivery *delivery);
-void hkb_delivery_free(hkb_delivery *delivery);
-void hkb_delivery_peek(hkb_delivery *delivery, hakuban_event *ret);
-hakuban_status hkb_sink_new(hkb_object *object, hakuban_contract *contract, hakuban_sink **ret);
-void hkb_sink_revoke(hakuban_sink *sink);
-void hkb_sink_floor(hakuban_sink *sink);     /* the floor rose */
-void hkb_sink_number_on(hakuban_sink *sink); /* what was sent last, above the floor */
 
 #endif

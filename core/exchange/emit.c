@@ -1,287 +1,13 @@
-/* What one peer has to do with one object: registrations, channels, and what the peer does not know
- * yet. */
-#include "exchange/internal.h"
-
-/* -- The record -- */
-
-typedef struct share_key {
-    const hkb_peer *peer;
-    const hkb_object *object;
-} share_key;
-
-bool hkb_share_equal(const void *item, const void *key)
-{
-    const hkb_share *share = item;
-    const share_key *wanted = key;
-    return share->peer == wanted->peer && share->object == wanted->object;
-}
-
-static uint32_t share_hash(const hkb_exchange *exchange, const hkb_peer *peer,
-                           const hkb_object *object)
-{
-    const void *key[2] = {peer, object};
-    return (uint32_t)hkb_siphash(exchange->map_key, key, sizeof(key));
-}
-
-static bool peer_is_reference(const hkb_share *share)
-{
-    return share->peer->link.dialect->is_reference;
-}
-
-static size_t share_bytes(const hkb_object *object)
-{
-    return sizeof(hkb_share) + sizeof(hkb_object) + object->descriptor->text_bytes +
-           object->tag_count * (sizeof(hkb_object_tag) + sizeof(hkb_tag));
-}
-
-hkb_share *hkb_share_find(const hkb_exchange *exchange, const hkb_peer *peer,
-                          const hkb_object *object)
-{
-    share_key key = {peer, object};
-    if (peer->link.connector) {
-        return object->upstream;
-    }
-    if (exchange->shares.count == 0) {
-        return NULL;
-    }
-    return hkb_map_find(&exchange->shares, share_hash(exchange, peer, object), &key);
-}
-
-hakuban_status hkb_share_get(hkb_peer *peer, hkb_object *object, hkb_share **ret)
-{
-    hkb_exchange *exchange = object->exchange;
-    hkb_share *share = hkb_share_find(exchange, peer, object);
-    if (!share) {
-        share = hkb_alloc(exchange->alloc, sizeof(*share));
-        if (!share) {
-            return HAKUBAN_ERR_NO_MEMORY;
-        }
-        share->peer = peer;
-        share->object = object;
-        share->item.kind = HKB_ITEM_SHARE;
-        if (peer->link.connector) {
-            object->upstream = share;
-        } else {
-            share->hash = share_hash(exchange, peer, object);
-            hakuban_status status = hkb_map_insert(&exchange->shares, share);
-            if (status < 0) {
-                hkb_free(exchange->alloc, share, sizeof(*share));
-                return status;
-            }
-        }
-        hkb_list_push(&peer->shares, &share->of_peer);
-        hkb_list_push(&object->shares, &share->of_object);
-        (void)hkb_peer_account(peer, share_bytes(object), 0);
-        if (peer->link.connector) {
-            hkb_object_mark(object);
-        } else {
-            hkb_share_refresh(
-                share); /* what the peer registered for the object's tags holds here too */
-        }
-    }
-    *ret = share;
-    return HAKUBAN_OK;
-}
-
-static void drop_outgoing(hkb_share *share)
-{
-    hkb_outgoing *outgoing = share->outgoing;
-    if (!outgoing) {
-        return;
-    }
-    share->outgoing = NULL;
-    hakuban_bytes_unref(outgoing->payload);
-    hkb_free(share->peer->exchange->alloc, outgoing, sizeof(*outgoing));
-}
-
-void hkb_share_drop_out(hkb_share *share)
-{
-    hkb_object_set_base(share, NULL);
-    drop_outgoing(share);
-}
-
-static void close_out(hkb_share *share)
-{
-    if (share->out_id) {
-        hkb_map_remove(&share->peer->out_channels, share);
-        share->object->out_channels--;
-    }
-    share->out_id = 0;
-    share->out_phase = HKB_CHANNEL_CLOSED;
-    hkb_share_drop_out(share);
-}
-
-void hkb_share_close_in(hkb_share *share)
-{
-    if (share->in_id) {
-        hkb_map_remove(&share->peer->in_channels, share);
-    }
-    share->in_id = 0;
-    share->in_phase = HKB_CHANNEL_CLOSED;
-    share->in_source = HAKUBAN_SOURCE_NONE;
-    share->awaits_whole = share->resend_due = 0;
-    if (share->in_base) {
-        (void)hkb_peer_account(share->peer, 0, hkb_state_bytes(share->in_base));
-    }
-    share->in_base = hakuban_state_unref(share->in_base);
-    hkb_incoming_free(share);
-}
-
-void hkb_share_close(hkb_share *share)
-{
-    close_out(share);
-    hkb_share_close_in(share);
-    share->floor_due = share->stream_wanted = share->declining = 0;
-    hkb_object_mark(share->object);
-}
-
-bool hkb_share_release(hkb_share *share)
-{
-    hkb_object *object = share->object;
-    if (share->observes || share->exposes || share->declines || share->declining ||
-        (share->observing && object->exists) || share->stream_wanted ||
-        share->in_phase != HKB_CHANNEL_CLOSED || share->out_phase != HKB_CHANNEL_CLOSED ||
-        object->leaving == share || (object->held && object->upstream == share) ||
-        (object->exposer == HKB_DOWNSTREAM && object->chosen.share == share)) {
-        return false;
-    }
-    object->observing -= share->observing; /* by a tag: it comes again with the object */
-    object->observing_only -= share->observing_only;
-    hkb_list_remove(&share->item.node);
-    hkb_list_remove(&share->of_peer);
-    hkb_list_remove(&share->of_object);
-    if (object->upstream == share) {
-        object->upstream = NULL;
-    } else {
-        hkb_map_remove(&object->exchange->shares, share);
-    }
-    (void)hkb_peer_account(share->peer, 0, share_bytes(object));
-    hkb_free(object->exchange->alloc, share, sizeof(*share));
-    hkb_object_mark(object);
-    return true;
-}
-
-void hkb_share_queue(hkb_share *share)
-{
-    hkb_peer_queue(share->peer, &share->item);
-}
-
-void hkb_share_refresh(hkb_share *share)
-{
-    hkb_object *object = share->object;
-    bool observing = share->observes, exposing = share->exposes, can_serve = share->capacity > 0;
-    for (size_t i = 0; i < object->tag_count; i++) {
-        const hkb_tag_share *tag_share =
-            hkb_tag_share_find(object->exchange, share->peer, object->tags[i].tag);
-        if (tag_share) {
-            observing = observing || tag_share->observes;
-            exposing = exposing || tag_share->exposes;
-            can_serve = can_serve || tag_share->capacity > 0;
-        }
-    }
-    exposing = exposing && !share->declines;
-    /* Who drains is served by others; to the reference it is as good as anybody. */
-    bool observing_only = observing && !(exposing && (can_serve || peer_is_reference(share)));
-    object->observing += (uint32_t)observing - (uint32_t)share->observing;
-    object->observing_only += (uint32_t)observing_only - (uint32_t)share->observing_only;
-    share->observing = observing;
-    share->observing_only = observing_only;
-    share->exposing = exposing;
-    hkb_object_mark(object);
-    hkb_share_settle_stream(share);
-    hkb_share_queue(share); /* which also releases it, where it has no meaning any more */
-}
-
-void hkb_share_settle_stream(hkb_share *share)
-{
-    hkb_object *object = share->object;
-    if (share->peer->link.connector) {
-        return;
-    }
-    bool chosen = object->exposer == HKB_DOWNSTREAM && object->chosen.share == share;
-    /* While the one before closes, the next has its stream still: the object may live there by
-     * nothing else. */
-    bool awaits_sink = chosen && object->leaving && share->out_phase == HKB_CHANNEL_OPEN &&
-                       !peer_is_reference(share) && !HKB_PLANTED(stream_gap);
-    bool wanted = object->exists && (share->observing || HKB_PLANTED(tag_leak)) &&
-                  (!chosen || awaits_sink) &&
-                  !(peer_is_reference(share) && object->source == HAKUBAN_SOURCE_NONE);
-    if (wanted != share->stream_wanted) {
-        share->stream_wanted = wanted;
-        hkb_share_queue(share);
-    }
-}
-
-void hkb_share_touch(hkb_object *object)
-{
-    HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
-    {
-        if (share->out_phase == HKB_CHANNEL_OPEN) {
-            hkb_share_queue(share);
-        }
-    }
-    HKB_LIST_EACH(hkb_delivery, delivery, &object->deliveries, of_object)
-    {
-        hkb_delivery_touch(delivery);
-    }
-}
-
-/* -- Differences, made once per pair of states -- */
-
-void hkb_delta_free(hkb_delta *delta)
-{
-    hkb_exchange *exchange = delta->object->exchange;
-    hkb_delta **place = &delta->object->deltas;
-    while (*place != delta) {
-        place = &(*place)->next;
-    }
-    *place = delta->next;
-    hkb_list_remove(&delta->aged);
-    exchange->delta_count--;
-    exchange->delta_bytes -= hakuban_bytes_slice(delta->payload).bytes;
-    hakuban_state_unref(delta->base);
-    hakuban_bytes_unref(delta->payload);
-    if (exchange->delta_spare) {
-        hkb_free(exchange->alloc, delta, sizeof(*delta));
-    } else {
-        exchange->delta_spare = delta;
-    }
-}
-
-/* Keeps payload (one more reference) for others; forgets old ones instead of growing. Without
- * memory it just isn't kept. */
-void hkb_delta_keep(hkb_object *object, hakuban_state *base, const void *form,
-                    hakuban_bytes *payload)
-{
-    hkb_exchange *exchange = object->exchange;
-    if (!base && hakuban_bytes_slice(payload).bytes < HKB_WHOLE_KEPT_BYTES_MIN) {
-        return; /* made again as quickly as it is found */
-    }
-    hkb_delta *delta = exchange->delta_spare;
-    if (delta) {
-        exchange->delta_spare = NULL;
-    } else {
-        delta = hkb_alloc(exchange->alloc, sizeof(*delta));
-    }
-    if (!delta) {
-        return;
-    }
-    memset(delta, 0, sizeof(*delta));
-    delta->object = object;
-    delta->base = base ? hakuban_state_ref(base) : NULL;
-    delta->form = form;
-    delta->payload = hakuban_bytes_ref(payload);
-    delta->made_ns = exchange->now_ns;
-    delta->next = object->deltas;
-    object->deltas = delta;
-    hkb_list_push(&exchange->deltas, &delta->aged);
-    exchange->delta_count++;
-    exchange->delta_bytes += hakuban_bytes_slice(payload).bytes;
-    while (exchange->delta_count > 1 && (exchange->delta_count > HKB_DELTAS_MAX ||
-                                         exchange->delta_bytes > HKB_DELTAS_BYTES_MAX)) {
-        hkb_delta_free(HKB_CONTAINER(hkb_list_first(&exchange->deltas), hkb_delta, aged));
-    }
-}
+/* What a peer does not know yet of an object: said when its carrier can take more. */
+#include "exchange/emit.h"
+#include "exchange/agenda.h"
+#include "exchange/assign.h"
+#include "exchange/channel.h"
+#include "exchange/facts.h"
+#include "exchange/lifetimes.h"
+#include "exchange/names.h"
+#include "exchange/newest.h"
+#include "exchange/payloads.h"
 
 static hakuban_status payload_for(hkb_share *share, hakuban_bytes **ret)
 {
@@ -327,7 +53,7 @@ static void say_part(hkb_share *share)
     outgoing->offset += bytes;
     hkb_link_say(&share->peer->link, &message, NULL);
     if (outgoing->offset == payload.bytes) {
-        drop_outgoing(share);
+        hkb_outgoing_free(share);
     }
 }
 
@@ -341,15 +67,6 @@ static hakuban_status begin_outgoing(hkb_share *share, hakuban_bytes *payload)
     outgoing->offset = HKB_PART_BYTES_MAX;
     share->outgoing = outgoing;
     return HAKUBAN_OK;
-}
-
-uint64_t hkb_state_check(hakuban_state *state)
-{
-    if (!state->has_check) {
-        state->check = hkb_hash64(state->data, state->data_bytes);
-        state->has_check = 1;
-    }
-    return state->check;
 }
 
 /* The peer knows the newest state from here on. */
@@ -378,7 +95,7 @@ static void say_same(hkb_share *share)
 static hakuban_freshness shown_freshness(const hkb_share *share)
 {
     const hkb_object *object = share->object;
-    return peer_is_reference(share) && object->unconfirmed && object->freshness == HAKUBAN_LIVE
+    return hkb_share_is_reference(share) && object->unconfirmed && object->freshness == HAKUBAN_LIVE
                ? HAKUBAN_STALE
                : (hakuban_freshness)object->freshness;
 }
@@ -403,7 +120,7 @@ static void say_condition(hkb_share *share)
         message.freshness = HAKUBAN_STALE; /* what the peer has is not the newest */
     }
     share->out_condition = object->condition_count;
-    if (peer_is_reference(share) && !share->out_base) {
+    if (hkb_share_is_reference(share) && !share->out_base) {
         return; /* of a state that it has not got */
     }
     hkb_link_say(&share->peer->link, &message, NULL);
@@ -488,7 +205,7 @@ static void emit_states(hkb_share *share)
             return;
         }
         /* A STATE implies the freshness, but not the source. */
-        if (condition_differs && !peer_is_reference(share) && !HKB_PLANTED(source_lost)) {
+        if (condition_differs && !hkb_share_is_reference(share) && !HKB_PLANTED(source_lost)) {
             say_condition(share);
         }
         if (hkb_recall_has(share)) {
@@ -551,7 +268,7 @@ static void emit_upwards(hkb_share *share)
     }
     if (share->out_phase == HKB_CHANNEL_CLOSING && !object->leaving) {
         hkb_message message = {.kind = HKB_MESSAGE_CLOSED, .channel = share->out_id};
-        close_out(share);
+        hkb_share_close_out(share);
         hkb_link_say(link, &message, NULL);
     }
     hkb_wanted wanted = hkb_object_wanted(object);
@@ -646,9 +363,9 @@ static void emit_downwards(hkb_share *share)
         share->in_phase = HKB_CHANNEL_CLOSING;
         say_close(share, share->in_id,
                   object->exposer == HKB_NOBODY ? HKB_CLOSE_UNNEEDED : HKB_CLOSE_MOVED);
-        if (peer_is_reference(share)) { /* nothing is heard of it any more */
+        if (hkb_share_is_reference(share)) { /* nothing is heard of it any more */
             hkb_share_close_in(share);
-            hkb_choose_left(share);
+            hkb_assign_left(share);
         }
     }
     if (chosen && !object->leaving && share->in_phase != HKB_CHANNEL_OPEN) {
@@ -657,13 +374,13 @@ static void emit_downwards(hkb_share *share)
     if (share->out_phase == HKB_CHANNEL_OPEN) {
         /* What was said before the object went still arrives; that a stream which ends is of no
          * current state goes without saying to the reference. */
-        if (has_states(share) && (share->stream_wanted || !peer_is_reference(share) ||
+        if (has_states(share) && (share->stream_wanted || !hkb_share_is_reference(share) ||
                                   share->out_state != object->state_count)) {
             emit_states(share);
         }
         if (!share->stream_wanted && !share->outgoing) {
             uint32_t channel = share->out_id;
-            close_out(share);
+            hkb_share_close_out(share);
             say_close(share, channel, HKB_CLOSE_GONE);
         }
     }

@@ -1,0 +1,146 @@
+/* What is to be looked at again: objects and tags by settling, a tag's objects by a pass, peers and
+ * their items when their carriers can take more, queues by their users. Everything that changes a
+ * record says here what follows; nothing is done at once. */
+#include "exchange/agenda.h"
+
+/* -- Objects and tags, for settling -- */
+
+void hkb_object_mark(hkb_object *object)
+{
+    if (!hkb_node_linked(&object->dirty)) {
+        hkb_list_push(&object->exchange->dirty, &object->dirty);
+    }
+}
+
+void hkb_object_leave_timed(hkb_object *object)
+{
+    hkb_list_remove(&object->timed);
+    object->exchange->balanced_count -= object->timed_as == HKB_BALANCED;
+    object->exchange->declined_count -= object->timed_as == HKB_DECLINED;
+    object->timed_as = HKB_UNTIMED;
+}
+
+void hkb_tag_mark(hkb_tag *tag)
+{
+    if (!hkb_node_linked(&tag->dirty)) {
+        hkb_list_push(&tag->exchange->dirty_tags, &tag->dirty);
+    }
+}
+
+void hkb_tag_mark_objects(hkb_tag *tag)
+{
+    HKB_LIST_EACH(hkb_object_tag, place, &tag->objects, of_tag)
+    {
+        if (place->object) {
+            hkb_object_mark(place->object);
+        }
+    }
+}
+
+void hkb_tag_recheck_listed(hkb_tag *tag)
+{
+    hkb_tag_mark(tag);
+    HKB_LIST_EACH(hkb_tag_share, share, &tag->shares, of_tag)
+    {
+        if (share->listed_wanted && !hkb_node_linked(&share->listing)) {
+            hkb_list_push(&tag->exchange->listings, &share->listing);
+        }
+    }
+}
+
+void hkb_exchange_mark_all(hkb_exchange *exchange)
+{
+    for (size_t i = 0; exchange->objects.count && i <= exchange->objects.mask; i++) {
+        if (exchange->objects.slots[i]) {
+            hkb_object_mark(exchange->objects.slots[i]);
+        }
+    }
+    for (size_t i = 0; exchange->tags.count && i <= exchange->tags.mask; i++) {
+        if (exchange->tags.slots[i]) {
+            hkb_tag_recheck_listed(exchange->tags.slots[i]);
+        }
+    }
+}
+
+/* -- The objects of a tag, for a pass -- */
+
+void hkb_pass_restart(hkb_tag_share *share)
+{
+    hkb_list_remove(&share->cursor.of_tag);
+    hkb_list_push_front(&share->tag->objects, &share->cursor.of_tag);
+    share->pass_again = 0;
+}
+
+void hkb_pass_begin(hkb_tag_share *share, bool refreshes)
+{
+    hkb_peer *peer = share->peer;
+    share->pass_refreshes |= refreshes;
+    if (hkb_node_linked(&share->passing)) {
+        share->pass_again = 1; /* those behind come first, however often it changes */
+        return;
+    }
+    hkb_pass_restart(share);
+    hkb_list_push(&peer->passes, &share->passing);
+    if (!hkb_node_linked(&peer->passing)) {
+        hkb_list_push(&peer->exchange->passing, &peer->passing);
+    }
+}
+
+void hkb_pass_end(hkb_tag_share *share)
+{
+    hkb_list_remove(&share->cursor.of_tag);
+    hkb_list_remove(&share->passing);
+    share->pass_again = share->pass_refreshes = 0;
+    if (hkb_list_empty(&share->peer->passes)) {
+        hkb_list_remove(&share->peer->passing);
+    }
+}
+
+/* -- What a peer is to be told -- */
+
+void hkb_peer_wake(hkb_peer *peer)
+{
+    if (peer->writable && !hkb_node_linked(&peer->ready)) {
+        hkb_list_push(&peer->exchange->ready, &peer->ready);
+    }
+}
+
+void hkb_peer_queue(hkb_peer *peer, hkb_item *item)
+{
+    if (peer->link.phase == HKB_LINK_ENDED || hkb_node_linked(&item->node)) {
+        return;
+    }
+    hkb_list_push(&peer->queue, &item->node);
+    hkb_peer_wake(peer);
+}
+
+void hkb_peer_queue_first(hkb_peer *peer)
+{
+    hkb_list_remove(&peer->item.node);
+    hkb_list_push_front(&peer->queue, &peer->item.node);
+}
+
+void hkb_share_queue(hkb_share *share)
+{
+    hkb_peer_queue(share->peer, &share->item);
+}
+
+/* -- What a user is to be told -- */
+
+void hkb_entry_push(hakuban_queue *queue, hkb_entry *entry, hkb_entry_kind kind)
+{
+    if (!queue || hkb_node_linked(&entry->queued)) {
+        return;
+    }
+    bool was_empty = hkb_list_empty(&queue->entries);
+    entry->kind = (uint8_t)kind;
+    hkb_list_push(&queue->entries, &entry->queued);
+    if (was_empty) {
+        queue->exchange->host.queue_ready(queue->exchange->host.ctx, queue);
+    }
+}
+
+void hkb_entry_cancel(hkb_entry *entry)
+{
+    hkb_list_remove(&entry->queued);
+}

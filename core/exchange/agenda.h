@@ -1,0 +1,38 @@
+/* What is to be looked at again, and by whom. */
+#ifndef HKB_EXCHANGE_AGENDA_H
+#define HKB_EXCHANGE_AGENDA_H
+
+#include "exchange/records.h"
+
+/* The object will be settled. */
+void hkb_object_mark(hkb_object *object);
+/* Takes the object out of the list of the exchange in which it waits for its time. */
+void hkb_object_leave_timed(hkb_object *object);
+/* The tag will be settled. */
+void hkb_tag_mark(hkb_tag *tag);
+/* Each object of the tag will be settled: for contracts, whose users pay for it. */
+void hkb_tag_mark_objects(hkb_tag *tag);
+/* The tag will be settled, and peers that wait for LISTED may get it. */
+void hkb_tag_recheck_listed(hkb_tag *tag);
+/* Every object and tag will be settled. */
+void hkb_exchange_mark_all(hkb_exchange *exchange);
+
+/* The pass of a downstream's registration begins: it will look at each object of the tag.
+ * refreshes: more than the capacity has changed. */
+void hkb_pass_begin(hkb_tag_share *share, bool refreshes);
+/* The pass is at the first object again. */
+void hkb_pass_restart(hkb_tag_share *share);
+void hkb_pass_end(hkb_tag_share *share);
+
+/* The peer's carrier will pull from it. */
+void hkb_peer_wake(hkb_peer *peer);
+/* The peer will be told what the item says, after all that waits already. */
+void hkb_peer_queue(hkb_peer *peer, hkb_item *item);
+/* The peer will be told what its own item says, before all that waits already. */
+void hkb_peer_queue_first(hkb_peer *peer);
+void hkb_share_queue(hkb_share *share);
+
+/* The user will take the entry from the queue. */
+void hkb_entry_push(hakuban_queue *queue, hkb_entry *entry, hkb_entry_kind kind);
+
+#endif

@@ -1,0 +1,54 @@
+/* What one contract was told of one object, and whether there is news for it. */
+#include "exchange/delivery.h"
+#include "exchange/agenda.h"
+
+void hkb_delivery_free(hkb_delivery *delivery)
+{
+    hkb_list_remove(&delivery->entry.queued);
+    hkb_list_remove(&delivery->of_contract);
+    hkb_list_remove(&delivery->of_object);
+    hkb_object_mark(delivery->object);
+    hkb_free(delivery->object->exchange->alloc, delivery, sizeof(*delivery));
+}
+
+static bool delivery_has_news(const hkb_delivery *delivery)
+{
+    const hkb_object *object = delivery->object;
+    return !delivery->open_told || delivery->closing ||
+           (object->state && delivery->state != object->state_count) ||
+           delivery->condition != object->condition_count;
+}
+
+void hkb_delivery_touch(hkb_delivery *delivery)
+{
+    if (!delivery_has_news(delivery)) {
+        return;
+    }
+    if (delivery->closing && !delivery->open_told) {
+        hkb_delivery_free(delivery); /* nobody ever heard of it */
+        return;
+    }
+    hkb_entry_push(delivery->contract->queue, &delivery->entry, HKB_ENTRY_DELIVERY);
+}
+
+hakuban_status hkb_object_open_delivery(hkb_object *object, hakuban_contract *contract)
+{
+    HKB_LIST_EACH(hkb_delivery, delivery, &object->deliveries, of_object)
+    {
+        if (delivery->contract == contract) {
+            delivery->closing = false; /* it came back before anybody was told that it went */
+            hkb_delivery_touch(delivery);
+            return HAKUBAN_OK;
+        }
+    }
+    hkb_delivery *delivery = hkb_alloc(object->exchange->alloc, sizeof(*delivery));
+    if (!delivery) {
+        return HAKUBAN_ERR_NO_MEMORY;
+    }
+    delivery->contract = contract;
+    delivery->object = object;
+    hkb_list_push(&contract->deliveries, &delivery->of_contract);
+    hkb_list_push(&object->deliveries, &delivery->of_object);
+    hkb_delivery_touch(delivery);
+    return HAKUBAN_OK;
+}

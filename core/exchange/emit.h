@@ -1,0 +1,10 @@
+/* What a peer does not know yet of an object. */
+#ifndef HKB_EXCHANGE_EMIT_H
+#define HKB_EXCHANGE_EMIT_H
+
+#include "exchange/records.h"
+
+/* Says it; queues the share again if it could not say all. */
+void hkb_share_emit(hkb_share *share);
+
+#endif

@@ -1,0 +1,294 @@
+/* What can be read off the records: where they are found, what follows from what is in them.
+ * Changes nothing. */
+#include "exchange/facts.h"
+
+#include <math.h>
+
+/* -- Finding -- */
+
+typedef struct share_key {
+    const hkb_peer *peer;
+    const hkb_object *object;
+} share_key;
+
+typedef struct tag_share_key {
+    const hkb_peer *peer;
+    const hkb_tag *tag;
+} tag_share_key;
+
+bool hkb_object_equal(const void *item, const void *key)
+{
+    return hakuban_descriptor_equal(((const hkb_object *)item)->descriptor, key);
+}
+
+bool hkb_tag_equal(const void *item, const void *key)
+{
+    const hkb_tag *tag = item;
+    const hakuban_slice *json = key;
+    return tag->json_bytes == json->bytes && memcmp(tag->json, json->data, json->bytes) == 0;
+}
+
+bool hkb_share_equal(const void *item, const void *key)
+{
+    const hkb_share *share = item;
+    const share_key *wanted = key;
+    return share->peer == wanted->peer && share->object == wanted->object;
+}
+
+bool hkb_tag_share_equal(const void *item, const void *key)
+{
+    const hkb_tag_share *share = item;
+    const tag_share_key *wanted = key;
+    return share->peer == wanted->peer && share->tag == wanted->tag;
+}
+
+bool hkb_session_equal(const void *item, const void *key)
+{
+    return memcmp(((const hkb_peer *)item)->link.token, key, 2 * sizeof(uint64_t)) == 0;
+}
+
+uint32_t hkb_object_hash(const hkb_exchange *exchange, const hakuban_descriptor *descriptor)
+{
+    return (uint32_t)hkb_siphash(exchange->map_key, descriptor->text, descriptor->text_bytes);
+}
+
+uint32_t hkb_tag_hash(const hkb_exchange *exchange, hakuban_slice json)
+{
+    return (uint32_t)hkb_siphash(exchange->map_key, json.data, json.bytes);
+}
+
+uint32_t hkb_share_hash(const hkb_exchange *exchange, const hkb_peer *peer,
+                        const hkb_object *object)
+{
+    const void *key[2] = {peer, object};
+    return (uint32_t)hkb_siphash(exchange->map_key, key, sizeof(key));
+}
+
+uint32_t hkb_tag_share_hash(const hkb_exchange *exchange, const hkb_peer *peer, const hkb_tag *tag)
+{
+    const void *key[2] = {peer, tag};
+    return (uint32_t)hkb_siphash(exchange->map_key, key, sizeof(key));
+}
+
+uint32_t hkb_session_hash(const hkb_exchange *exchange, const uint64_t token[2])
+{
+    return (uint32_t)hkb_siphash(exchange->map_key, token, 2 * sizeof(token[0]));
+}
+
+hkb_object *hkb_object_find(const hkb_exchange *exchange, const hakuban_descriptor *descriptor)
+{
+    return hkb_map_find(&exchange->objects, hkb_object_hash(exchange, descriptor), descriptor);
+}
+
+hkb_tag *hkb_tag_find(const hkb_exchange *exchange, hakuban_slice json)
+{
+    return hkb_map_find(&exchange->tags, hkb_tag_hash(exchange, json), &json);
+}
+
+hkb_share *hkb_share_find(const hkb_exchange *exchange, const hkb_peer *peer,
+                          const hkb_object *object)
+{
+    share_key key = {peer, object};
+    if (peer->link.connector) {
+        return object->upstream;
+    }
+    if (exchange->shares.count == 0) {
+        return NULL;
+    }
+    return hkb_map_find(&exchange->shares, hkb_share_hash(exchange, peer, object), &key);
+}
+
+hkb_tag_share *hkb_tag_share_find(const hkb_exchange *exchange, const hkb_peer *peer,
+                                  const hkb_tag *tag)
+{
+    tag_share_key key = {peer, tag};
+    if (exchange->tag_shares.count == 0) {
+        return NULL;
+    }
+    return hkb_map_find(&exchange->tag_shares, hkb_tag_share_hash(exchange, peer, tag), &key);
+}
+
+/* A channel's number is its own hash. */
+hkb_share *hkb_channel_find(const hkb_map *channels, uint32_t channel)
+{
+    return channels->count ? hkb_map_find(channels, channel, &channel) : NULL;
+}
+
+/* -- Objects -- */
+
+static bool observed_by_tag(const hkb_object *object)
+{
+    for (size_t i = 0; i < object->tag_count; i++) {
+        if (hkb_tag_wanted(object->tags[i].tag).observes) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool hkb_object_is_remembered(const hkb_object *object)
+{
+    return object->held || (object->remembered && observed_by_tag(object));
+}
+
+bool hkb_object_should_exist(const hkb_object *object)
+{
+    const hkb_share *upstream = object->upstream;
+    return object->local_observers || object->local_exposers || object->observe_shares ||
+           object->expose_shares || hkb_object_is_remembered(object) ||
+           (upstream &&
+            (upstream->in_phase == HKB_CHANNEL_OPEN || upstream->out_phase == HKB_CHANNEL_OPEN));
+}
+
+static bool locally_observed(const hkb_object *object)
+{
+    if (object->local_observers) {
+        return true;
+    }
+    for (size_t i = 0; i < object->tag_count; i++) {
+        if (object->tags[i].tag->local_observers || object->tags[i].tag->preload_shares) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool hkb_object_needed(const hkb_object *object)
+{
+    const hkb_share *upstream = object->upstream;
+    if (!object->exists) {
+        return false;
+    }
+    if (object->held) {
+        return true;
+    }
+    if (upstream &&
+        (upstream->out_phase == HKB_CHANNEL_OPEN ||
+         (upstream->in_phase == HKB_CHANNEL_OPEN && upstream->in_source != HAKUBAN_SOURCE_NONE))) {
+        return true;
+    }
+    return object->observing_only || object->observing >= 2 || locally_observed(object);
+}
+
+bool hkb_object_is_offered(const hkb_object *object)
+{
+    if (object->local_exposers || object->expose_shares) {
+        return true;
+    }
+    for (size_t i = 0; i < object->tag_count; i++) {
+        if (object->tags[i].tag->local_exposers || object->tags[i].tag->expose_shares) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool hkb_object_has_choice(const hkb_object *object)
+{
+    uint32_t exposers = object->expose_shares;
+    for (size_t i = 0; i < object->tag_count; i++) {
+        exposers += object->tags[i].tag->expose_shares;
+    }
+    bool drains = object->exposer == HKB_LOCAL && object->chosen.contract->capacity == 0;
+    return (object->exposer == HKB_DOWNSTREAM && exposers >= 2) ||
+           ((object->exposer == HKB_NOBODY || drains) && exposers >= 1);
+}
+
+bool hkb_object_is_referred_to(const hkb_object *object)
+{
+    return object->exists || !hkb_list_empty(&object->shares) ||
+           !hkb_list_empty(&object->deliveries) || !hkb_list_empty(&object->contracts) ||
+           object->leaving || object->unconfirmed || object->retry_due ||
+           hkb_node_linked(&object->dirty);
+}
+
+hakuban_state *hkb_object_floor(const hkb_object *object)
+{
+    return object->floor ? object->floor : object->state;
+}
+
+uint64_t hkb_object_age_ns(const hkb_object *object)
+{
+    if (object->freshness != HAKUBAN_STALE) {
+        return 0;
+    }
+    uint64_t now_ns = object->exchange->now_ns;
+    return now_ns > object->stale_since_ns ? now_ns - object->stale_since_ns : 1;
+}
+
+bool hkb_object_source_is_away(const hkb_object *object)
+{
+    const hkb_share *share = object->upstream;
+    if (object->exposer == HKB_LOCAL) {
+        return false;
+    }
+    if (object->exposer == HKB_DOWNSTREAM) {
+        share = object->chosen.share;
+    }
+    return share && (object->held || hkb_peer_is_away(share->peer));
+}
+
+/* Whether what comes on this share's channel is the object's state now: fencing is the path
+ * (design.md §8). */
+bool hkb_share_is_source(const hkb_share *share)
+{
+    const hkb_object *object = share->object;
+    if (share->in_phase != HKB_CHANNEL_OPEN) {
+        return HKB_PLANTED(closed_channel);
+    }
+    if (object->held && share->in_source == HAKUBAN_SOURCE_NONE) {
+        return false; /* a hub that does not know yet what there was */
+    }
+    if (share->peer->link.connector) {
+        return object->exposer == HKB_UPSTREAM || object->exposer == HKB_NOBODY;
+    }
+    return object->exposer == HKB_DOWNSTREAM && object->chosen.share == share;
+}
+
+/* -- Peers -- */
+
+double hkb_peer_load_limit(const hkb_peer *peer)
+{
+    uint64_t unused;
+    if (!peer->load_limit) {
+        return INFINITY;
+    }
+    return hkb_load_limit_at(peer->load_limit, peer->exchange->now_ns - peer->load_limit_ns,
+                             &unused);
+}
+
+/* Everything that peer offers for object: its own registration and those of the object's tags. */
+uint64_t hkb_object_offered(const hkb_object *object, const hkb_peer *peer, const hkb_share *share)
+{
+    uint64_t capacity = share && share->exposes ? share->capacity : 0;
+    for (size_t i = 0; i < object->tag_count; i++) {
+        const hkb_tag_share *tag_share =
+            hkb_tag_share_find(object->exchange, peer, object->tags[i].tag);
+        if (tag_share && tag_share->exposes) {
+            capacity += tag_share->capacity;
+        }
+    }
+    return capacity;
+}
+
+/* -- The exchange and its tags -- */
+
+/* A hub that has just begun does not choose for what somebody had, before its holder had time to
+ * come back. */
+bool hkb_exchange_is_young(const hkb_exchange *exchange)
+{
+    return exchange->now_ns < exchange->waits_until_ns;
+}
+
+bool hkb_tag_is_listed(const hkb_tag *tag)
+{
+    const hkb_exchange *exchange = tag->exchange;
+    if (hkb_exchange_is_young(exchange)) {
+        return false; /* what was there before a restart is about to come back */
+    }
+    const hkb_peer *upstream = exchange->upstream;
+    if (upstream && (upstream->link.phase != HKB_LINK_HELLO || upstream->link.returning)) {
+        return tag->upstream && tag->upstream->observes && tag->upstream->listed;
+    }
+    return !exchange->upstream_expected || exchange->upstream_was_there;
+}

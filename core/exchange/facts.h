@@ -1,0 +1,123 @@
+/* What can be read off the records. */
+#ifndef HKB_EXCHANGE_FACTS_H
+#define HKB_EXCHANGE_FACTS_H
+
+#include "exchange/records.h"
+
+/* The maps' comparisons and hashes. */
+bool hkb_object_equal(const void *item, const void *key);
+bool hkb_tag_equal(const void *item, const void *key);
+bool hkb_share_equal(const void *item, const void *key);
+bool hkb_tag_share_equal(const void *item, const void *key);
+bool hkb_session_equal(const void *item, const void *key);
+uint32_t hkb_object_hash(const hkb_exchange *exchange, const hakuban_descriptor *descriptor);
+uint32_t hkb_tag_hash(const hkb_exchange *exchange, hakuban_slice json);
+uint32_t hkb_share_hash(const hkb_exchange *exchange, const hkb_peer *peer,
+                        const hkb_object *object);
+uint32_t hkb_tag_share_hash(const hkb_exchange *exchange, const hkb_peer *peer, const hkb_tag *tag);
+uint32_t hkb_session_hash(const hkb_exchange *exchange, const uint64_t token[2]);
+
+/* NULL: there is none. */
+hkb_share *hkb_share_find(const hkb_exchange *exchange, const hkb_peer *peer,
+                          const hkb_object *object);
+hkb_tag_share *hkb_tag_share_find(const hkb_exchange *exchange, const hkb_peer *peer,
+                                  const hkb_tag *tag);
+hkb_share *hkb_channel_find(const hkb_map *channels, uint32_t channel);
+
+bool hkb_object_should_exist(const hkb_object *object);
+/* It exists only because it is held, or was there before the upstream was lost. */
+bool hkb_object_is_remembered(const hkb_object *object);
+/* An observer here, or one that a peer speaks for, needs an exposer chosen here. */
+bool hkb_object_needed(const hkb_object *object);
+/* A contract here or a downstream exposes it, with room or without. */
+bool hkb_object_is_offered(const hkb_object *object);
+/* Rebalancing could find another exposer, or a first one. */
+bool hkb_object_has_choice(const hkb_object *object);
+/* The record must stay. */
+bool hkb_object_is_referred_to(const hkb_object *object);
+/* The greatest version known here, as a state that holds it; NULL: none. */
+hakuban_state *hkb_object_floor(const hkb_object *object);
+uint64_t hkb_object_age_ns(const hkb_object *object);
+/* Whether the connection that its states come by is lost just now. No event says so: most come back
+ * unseen. */
+bool hkb_object_source_is_away(const hkb_object *object);
+/* Whether what comes on this share's channel is the object's state now: fencing is the path
+ * (design.md §8). */
+bool hkb_share_is_source(const hkb_share *share);
+
+double hkb_peer_load_limit(const hkb_peer *peer);
+/* Everything that peer offers for object: its own registration and those of the object's tags.
+ * share: the peer's of the object, or NULL. */
+uint64_t hkb_object_offered(const hkb_object *object, const hkb_peer *peer, const hkb_share *share);
+/* A hub that has just begun does not choose for what a peer had, before that peer had time to come
+ * back. */
+bool hkb_exchange_is_young(const hkb_exchange *exchange);
+/* No further object of the tag is to be expected from the upstream. */
+bool hkb_tag_is_listed(const hkb_tag *tag);
+
+static inline bool hkb_share_is_reference(const hkb_share *share)
+{
+    return share->peer->link.dialect->is_reference;
+}
+
+/* What a tag or object means to the upstream: all that is wanted here and below, in one. */
+typedef struct hkb_wanted {
+    bool observes, exposes;
+    uint32_t capacity;
+    uint32_t flags; /* of the message */
+} hkb_wanted;
+
+static inline hkb_wanted hkb_wanted_of(bool observes, bool exposes, uint64_t capacity)
+{
+    return (hkb_wanted){
+        .observes = observes,
+        .exposes = exposes,
+        .capacity = !exposes                ? 0
+                    : capacity > UINT32_MAX ? UINT32_MAX
+                                            : (uint32_t)capacity,
+        .flags = (observes ? HKB_WANT_OBSERVE : 0u) | (exposes ? HKB_WANT_EXPOSE : 0u),
+    };
+}
+static inline hkb_wanted hkb_object_wanted(const hkb_object *object)
+{
+    hkb_wanted wanted =
+        hkb_wanted_of(object->local_observers || object->observe_shares,
+                      object->local_exposers || object->expose_shares, object->capacity);
+    if (object->upstream && object->upstream->declining) {
+        wanted.flags |= HKB_WANT_DECLINE;
+    }
+    return wanted;
+}
+/* What is preloaded here is observed above, so that it comes from there, too. */
+static inline hkb_wanted hkb_tag_wanted(const hkb_tag *tag)
+{
+    hkb_wanted wanted =
+        hkb_wanted_of(tag->local_observers || tag->observe_shares || tag->preload_shares,
+                      tag->local_exposers || tag->expose_shares, tag->capacity);
+    if (tag->local_preloads) {
+        wanted.flags |= HKB_WANT_PRELOAD;
+    }
+    return wanted;
+}
+/* Whether a share or tag share of the upstream says what it was told already. */
+#define HKB_WAS_TOLD(share, wanted)                                                                \
+    ((share)->observes == (wanted).observes && (share)->exposes == (wanted).exposes &&             \
+     (share)->capacity == (wanted).capacity)
+static inline bool hkb_tag_was_told(const hkb_tag_share *share, const hkb_wanted *wanted)
+{
+    return HKB_WAS_TOLD(share, *wanted) &&
+           share->preloads == ((wanted->flags & HKB_WANT_PRELOAD) != 0);
+}
+static inline bool hkb_object_was_told(const hkb_share *share, const hkb_wanted *wanted)
+{
+    return HKB_WAS_TOLD(share, *wanted) &&
+           share->declines == ((wanted->flags & HKB_WANT_DECLINE) != 0);
+}
+
+static inline uint32_t hkb_registered_flags(bool observes, bool exposes, bool declines)
+{
+    return (observes ? HKB_WANT_OBSERVE : 0u) | (exposes ? HKB_WANT_EXPOSE : 0u) |
+           (declines ? HKB_WANT_DECLINE : 0u);
+}
+
+#endif

@@ -1,0 +1,364 @@
+/* What the messages of a peer mean. */
+#include "exchange/hear.h"
+#include "exchange/agenda.h"
+#include "exchange/assign.h"
+#include "exchange/channel.h"
+#include "exchange/choose.h"
+#include "exchange/facts.h"
+#include "exchange/interest.h"
+#include "exchange/lifetimes.h"
+#include "exchange/names.h"
+#include "exchange/newest.h"
+#include "exchange/path.h"
+#include "exchange/recall.h"
+#include "exchange/receive.h"
+#include "exchange/sink.h"
+#include "exchange/tag.h"
+
+static hakuban_status wrong(hakuban_error *reterr, const char *what)
+{
+    return hakuban_error_set(reterr, HAKUBAN_ERR_PROTOCOL, "%s", what);
+}
+
+static hakuban_status no_memory(hakuban_error *reterr)
+{
+    if (HKB_PLANTED(memory_ignored)) {
+        return HAKUBAN_OK;
+    }
+    return hakuban_error_set(reterr, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+}
+
+/* -- From a downstream -- */
+
+static hakuban_status hear_object(hkb_peer *peer, const hkb_message *message, hakuban_error *reterr)
+{
+    hkb_exchange *exchange = peer->exchange;
+    bool observes = (message->flags & HKB_WANT_OBSERVE) != 0;
+    bool exposes = (message->flags & HKB_WANT_EXPOSE) != 0;
+    bool declines = (message->flags & HKB_WANT_DECLINE) != 0;
+    uint32_t capacity = exposes ? message->capacity : 0;
+    hkb_object *object;
+    hkb_share *share;
+    if (!observes && !exposes && !declines) { /* nothing is made only to be taken back */
+        object = hkb_object_find(exchange, message->descriptor);
+        share = object ? hkb_share_find(exchange, peer, object) : NULL;
+        if (!share) {
+            return HAKUBAN_OK;
+        }
+    } else {
+        if (hkb_object_get(exchange, message->descriptor, &object) < 0) {
+            return no_memory(reterr);
+        }
+        hkb_object_mark(object);
+        if (hkb_share_get(peer, object, &share) < 0) {
+            return no_memory(reterr);
+        }
+    }
+    object->observe_shares += (uint32_t)observes - (uint32_t)share->observes;
+    object->expose_shares += (uint32_t)exposes - (uint32_t)share->exposes;
+    object->capacity += (uint64_t)capacity - share->capacity;
+    share->observes = observes;
+    share->exposes = exposes;
+    share->declines = declines;
+    share->capacity = capacity;
+    hkb_share_refresh(share);
+    hkb_assign_recharge(share);
+    return HAKUBAN_OK;
+}
+
+static hakuban_status hear_tag(hkb_peer *peer, const hkb_message *message, hakuban_error *reterr)
+{
+    hkb_tag *tag;
+    if (hkb_tag_get(peer->exchange, message->text, &tag) < 0 ||
+        hkb_tag_register(tag, peer, message->flags, message->capacity) < 0) {
+        return no_memory(reterr);
+    }
+    return HAKUBAN_OK;
+}
+
+static hakuban_status hear_load_limit(hkb_peer *peer, const hkb_message *message,
+                                      hakuban_error *reterr)
+{
+    hkb_exchange *exchange = peer->exchange;
+    if (message->load_limit->count == 0) {
+        hkb_free(exchange->alloc, peer->load_limit, sizeof(*peer->load_limit));
+        peer->load_limit = NULL;
+        return HAKUBAN_OK;
+    }
+    if (!peer->load_limit) {
+        peer->load_limit = hkb_alloc(exchange->alloc, sizeof(*peer->load_limit));
+    }
+    if (!peer->load_limit) {
+        return no_memory(reterr);
+    }
+    *peer->load_limit = *message->load_limit;
+    peer->load_limit_ns = exchange->now_ns;
+    return HAKUBAN_OK;
+}
+
+static hakuban_status hear_closed(hkb_peer *peer, const hkb_message *message)
+{
+    hkb_share *share = hkb_channel_find(&peer->in_channels, message->channel);
+    if (share && share->in_phase == HKB_CHANNEL_CLOSING) {
+        hkb_share_close_in(share);
+        hkb_assign_left(share);
+        hkb_share_queue(share); /* it may have become meaningless */
+    }
+    return HAKUBAN_OK;
+}
+
+/* -- From an upstream -- */
+
+static hakuban_status new_channel(hkb_peer *peer, const hkb_message *message, hkb_share **ret,
+                                  hakuban_error *reterr)
+{
+    hkb_object *object;
+    if (message->channel > peer->last_channel) {
+        peer->last_channel = message->channel;
+    } else if (!peer->link.dialect->is_reference) { /* whose numbers come in any order, and are
+                                                       checked by the link */
+        return wrong(reterr, "a channel number was used again");
+    }
+    if (hkb_object_get(peer->exchange, message->descriptor, &object) < 0) {
+        return no_memory(reterr);
+    }
+    hkb_object_mark(object);
+    return hkb_share_get(peer, object, ret) >= 0 ? HAKUBAN_OK : no_memory(reterr);
+}
+
+static hakuban_status hear_stream_open(hkb_peer *peer, const hkb_message *message,
+                                       hakuban_error *reterr)
+{
+    hkb_share *share;
+    hakuban_status status = new_channel(peer, message, &share, reterr);
+    if (status < 0) {
+        return status;
+    }
+    if (share->in_phase != HKB_CHANNEL_CLOSED) {
+        return wrong(reterr, "a second stream of one object");
+    }
+    share->in_id = message->channel;
+    if (hkb_map_insert(&peer->in_channels, share) < 0) {
+        share->in_id = 0;
+        return no_memory(reterr);
+    }
+    if (peer->lists_ns) {
+        peer->lists_ns = peer->exchange->now_ns + HKB_LISTS_NS;
+    }
+    share->in_phase = HKB_CHANNEL_OPEN;
+    share->in_source = (unsigned)message->source & 3u;
+    share->in_freshness = (unsigned)message->freshness & 3u;
+    if (message->source != HAKUBAN_SOURCE_NONE) {
+        hkb_recall_confirm(share->object);
+        hkb_choose(share->object); /* now: the state may follow in the same packet */
+    }
+    /* Otherwise the state that follows tells whether the floor is news to the other side. */
+    share->floor_due =
+        message->freshness == HAKUBAN_NEVER && hkb_object_floor(share->object) != NULL;
+    if (share->floor_due) {
+        hkb_share_queue(share);
+    }
+    return HAKUBAN_OK;
+}
+
+static hakuban_status hear_sink_open(hkb_peer *peer, const hkb_message *message,
+                                     hakuban_error *reterr)
+{
+    hkb_share *share;
+    hakuban_status status = new_channel(peer, message, &share, reterr);
+    if (status < 0) {
+        return status;
+    }
+    if (share->out_phase == HKB_CHANNEL_OPEN) {
+        return wrong(reterr, "a second sink of one object");
+    }
+    if (share->out_id) {
+        hkb_map_remove(&peer->out_channels, share); /* the one before was still closing */
+    }
+    hkb_object *object = share->object;
+    object->out_channels -= share->out_id != 0;
+    share->out_id = message->channel;
+    if (hkb_map_insert(&peer->out_channels, share) < 0) {
+        share->out_id = 0;
+        return no_memory(reterr);
+    }
+    object->out_channels++;
+    share->out_phase = HKB_CHANNEL_OPEN;
+    share->out_state = object->state_count - 1;
+    share->out_condition = object->condition_count;
+    object->sink_id = message->sink_id;
+    hkb_recall_confirm(object);
+    if (peer->link.dialect->is_reference) { /* which does not name assignments */
+        object->sink_id = peer->exchange->host.random(peer->exchange->host.ctx);
+    }
+    if (hkb_object_raise_floor(object, &message->version) < 0) {
+        return no_memory(reterr);
+    }
+    hkb_share_queue(share);
+    return HAKUBAN_OK;
+}
+
+static hakuban_status hear_close(hkb_peer *peer, const hkb_message *message, hakuban_error *reterr)
+{
+    hkb_share *share = hkb_channel_find(&peer->in_channels, message->channel);
+    if (share) {
+        hkb_object *object = share->object;
+        hkb_share_close_in(share);
+        hkb_recall_forget_object(object);
+        hkb_recall_release(object);
+        if (object->exposer == HKB_UPSTREAM) {
+            hkb_choose(object); /* somebody else, or nobody: the stream is what served it */
+        }
+        hkb_object_mark(object);
+        hkb_share_queue(share);
+        return HAKUBAN_OK;
+    }
+    share = hkb_channel_find(&peer->out_channels, message->channel);
+    if (!share || share->out_phase != HKB_CHANNEL_OPEN) {
+        return wrong(reterr, "an unknown channel was closed");
+    }
+    hkb_share_drop_out(share);
+    share->out_phase = HKB_CHANNEL_CLOSING; /* CLOSED is said once my own exposer has closed */
+    hkb_object_mark(share->object);
+    return HAKUBAN_OK;
+}
+
+static hakuban_status hear_path(hkb_peer *peer, const hkb_message *message, hakuban_error *reterr)
+{
+    hakuban_status status = hkb_path_check(peer->exchange, (const uint64_t(*)[2])message->path,
+                                           message->path_count, reterr);
+    if (status >= 0) {
+        hkb_path_set(peer->exchange, (const uint64_t(*)[2])message->path, message->path_count);
+    }
+    return status;
+}
+
+static hakuban_status hear_listed(hkb_peer *peer, const hkb_message *message)
+{
+    hkb_tag *tag;
+    if (hkb_tag_get(peer->exchange, message->text, &tag) < 0 || !tag->upstream ||
+        tag->upstream->listed_count == 0) {
+        return HAKUBAN_OK;
+    }
+    /* An earlier one belongs to an observing that was taken back. */
+    tag->upstream->listed_count--;
+    tag->upstream->listed = tag->upstream->listed_count == 0;
+    if (tag->upstream->listed) {
+        hkb_recall_listed(tag);
+    }
+    hkb_tag_recheck_listed(tag);
+    return HAKUBAN_OK;
+}
+
+/* -- On a channel -- */
+
+static hakuban_status hear_floor(hkb_share *share, const hkb_message *message,
+                                 hakuban_error *reterr)
+{
+    if (share->out_phase != HKB_CHANNEL_OPEN) {
+        return HAKUBAN_OK;
+    }
+    return hkb_object_raise_floor(share->object, &message->version) >= 0 ? HAKUBAN_OK
+                                                                         : no_memory(reterr);
+}
+
+static void hear_resend(hkb_share *share)
+{
+    hkb_object_set_base(share, NULL);
+    if (!share->peer->link.connector) {
+        hkb_recall_forget(share);
+    }
+    share->out_state = share->object->state_count - 1;
+    hkb_share_queue(share);
+}
+
+/* On a channel, with the states or against them. A channel that was closed here may still get late
+ * frames. */
+static hakuban_status hear_on_channel(hkb_peer *peer, const hkb_message *message,
+                                      hakuban_error *reterr)
+{
+    bool against = message->kind == HKB_MESSAGE_FLOOR || message->kind == HKB_MESSAGE_RESEND;
+    hkb_share *share =
+        hkb_channel_find(against ? &peer->out_channels : &peer->in_channels, message->channel);
+    if (!share) {
+        if (message->channel > peer->last_channel) {
+            return wrong(reterr, "a message on a channel that was never opened");
+        }
+        return HAKUBAN_OK;
+    }
+    if (!against && share->in_phase != HKB_CHANNEL_OPEN && !HKB_PLANTED(closed_channel)) {
+        return HAKUBAN_OK;
+    }
+    switch ((int)message->kind) {
+    case HKB_MESSAGE_STATE:
+        return hkb_share_hear_state(share, message, reterr);
+    case HKB_MESSAGE_SAME:
+        return hkb_share_hear_same(share, message);
+    case HKB_MESSAGE_PART:
+        return hkb_share_hear_part(share, message->payload, reterr);
+    case HKB_MESSAGE_CONDITION:
+        hkb_share_hear_condition(share, message->freshness, message->source, message->age_ns);
+        return HAKUBAN_OK;
+    case HKB_MESSAGE_FLOOR:
+        return hear_floor(share, message, reterr);
+    default:
+        hear_resend(share);
+        return HAKUBAN_OK;
+    }
+}
+
+/* -- All -- */
+
+static hakuban_status hear_from_downstream(hkb_peer *peer, const hkb_message *message,
+                                           hakuban_error *reterr)
+{
+    switch ((int)message->kind) {
+    case HKB_MESSAGE_OBJECT:
+        return hear_object(peer, message, reterr);
+    case HKB_MESSAGE_TAG:
+        return hear_tag(peer, message, reterr);
+    case HKB_MESSAGE_LOAD_LIMIT:
+        return hear_load_limit(peer, message, reterr);
+    case HKB_MESSAGE_CLOSED:
+        return hear_closed(peer, message);
+    case HKB_MESSAGE_HAVE:
+    case HKB_MESSAGE_HOLDING:
+        return hkb_recall_hear(peer, message, reterr);
+    default:
+        return wrong(reterr, "a message that only an upstream may send");
+    }
+}
+
+static hakuban_status hear_from_upstream(hkb_peer *peer, const hkb_message *message,
+                                         hakuban_error *reterr)
+{
+    switch ((int)message->kind) {
+    case HKB_MESSAGE_STREAM_OPEN:
+        return hear_stream_open(peer, message, reterr);
+    case HKB_MESSAGE_SINK_OPEN:
+        return hear_sink_open(peer, message, reterr);
+    case HKB_MESSAGE_CLOSE:
+        return hear_close(peer, message, reterr);
+    case HKB_MESSAGE_LISTED:
+        return hear_listed(peer, message);
+    case HKB_MESSAGE_PATH:
+        return hear_path(peer, message, reterr);
+    default:
+        return wrong(reterr, "a message that only a downstream may send");
+    }
+}
+
+hakuban_status hkb_hear(hkb_link *link, hkb_message *message, hakuban_error *reterr)
+{
+    hkb_peer *peer = hkb_peer_of(link);
+    hakuban_status status = HAKUBAN_OK;
+    if (message->kind >= HKB_MESSAGE_CONDITION) {
+        status = hear_on_channel(peer, message, reterr);
+    } else if (link->connector) {
+        status = hear_from_upstream(peer, message, reterr);
+    } else {
+        status = hear_from_downstream(peer, message, reterr);
+    }
+    hakuban_descriptor_unref(message->descriptor);
+    return status;
+}

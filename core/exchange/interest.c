@@ -1,0 +1,59 @@
+/* What a downstream wants of an object, by the object itself and by its tags, and whether it is to
+ * have a stream. */
+#include "exchange/interest.h"
+#include "exchange/agenda.h"
+#include "exchange/facts.h"
+
+void hkb_share_settle_stream(hkb_share *share)
+{
+    hkb_object *object = share->object;
+    if (share->peer->link.connector) {
+        return;
+    }
+    bool chosen = object->exposer == HKB_DOWNSTREAM && object->chosen.share == share;
+    /* While the one before closes, the next has its stream still: the object may live there by
+     * nothing else. */
+    bool awaits_sink = chosen && object->leaving && share->out_phase == HKB_CHANNEL_OPEN &&
+                       !hkb_share_is_reference(share) && !HKB_PLANTED(stream_gap);
+    bool wanted = object->exists && (share->observing || HKB_PLANTED(tag_leak)) &&
+                  (!chosen || awaits_sink) &&
+                  !(hkb_share_is_reference(share) && object->source == HAKUBAN_SOURCE_NONE);
+    if (wanted != share->stream_wanted) {
+        share->stream_wanted = wanted;
+        hkb_share_queue(share);
+    }
+}
+
+void hkb_object_settle_streams(hkb_object *object)
+{
+    HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
+    {
+        hkb_share_settle_stream(share);
+    }
+}
+
+void hkb_share_refresh(hkb_share *share)
+{
+    hkb_object *object = share->object;
+    bool observing = share->observes, exposing = share->exposes, can_serve = share->capacity > 0;
+    for (size_t i = 0; i < object->tag_count; i++) {
+        const hkb_tag_share *tag_share =
+            hkb_tag_share_find(object->exchange, share->peer, object->tags[i].tag);
+        if (tag_share) {
+            observing = observing || tag_share->observes;
+            exposing = exposing || tag_share->exposes;
+            can_serve = can_serve || tag_share->capacity > 0;
+        }
+    }
+    exposing = exposing && !share->declines;
+    /* Who drains is served by others; to the reference it is as good as anybody. */
+    bool observing_only = observing && !(exposing && (can_serve || hkb_share_is_reference(share)));
+    object->observing += (uint32_t)observing - (uint32_t)share->observing;
+    object->observing_only += (uint32_t)observing_only - (uint32_t)share->observing_only;
+    share->observing = observing;
+    share->observing_only = observing_only;
+    share->exposing = exposing;
+    hkb_object_mark(object);
+    hkb_share_settle_stream(share);
+    hkb_share_queue(share); /* which also releases it, where it has no meaning any more */
+}

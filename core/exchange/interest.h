@@ -1,0 +1,14 @@
+/* What a downstream wants of an object. */
+#ifndef HKB_EXCHANGE_INTEREST_H
+#define HKB_EXCHANGE_INTEREST_H
+
+#include "exchange/records.h"
+
+/* After a registration of the downstream changed. */
+void hkb_share_refresh(hkb_share *share);
+/* Whether the downstream is to have a stream now: it observes, the object exists, and the
+ * downstream is not the exposer itself. */
+void hkb_share_settle_stream(hkb_share *share);
+void hkb_object_settle_streams(hkb_object *object);
+
+#endif

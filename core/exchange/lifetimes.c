@@ -1,0 +1,262 @@
+/* Records of objects, tags and what peers have to do with them: made when they are needed, freed
+ * when nothing refers to them. */
+#include "exchange/lifetimes.h"
+#include "exchange/account.h"
+#include "exchange/agenda.h"
+#include "exchange/facts.h"
+#include "exchange/interest.h"
+#include "exchange/newest.h"
+#include "exchange/payloads.h"
+
+/* -- Tags -- */
+
+hakuban_status hkb_tag_get(hkb_exchange *exchange, hakuban_slice json, hkb_tag **ret)
+{
+    hkb_tag *tag = hkb_tag_find(exchange, json);
+    if (!tag) {
+        tag = hkb_alloc(exchange->alloc, sizeof(*tag) + json.bytes + 1);
+        if (!tag) {
+            return HAKUBAN_ERR_NO_MEMORY;
+        }
+        tag->hash = hkb_tag_hash(exchange, json);
+        tag->exchange = exchange;
+        tag->number = exchange->tag_numbers++;
+        tag->json_bytes = (uint16_t)json.bytes;
+        memcpy(tag->json, json.data, json.bytes);
+        hkb_list_init(&tag->objects);
+        hkb_list_init(&tag->contracts);
+        hkb_list_init(&tag->shares);
+        hakuban_status status = hkb_map_insert(&exchange->tags, tag);
+        if (status < 0) {
+            hkb_free(exchange->alloc, tag, sizeof(*tag) + json.bytes + 1);
+            return status;
+        }
+    }
+    hkb_tag_mark(tag); /* it may turn out that nobody needs it */
+    *ret = tag;
+    return HAKUBAN_OK;
+}
+
+void hkb_tag_free(hkb_tag *tag)
+{
+    hkb_exchange *exchange = tag->exchange;
+    hkb_map_remove(&exchange->tags, tag);
+    hkb_free(exchange->alloc, tag, sizeof(*tag) + tag->json_bytes + 1u);
+}
+
+hakuban_status hkb_tag_share_get(hkb_peer *peer, hkb_tag *tag, hkb_tag_share **ret)
+{
+    hkb_exchange *exchange = tag->exchange;
+    hkb_tag_share *share = hkb_tag_share_find(exchange, peer, tag);
+    if (!share) {
+        share = hkb_alloc(exchange->alloc, sizeof(*share));
+        if (!share) {
+            return HAKUBAN_ERR_NO_MEMORY;
+        }
+        share->peer = peer;
+        share->tag = tag;
+        share->item.kind = HKB_ITEM_TAG;
+        share->hash = hkb_tag_share_hash(exchange, peer, tag);
+        hakuban_status status = hkb_map_insert(&exchange->tag_shares, share);
+        if (status < 0) {
+            hkb_free(exchange->alloc, share, sizeof(*share));
+            return status;
+        }
+        hkb_list_push(&peer->tag_shares, &share->of_peer);
+        hkb_list_push(&tag->shares, &share->of_tag);
+        if (peer->link.connector) {
+            tag->upstream = share;
+        }
+        (void)hkb_peer_account(peer, sizeof(*share) + sizeof(*tag) + tag->json_bytes, 0);
+    }
+    *ret = share;
+    return HAKUBAN_OK;
+}
+
+static void end_unobserved(hkb_tag *tag)
+{
+    if (tag->exchange->remembered_count && !hkb_tag_wanted(tag).observes &&
+        !HKB_PLANTED(remembered_for_ever)) {
+        hkb_tag_mark_objects(tag);
+    }
+}
+
+void hkb_tag_share_free(hkb_tag_share *share)
+{
+    hkb_tag *tag = share->tag;
+    hkb_exchange *exchange = tag->exchange;
+    if (tag->upstream == share) {
+        tag->upstream = NULL;
+    } else {
+        tag->observe_shares -= share->observes;
+        tag->expose_shares -= share->exposes;
+        tag->preload_shares -= share->preloads;
+        tag->capacity -= share->capacity;
+    }
+    (void)hkb_peer_account(share->peer, 0, sizeof(*share) + sizeof(*tag) + tag->json_bytes);
+    hkb_map_remove(&exchange->tag_shares, share);
+    hkb_list_remove(&share->of_peer);
+    hkb_list_remove(&share->of_tag);
+    hkb_list_remove(&share->listing);
+    hkb_list_remove(&share->item.node);
+    hkb_pass_end(share);
+    if (share->observes || share->preloads) {
+        end_unobserved(tag); /* a pass may not have come to all of its objects */
+    }
+    hkb_free(exchange->alloc, share, sizeof(*share));
+    hkb_tag_mark(tag);
+}
+
+void hkb_tag_share_release(hkb_tag_share *share)
+{
+    if (!share->observes && !share->exposes && !share->preloads && share->listed_count == 0 &&
+        !hkb_node_linked(&share->passing)) {
+        hkb_tag_share_free(share);
+    }
+}
+
+/* -- Objects -- */
+
+static size_t object_bytes(size_t tag_count)
+{
+    return sizeof(hkb_object) + tag_count * sizeof(hkb_object_tag);
+}
+
+void hkb_object_free(hkb_object *object)
+{
+    hkb_exchange *exchange = object->exchange;
+    exchange->remembered_count -= object->remembered;
+    for (size_t i = 0; i < object->tag_count; i++) {
+        hkb_tag *tag = object->tags[i].tag;
+        if (tag) {
+            hkb_list_remove(&object->tags[i].of_tag);
+            tag->object_count--;
+            hkb_tag_mark(tag);
+        }
+    }
+    hkb_list_remove(&object->dirty);
+    hkb_list_remove(&object->hold);
+    hkb_object_leave_timed(object);
+    while (object->deltas) {
+        hkb_delta_free(object->deltas);
+    }
+    hkb_object_drop_state(object, object->state);
+    hakuban_state_unref(object->floor);
+    hakuban_descriptor_unref(object->descriptor);
+    hkb_free(exchange->alloc, object, object_bytes(object->tag_count));
+}
+
+hakuban_status hkb_object_get(hkb_exchange *exchange, hakuban_descriptor *descriptor,
+                              hkb_object **ret)
+{
+    hkb_object *object = hkb_object_find(exchange, descriptor);
+    if (object) {
+        *ret = object;
+        return HAKUBAN_OK;
+    }
+    object = hkb_alloc(exchange->alloc, object_bytes(descriptor->tag_count));
+    if (!object) {
+        return HAKUBAN_ERR_NO_MEMORY;
+    }
+    object->exchange = exchange;
+    object->hash = hkb_object_hash(exchange, descriptor);
+    object->descriptor = hakuban_descriptor_ref(descriptor);
+    object->tag_count = descriptor->tag_count;
+    object->number = exchange->object_numbers++;
+    hkb_list_init(&object->shares);
+    hkb_list_init(&object->deliveries);
+    hkb_list_init(&object->contracts);
+    hkb_list_init(&object->bases);
+    const char *json = hkb_descriptor_tags(descriptor);
+    hakuban_status status = HAKUBAN_OK;
+    for (size_t i = 0; status >= 0 && i < object->tag_count; i++) {
+        hakuban_slice text = {json, strlen(json)};
+        hkb_object_tag *place = &object->tags[i];
+        status = hkb_tag_get(exchange, text, &place->tag);
+        if (status >= 0) {
+            place->object = object;
+            hkb_list_push(&place->tag->objects, &place->of_tag);
+            place->tag->object_count++;
+        }
+        json += text.bytes + 1;
+    }
+    if (status >= 0) {
+        status = hkb_map_insert(&exchange->objects, object);
+    }
+    if (status < 0) {
+        hkb_object_free(object);
+        return status;
+    }
+    *ret = object;
+    return HAKUBAN_OK;
+}
+
+/* -- Shares -- */
+
+static size_t share_bytes(const hkb_object *object)
+{
+    return sizeof(hkb_share) + sizeof(hkb_object) + object->descriptor->text_bytes +
+           object->tag_count * (sizeof(hkb_object_tag) + sizeof(hkb_tag));
+}
+
+hakuban_status hkb_share_get(hkb_peer *peer, hkb_object *object, hkb_share **ret)
+{
+    hkb_exchange *exchange = object->exchange;
+    hkb_share *share = hkb_share_find(exchange, peer, object);
+    if (!share) {
+        share = hkb_alloc(exchange->alloc, sizeof(*share));
+        if (!share) {
+            return HAKUBAN_ERR_NO_MEMORY;
+        }
+        share->peer = peer;
+        share->object = object;
+        share->item.kind = HKB_ITEM_SHARE;
+        if (peer->link.connector) {
+            object->upstream = share;
+        } else {
+            share->hash = hkb_share_hash(exchange, peer, object);
+            hakuban_status status = hkb_map_insert(&exchange->shares, share);
+            if (status < 0) {
+                hkb_free(exchange->alloc, share, sizeof(*share));
+                return status;
+            }
+        }
+        hkb_list_push(&peer->shares, &share->of_peer);
+        hkb_list_push(&object->shares, &share->of_object);
+        (void)hkb_peer_account(peer, share_bytes(object), 0);
+        if (peer->link.connector) {
+            hkb_object_mark(object);
+        } else {
+            hkb_share_refresh(
+                share); /* what the peer registered for the object's tags holds here too */
+        }
+    }
+    *ret = share;
+    return HAKUBAN_OK;
+}
+
+bool hkb_share_release(hkb_share *share)
+{
+    hkb_object *object = share->object;
+    if (share->observes || share->exposes || share->declines || share->declining ||
+        (share->observing && object->exists) || share->stream_wanted ||
+        share->in_phase != HKB_CHANNEL_CLOSED || share->out_phase != HKB_CHANNEL_CLOSED ||
+        object->leaving == share || (object->held && object->upstream == share) ||
+        (object->exposer == HKB_DOWNSTREAM && object->chosen.share == share)) {
+        return false;
+    }
+    object->observing -= share->observing; /* by a tag: it comes again with the object */
+    object->observing_only -= share->observing_only;
+    hkb_list_remove(&share->item.node);
+    hkb_list_remove(&share->of_peer);
+    hkb_list_remove(&share->of_object);
+    if (object->upstream == share) {
+        object->upstream = NULL;
+    } else {
+        hkb_map_remove(&object->exchange->shares, share);
+    }
+    (void)hkb_peer_account(share->peer, 0, share_bytes(object));
+    hkb_free(object->exchange->alloc, share, sizeof(*share));
+    hkb_object_mark(object);
+    return true;
+}

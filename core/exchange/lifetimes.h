@@ -1,0 +1,21 @@
+/* Records that are made when they are needed, and freed when nothing refers to them. */
+#ifndef HKB_EXCHANGE_LIFETIMES_H
+#define HKB_EXCHANGE_LIFETIMES_H
+
+#include "exchange/records.h"
+
+/* Each get: the record, made if need be. ERR_NO_MEMORY. */
+hakuban_status hkb_object_get(hkb_exchange *exchange, hakuban_descriptor *descriptor,
+                              hkb_object **ret);
+void hkb_object_free(hkb_object *object);
+hakuban_status hkb_tag_get(hkb_exchange *exchange, hakuban_slice json, hkb_tag **ret);
+void hkb_tag_free(hkb_tag *tag);
+hakuban_status hkb_share_get(hkb_peer *peer, hkb_object *object, hkb_share **ret);
+/* Frees it if it has no meaning any more. */
+bool hkb_share_release(hkb_share *share);
+hakuban_status hkb_tag_share_get(hkb_peer *peer, hkb_tag *tag, hkb_tag_share **ret);
+/* A downstream's: frees it if it has no meaning any more. */
+void hkb_tag_share_release(hkb_tag_share *share);
+void hkb_tag_share_free(hkb_tag_share *share);
+
+#endif

@@ -1,0 +1,46 @@
+/* Objects and states by names of 64 bits each, in tables. */
+#ifndef HKB_EXCHANGE_NAMES_H
+#define HKB_EXCHANGE_NAMES_H
+
+#include "exchange/records.h"
+
+#define HKB_PAIR_BYTES 16u
+#define HKB_PAIRS_MAX (1u << 20)
+
+enum { HKB_PAIRS_LIVE, HKB_PAIRS_OLD, HKB_PAIRS_SINKS, HKB_PAIRS_KINDS };
+
+struct hkb_recall {
+    hkb_recall_table had, holds;       /* what a downstream has named: states, and sinks it held */
+    hkb_buffer pairs[HKB_PAIRS_KINDS]; /* what an upstream is to be told */
+    size_t said[HKB_PAIRS_KINDS];
+    uint64_t since_ns;
+};
+
+hakuban_status hkb_names_put(hkb_recall_table *table, const hkb_exchange *exchange, uint64_t name,
+                             uint64_t value);
+size_t hkb_names_bytes(const hkb_recall_table *table);
+void hkb_names_done(hkb_recall_table *table, const hkb_exchange *exchange);
+
+uint8_t *hkb_put_word(uint8_t *out, uint64_t word);
+uint64_t hkb_object_name(const hkb_object *object);
+/* XXH3-64 of its data. */
+uint64_t hkb_state_check(hakuban_state *state);
+/* Format, version and data in one. */
+uint64_t hkb_state_identity(hakuban_state *state);
+uint32_t hkb_recall_check(hakuban_state *state);
+
+/* The peer's record, made if need be; NULL: no memory. */
+hkb_recall *hkb_recall_get(hkb_peer *peer);
+void hkb_recall_free(hkb_peer *peer);
+/* The peer that had the object before this hub was restarted may still come back. */
+bool hkb_recall_awaits(const hkb_object *object);
+/* Whether the peer has named a sink of the object. */
+bool hkb_recall_holder(const hkb_peer *peer, const hkb_object *object, uint64_t *ret_sink_id);
+/* The holder has it again, under the id that it named: its next assignment is another one. */
+void hkb_recall_resumes(hkb_peer *peer, const hkb_object *object);
+/* The peer has the newest state already. */
+bool hkb_recall_has(const hkb_share *share);
+/* The peer has it no more. */
+void hkb_recall_forget(const hkb_share *share);
+
+#endif

@@ -1,0 +1,264 @@
+/* The newest state of an object and what it is worth, the states that peers stand on. */
+#include "exchange/newest.h"
+#include "exchange/agenda.h"
+#include "exchange/delivery.h"
+#include "exchange/interest.h"
+#include "exchange/payloads.h"
+
+/* -- Who is told -- */
+
+static void touch(hkb_object *object)
+{
+    HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
+    {
+        if (share->out_phase == HKB_CHANNEL_OPEN) {
+            hkb_share_queue(share);
+        }
+    }
+    HKB_LIST_EACH(hkb_delivery, delivery, &object->deliveries, of_object)
+    {
+        hkb_delivery_touch(delivery);
+    }
+}
+
+static void condition_changed(hkb_object *object)
+{
+    object->condition_count++;
+    touch(object);
+}
+
+void hkb_object_set_condition(hkb_object *object, hakuban_freshness freshness,
+                              uint64_t stale_since_ns)
+{
+    if (!object->state) {
+        freshness = HAKUBAN_NEVER;
+    }
+    if (HKB_PLANTED(for_ever_live) && freshness == HAKUBAN_STALE) {
+        return;
+    }
+    if (object->freshness == freshness &&
+        (freshness != HAKUBAN_STALE || object->stale_since_ns == stale_since_ns)) {
+        return;
+    }
+    object->freshness = (unsigned)freshness & 3u;
+    object->stale_since_ns = stale_since_ns;
+    condition_changed(object);
+}
+
+void hkb_object_set_unconfirmed(hkb_object *object, bool unconfirmed)
+{
+    if (object->unconfirmed == unconfirmed) {
+        return;
+    }
+    object->unconfirmed = unconfirmed;
+    if (unconfirmed && object->timed_as == HKB_WAITING && !HKB_PLANTED(hand_over_time)) {
+        hkb_object_leave_timed(object); /* since the hand-over before: this one has its own time */
+        hkb_object_mark(object);
+    }
+    HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
+    {
+        if (share->out_phase == HKB_CHANNEL_OPEN && share->peer->link.dialect->is_reference) {
+            share->out_condition = object->condition_count - 1;
+            hkb_share_queue(share);
+        }
+    }
+}
+
+void hkb_object_refresh_source(hkb_object *object)
+{
+    hakuban_source source = HAKUBAN_SOURCE_ASSIGNED;
+    if (object->exposer == HKB_NOBODY) {
+        hkb_share *upstream = object->upstream;
+        source = upstream && upstream->in_phase == HKB_CHANNEL_OPEN
+                     ? (hakuban_source)upstream->in_source
+                     : HAKUBAN_SOURCE_NONE;
+        /* Whoever it is left to waits until the one before has closed. */
+        if (object->leaving && object->unconfirmed && object->freshness == HAKUBAN_LIVE) {
+            source = HAKUBAN_SOURCE_ASSIGNED;
+        }
+    } else if (object->exposer == HKB_UPSTREAM) {
+        source = (hakuban_source)object->upstream->in_source;
+    }
+    if (object->source != source) {
+        bool had_none = object->source == HAKUBAN_SOURCE_NONE;
+        object->source = (unsigned)source & 3u;
+        condition_changed(object);
+        if (had_none || source == HAKUBAN_SOURCE_NONE) {
+            hkb_object_settle_streams(object);
+        }
+    }
+}
+
+/* Towards whoever sends the states; the sink of a local exposer looks by itself. */
+void hkb_object_pass_floor(hkb_object *object)
+{
+    hkb_share *share = object->exposer == HKB_DOWNSTREAM ? object->chosen.share : object->upstream;
+    if (object->exposer == HKB_LOCAL || !share || share->in_phase != HKB_CHANNEL_OPEN) {
+        return;
+    }
+    share->floor_due = !HKB_PLANTED(floor_lost);
+    hkb_share_queue(share);
+}
+
+/* -- States that peers stand on -- */
+
+void hkb_object_drop_state(hkb_object *object, hakuban_state *state)
+{
+    if (!state) {
+        return;
+    }
+    object->exchange->state_bytes -= state->data_bytes;
+    hakuban_state_unref(state);
+}
+
+static void forget_base(hkb_object *object, hakuban_state *state)
+{
+    hkb_list_remove(&state->base_node);
+    object->bases_bytes -= state->data_bytes;
+    hkb_object_drop_state(object, state);
+}
+
+void hkb_object_set_base(hkb_share *share, hakuban_state *state)
+{
+    hkb_object *object = share->object;
+    hakuban_state *before = share->out_base;
+    if (before == state) {
+        return;
+    }
+    if (state) {
+        hakuban_state_ref(state);
+        state->base_users++;
+    }
+    share->out_base = state;
+    if (before) {
+        before->base_users--;
+        if (before->base_users == 0 && hkb_node_linked(&before->base_node) &&
+            !HKB_PLANTED(bases_kept)) {
+            forget_base(object, before);
+        }
+        hakuban_state_unref(before);
+    }
+}
+
+/* Shares that stood on it get their next state whole. */
+static void evict_base(hkb_object *object, hakuban_state *state)
+{
+    HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
+    {
+        if (share->out_base == state) {
+            hkb_object_set_base(share, NULL); /* the last one forgets it */
+        }
+    }
+}
+
+/* The state that is no longer the newest stays while shares stand on it and there is room
+ * (design.md §6). */
+static void retire(hkb_object *object, hakuban_state *state)
+{
+    if (state->base_users == 0) {
+        hkb_object_drop_state(object, state);
+        return;
+    }
+    hkb_list_push_front(&object->bases, &state->base_node);
+    object->bases_bytes += state->data_bytes;
+    size_t bytes_max = hkb_max(HKB_BASES_BYTES_MIN, object->state->data_bytes);
+    if (HKB_PLANTED(bases_kept)) {
+        bytes_max = SIZE_MAX;
+    }
+    while (object->bases_bytes > bytes_max && object->bases.head.previous != &state->base_node) {
+        evict_base(object, HKB_CONTAINER(object->bases.head.previous, hakuban_state, base_node));
+    }
+}
+
+/* -- The newest state -- */
+
+static void replace_state(hkb_object *object, hakuban_state *state)
+{
+    hakuban_state *before = object->state;
+    if (hkb_node_linked(&state->base_node)) {
+        forget_base(object, state); /* one that was here before comes back */
+    }
+    object->state = state;
+    object->state_count++;
+    object->exchange->state_bytes += state->data_bytes;
+    while (object->deltas) {
+        hkb_delta_free(object->deltas);
+    }
+    if (before) {
+        retire(object, before);
+    }
+    if (object->floor &&
+        hakuban_version_compare(object->floor->version, object->floor->version_count,
+                                state->version, state->version_count) <= 0) {
+        object->floor = hakuban_state_unref(object->floor);
+    }
+}
+
+/* The exposer is behind what is held here: nobody is shown an older version; the exposer is told to
+ * number on from it. */
+static void hear_older(hkb_object *object)
+{
+    if (object->freshness == HAKUBAN_LIVE && !object->unconfirmed) {
+        hkb_object_set_condition(object, HAKUBAN_STALE, object->exchange->now_ns);
+    }
+    hkb_object_pass_floor(object);
+}
+
+void hkb_object_hear(hkb_object *object, hakuban_state *state, hakuban_freshness freshness,
+                     uint64_t age_ns)
+{
+    uint64_t since_ns = hkb_time_of_age(object->exchange, age_ns);
+    int order = 1;
+    if (state && object->state) {
+        order = hakuban_version_compare(state->version, state->version_count,
+                                        object->state->version, object->state->version_count);
+    }
+    if (state && freshness == HAKUBAN_NEVER) {
+        freshness = HAKUBAN_STALE; /* contradicts itself */
+    }
+    if (state && order < 0) {
+        hakuban_state_unref(state);
+        hear_older(object);
+        return;
+    }
+    bool replaces = state && (order > 0 || !hkb_state_same_content(state, object->state));
+    /* The exposer has nothing new yet: what is held stays as it is, LIVE only for the time of a
+     * hand-over. */
+    if (!replaces &&
+        (freshness == HAKUBAN_NEVER || (object->unconfirmed && freshness != HAKUBAN_LIVE))) {
+        hakuban_state_unref(state);
+        return;
+    }
+    /* What the next one held before its sink opened does not end the time of a hand-over. */
+    bool hands_over =
+        object->unconfirmed && object->freshness == HAKUBAN_LIVE && freshness == HAKUBAN_STALE;
+    hkb_object_set_unconfirmed(object, hands_over);
+    if (replaces) {
+        if (order == 0) {
+            hkb_log(&object->exchange->log, HAKUBAN_LOG_WARNING, "exchange",
+                    "%.200s: a version was used again for other data", object->descriptor->text);
+        }
+        replace_state(object, state);
+        if (!hands_over) {
+            object->freshness = (unsigned)freshness & 3u;
+            object->stale_since_ns = since_ns;
+        }
+        touch(object);
+    }
+    if (state && object->floor) {
+        hkb_object_pass_floor(object); /* somebody below knows more than its exposer does */
+    }
+    if (replaces) {
+        return;
+    }
+    hakuban_state_unref(state);
+    /* A stale state that is told to be stale for another while: only a real difference is news. */
+    if (freshness == HAKUBAN_STALE && object->freshness == HAKUBAN_STALE) {
+        uint64_t before = object->stale_since_ns;
+        uint64_t apart = before > since_ns ? before - since_ns : since_ns - before;
+        if (apart < 10000000) {
+            return;
+        }
+    }
+    hkb_object_set_condition(object, freshness, since_ns);
+}

@@ -1,0 +1,24 @@
+/* The newest state of an object and what it is worth. */
+#ifndef HKB_EXCHANGE_NEWEST_H
+#define HKB_EXCHANGE_NEWEST_H
+
+#include "exchange/records.h"
+
+/* The chosen exposer said state (taken over; NULL: the state is as before), LIVE or STALE for
+ * age_ns. */
+void hkb_object_hear(hkb_object *object, hakuban_state *state, hakuban_freshness freshness,
+                     uint64_t age_ns);
+void hkb_object_set_condition(hkb_object *object, hakuban_freshness freshness,
+                              uint64_t stale_since_ns);
+/* In a hand-over the state stays LIVE; only peers that do as the reference are told that no exposer
+ * confirms it. */
+void hkb_object_set_unconfirmed(hkb_object *object, bool unconfirmed);
+void hkb_object_refresh_source(hkb_object *object);
+/* Tells the exposer the floor, unless that is a local one, whose sink looks by itself. */
+void hkb_object_pass_floor(hkb_object *object);
+/* A share stands on state now, not any more on the one before. */
+void hkb_object_set_base(hkb_share *share, hakuban_state *state);
+/* The object keeps state no more. */
+void hkb_object_drop_state(hkb_object *object, hakuban_state *state);
+
+#endif

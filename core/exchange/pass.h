@@ -1,0 +1,10 @@
+/* What a downstream's change to a tag means to the tag's objects. */
+#ifndef HKB_EXCHANGE_PASS_H
+#define HKB_EXCHANGE_PASS_H
+
+#include "exchange/records.h"
+
+/* The next few objects. */
+void hkb_pass_tick(hkb_exchange *exchange);
+
+#endif

@@ -1,0 +1,9 @@
+/* What the link of a peer asks of it and tells it. */
+#ifndef HKB_EXCHANGE_PEER_H
+#define HKB_EXCHANGE_PEER_H
+
+#include "exchange/records.h"
+
+extern const hkb_link_events hkb_peer_events;
+
+#endif

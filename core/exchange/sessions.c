@@ -1,0 +1,412 @@
+/* The coming and going of peers. A session outlives its connection: another connection may take it
+ * up, or it ends with its grace. */
+#include "exchange/sessions.h"
+#include "exchange/agenda.h"
+#include "exchange/assign.h"
+#include "exchange/channel.h"
+#include "exchange/choose.h"
+#include "exchange/facts.h"
+#include "exchange/interest.h"
+#include "exchange/lifetimes.h"
+#include "exchange/names.h"
+#include "exchange/path.h"
+#include "exchange/recall.h"
+#include "exchange/tag.h"
+
+/* -- The carrier -- */
+
+void hkb_peer_set_writable(hkb_peer *peer, bool writable)
+{
+    peer->writable = writable;
+    if (writable) {
+        hkb_peer_wake(peer);
+    } else {
+        hkb_list_remove(&peer->ready);
+    }
+}
+
+static void attach_carrier(hkb_peer *peer, void *carrier)
+{
+    peer->carrier = carrier;
+    peer->detached = false;
+    peer->writable = true;
+    peer->exchange->tick_ns = peer->exchange->now_ns;
+    hkb_peer_wake(peer);
+}
+
+static void detach_carrier(hkb_peer *peer)
+{
+    peer->carrier = NULL;
+    peer->detached = true;
+    hkb_peer_set_writable(peer, false);
+    peer->exchange->tick_ns = peer->exchange->now_ns; /* other time limits hold from here on */
+}
+
+/* -- Beginning -- */
+
+static bool in_channel_equal(const void *item, const void *key)
+{
+    return ((const hkb_share *)item)->in_id == *(const uint32_t *)key;
+}
+
+static bool out_channel_equal(const void *item, const void *key)
+{
+    return ((const hkb_share *)item)->out_id == *(const uint32_t *)key;
+}
+
+hakuban_status hkb_exchange_attach(hkb_exchange *exchange, const hkb_link_settings *settings,
+                                   bool connector, bool stream, void *carrier, hkb_peer **ret)
+{
+    hkb_peer *peer = exchange->upstream;
+    if (connector && peer) {
+        if (peer->link.phase != HKB_LINK_AWAY || settings->rust) {
+            return HAKUBAN_ERR_EXISTS;
+        }
+        hkb_link_return(&peer->link, stream, exchange->now_ns);
+        attach_carrier(peer, carrier);
+        *ret = peer;
+        return HAKUBAN_OK;
+    }
+    peer = hkb_alloc(exchange->alloc, sizeof(*peer));
+    if (!peer) {
+        return HAKUBAN_ERR_NO_MEMORY;
+    }
+    peer->exchange = exchange;
+    peer->number = exchange->link_numbers[connector]++;
+    peer->item.kind = HKB_ITEM_PEER;
+    hkb_list_init(&peer->queue);
+    hkb_list_init(&peer->shares);
+    hkb_list_init(&peer->tag_shares);
+    hkb_list_init(&peer->passes);
+    hkb_map_init(&peer->in_channels, exchange->alloc, offsetof(hkb_share, in_id), in_channel_equal);
+    hkb_map_init(&peer->out_channels, exchange->alloc, offsetof(hkb_share, out_id),
+                 out_channel_equal);
+    hkb_link_init(&peer->link, &exchange->shared, settings, connector, stream, exchange->now_ns);
+    hkb_list_push(&exchange->peers, &peer->of_exchange);
+    exchange->peer_count++;
+    if (connector) {
+        exchange->upstream = peer;
+    }
+    if (connector && settings->load_limit.count) {
+        peer->limit_due = true;
+        hkb_peer_queue(peer, &peer->item); /* before any contract is told */
+    }
+    attach_carrier(peer, carrier);
+    *ret = peer;
+    return HAKUBAN_OK;
+}
+
+hakuban_status hkb_session_offer(hkb_link *link, hkb_hello *hello)
+{
+    const hkb_exchange *exchange = hkb_peer_of(link)->exchange;
+    hkb_path_put(exchange, hello);
+    if (!hello->has_token && exchange->has_replaces) {
+        hello->has_token = hello->replaces = true;
+        memcpy(hello->token, exchange->replaces, sizeof(hello->token));
+    }
+    return HAKUBAN_OK;
+}
+
+/* Without memory for it, it ends with its connection. */
+static void begin_session(hkb_peer *peer, hkb_hello *answer)
+{
+    hkb_exchange *exchange = peer->exchange;
+    for (size_t i = 0; i < 2; i++) {
+        answer->token[i] = exchange->host.random(exchange->host.ctx);
+    }
+    memcpy(peer->link.token, answer->token, sizeof(answer->token));
+    peer->session_hash = hkb_session_hash(exchange, answer->token);
+    answer->has_token = hkb_map_insert(&exchange->sessions, peer) >= 0;
+}
+
+hakuban_status hkb_session_hello(hkb_link *link, const hkb_hello *theirs, hkb_hello *answer,
+                                 hakuban_error *reterr)
+{
+    hkb_exchange *exchange = hkb_peer_of(link)->exchange;
+    if (!link->connector) {
+        /* The one below me being me, or above me: a loop. */
+        for (size_t i = 0; i < exchange->path_count; i++) {
+            if (theirs->path[0][0] == exchange->path[i][0] &&
+                theirs->path[0][1] == exchange->path[i][1]) {
+                return hakuban_error_set(reterr, HAKUBAN_ERR_LOOP,
+                                         "this connection would close a loop of hubs");
+            }
+        }
+        hkb_path_put(exchange, answer);
+        if (theirs->grace_ms && link->settings.grace_ns && !link->has_token) {
+            begin_session(hkb_peer_of(link), answer);
+        }
+        return HAKUBAN_OK;
+    }
+    hakuban_status status = hkb_path_check(exchange, theirs->path, theirs->path_count, reterr);
+    if (status >= 0) {
+        hkb_path_set(exchange, theirs->path, theirs->path_count);
+    }
+    return status;
+}
+
+void hkb_session_opened(hkb_link *link)
+{
+    hkb_peer *peer = hkb_peer_of(link);
+    hkb_exchange *exchange = peer->exchange;
+    exchange->tick_ns = exchange->now_ns; /* other time limits hold from here on */
+    exchange->host.opened(exchange->host.ctx, peer->carrier, peer);
+    if (!link->connector) {
+        return;
+    }
+    exchange->upstream_was_there = true;
+    if (exchange->has_replaces && (link->features & HKB_FEATURE_HAVE)) {
+        hkb_recall_offer(peer);
+        hkb_peer_queue_first(peer);
+    }
+    exchange->has_replaces = false;
+    hkb_exchange_mark_all(exchange); /* announces every contract */
+}
+
+/* -- While the connection is lost -- */
+
+/* When what it serves may move to others: those who come back quickly keep it. UINT64_MAX: not
+ * before its grace is over. */
+static uint64_t yield_ns(const hkb_peer *peer)
+{
+    const hkb_link *link = &peer->link;
+    uint64_t grace_ns = hkb_link_grace_ns(link);
+    if (link->phase != HKB_LINK_AWAY || link->connector || link->lost_in_silence || peer->yields) {
+        return UINT64_MAX;
+    }
+    return link->away_ns + (grace_ns < HKB_YIELD_NS ? grace_ns : HKB_YIELD_NS);
+}
+
+uint64_t hkb_peer_deadline(const hkb_peer *peer)
+{
+    uint64_t link_ns = hkb_link_deadline(&peer->link), ns = yield_ns(peer);
+    if (peer->lists_ns && peer->lists_ns < ns) {
+        ns = peer->lists_ns;
+    }
+    return link_ns < ns ? link_ns : ns;
+}
+
+void hkb_peer_tick(hkb_peer *peer)
+{
+    hkb_link_tick(&peer->link, peer->exchange->now_ns);
+    hkb_recall_tick(peer);
+    if (peer->lists_ns && peer->exchange->now_ns >= peer->lists_ns) {
+        hkb_tag_say_listed(peer);
+    }
+    if (peer->exchange->now_ns < yield_ns(peer)) {
+        return;
+    }
+    peer->yields = true;
+    HKB_LIST_EACH(hkb_share, share, &peer->shares, of_peer)
+    {
+        if (share->object->exposer == HKB_DOWNSTREAM && share->object->chosen.share == share) {
+            hkb_object_mark(share->object);
+        }
+    }
+}
+
+void hkb_session_dropped(hkb_link *link, const hakuban_error *why)
+{
+    hkb_peer *peer = hkb_peer_of(link);
+    hkb_exchange *exchange = peer->exchange;
+    void *carrier = peer->carrier;
+    detach_carrier(peer);
+    exchange->host.dropped(exchange->host.ctx, carrier, why);
+}
+
+hkb_link *hkb_session_find(hkb_link *link, const uint64_t token[2])
+{
+    hkb_exchange *exchange = hkb_peer_of(link)->exchange;
+    hkb_peer *peer =
+        exchange->sessions.count
+            ? hkb_map_find(&exchange->sessions, hkb_session_hash(exchange, token), token)
+            : NULL;
+    bool lives = peer && (peer->link.phase == HKB_LINK_OPEN || peer->link.phase == HKB_LINK_AWAY);
+    return lives ? &peer->link : NULL;
+}
+
+/* link's peer only brought the carrier. */
+void hkb_session_moved(hkb_link *session, hkb_link *link)
+{
+    hkb_peer *peer = hkb_peer_of(session), *bringer = hkb_peer_of(link);
+    hkb_exchange *exchange = peer->exchange;
+    void *carrier = bringer->carrier;
+    detach_carrier(bringer);
+    bringer->told_ended = true;
+    hkb_list_push(&exchange->ended, &bringer->ended);
+    exchange->host.moved(exchange->host.ctx, carrier, peer);
+    attach_carrier(peer, carrier);
+}
+
+/* Who was away is a hkb_candidate again. */
+void hkb_session_resumed(hkb_link *link)
+{
+    hkb_peer *peer = hkb_peer_of(link);
+    hkb_exchange *exchange = peer->exchange;
+    peer->yields = false;
+    exchange->tick_ns = exchange->now_ns;
+    exchange->host.opened(exchange->host.ctx, peer->carrier, peer);
+    if (link->connector) {
+        return;
+    }
+    HKB_LIST_EACH(hkb_share, share, &peer->shares, of_peer)
+    {
+        if (share->exposing && share->object->exposer == HKB_NOBODY) {
+            hkb_object_mark(share->object);
+        }
+    }
+    HKB_LIST_EACH(hkb_tag_share, share, &peer->tag_shares, of_peer)
+    {
+        if (share->exposes) {
+            hkb_pass_begin(share, true);
+        }
+    }
+}
+
+/* What was said to the hub before is nothing to the one that it is now. What users see stays for a
+ * while: perhaps it comes back. */
+void hkb_session_anew(hkb_link *link)
+{
+    hkb_peer *peer = hkb_peer_of(link);
+    hkb_recall_begin(peer);
+    HKB_LIST_EACH(hkb_share, share, &peer->shares, of_peer)
+    {
+        hkb_object *object = share->object;
+        hkb_recall_remember(share);
+        hkb_recall_hold(share);
+        hkb_share_close(share);
+        share->observes = share->exposes = share->declines = 0;
+        share->capacity = 0;
+        if (!object->held && object->exposer == HKB_UPSTREAM) {
+            hkb_assign_nobody(object);
+        }
+        hkb_share_queue(share); /* which also releases it, where it has no meaning any more */
+    }
+    HKB_LIST_EACH(hkb_tag_share, share, &peer->tag_shares, of_peer)
+    {
+        share->observes = share->exposes = share->preloads = share->listed = 0;
+        share->capacity = share->listed_count = 0;
+    }
+    hkb_recall_free(peer); /* what was still to be named, perhaps to one that does not know of it */
+    peer->last_channel = 0;
+    peer->limit_due = link->settings.load_limit.count > 0;
+    if (peer->limit_due) {
+        hkb_peer_queue_first(peer);
+    }
+    peer->exchange->has_replaces = true;
+}
+
+/* -- Ending -- */
+
+/* Everything it asked for and everything it gave ends, without a word to it. */
+static void release_all(hkb_peer *peer)
+{
+    hkb_exchange *exchange = peer->exchange;
+    hkb_node *node;
+    while ((node = hkb_list_first(&peer->tag_shares))) {
+        hkb_tag_share_free(HKB_CONTAINER(node, hkb_tag_share, of_peer));
+    }
+    while ((node = hkb_list_first(&peer->shares))) {
+        hkb_share *share = HKB_CONTAINER(node, hkb_share, of_peer);
+        hkb_object *object = share->object;
+        if (!peer->link.connector) {
+            object->observe_shares -= share->observes;
+            object->expose_shares -= share->exposes;
+            object->capacity -= share->capacity;
+        }
+        share->observes = share->exposes = share->declines = 0;
+        share->capacity = 0;
+        if (peer->link.connector) {
+            hkb_recall_remember(share);
+            hkb_recall_release(object);
+        }
+        if (!peer->link.connector) {
+            hkb_share_refresh(share);
+        }
+        hkb_share_close(share);
+        if (object->exposer == HKB_DOWNSTREAM && object->chosen.share == share) {
+            hkb_choose(object); /* the link has ended: it cannot stay */
+        }
+        if (object->exposer == HKB_UPSTREAM && peer->link.connector) {
+            hkb_assign_nobody(object);
+        }
+        if (!peer->orderly && object->exposer == HKB_NOBODY && object->freshness == HAKUBAN_STALE &&
+            object->stale_since_ns == exchange->now_ns) {
+            object->stale_since_ns = hkb_link_known_ns(&peer->link);
+        }
+        hkb_assign_left(share);
+        hkb_list_remove(&share->item.node);
+        bool released = hkb_share_release(share);
+        HKB_ASSERT(released);
+    }
+}
+
+static void take_out(hkb_peer *peer)
+{
+    hkb_exchange *exchange = peer->exchange;
+    release_all(peer);
+    if (peer->link.connector && peer->link.has_token && !peer->orderly) {
+        exchange->has_replaces = true;
+        memcpy(exchange->replaces, peer->link.token, sizeof(exchange->replaces));
+    }
+    if (exchange->upstream == peer) {
+        exchange->upstream = NULL;
+        hkb_path_set(exchange, NULL, 0);
+        hkb_exchange_mark_all(exchange); /* what waited for LISTED need not wait any more */
+    }
+    if (exchange->sessions.count && peer->link.has_token && !peer->link.connector) {
+        hkb_map_remove(&exchange->sessions, peer);
+    }
+    if (!peer->told_ended) {
+        peer->told_ended = true;
+        if (peer->carrier || peer->link.connector) {
+            exchange->host.ended(exchange->host.ctx, peer->carrier, peer->orderly,
+                                 &peer->link.reason);
+        }
+    }
+}
+
+static void free_peer(hkb_peer *peer)
+{
+    hkb_exchange *exchange = peer->exchange;
+    hkb_list_remove(&peer->ready);
+    hkb_list_remove(&peer->of_exchange);
+    exchange->peer_count--;
+    hkb_map_done(&peer->in_channels);
+    hkb_map_done(&peer->out_channels);
+    hkb_free(exchange->alloc, peer->load_limit, sizeof(*peer->load_limit));
+    hkb_recall_free(peer);
+    hkb_link_done(&peer->link);
+    hkb_free(exchange->alloc, peer, sizeof(*peer));
+}
+
+void hkb_peer_take_out(hkb_peer *peer)
+{
+    if (!peer->told_ended) {
+        take_out(peer);
+    }
+    hkb_list_remove(&peer->ended);
+    if (peer->detached) {
+        free_peer(peer);
+    }
+}
+
+bool hkb_peer_lost(hkb_peer *peer, hakuban_status status, const char *text)
+{
+    bool stays = hkb_link_lost(&peer->link, peer->exchange->now_ns, status, text);
+    detach_carrier(peer);
+    if (!stays) {
+        hkb_peer_take_out(peer);
+    }
+    return stays;
+}
+
+void hkb_session_ended(hkb_link *link, bool orderly, const hakuban_error *why)
+{
+    (void)why;
+    hkb_peer *peer = hkb_peer_of(link);
+    peer->orderly = orderly;
+    if (!peer->told_ended && !hkb_node_linked(&peer->ended)) {
+        hkb_list_push(&peer->exchange->ended, &peer->ended);
+    }
+}

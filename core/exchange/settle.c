@@ -1,0 +1,257 @@
+/* Brings what was marked in order: does it still exist, who exposes it, what is the upstream told.
+ * Rules, not events: the same facts lead to the same result. */
+#include "exchange/settle.h"
+#include "exchange/agenda.h"
+#include "exchange/assign.h"
+#include "exchange/choose.h"
+#include "exchange/decline.h"
+#include "exchange/delivery.h"
+#include "exchange/facts.h"
+#include "exchange/interest.h"
+#include "exchange/lifetimes.h"
+#include "exchange/newest.h"
+#include "exchange/sink.h"
+
+/* -- Existence -- */
+
+static void close_tag_deliveries(hkb_object *object)
+{
+    HKB_LIST_EACH(hkb_delivery, delivery, &object->deliveries, of_object)
+    {
+        if (delivery->contract->kind == HKB_OBSERVE_TAG && !HKB_PLANTED(close_lost)) {
+            delivery->closing = true;
+            hkb_delivery_touch(delivery);
+        }
+    }
+}
+
+/* For all tags' observers, local or downstream. */
+static hakuban_status begin_to_exist(hkb_object *object)
+{
+    hakuban_status status = HAKUBAN_OK;
+    for (size_t i = 0; i < object->tag_count; i++) {
+        hkb_tag *tag = object->tags[i].tag;
+        HKB_LIST_EACH(hakuban_contract, contract, &tag->contracts, of_subject)
+        {
+            if (contract->kind == HKB_OBSERVE_TAG && status >= 0) {
+                status = hkb_object_open_delivery(object, contract);
+            }
+        }
+        HKB_LIST_EACH(hkb_tag_share, tag_share, &tag->shares, of_tag)
+        {
+            hkb_share *share;
+            if (!tag_share->observes || tag_share->peer->link.connector) {
+                continue;
+            }
+            if (hkb_share_get(tag_share->peer, object, &share) >= 0) {
+                hkb_share_refresh(share);
+            } else {
+                hkb_link_fail(&tag_share->peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+            }
+        }
+    }
+    return status;
+}
+
+/* -- Objects -- */
+
+/* Which releases them once their channels are closed. */
+static void queue_shares(hkb_object *object)
+{
+    HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
+    {
+        hkb_share_queue(share);
+    }
+}
+
+/* Compares what the upstream was told with what holds now. */
+static void register_object(hkb_object *object)
+{
+    hkb_peer *peer = object->exchange->upstream;
+    hkb_share *share = object->upstream;
+    hkb_wanted wanted = hkb_object_wanted(object);
+    if (!peer || (HKB_PLANTED(never_taken_back) && !wanted.flags)) {
+        return;
+    }
+    if (!share && wanted.flags) {
+        if (hkb_share_get(peer, object, &share) < 0) {
+            hkb_link_fail(&peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+            return;
+        }
+    }
+    if (share && (!hkb_object_was_told(share, &wanted) ||
+                  (share->out_phase == HKB_CHANNEL_CLOSING && !object->leaving))) {
+        hkb_share_queue(share);
+    }
+}
+
+static hkb_timed timed_as(const hkb_object *object, bool needed)
+{
+    if (object->leaving || object->unconfirmed || object->retry_due) {
+        return HKB_WAITING;
+    }
+    if (needed && object->exchange->rebalances && hkb_object_has_choice(object)) {
+        return HKB_BALANCED;
+    }
+    return object->upstream && object->upstream->declining ? HKB_DECLINED : HKB_UNTIMED;
+}
+
+static void settle_timed(hkb_object *object, bool needed)
+{
+    hkb_exchange *exchange = object->exchange;
+    hkb_timed as = timed_as(object, needed);
+    if (object->timed_as == as) {
+        return;
+    }
+    hkb_object_leave_timed(object);
+    object->timed_as = (unsigned)as & 3u;
+    switch (as) {
+    case HKB_UNTIMED:
+        break;
+    case HKB_WAITING: /* all wait equally long: the list is in order */
+        object->deadline_ns = exchange->now_ns + HKB_HANDOVER_NS;
+        hkb_list_push(&exchange->waiting, &object->timed);
+        break;
+    case HKB_BALANCED:
+        hkb_list_push(&exchange->balanced, &object->timed);
+        exchange->balanced_count++;
+        break;
+    case HKB_DECLINED:
+        hkb_decline_enter(object);
+        break;
+    }
+}
+
+void hkb_object_settle(hkb_object *object)
+{
+    hkb_exchange *exchange = object->exchange;
+    bool exists = hkb_object_should_exist(object);
+    hkb_list_remove(&object->dirty);
+    if (exists != object->exists) {
+        object->exists = exists;
+        if (!exists) {
+            close_tag_deliveries(object);
+        } else if (begin_to_exist(object) < 0) {
+            object->exists = 0;
+            object->retry_due = !HKB_PLANTED(no_retry);
+            close_tag_deliveries(object);
+            hkb_list_remove(&object->dirty);
+        }
+        hkb_object_settle_streams(object);
+        if (!object->exists) {
+            queue_shares(object);
+        }
+    }
+    bool needed = hkb_object_needed(object);
+    if (object->held) {
+        register_object(object); /* the rest waits for what the new upstream says */
+        return;
+    }
+    if (needed) {
+        hkb_choose(object);
+    } else {
+        hkb_assign_unneeded(object);
+    }
+    hkb_decline_settle(object, needed);
+    hkb_assign_open(object);
+    hkb_object_refresh_source(object);
+    register_object(object);
+    settle_timed(object, needed);
+    if (hkb_object_is_referred_to(object)) {
+        return;
+    }
+    hkb_map_remove(&exchange->objects, object);
+    hkb_object_free(object);
+}
+
+void hkb_object_expired(hkb_object *object)
+{
+    hkb_object_leave_timed(object);
+    bool retries = object->retry_due;
+    object->retry_due = 0;
+    if (retries && object->sink && object->floor) {
+        hkb_sink_number_on(object->sink);
+    }
+    if (object->leaving) {
+        object->leaving = NULL; /* it had its time; what it still sends is not listened to */
+        hkb_object_mark(object);
+    }
+    if (object->unconfirmed) {
+        hkb_object_set_unconfirmed(object, false);
+        if (object->freshness == HAKUBAN_LIVE) {
+            hkb_object_set_condition(object, HAKUBAN_STALE,
+                                     object->exchange->now_ns - HKB_HANDOVER_NS);
+        }
+    }
+    hkb_object_mark(object);
+}
+
+/* -- Tags -- */
+
+static void settle_listed(hkb_tag *tag)
+{
+    HKB_LIST_EACH(hakuban_contract, contract, &tag->contracts, of_subject)
+    {
+        if (contract->kind == HKB_OBSERVE_TAG && !contract->listed_told) {
+            contract->listed_told = true;
+            hkb_entry_push(contract->queue, &contract->listed, HKB_ENTRY_LISTED);
+        }
+    }
+}
+
+static void register_tag(hkb_tag *tag)
+{
+    hkb_peer *peer = tag->exchange->upstream;
+    hkb_tag_share *share = tag->upstream;
+    hkb_wanted wanted = hkb_tag_wanted(tag);
+    if (!peer) {
+        return;
+    }
+    if (!share && wanted.flags) {
+        if (hkb_tag_share_get(peer, tag, &share) < 0) {
+            hkb_link_fail(&peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+            return;
+        }
+    }
+    if (!share) {
+        return;
+    }
+    if (!hkb_tag_was_told(share, &wanted)) {
+        hkb_peer_queue(peer, &share->item);
+    } else if (!wanted.flags && share->listed_count == 0) {
+        hkb_tag_share_free(
+            share); /* taken back before the upstream heard of it, or it has said all it will */
+    }
+}
+
+void hkb_tag_settle(hkb_tag *tag)
+{
+    hkb_exchange *exchange = tag->exchange;
+    hkb_list_remove(&tag->dirty);
+    register_tag(tag);
+    if (hkb_tag_is_listed(tag)) {
+        settle_listed(tag);
+    }
+    if (!hkb_list_empty(&tag->objects) || !hkb_list_empty(&tag->contracts) ||
+        !hkb_list_empty(&tag->shares) || hkb_node_linked(&tag->dirty)) {
+        return;
+    }
+    hkb_map_remove(&exchange->tags, tag);
+    hkb_free(exchange->alloc, tag, sizeof(*tag) + tag->json_bytes + 1u);
+}
+
+/* LISTED goes out behind the streams that settling has queued. */
+void hkb_listings_settle(hkb_exchange *exchange)
+{
+    hkb_node *node;
+    while ((node = hkb_list_pop(&exchange->listings))) {
+        hkb_tag_share *share = HKB_CONTAINER(node, hkb_tag_share, listing);
+        if (!share->listed_wanted || hkb_node_linked(&share->passing) ||
+            !hkb_tag_is_listed(share->tag)) {
+            continue;
+        }
+        share->listed_wanted = 0;
+        share->listed_count++;
+        hkb_peer_queue(share->peer, &share->item);
+    }
+}

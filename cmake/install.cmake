@@ -146,6 +146,12 @@ install(FILES ${PROJECT_BINARY_DIR}/generated/hakuban.pc
 # ---- programs --------------------------------------------------------------------------------------------------------
 
 if(HAKUBAN_BUILD_TOOLS)
+    if(BUILD_SHARED_LIBS AND NOT CMAKE_INSTALL_PREFIX STREQUAL "/usr")
+        # They find the library of their own prefix, also after both were moved.
+        file(RELATIVE_PATH hakuban_bin_to_lib ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
+        set_target_properties(tool-hakuban-router tool-hakuban PROPERTIES
+            INSTALL_RPATH "$ORIGIN/${hakuban_bin_to_lib}")
+    endif()
     install(TARGETS tool-hakuban-router RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR}
         COMPONENT router)
     install(FILES man/hakuban-router.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT router)
@@ -158,5 +164,35 @@ if(HAKUBAN_BUILD_TOOLS)
         ${PROJECT_BINARY_DIR}/generated/hakuban-router.service @ONLY)
     install(FILES ${PROJECT_BINARY_DIR}/generated/hakuban-router.service
         DESTINATION lib/systemd/system COMPONENT router)
-    install(FILES packaging/router.conf DESTINATION ${hakuban_etc} COMPONENT router)
+    # What an administrator wrote is not replaced.
+    set(hakuban_install_etc ${hakuban_etc})
+    if(NOT IS_ABSOLUTE ${hakuban_etc})
+        set(hakuban_install_etc "\${CMAKE_INSTALL_PREFIX}/${hakuban_etc}")
+    endif()
+    install(CODE "
+        if(EXISTS \"\$ENV{DESTDIR}${hakuban_install_etc}/router.conf\")
+            message(STATUS \"Kept as it is: \$ENV{DESTDIR}${hakuban_install_etc}/router.conf\")
+            list(APPEND CMAKE_INSTALL_MANIFEST_FILES \"${hakuban_install_etc}/router.conf\")
+        else()
+            file(INSTALL \"${PROJECT_SOURCE_DIR}/packaging/router.conf\"
+                DESTINATION \"${hakuban_install_etc}\")
+        endif()" COMPONENT router)
+endif()
+
+# ---- after installing, and back again --------------------------------------------------------------------------------
+
+find_program(HAKUBAN_LDCONFIG ldconfig PATHS /sbin /usr/sbin)
+mark_as_advanced(HAKUBAN_LDCONFIG)
+if(BUILD_SHARED_LIBS AND HAKUBAN_LDCONFIG)
+    set(hakuban_install_libdir ${CMAKE_INSTALL_LIBDIR})
+    if(NOT IS_ABSOLUTE ${CMAKE_INSTALL_LIBDIR})
+        set(hakuban_install_libdir "\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_LIBDIR}")
+    endif()
+    configure_file(cmake/loader.cmake.in ${PROJECT_BINARY_DIR}/generated/loader.cmake @ONLY)
+    install(SCRIPT ${PROJECT_BINARY_DIR}/generated/loader.cmake COMPONENT runtime)
+endif()
+if(hakuban_alone)
+    configure_file(cmake/uninstall.cmake.in ${PROJECT_BINARY_DIR}/generated/uninstall.cmake @ONLY)
+    add_custom_target(uninstall
+        COMMAND ${CMAKE_COMMAND} -P ${PROJECT_BINARY_DIR}/generated/uninstall.cmake)
 endif()

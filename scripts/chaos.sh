@@ -20,7 +20,7 @@ while [ $# -gt 0 ]; do
     shift 2
 done
 
-scripts/install-deps.sh
+scripts/install-deps.sh --test
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 if ! { cmake --preset "$preset" &&

@@ -34,8 +34,16 @@ trap finish EXIT
 trap 'finish; exit 130' INT
 trap 'finish; exit 143' TERM
 
-scripts/install-deps.sh
-if ! { cmake --preset release -DHAKUBAN_BUILD_TESTS=OFF -DHAKUBAN_BUILD_BENCH=OFF -B "$PWD/build/demo" &&
+scripts/install-deps.sh --demo
+# What the demo does not use is left out; the generator of an earlier build stays.
+choices=(-DCMAKE_BUILD_TYPE=Release)
+for option in TRANSPORT_WS TRANSPORT_ZMQ SERIALIZER_MSGPACK COMPRESSOR_ZSTD BUILD_TESTS BUILD_BENCH; do
+    choices+=("-DHAKUBAN_$option=OFF")
+done
+if [ ! -e build/demo/CMakeCache.txt ] && command -v ninja >/dev/null; then
+    choices+=(-G Ninja)
+fi
+if ! { cmake -S . -B build/demo "${choices[@]}" &&
     cmake --build build/demo -j "$(nproc)" --target tool-hakuban tool-hakuban-router example-all-top; } >"$scratch/build" 2>&1; then
     tail -n 40 "$scratch/build" >&2
     echo "demo: the build failed" >&2

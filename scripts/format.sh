@@ -4,15 +4,16 @@
 #
 #   scripts/format.sh            formats
 #   scripts/format.sh --check    lists the files that are not formatted and fails; 77: clang-format 19.1 is missing
+#   scripts/format.sh --program  prints which clang-format it uses
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
-arguments=(-i)
 case "${1:-}" in
 --check) arguments=(--dry-run --Werror --ferror-limit=1) ;;
-"") ;;
+--program) arguments=() ;;
+"") arguments=(-i) ;;
 *)
-    sed -n '2,6s/^# \{0,1\}//p' "$0"
+    sed -n '2,7s/^# \{0,1\}//p' "$0"
     exit 2
     ;;
 esac
@@ -27,6 +28,10 @@ done
 if [ -z "$program" ]; then
     echo "skipped: clang-format 19.1 is missing (scripts/install-deps.sh --full installs it)"
     exit 77
+fi
+if [ ${#arguments[@]} = 0 ]; then
+    echo "$program"
+    exit
 fi
 
 # Where there is no git, as in an unpacked archive, the folders of the sources are searched.

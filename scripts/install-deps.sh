@@ -1,115 +1,169 @@
 #!/usr/bin/env bash
-# Installs what building and testing need and is not there, on Debian and Ubuntu, as root or through sudo.
-# With --full also what only the long run of scripts/test.sh needs. Does nothing, quickly, when nothing is missing.
+# Installs the packages that are missing for one purpose, on Debian and Ubuntu, as root or through sudo. Without root, without a
+# network or on another distribution it fails and says which packages to ask for. It ends at once when nothing is missing.
+#
+#   scripts/install-deps.sh           the library and its programs, with every plugin (docs/building.md)
+#   scripts/install-deps.sh --demo    scripts/demo.sh
+#   scripts/install-deps.sh --test    scripts/test.sh
+#   scripts/install-deps.sh --full    scripts/test.sh --full, scripts/fuzz.sh, scripts/portability.sh
 set -euo pipefail
+cd "$(dirname "$0")/.."
 
-full=0
-[ "${1:-}" = --full ] && full=1
+case "${1:-}" in
+--demo) level=0 ;;
+"") level=1 ;;
+--test) level=2 ;;
+--full) level=3 ;;
+*)
+    sed -n '2,8s/^# \{0,1\}//p' "$0"
+    exit 2
+    ;;
+esac
 
-packages=()
-command_from() { command -v "$1" >/dev/null || packages+=("$2"); }
-module_from() { pkg-config --exists "$1" 2>/dev/null || packages+=("$2"); }
+# -- What is missing --
 
-command_from cmake cmake
-command_from ninja ninja-build
-command_from gcc gcc
-command_from pkg-config pkg-config
-command_from python3 python3
-[ -e /usr/include/stdio.h ] || packages+=(libc6-dev)
-module_from libuv libuv1-dev
-module_from libzstd libzstd-dev
-module_from libxxhash libxxhash-dev
-module_from libzmq libzmq3-dev
-[ -e /usr/include/wslay/wslay.h ] || packages+=(libwslay-dev)
-module_from check check
-module_from jansson libjansson-dev
-module_from liblz4 liblz4-dev
-if [ $full = 1 ]; then
-    command_from g++ g++
-    command_from man man-db
-    command_from file file
-    command_from dpkg-shlibdeps dpkg-dev
-    command_from clang clang
-    module_from glib-2.0 libglib2.0-dev
-    module_from openssl libssl-dev
-    command_from node nodejs
-    command_from chromium chromium
+# Packages that the purpose needs; packages without which tests are skipped, each with what is skipped.
+missing=() optional=()
+from_command() { command -v "$1" >/dev/null || missing+=("$2"); }
+from_module() { pkg-config --exists "$1" 2>/dev/null || missing+=("$2"); }
+from_file() { [ -e "$1" ] || missing+=("$2"); }
+optional_from_command() { command -v "$1" >/dev/null || optional+=("$2:$3"); }
+
+from_command cmake cmake
+if [ $level = 1 ]; then
+    from_command make make # what CMake takes unless it is told otherwise
+elif [ $level -ge 2 ]; then
+    from_command ninja ninja-build
+else
+    command -v ninja >/dev/null || from_command make make
+fi
+from_command cc gcc
+from_file /usr/include/stdio.h libc6-dev
+from_command pkg-config pkg-config
+from_module libuv libuv1-dev
+from_module libxxhash libxxhash-dev
+if [ $level -ge 1 ]; then
+    from_module libzstd libzstd-dev
+    from_module libzmq libzmq3-dev
+    from_file /usr/include/wslay/wslay.h libwslay-dev
+    if ! pkg-config --exists msgpack-c 2>/dev/null && ! pkg-config --exists msgpack 2>/dev/null; then
+        # The package has another name in Debian up to 12 and in Ubuntu up to 22.04.
+        if grep -qE '^VERSION_CODENAME=(bullseye|bookworm|focal|jammy)$' /etc/os-release 2>/dev/null; then
+            missing+=(libmsgpack-dev)
+        else
+            missing+=(libmsgpack-c-dev)
+        fi
+    fi
+fi
+if [ $level -ge 2 ]; then
+    from_module check check
+    optional_from_command python3 python3 "tidy, interop and some more"
+    pkg-config --exists liblz4 2>/dev/null || optional+=("liblz4-dev:examples/custom-compressor.c")
+fi
+if [ $level -ge 3 ]; then
+    from_command g++ g++
+    from_command clang clang
+    from_command man man-db
+    from_command file file
+    from_command dpkg-shlibdeps dpkg-dev
+    from_module jansson libjansson-dev
+    from_module glib-2.0 libglib2.0-dev
+    from_module openssl libssl-dev
+    python3 -c 'import ensurepip' 2>/dev/null || optional+=("python3-venv:tidy.format")
+    # Not in every release, and not for every processor.
+    optional_from_command musl-gcc musl-tools "musl in scripts/portability.sh"
+    optional_from_command i686-linux-gnu-gcc gcc-i686-linux-gnu "i386 in scripts/portability.sh"
+    optional_from_command aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu "arm64 in scripts/portability.sh"
+    optional_from_command qemu-aarch64-static qemu-user-static "the tests of arm64 in scripts/portability.sh"
 fi
 
-as_root() {
-    if [ "$(id -u)" = 0 ]; then
-        "$@"
-    elif command -v sudo >/dev/null; then
-        sudo "$@"
-    else
-        echo "this needs root or sudo: $*" >&2
-        return 1
-    fi
+# -- Installing --
+
+as_root=()
+if [ "$(id -u)" != 0 ]; then
+    as_root=(sudo)
+fi
+
+# give_up <why> <package...>: tells what to ask for.
+give_up() {
+    local why=$1
+    shift
+    {
+        echo "These packages are missing: $*"
+        echo "They cannot be installed from here: $why. Ask for:"
+        if command -v apt-get >/dev/null; then
+            echo "    apt-get update && apt-get install --no-install-recommends $*"
+        else
+            echo "    the packages of these names in Debian 12, or what they are called in your distribution"
+        fi
+    } >&2
+    exit 1
 }
 
+# install <package...>: 1 after a failure, whose reason is in $log.
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 updated=0
 update() {
-    [ $updated = 1 ] || as_root apt-get update -q >/dev/null
+    # Without a network the lists that are there may do as well.
+    [ $updated = 1 ] || "${as_root[@]}" apt-get update -q >"$log" 2>&1 || true
     updated=1
 }
 install() {
-    command -v apt-get >/dev/null || {
-        echo "missing (by their Debian names): $*" >&2
-        exit 1
-    }
     update
     echo "installing: $*"
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" \
-        >/dev/null
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >"$log" 2>&1
 }
 
-[ ${#packages[@]} = 0 ] || install "${packages[@]}"
-
-# msgpack-c has another package, and another name for pkg-config, since Ubuntu 24.04 and Debian 13.
-if ! pkg-config --exists msgpack-c && ! pkg-config --exists msgpack; then
-    command -v apt-get >/dev/null && update
-    for package in libmsgpack-c-dev libmsgpack-dev; do
-        if [ $package = libmsgpack-dev ] || apt-cache show $package >/dev/null 2>&1; then
-            install $package
-            break
-        fi
-    done
-fi
-
-# libFuzzer and clang's sanitizers are a package of their own in some releases and part of another one in others.
-if [ $full = 1 ]; then
-    library=libclang_rt.fuzzer-$(uname -m).a
-    if [ ! -e "$(clang -print-file-name="$library")" ] &&
-        [ ! -e "$(clang -print-runtime-dir)/$library" ] &&
-        [ ! -e "$(clang -print-runtime-dir)/libclang_rt.fuzzer.a" ]; then
-        update
-        major=$(clang -dumpversion | cut -d. -f1)
-        for package in "libclang-rt-$major-dev" "libclang-common-$major-dev"; do
-            if apt-cache show "$package" >/dev/null 2>&1; then
-                install "$package"
-                break
-            fi
-        done
+if [ ${#missing[@]} -gt 0 ]; then
+    command -v apt-get >/dev/null || give_up "there is no apt-get" "${missing[@]}"
+    [ "$(id -u)" = 0 ] || command -v sudo >/dev/null || give_up "this needs root, and there is no sudo" "${missing[@]}"
+    if ! install "${missing[@]}"; then
+        grep -E '^(E:|sudo:)' "$log" >&2 || tail -n 5 "$log" >&2
+        give_up "apt-get failed" "${missing[@]}"
     fi
 fi
 
+# From here on nothing is indispensable.
+skips() { echo "$1 cannot be installed. Skipped without it: $2" >&2; }
+
+for pair in "${optional[@]}"; do
+    install "${pair%%:*}" || skips "${pair%%:*}" "${pair#*:}"
+done
+[ $level -ge 3 ] || exit 0
+
+# libFuzzer and clang's sanitizers are a package of their own in some releases and part of another one in others.
+library=libclang_rt.fuzzer-$(uname -m).a
+if [ ! -e "$(clang -print-file-name="$library")" ] &&
+    [ ! -e "$(clang -print-runtime-dir)/$library" ] &&
+    [ ! -e "$(clang -print-runtime-dir)/libclang_rt.fuzzer.a" ]; then
+    major=$(clang -dumpversion | cut -d. -f1)
+    install "libclang-rt-$major-dev" || install "libclang-common-$major-dev" ||
+        skips "libclang-rt-$major-dev" "the preset fuzz"
+fi
+
 # The Rust implementation, which tests/interop is about, needs cargo 1.88 (in Debian 12 that is cargo-web; its cargo is 0.66).
-# Without it those tests say that they were skipped, so this is no reason to stop.
 cargo_is_new() {
     local version
     version=$(PATH=$PATH:$HOME/.cargo/bin cargo --version 2>/dev/null | sed -nE 's/^cargo 1\.([0-9]+)\..*/\1/p')
     [ "${version:-0}" -ge 88 ]
 }
-if [ $full = 1 ]; then
-    if ! cargo_is_new && command -v apt-get >/dev/null; then
-        update
-        for package in cargo cargo-web; do
-            version=$(apt-cache policy $package | sed -nE 's/^ *Candidate: ([0-9]+\.[0-9]+).*/\1/p')
-            if dpkg --compare-versions "${version:-0}" ge 1.88; then
-                install $package
-                break
-            fi
-        done
-    fi
-    cargo_is_new || echo "no cargo of 1.88 or newer here: the tests with the Rust implementation will be skipped" >&2
+if ! cargo_is_new && command -v apt-get >/dev/null; then
+    update
+    for package in cargo cargo-web; do
+        version=$(apt-cache policy $package | sed -nE 's/^ *Candidate: ([0-9]+\.[0-9]+).*/\1/p')
+        if dpkg --compare-versions "${version:-0}" ge 1.88; then
+            install $package || true
+            break
+        fi
+    done
+fi
+cargo_is_new || skips "cargo 1.88" "the tests with the Rust implementation"
+
+# clang-format 19.1 for scripts/format.sh, which no release of Debian up to 12 has under its plain name.
+if ! scripts/format.sh --program >/dev/null; then
+    echo "installing: clang-format 19.1.7 from PyPI, in build/clang-format"
+    python3 -m venv build/clang-format >"$log" 2>&1 &&
+        build/clang-format/bin/pip install -q clang-format==19.1.7 >"$log" 2>&1 ||
+        skips "clang-format 19.1" "tidy.format"
 fi

@@ -99,11 +99,9 @@ subset() {
     size "$name"
 }
 
-if [ $full = 1 ]; then
-    scripts/install-deps.sh --full || { fail "installing what is missing"; finish; }
-else
-    scripts/install-deps.sh || { fail "installing what is missing"; finish; }
-fi
+purpose=--test
+[ $full = 0 ] || purpose=--full
+scripts/install-deps.sh $purpose || { fail "installing what is missing"; finish; }
 
 build release && run release
 if [ $full = 1 ]; then

@@ -193,9 +193,6 @@ static hakuban_status lex_string(hkb_json_scanner *scanner, hkb_json_lexeme *lex
 
 double hkb_json_double(const char *digits, size_t digit_count, int64_t exponent)
 {
-    static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
-                                    1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-                                    1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
     while (digit_count && *digits == '0') {
         digits++;
         digit_count--;
@@ -208,6 +205,9 @@ double hkb_json_double(const char *digits, size_t digit_count, int64_t exponent)
         return 0;
     }
 #if FLT_EVAL_METHOD == 0
+    static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                    1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                    1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
     /* Both factors are exact, so one rounding remains, and it is the right one. */
     if (digit_count <= 15 && exponent >= -22 && exponent <= 22) {
         int64_t value = 0;

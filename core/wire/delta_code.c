@@ -48,19 +48,21 @@ uint8_t *hkb_delta_write(const hkb_delta_context *context, const uint8_t *new_, 
     return out;
 }
 
-static bool read_number(hkb_delta_reader *reader, uint64_t *ret)
+static bool read_number(hkb_delta_reader *reader, size_t *ret)
 {
-    int taken = hkb_varint_get(reader->data, (size_t)(reader->end - reader->data), ret);
-    if (taken <= 0 || *ret > UINT32_MAX) {
+    uint64_t number;
+    int taken = hkb_varint_get(reader->data, (size_t)(reader->end - reader->data), &number);
+    if (taken <= 0 || number > UINT32_MAX) {
         return false;
     }
+    *ret = (size_t)number;
     reader->data += taken;
     return true;
 }
 
 bool hkb_delta_read(hkb_delta_reader *reader, hkb_delta_op *ret, const uint8_t **ret_literals)
 {
-    uint64_t copy, literals, shift = 0;
+    size_t copy, literals, shift = 0;
     size_t room = reader->new_bytes - reader->produced;
     if (!read_number(reader, &copy) || !read_number(reader, &literals)) {
         return false;
@@ -89,7 +91,7 @@ bool hkb_delta_read(hkb_delta_reader *reader, hkb_delta_op *ret, const uint8_t *
     }
     *ret = (hkb_delta_op){.o = reader->o, .copy = copy, .literals = literals};
     reader->produced += copy + literals;
-    int64_t next = (int64_t)(reader->o + copy + literals) + hkb_unzigzag(shift);
+    int64_t next = (int64_t)reader->o + (int64_t)(copy + literals) + hkb_unzigzag(shift);
     if (reader->data == reader->end) {
         size_t tail = reader->new_bytes - reader->produced;
         if (tail > reader->old_bytes || shifted) {

@@ -13,7 +13,10 @@ done
 command -v make >/dev/null || export CMAKE_GENERATOR=Ninja
 
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+# What somebody installed from this build can be uninstalled afterwards as well.
+manifest=$build/install_manifest.txt
+[ ! -e "$manifest" ] || cp "$manifest" "$work/manifest"
+trap '[ ! -e "$work/manifest" ] || cp "$work/manifest" "$manifest"; rm -rf "$work"' EXIT
 prefix=$work/prefix
 failed=0
 fail() {
@@ -57,8 +60,10 @@ if on HAKUBAN_BUILD_TOOLS; then
         done
     fi
 fi
-grep -rlF -e "$build" -e "$source" "$libdir/pkgconfig" "$libdir/cmake" &&
-    fail "these name the folder they were built in"
+# Not as the end of another path: a checkout may be at /hakuban, and ${prefix}/include/hakuban is no mention of it.
+quoted() { sed 's/[^A-Za-z0-9_/-]/[&]/g' <<<"$1"; }
+grep -rlE "(^|[^]A-Za-z0-9_.})/-])($(quoted "$build")|$(quoted "$source"))(/|[^A-Za-z0-9_./-]|$)" \
+    "$libdir/pkgconfig" "$libdir/cmake" && fail "these name the folder they were built in"
 
 # ---- what the library exports and needs ----
 if on BUILD_SHARED_LIBS; then
@@ -78,8 +83,11 @@ if on BUILD_SHARED_LIBS; then
 fi
 
 # ---- a project outside ----
-export PKG_CONFIG_PATH=$libdir/pkgconfig LD_LIBRARY_PATH=$libdir
+export PKG_CONFIG_PATH=$libdir/pkgconfig
 outside=$source/tests/install/outside
+quiet "run under another prefix, as docs/building.md says" bash -c "$cc -std=c11 '$outside/outside.c' -o '$work/rpath' \
+    \$(pkg-config --cflags --libs hakuban) -Wl,-rpath,\$(pkg-config --variable=libdir hakuban) && '$work/rpath'"
+export LD_LIBRARY_PATH=$libdir
 quiet "run with pkg-config" bash -c "$cc -std=c11 -Wall -Werror '$outside/outside.c' -o '$work/shared' \
     \$(pkg-config --cflags --libs hakuban) && '$work/shared'" && cat "$work/log"
 quiet "run static with pkg-config" bash -c "$cc -std=c11 '$outside/outside.c' -o '$work/static' \
@@ -122,7 +130,8 @@ for option in "${options[@]}"; do
 done
 cmake_outside add_subdirectory "-DHAKUBAN_SOURCE=$source" "${choices[@]}"
 
-# ---- the programs meet over what they have ----
+# ---- the programs meet over what they have, without being told where the library is ----
+unset LD_LIBRARY_PATH
 if on HAKUBAN_BUILD_TOOLS && { on HAKUBAN_TRANSPORT_TCP || on HAKUBAN_TRANSPORT_ZMQ; }; then
     url=unix://$work/socket
     on HAKUBAN_TRANSPORT_TCP || url=zmq+ipc://$work/socket
@@ -165,4 +174,18 @@ if on HAKUBAN_BUILD_TOOLS; then
         grep -q "$option" "$work/log" || fail "$url: $(cat "$work/log") does not name $option"
     done
 fi
+
+# ---- back again: what was installed goes, what was changed stays ----
+conf=$prefix/etc/hakuban/router.conf
+if on HAKUBAN_BUILD_TOOLS; then
+    echo "# changed" >>"$conf"
+    quiet "cmake --install once more" cmake --install "$build" --prefix "$prefix"
+    [ "$(tail -n 1 "$conf")" = "# changed" ] || fail "installing once more replaced a router.conf that was changed"
+    quiet "uninstall" cmake --build "$build" --target uninstall
+    [ "$(find "$prefix" ! -type d)" = "$conf" ] || fail "uninstalling leaves: $(find "$prefix" ! -type d)"
+    cp "$source/packaging/router.conf" "$conf"
+fi
+quiet "cmake --install after uninstalling" cmake --install "$build" --prefix "$prefix"
+quiet "uninstall" cmake --build "$build" --target uninstall
+[ -z "$(find "$prefix" ! -type d -o -path '*/hakuban*')" ] || fail "uninstalling leaves: $(find "$prefix" ! -type d -o -path '*/hakuban*')"
 exit $failed

@@ -504,7 +504,7 @@ static hakuban_token random_token(bool json, bool key, uint32_t depth)
         break;
     case HAKUBAN_TOKEN_STRING:
     case HAKUBAN_TOKEN_BYTES:
-        token.value.text = (hakuban_slice){letters, bits % sizeof(letters)};
+        token.value.text = (hakuban_slice){letters, (size_t)(bits % sizeof(letters))};
         break;
     case HAKUBAN_TOKEN_ARRAY:
     case HAKUBAN_TOKEN_MAP:

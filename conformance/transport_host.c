@@ -306,13 +306,20 @@ static void closed(hakuban_carrier *carrier, hakuban_status why, const char *tex
     (void)snprintf(carrier->text, sizeof(carrier->text), "%s", text);
 }
 
-static void free_conn_if_closed(hakuban_carrier *carrier)
+/* When a slot has returned. Any slot may have told the end of any connection. */
+static void free_closed(thost *host)
 {
-    if (carrier->closed && carrier->conn) {
-        memset(carrier->conn, 0xa5, carrier->host->ops->conn_bytes);
-        free(carrier->conn);
-        carrier->conn = NULL;
+    if (host->freed_count == host->closed_count) {
+        return;
     }
+    for (hakuban_carrier *carrier = host->links; carrier; carrier = carrier->next) {
+        if (carrier->closed && carrier->conn) {
+            memset(carrier->conn, 0xa5, host->ops->conn_bytes);
+            free(carrier->conn);
+            carrier->conn = NULL;
+        }
+    }
+    host->freed_count = host->closed_count;
 }
 
 hakuban_status thost_begin(thost *host, const hakuban_transport_ops *ops, void *param,
@@ -399,6 +406,7 @@ hakuban_status thost_listen(thost *host, const char *text, char ret_url[256], ha
     status = host->ops->listen(host->self, listener, url, reached, sizeof(reached), reterr);
     host->listening = NULL;
     host->slots--;
+    free_closed(host);
     host->url_free(url);
     tell(host);
     if (status < 0) {
@@ -416,8 +424,12 @@ void thost_unlisten(thost *host, size_t index)
 {
     void *listener = host->listeners[index];
     host->listeners[index] = host->listeners[--host->listener_count];
+    host->slots++;
     host->ops->unlisten(host->self, listener);
+    host->slots--;
+    free_closed(host);
     free(listener);
+    tell(host);
 }
 
 hakuban_carrier *thost_dial(thost *host, const char *text, hakuban_status *ret_status,
@@ -440,9 +452,10 @@ hakuban_carrier *thost_dial(thost *host, const char *text, hakuban_status *ret_s
     if (status < 0) {
         (void)promised(host, !carrier->closed, "dial() fails and calls closed() too");
         forget_link(carrier);
+        free_closed(host);
         return NULL;
     }
-    free_conn_if_closed(carrier);
+    free_closed(host);
     return carrier;
 }
 
@@ -458,14 +471,17 @@ hakuban_status thost_send(hakuban_carrier *carrier, const void *data, size_t byt
     if (status == HAKUBAN_OK_FULL) {
         carrier->full = true;
     }
-    free_conn_if_closed(carrier);
+    free_closed(carrier->host);
     tell(carrier->host);
     return status;
 }
 
 void thost_shutdown(hakuban_carrier *carrier)
 {
+    carrier->host->slots++;
     carrier->host->ops->shutdown(carrier->host->self, carrier->conn);
+    carrier->host->slots--;
+    free_closed(carrier->host);
     tell(carrier->host);
 }
 
@@ -475,21 +491,16 @@ void thost_close(hakuban_carrier *carrier)
     carrier->host->ops->close(carrier->host->self, carrier->conn);
     carrier->host->slots--;
     (void)promised(carrier->host, carrier->closed == 1, "close() without closed()");
-    free_conn_if_closed(carrier);
+    free_closed(carrier->host);
 }
 
 static void call_ready(thost *host, void *owner, unsigned events)
 {
-    size_t closed_before = host->closed_count;
     host->ready_calls++;
     host->slots++;
     host->ops->ready(host->self, owner, events, thost_now_ns(host));
     host->slots--;
-    if (host->closed_count != closed_before) {
-        for (hakuban_carrier *carrier = host->links; carrier; carrier = carrier->next) {
-            free_conn_if_closed(carrier);
-        }
-    }
+    free_closed(host);
     tell(host);
 }
 

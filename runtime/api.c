@@ -113,9 +113,15 @@ static void run_timers(hakuban_exchange *exchange)
     if (!hkb_loop_has_alarm(exchange->loop)) {
         exchange->armed_ns = UINT64_MAX;
     }
+    /* One that is set anew for now, from inside of fire(), has to wait for the next turn. */
     hkb_timer *timer;
     while ((timer = first_timer(exchange)) && timer->when_ns <= exchange->now_ns) {
         hkb_timer_cancel(timer);
+        hkb_list_push(&exchange->due, &timer->node);
+    }
+    hkb_node *node;
+    while ((node = hkb_list_pop(&exchange->due))) {
+        timer = HKB_CONTAINER(node, hkb_timer, node);
         if (timer->fire) {
             timer->fire(timer);
         }
@@ -130,6 +136,26 @@ static void run_timers(hakuban_exchange *exchange)
 bool hkb_runtime_is_driver(const hakuban_exchange *exchange)
 {
     return exchange->has_driver && pthread_equal(exchange->driver, pthread_self());
+}
+
+/* A global, because a process is what is forked. */
+static pthread_once_t forks_once = PTHREAD_ONCE_INIT;
+static unsigned forks;
+static int forks_error;
+
+static void count_fork(void)
+{
+    forks++;
+}
+
+static void count_forks(void)
+{
+    forks_error = pthread_atfork(NULL, NULL, count_fork);
+}
+
+bool hkb_runtime_is_inherited(const hakuban_exchange *exchange)
+{
+    return exchange->forks != forks;
 }
 
 void hkb_runtime_enter(hakuban_exchange *exchange)
@@ -200,6 +226,14 @@ void hkb_runtime_job(hakuban_exchange *exchange, hkb_job *job, bool wait)
         job->run(job);
         return;
     }
+    if (exchange->drive == HAKUBAN_DRIVE_MANUAL && !exchange->turned) {
+        /* No thread drives yet, so this one does for as long as it has the mutex. */
+        pthread_t driver = exchange->driver;
+        exchange->driver = pthread_self();
+        job->run(job);
+        exchange->driver = driver;
+        return;
+    }
     hkb_list_push(&exchange->jobs, &job->node);
     hkb_loop_wake(exchange->loop);
     while (wait && !done) {
@@ -210,6 +244,7 @@ void hkb_runtime_job(hakuban_exchange *exchange, hkb_job *job, bool wait)
 void hkb_runtime_drive(hakuban_exchange *exchange, bool wait)
 {
     hkb_runtime_enter(exchange);
+    exchange->turned = true;
     carry_and_arm(exchange);
     wait = wait && !has_work(exchange);
     hkb_runtime_leave(exchange);
@@ -336,6 +371,8 @@ static void init_lists(hakuban_exchange *exchange)
     hkb_list_init(&exchange->transports);
     hkb_list_init(&exchange->carriers);
     hkb_list_init(&exchange->ending);
+    hkb_list_init(&exchange->ending_now);
+    hkb_list_init(&exchange->due);
     hkb_list_init(&exchange->dead);
     hkb_list_init(&exchange->listeners);
 }
@@ -350,6 +387,11 @@ static size_t state_bytes_max(void)
 
 static hakuban_status build(hakuban_exchange *exchange, double rebalance_threshold)
 {
+    (void)pthread_once(&forks_once, count_forks);
+    exchange->forks = forks;
+    if (forks_error) {
+        return HAKUBAN_ERR_NO_MEMORY;
+    }
     if (!refill(exchange)) {
         return HAKUBAN_ERR_IO;
     }
@@ -451,8 +493,20 @@ static void tear_down(hakuban_exchange *exchange)
 
 hakuban_exchange *hakuban_exchange_free(hakuban_exchange *exchange)
 {
-    if (!exchange) {
+    if (!exchange || hkb_runtime_is_inherited(exchange)) {
         return NULL;
+    }
+    (void)pthread_mutex_lock(&exchange->mutex);
+    if (exchange->handles) {
+        hkb_log(&exchange->log, HAKUBAN_LOG_ERROR, "runtime",
+                "hakuban_exchange_free(): nothing was freed, for %u contracts, events, sinks, "
+                "queues, connections or listeners are left",
+                exchange->handles);
+    }
+    bool left = exchange->handles > 0;
+    (void)pthread_mutex_unlock(&exchange->mutex);
+    if (left) {
+        return exchange;
     }
     if (exchange->has_thread) {
         (void)pthread_mutex_lock(&exchange->mutex);
@@ -490,6 +544,9 @@ hakuban_status hakuban_exchange_close(hakuban_exchange *exchange, int timeout_ms
 {
     if (!exchange) {
         return HAKUBAN_ERR_ARGUMENT;
+    }
+    if (hkb_runtime_is_inherited(exchange)) {
+        return HAKUBAN_ERR_CLOSED;
     }
     hkb_runtime_enter(exchange);
     if (exchange->in_callback && hkb_runtime_is_driver(exchange)) {

@@ -44,6 +44,7 @@ static hakuban_status make(hakuban_exchange *exchange, const struct wish *wish,
         return status;
     }
     *hkb_contract_host(side->contract) = side;
+    exchange->handles++;
     *ret = side->contract;
     return HAKUBAN_OK;
 }
@@ -152,6 +153,7 @@ static struct farewell finish(hakuban_exchange *exchange, hkb_contract_side *sid
 {
     struct farewell farewell = {.on_freed = side->on_freed, .user = side->user};
     *hkb_contract_host(side->contract) = NULL;
+    exchange->handles--;
     hkb_contract_unref(side->contract);
     hkb_free(exchange->alloc, side, sizeof(*side));
     return farewell;
@@ -171,6 +173,9 @@ hakuban_contract *hakuban_contract_free(hakuban_contract *contract)
     }
     hakuban_exchange *exchange = exchange_of(contract);
     struct farewell farewell = {0};
+    if (hkb_runtime_is_inherited(exchange)) {
+        return NULL;
+    }
     hkb_runtime_enter(exchange);
     hkb_contract_side *side = *hkb_contract_host(contract);
     hakuban_queue *queue = hkb_contract_queue(contract);
@@ -202,6 +207,9 @@ void hakuban_event_done(hakuban_event *event)
     }
     hakuban_exchange *exchange = exchange_of(contract);
     struct farewell farewell = {0};
+    if (hkb_runtime_is_inherited(exchange)) {
+        return;
+    }
     (void)pthread_mutex_lock(&exchange->mutex);
     hkb_contract_side *side = *hkb_contract_host(contract);
     hkb_event_done(event);
@@ -310,6 +318,7 @@ hakuban_sink *hakuban_sink_ref(hakuban_sink *sink)
     hakuban_exchange *exchange = exchange_of_sink(sink);
     (void)pthread_mutex_lock(&exchange->mutex);
     hkb_sink_ref(sink);
+    exchange->handles++;
     (void)pthread_mutex_unlock(&exchange->mutex);
     return sink;
 }
@@ -320,8 +329,12 @@ hakuban_sink *hakuban_sink_unref(hakuban_sink *sink)
         return NULL;
     }
     hakuban_exchange *exchange = exchange_of_sink(sink);
+    if (hkb_runtime_is_inherited(exchange)) {
+        return NULL;
+    }
     (void)pthread_mutex_lock(&exchange->mutex);
     hkb_sink_unref(sink);
+    exchange->handles--;
     (void)pthread_mutex_unlock(&exchange->mutex);
     return NULL;
 }

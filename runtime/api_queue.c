@@ -219,6 +219,7 @@ hakuban_status hakuban_queue_new(hakuban_exchange *exchange, hakuban_queue **ret
     }
     hkb_runtime_enter(exchange);
     hakuban_status status = hkb_queue_side_new(exchange, NULL, ret);
+    exchange->handles += status >= 0;
     hkb_runtime_leave(exchange);
     return status;
 }
@@ -230,7 +231,11 @@ hakuban_queue *hakuban_queue_free(hakuban_queue *queue)
     }
     hkb_queue_side *side = side_of(queue);
     hakuban_exchange *exchange = side->exchange;
+    if (hkb_runtime_is_inherited(exchange)) {
+        return NULL;
+    }
     hkb_runtime_enter(exchange);
+    exchange->handles--;
     hkb_dialer_forget_queue(exchange, queue);
     hkb_queue_side_free(side);
     hkb_runtime_leave(exchange);

@@ -502,6 +502,19 @@ static void end_link(hakuban_carrier *carrier)
     hkb_slot_end(exchange);
 }
 
+/* The end of one may be told from inside the end of another. */
+static void end_links(hakuban_exchange *exchange)
+{
+    hkb_node *node;
+    while ((node = hkb_list_pop(&exchange->ending))) {
+        hkb_list_push(&exchange->ending_now, node);
+    }
+    while ((node = hkb_list_pop(&exchange->ending_now))) {
+        hkb_list_push(&exchange->ending, node);
+        end_link(HKB_CONTAINER(node, hakuban_carrier, ending));
+    }
+}
+
 void hkb_carry(hakuban_exchange *exchange)
 {
     HKB_ASSERT_DRIVER(exchange);
@@ -519,8 +532,7 @@ void hkb_carry(hakuban_exchange *exchange)
                 send_packet(carrier, packet);
             }
         }
-        HKB_LIST_EACH(hakuban_carrier, carrier, &exchange->ending, ending)
-        end_link(carrier);
+        end_links(exchange);
     } while (exchange->unsettled && left);
     exchange->more = left == 0;
 }

@@ -312,6 +312,7 @@ hakuban_status hakuban_exchange_connect(hakuban_exchange *exchange, const char *
     }
     if (status >= 0) {
         exchange->connection = connection;
+        exchange->handles++;
         hkb_exchange_expect_upstream(exchange->core, true);
         set_state(connection, HAKUBAN_CONNECTION_CONNECTING);
         *ret = connection;
@@ -338,7 +339,11 @@ static void finish(hkb_job *job)
             hkb_carrier_doom(carrier);
         }
     }
-    connection_destroy(connection);
+    if (connection->users) {
+        connection->doomed = true; /* they have been told: it is CLOSED now */
+    } else {
+        connection_destroy(connection);
+    }
 }
 
 hakuban_connection *hakuban_connection_free(hakuban_connection *connection)
@@ -347,7 +352,11 @@ hakuban_connection *hakuban_connection_free(hakuban_connection *connection)
         return NULL;
     }
     hakuban_exchange *exchange = connection->exchange;
+    if (hkb_runtime_is_inherited(exchange)) {
+        return NULL;
+    }
     hkb_runtime_enter(exchange);
+    exchange->handles--;
     end_preload(connection);
     if (exchange->connection == connection) {
         exchange->connection = NULL;
@@ -392,6 +401,7 @@ hakuban_status hakuban_connection_wait(hakuban_connection *connection, int timeo
     uint64_t until_ns = hkb_runtime_until(exchange->now_ns, timeout_ms);
     hakuban_status status = HAKUBAN_OK;
     bool in_time = timeout_ms != 0;
+    connection->users++;
     while (connection->state != HAKUBAN_CONNECTION_CONNECTED) {
         if (exchange->closing || connection->state == HAKUBAN_CONNECTION_CLOSED) {
             status = HAKUBAN_ERR_CLOSED;
@@ -409,6 +419,9 @@ hakuban_status hakuban_connection_wait(hakuban_connection *connection, int timeo
         } else {
             (void)hakuban_error_set(reterr, status, "%s", hakuban_status_text(status));
         }
+    }
+    if (!--connection->users && connection->doomed) {
+        connection_destroy(connection);
     }
     (void)pthread_mutex_unlock(&exchange->mutex);
     return status;

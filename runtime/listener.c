@@ -131,6 +131,7 @@ hakuban_status hakuban_exchange_listen(hakuban_exchange *exchange, const char *u
     if (status < 0) {
         (void)listener_destroy(listener);
     } else {
+        exchange->handles++;
         *ret = listener;
     }
     hkb_runtime_leave(exchange);
@@ -172,7 +173,11 @@ hakuban_listener *hakuban_listener_free(hakuban_listener *listener)
         return NULL;
     }
     hakuban_exchange *exchange = listener->exchange;
+    if (hkb_runtime_is_inherited(exchange)) {
+        return NULL;
+    }
     hkb_runtime_enter(exchange);
+    exchange->handles--;
     listener->job.run = finish;
     /* The library's thread is there to do it at once, so that the place can be listened at again
      * when this returns. */

@@ -6,9 +6,14 @@
 
 #include <limits.h>
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <uv.h>
 
 #include <hakuban/plugin/transport.h>
+
+#define LOOP_DESCRIPTORS 6 /* what the first loop of a process takes */
 
 typedef struct watch {
     uv_poll_t poll;
@@ -41,6 +46,20 @@ static void on_alarm(uv_timer_t *handle)
     uv_stop(handle->loop); /* only this run: it does not wait any more */
 }
 
+/* Where the first loop of a process finds no descriptors for its signals, libuv aborts. */
+static bool has_descriptors(void)
+{
+    int fds[LOOP_DESCRIPTORS], count = 0;
+    while (count < LOOP_DESCRIPTORS &&
+           (fds[count] = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)) >= 0) {
+        count++;
+    }
+    for (int i = 0; i < count; i++) {
+        (void)close(fds[i]);
+    }
+    return count == LOOP_DESCRIPTORS;
+}
+
 hakuban_status hkb_loop_new(const hakuban_alloc *alloc, hkb_loop_ready_fn ready, void *ctx,
                             hkb_loop **ret)
 {
@@ -51,7 +70,7 @@ hakuban_status hkb_loop_new(const hakuban_alloc *alloc, hkb_loop_ready_fn ready,
     loop->alloc = alloc;
     loop->ready = ready;
     loop->ctx = ctx;
-    int failure = uv_loop_init(&loop->uv);
+    int failure = has_descriptors() ? uv_loop_init(&loop->uv) : UV_EMFILE;
     if (failure) {
         hkb_free(alloc, loop, sizeof(*loop));
         return failure == UV_ENOMEM ? HAKUBAN_ERR_NO_MEMORY : HAKUBAN_ERR_IO;

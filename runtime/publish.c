@@ -641,7 +641,7 @@ hakuban_status hakuban_exchange_publish_stats(hakuban_exchange *exchange, const 
 
 hakuban_publisher *hakuban_publisher_free(hakuban_publisher *publisher)
 {
-    if (!publisher) {
+    if (!publisher || hkb_runtime_is_inherited(publisher->exchange)) {
         return NULL;
     }
     hakuban_contract *contract = publisher->contract;

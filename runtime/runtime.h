@@ -46,6 +46,7 @@ struct hakuban_exchange {
     hkb_loop *loop;
     pthread_t thread, driver;
     bool has_thread, has_driver;
+    bool turned;      /* a thread has turned the loop: until then no thread can be inside it */
     bool in_callback; /* of a user, on the driving thread */
     bool in_slot;     /* of a transport */
     bool stop;        /* the thread ends */
@@ -55,6 +56,8 @@ struct hakuban_exchange {
     bool warned;       /* that a listener can be reached from elsewhere */
     bool unsettled;    /* the core was called while carrying */
     bool more;         /* carrying stopped to let others have a turn */
+    unsigned handles;  /* of users: contracts, events, sinks, queues, connections, listeners */
+    unsigned forks;    /* of this process when the exchange was made */
     uint64_t now_ns;   /* as of the last entry */
     int64_t wall_ns;   /* as of the last entry that may make a version */
     uint64_t armed_ns; /* the loop's alarm */
@@ -68,6 +71,8 @@ struct hakuban_exchange {
     hkb_list transports;   /* hkb_transport */
     hkb_list carriers;     /* hakuban_carrier */
     hkb_list ending;       /* hakuban_carrier: the conversation is over */
+    hkb_list ending_now;   /* of these, the ones that this pass has not looked at yet */
+    hkb_list due;          /* hkb_timer: of those that were due when this turn began */
     hkb_list dead;         /* hakuban_carrier: closed(), to be freed when the slot returns */
     hkb_list listeners;    /* hakuban_listener */
     hakuban_connection *connection;
@@ -85,6 +90,10 @@ void hkb_runtime_enter_to_send(hakuban_exchange *exchange);
 /* Settles; wakes the driving thread if it has to carry; tells queues; gives the mutex back. */
 void hkb_runtime_leave(hakuban_exchange *exchange);
 bool hkb_runtime_is_driver(const hakuban_exchange *exchange);
+/* Whether this process got the exchange from its parent by fork(): then its thread is not there,
+ * its mutex may be held for ever, and its descriptors are the parent's. Nothing of it is touched.
+ */
+bool hkb_runtime_is_inherited(const hakuban_exchange *exchange);
 /* For bugs of ours: transports and the loop are touched on the driving thread only. */
 #define HKB_ASSERT_DRIVER(exchange) HKB_ASSERT(hkb_runtime_is_driver(exchange))
 /* One run of the loop with all that follows. The mutex is not held. */
@@ -97,7 +106,8 @@ hakuban_status hkb_runtime_may_wait(const hakuban_exchange *exchange, bool in_ti
 /* With the mutex held: waits until something happened, at most until when_ns: turns the loop on the
  * driving thread, else waits on cond. False: the time is over. */
 bool hkb_runtime_wait(hakuban_exchange *exchange, pthread_cond_t *cond, uint64_t when_ns);
-/* With the mutex held: runs the job here, or hands it over; wait: until it is done. */
+/* With the mutex held: runs the job here, on the driving thread and as long as there is none, or
+ * hands it over; wait: until it is done. */
 void hkb_runtime_job(hakuban_exchange *exchange, hkb_job *job, bool wait);
 uint64_t hkb_runtime_random(hakuban_exchange *exchange);
 
@@ -220,6 +230,8 @@ struct hakuban_connection {
     bool told;     /* why this try ended is known already */
     char peer[64]; /* the other side's name */
     hkb_job job;
+    unsigned users; /* threads in hakuban_connection_wait() */
+    bool doomed;    /* over and let go by its owner; the last user frees it */
 };
 
 void hkb_dialer_opened(hakuban_connection *connection, hkb_peer *peer);

@@ -91,6 +91,8 @@ HAKUBAN_API void hakuban_connection_query(hakuban_connection *connection,
 /**
  * Waits until the connection is CONNECTED.
  *
+ * A callback, or another thread, may free the connection meanwhile: then it is ERR_CLOSED.
+ *
  * @param timeout_ms  negative: for ever
  * @param reterr      the connection's last error, or why this call failed; may be NULL. Its status
  * may be another than what is returned
@@ -104,7 +106,7 @@ HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_connection_wait(hakuban_con
 
 /**
  * Accepts downstreams. Returns when it does: on a thread that does not drive the exchange it waits
- * for the one that does.
+ * for the one that does; before the first turn no thread does, and it does not wait.
  *
  * @param exchange  borrowed until hakuban_listener_free()
  * @param url       copied; terminated; port 0: any free one

@@ -73,13 +73,15 @@ HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_exchange_close(hakuban_exch
                                                                     int timeout_ms);
 
 /**
- * Ends an exchange at once. Its contracts, queues, sinks, listeners and connections must have been
- * freed.
+ * Ends an exchange at once. Its contracts, events, sinks, queues, listeners, connections and
+ * publishers are freed before.
  *
- * Not in a callback.
+ * Not in a callback. In a child of fork() this function, like all that free something, does
+ * nothing: the exchange is the parent's.
  *
  * @param exchange  owned, or NULL
- * @return NULL
+ * @return NULL; exchange, which goes on and has lost nothing, if something of it is left: the log
+ * says how much
  * @thread any
  * @since 0.1
  */

@@ -80,10 +80,10 @@ HAKUBAN_API const char *hakuban_url_get(const hakuban_url *url, const char *key)
 HAKUBAN_API hakuban_status hakuban_error_set(hakuban_error *reterr, hakuban_status status,
                                              const char *format, ...) HAKUBAN_PRINTF(3, 4);
 
-/* Filled in by the host. accepted, opened, received, writable, closed and carries are made only
- * from inside ready(), listen(), dial(), send() or close(); fd_set and wake_at may be called from
- * any slot. No slot is called before the one that runs has returned: an upcall never leads to
- * send() or close() at once. */
+/* Filled in by the host. accepted, opened, received, writable and carries are made only from inside
+ * ready(), listen(), dial(), send() or close(); closed, of any connection, and fd_set and wake_at
+ * may be called from any slot but init() and done(). No slot is called before the one that runs has
+ * returned: an upcall never leads to send() or close() at once. */
 typedef struct hakuban_transport_host {
     uint32_t size; /* sizeof this struct when the host was compiled */
     void *host;    /* first argument of fd_set, wake_at and accepted */
@@ -92,8 +92,9 @@ typedef struct hakuban_transport_host {
     /* Waits for fd; events 0 forgets it. ready() is called back with owner, level-triggered. Forget
      * it before closing it. */
     hakuban_status (*fd_set)(void *host, void *owner, int fd, unsigned events);
-    /* Calls ready(self, owner, 0, now) once when the monotonic clock reaches when_ns; a later call
-     * replaces it, UINT64_MAX cancels it; so does the end of owner. */
+    /* Calls ready(self, owner, 0, now) once when the monotonic clock reaches when_ns, in the next
+     * turn of the loop at the earliest; a later call replaces it, UINT64_MAX cancels it; so does
+     * the end of owner. */
     hakuban_status (*wake_at)(void *host, void *owner, uint64_t when_ns);
     /* A new inbound peer. peer is its address in words, borrowed for the call. Allocates *ret_conn
      * (conn_bytes, zeroed). NULL: refused; drop the peer. */

@@ -487,6 +487,62 @@ START_TEST(a_connection_may_be_freed_inside_its_event_and_made_anew)
 }
 END_TEST
 
+typedef struct patient {
+    hakuban_connection *connection;
+    atomic_int task;
+} patient;
+
+static void *wait_to_connect(void *argument)
+{
+    patient *at = argument;
+    atomic_store(&at->task, (int)syscall(SYS_gettid));
+    hakuban_status status = hakuban_connection_wait(at->connection, -1, NULL);
+    return status == HAKUBAN_ERR_CLOSED ? NULL : at;
+}
+
+START_TEST(threads_that_wait_for_a_connection_are_told_that_it_was_freed)
+{
+    exchange_pair pair = begin(0, false);
+    patient at = {.connection = connect_to(pair.hub, "inproc://nothing-here", NULL)};
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++) {
+        atomic_store(&at.task, 0);
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, wait_to_connect, &at), 0);
+        await_sleep(&at.task);
+    }
+    (void)hakuban_connection_free(at.connection);
+    for (int i = 0; i < 2; i++) {
+        void *failure = NULL;
+        ck_assert_int_eq(pthread_join(threads[i], &failure), 0);
+        ck_assert_ptr_null(failure);
+    }
+    end(&pair);
+}
+END_TEST
+
+static void free_connection(void *user, hakuban_event *event)
+{
+    hakuban_connection **connection = user;
+    (void)event;
+    *connection = hakuban_connection_free(*connection);
+}
+
+START_TEST(a_callback_may_free_the_connection_that_its_thread_waits_for)
+{
+    exchange_pair pair = begin(1, false);
+    hakuban_connection *connection = connect_to(pair.hub, "inproc://nothing-here", NULL);
+    hakuban_contract_options options = {
+        .size = sizeof(options), .on_event = free_connection, .user = &connection};
+    hakuban_contract *writer = expose(pair.hub, "1", &options);
+    hakuban_contract *reader = observe(pair.hub, "1", NULL); /* opens the sink: an event */
+    ck_assert_int_eq(hakuban_connection_wait(connection, PATIENCE_MS, NULL), HAKUBAN_ERR_CLOSED);
+    ck_assert_ptr_null(connection);
+    (void)hakuban_contract_free(reader);
+    (void)hakuban_contract_free(writer);
+    end(&pair);
+}
+END_TEST
+
 /* Both ends of it are in this process; the library may have closed the other one as soon as the
  * first is cut. */
 static void cut_connections(void)
@@ -675,6 +731,8 @@ int main(void)
     tcase_add_loop_test(cases, who_was_told_of_a_state_that_was_there_may_end, 0, 2);
     tcase_add_loop_test(cases, an_exposer_may_send_and_end_in_its_callback, 0, 2);
     tcase_add_loop_test(cases, a_connection_may_be_freed_inside_its_event_and_made_anew, 0, 2);
+    tcase_add_test(cases, threads_that_wait_for_a_connection_are_told_that_it_was_freed);
+    tcase_add_test(cases, a_callback_may_free_the_connection_that_its_thread_waits_for);
     tcase_add_loop_test(cases, all_may_end_while_a_connection_is_away, 0, 2);
     tcase_add_test(cases, contracts_end_in_the_midst_of_deliveries);
     suite_add_tcase(suite, cases);

@@ -100,6 +100,18 @@ static hakuban_freshness shown_freshness(const hkb_share *share)
                : (hakuban_freshness)object->freshness;
 }
 
+/* The reference forgets the state of an object that nobody needs. */
+static bool is_forgotten(const hkb_share *share)
+{
+    return hkb_share_is_reference(share) && share->object->state->left_over;
+}
+
+static bool state_differs(const hkb_share *share)
+{
+    const hkb_object *object = share->object;
+    return object->state && share->out_state != object->state_count && !is_forgotten(share);
+}
+
 static bool is_too_large(const hkb_share *share)
 {
     const hkb_object *object = share->object;
@@ -164,6 +176,7 @@ static hakuban_status say_state(hkb_share *share)
     message.channel = share->out_id;
     message.freshness = shown_freshness(share);
     message.age_ns = hkb_object_age_ns(object);
+    message.left_over = state->left_over;
     if (!link->dialect->is_reference) {
         message.check = (uint32_t)hkb_state_check(state);
     }
@@ -199,7 +212,7 @@ static void emit_states(hkb_share *share)
         return;
     }
     bool condition_differs = share->out_condition != object->condition_count;
-    if (object->state && share->out_state != object->state_count) {
+    if (state_differs(share)) {
         if (is_too_large(share)) {
             withhold_state(share);
             return;
@@ -225,7 +238,7 @@ static bool has_states(const hkb_share *share)
         return false;
     }
     return share->outgoing || share->out_condition != object->condition_count ||
-           (object->state && share->out_state != object->state_count);
+           state_differs(share);
 }
 
 static void say_floor(hkb_share *share)

@@ -204,6 +204,14 @@ static void hear_older(hkb_object *object)
     hkb_object_pass_floor(object);
 }
 
+void hkb_object_renew(hkb_object *object)
+{
+    if (object->state && object->state->left_over) {
+        object->state->left_over = false;
+        touch(object);
+    }
+}
+
 void hkb_object_hear(hkb_object *object, hakuban_state *state, hakuban_freshness freshness,
                      uint64_t age_ns)
 {
@@ -252,6 +260,9 @@ void hkb_object_hear(hkb_object *object, hakuban_state *state, hakuban_freshness
         return;
     }
     hakuban_state_unref(state);
+    if (freshness == HAKUBAN_LIVE) {
+        hkb_object_renew(object);
+    }
     /* A stale state that is told to be stale for another while: only a real difference is news. */
     if (freshness == HAKUBAN_STALE && object->freshness == HAKUBAN_STALE) {
         uint64_t before = object->stale_since_ns;

@@ -13,6 +13,9 @@ void hkb_object_set_condition(hkb_object *object, hakuban_freshness freshness,
 /* In a hand-over the state stays LIVE; only peers that do as the reference are told that no exposer
  * confirms it. */
 void hkb_object_set_unconfirmed(hkb_object *object, bool unconfirmed);
+/* The state counts as said anew: peers of the Rust dialect, which are not shown what is left over
+ * from before the object was needed, are shown it. */
+void hkb_object_renew(hkb_object *object);
 void hkb_object_refresh_source(hkb_object *object);
 /* Tells the exposer the floor, unless that is a local one, whose sink looks by itself. */
 void hkb_object_pass_floor(hkb_object *object);

@@ -59,6 +59,12 @@ static void pass_on(hkb_share *share, hakuban_state *base, hakuban_slice payload
     }
 }
 
+static bool same_version(const hakuban_state *a, const hakuban_state *b)
+{
+    return a &&
+           hakuban_version_compare(a->version, a->version_count, b->version, b->version_count) == 0;
+}
+
 static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_slice payload,
                             hakuban_error *reterr)
 {
@@ -128,6 +134,7 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
         return HAKUBAN_OK;
     }
     share->awaits_whole = 0;
+    state->left_over = head->left_over;
     exchange->stats.states_in++;
     exchange->stats.state_bytes_in += bytes;
     if (hkb_share_is_source(share)) {
@@ -139,6 +146,8 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
         hkb_object_hear(object, hakuban_state_ref(state), head->freshness, head->age_ns);
         if (object->state == state) {
             pass_on(share, kept, payload, whole);
+        } else if (!head->left_over && same_version(object->state, state)) {
+            hkb_object_renew(object);
         }
         hakuban_state_unref(kept);
         hakuban_state_unref(state);

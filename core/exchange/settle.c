@@ -151,6 +151,9 @@ void hkb_object_settle(hkb_object *object)
         hkb_choose(object);
     } else {
         hkb_assign_unneeded(object);
+        if (object->state && object->freshness == HAKUBAN_STALE) {
+            object->state->left_over = true;
+        }
     }
     hkb_decline_settle(object, needed);
     hkb_assign_open(object);

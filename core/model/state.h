@@ -27,6 +27,7 @@ struct hakuban_state {
      * stand on (design.md §6). */
     hkb_node base_node;
     uint32_t base_users;
+    bool left_over;    /* the object was needed by nobody since it was current */
     int64_t version[]; /* then the format, then the data */
 };
 

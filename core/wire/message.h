@@ -77,6 +77,7 @@ typedef struct hkb_message {
     hakuban_freshness freshness; /* STREAM_OPEN, CONDITION, SAME, STATE (LIVE or STALE) */
     hakuban_source source;       /* STREAM_OPEN, CONDITION */
     uint64_t age_ns;             /* where STALE */
+    bool left_over;              /* STATE: nobody needed the object since it was current */
     hkb_close_reason reason;     /* CLOSE */
     hkb_version version;         /* SINK_OPEN, FLOOR, STATE */
     const char *format; /* STATE: format_count terminated names; NULL: as before on this channel */

@@ -8,6 +8,7 @@ enum {
     STATE_AGE = 2,      /* STALE, with its age; absent: LIVE */
     STATE_PARTS = 4,    /* the whole payload's size follows; PARTs will come */
     STATE_VERSION = 24, /* two bits: how the version is written */
+    STATE_LEFT_OVER = 32,
     STATE_FLAGS = 63,
 };
 enum {
@@ -234,7 +235,8 @@ static hakuban_status encode_state(hkb_native *native, const hkb_message *messag
     bool parts = message->total_bytes > message->payload.bytes;
     bool stale = message->freshness == HAKUBAN_STALE;
     unsigned kind = HKB_MESSAGE_STATE | mode | (message->format ? STATE_FORMAT : 0u) |
-                    (stale ? STATE_AGE : 0u) | (parts ? STATE_PARTS : 0u);
+                    (stale ? STATE_AGE : 0u) | (parts ? STATE_PARTS : 0u) |
+                    (message->left_over ? STATE_LEFT_OVER : 0u);
 
     hakuban_write_array(writer, 3u + (message->format != NULL) + stale + parts);
     hakuban_write_uint(writer, kind);
@@ -585,6 +587,7 @@ static hakuban_status decode_state(hkb_native *native, unsigned kind, hakuban_sl
         return bad(reterr, "version");
     }
     ret->freshness = HAKUBAN_LIVE;
+    ret->left_over = (kind & STATE_LEFT_OVER) != 0;
     if (kind & STATE_AGE) {
         ret->freshness = HAKUBAN_STALE;
         if (!read_age(reader, &ret->age_ns)) {

@@ -88,6 +88,13 @@ def rust_c_c_c():
     return Mix([top, edge], [leaf, ours(top)])
 
 
+def star():
+    """A router of its own for each leaf."""
+    top = our_router("top", ["tcp"])
+    edges = [our_router(f"edge {n}", ["tcp", "ws"], top.urls["tcp"]) for n in range(2)]
+    return Mix([top, *edges], [rust(edge) for edge in edges])
+
+
 def rust_under_c():
     top = our_router("top", ["tcp", "ws"])
     edge = rust_router("edge", top.urls["ws"])
@@ -106,7 +113,7 @@ def every_transport():
 
 
 MIXES = {"rust-rust-rust": rust_rust_rust, "c-c-c": c_c_c, "c-under-c": c_under_c, "rust-c-rust": rust_c_rust,
-         "c-rust-c": c_rust_c, "rust-c-c-c": rust_c_c_c, "rust-under-c": rust_under_c,
+         "c-rust-c": c_rust_c, "rust-c-c-c": rust_c_c_c, "star": star, "rust-under-c": rust_under_c,
          "c-under-rust": c_under_rust, "every-transport": every_transport}
 
 

@@ -197,6 +197,27 @@ def observers_return(stage):
     b.check_versions("o")
 
 
+def what_was_not_needed_is_forgotten(stage):
+    """Theirs forgets a state once its last observer has left. Ours does not, but shows it to none of theirs."""
+    thing = stage.thing("not needed")
+    a, b = stage.leaf(stage.a, "exposer"), stage.leaf(stage.b, "observer")
+    b.observe("before", thing)
+    a.expose("e", thing)
+    a.wait_sink("e", thing)
+    a.send("e", thing, "old", [1])
+    b.wait_state("before", thing, "old")
+    b.drop("before")
+    a.wait_event("e", "unsink", thing)
+    time.sleep(0.4)
+    before = a.mark()
+    b.observe("o", thing)
+    a.wait_sink("e", thing, before)
+    if b.kind == "rust":
+        stay_quiet(lambda: "a state that was not needed is shown" if b.newest("o", thing) else None)
+    a.send("e", thing, "new", [2])
+    b.wait_state("o", thing, "new")
+
+
 def exposers_return(stage):
     thing = stage.thing("exposers return")
     a, b = stage.leaf(stage.a, "exposer"), stage.leaf(stage.b, "observer")
@@ -421,5 +442,6 @@ def routers_return(stage, routers):
     b.check_versions("o")
 
 
-ALL = [states_change, data_are_intact, large_states, larger_than_their_frames, tags_cover, observers_return, exposers_return, objects_move,
+ALL = [states_change, data_are_intact, large_states, larger_than_their_frames, tags_cover, observers_return,
+       what_was_not_needed_is_forgotten, exposers_return, objects_move,
        one_leader, capacities_count, load_is_limited, ends_are_orderly, many_objects, silence_is_bridged]

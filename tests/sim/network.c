@@ -330,7 +330,7 @@ net_pipe *net_dial(net_node *child, net_node *parent, const hkb_link_settings *s
     pipe->number = ++network->pipes_made;
     pipe->random = random_of(network, 1000 + next_random(&child->random) % 1000000);
     pipe->settings = *settings;
-    pipe->stream = next_random(&pipe->random) % 4 != 0;
+    pipe->stream = next_random(&pipe->random) % 4 != 0 && !settings->rust;
     pipe->cut_after[0] = pipe->cut_after[1] = UINT64_MAX;
     pipe->buffered_max = BUFFERED_MAX;
     pipe->backlog = parent->frozen;
@@ -346,6 +346,14 @@ net_pipe *net_connect(net_node *child, net_node *parent, const char *params)
 {
     hkb_link_settings settings;
     net_settings(child, params, &settings);
+    return net_dial(child, parent, &settings);
+}
+
+net_pipe *net_connect_rust(net_node *child, net_node *parent, const char *params)
+{
+    hkb_link_settings settings;
+    net_settings(child, params, &settings);
+    settings.rust = true;
     return net_dial(child, parent, &settings);
 }
 

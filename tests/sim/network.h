@@ -111,6 +111,8 @@ uint64_t net_below(net *network, uint64_t bound);
 net_node *net_add(net *network);
 /* Connects child to parent; settings by URL parameters like "name=a,window=16k", or NULL. */
 net_pipe *net_connect(net_node *child, net_node *parent, const char *params);
+/* The same in the dialect of the Rust implementation. */
+net_pipe *net_connect_rust(net_node *child, net_node *parent, const char *params);
 /* The same with settings that were read before. NULL: the parent is down, nobody answers. */
 net_pipe *net_dial(net_node *child, net_node *parent, const hkb_link_settings *settings);
 void net_settings(net_node *node, const char *params, hkb_link_settings *ret);

@@ -1,9 +1,10 @@
 /* What the tests of the Rust implementation pin, for our own exchanges: one test per row of its
  * list that applies to them. Each routed one is played on one router, on a router below another,
- * and with a router for each user below one root. Where ours means to differ (delivery per
+ * and with a router for each user below one root; once with links of ours, once with users of the
+ * Rust dialect, and once with nothing else. Where ours means to differ (delivery per
  * contract, the last known state kept for observers) the test says what ours does. */
 #include "exchange/lifetimes.h"
-#include "exchange/records.h"
+#include "exchange/newest.h"
 #include "users.h"
 
 #include <check.h>
@@ -16,8 +17,11 @@
 
 typedef enum shape { SINGLE_ROUTER, TWO_STACKED_ROUTERS, STAR_OF_ROUTERS, SHAPES } shape;
 
+enum { ALL_NATIVE, RUST_USERS, ALL_RUST, DIALECTS };
+
 typedef struct routed {
     net *network;
+    int dialects;
     net_node *root, *router[USERS], *user[USERS];
     net_pipe *pipe[USERS];
 } routed;
@@ -26,24 +30,35 @@ static void connect_user(routed *at, int user, const char *params)
 {
     char all[128];
     snprintf(all, sizeof(all), "grace=0%s%s", params ? "," : "", params ? params : "");
-    at->pipe[user] = net_connect(at->user[user], at->router[user], all);
+    at->pipe[user] = at->dialects == ALL_NATIVE
+                         ? net_connect(at->user[user], at->router[user], all)
+                         : net_connect_rust(at->user[user], at->router[user], all);
+}
+
+static void connect_router(const routed *at, net_node *router)
+{
+    if (at->dialects == ALL_RUST) {
+        net_connect_rust(router, at->root, NULL);
+    } else {
+        net_connect(router, at->root, "grace=0");
+    }
 }
 
 static routed routed_unconnected(int loop)
 {
     shape form = (shape)(loop % SHAPES);
-    routed at = {.network = net_new((uint64_t)loop)};
+    routed at = {.network = net_new((uint64_t)loop), .dialects = loop / SHAPES % DIALECTS};
     at.root = net_add(at.network);
     net_node *shared = at.root;
     if (form == TWO_STACKED_ROUTERS) {
         shared = net_add(at.network);
-        net_connect(shared, at.root, "grace=0");
+        connect_router(&at, shared);
     }
     for (int i = 0; i < USERS; i++) {
         at.router[i] = shared;
         if (form == STAR_OF_ROUTERS) {
             at.router[i] = net_add(at.network);
-            net_connect(at.router[i], at.root, "grace=0");
+            connect_router(&at, at.router[i]);
         }
         at.user[i] = net_add(at.network);
     }
@@ -330,7 +345,43 @@ START_TEST(routed_tag_object_delivery)
 }
 END_TEST
 
+/* As a program of the Rust implementation drops its sink and keeps its contract. */
+static void drop_sink(net_node *node)
+{
+    hkb_exchange *exchange = net_enter(node);
+    hakuban_descriptor *descriptor = net_descriptor(OBJECT, TAG);
+    hkb_object_set_condition(hkb_object_find(exchange, descriptor), HAKUBAN_STALE,
+                             exchange->now_ns);
+    hkb_exchange_settle(exchange);
+    hakuban_descriptor_unref(descriptor);
+}
+
 START_TEST(routed_known_state_gets_delivered_even_if_exposer_doesnt_exist)
+{
+    routed at = routed_new(_i);
+    watcher observer, late;
+    exposer producer;
+    watch_object(&observer, at.user[0], OBJECT, TAG);
+    expose_object(&producer, at.user[1], OBJECT, TAG, 1);
+    expose(&producer, "[1]");
+    play(at.network, &producer, NULL);
+    drop_sink(at.user[1]);
+    play(at.network, &producer, NULL);
+    assert_shows(&observer, "[1]", HAKUBAN_STALE);
+    watch_object(&late, at.user[2], OBJECT, TAG);
+    play(at.network, NULL, NULL);
+    assert_shows(&late, "[1]", HAKUBAN_STALE);
+    watch_end(&observer);
+    watch_end(&late);
+    expose_end(&producer);
+    net_free(at.network);
+}
+END_TEST
+
+/* The same where the contract ends as well: the reference tells a new observer nothing of what
+ * nobody exposes. Ours gives the last known state, with its age, for as long as anything observes
+ * the object. */
+START_TEST(routed_known_state_where_nobody_exposes)
 {
     routed at = routed_new(_i);
     watcher observer, late;
@@ -343,7 +394,8 @@ START_TEST(routed_known_state_gets_delivered_even_if_exposer_doesnt_exist)
     play(at.network, NULL, NULL);
     watch_object(&late, at.user[2], OBJECT, TAG);
     play(at.network, NULL, NULL);
-    assert_shows(&late, "[1]", HAKUBAN_STALE);
+    bool native = at.dialects == ALL_NATIVE;
+    assert_shows(&late, native ? "[1]" : "", native ? HAKUBAN_STALE : HAKUBAN_NEVER);
     watch_end(&observer);
     watch_end(&late);
     net_free(at.network);
@@ -351,28 +403,37 @@ START_TEST(routed_known_state_gets_delivered_even_if_exposer_doesnt_exist)
 END_TEST
 
 /* The reference forgets the data; ours gives the last known state, with its age, for as long as the
- * object is exposed. */
-START_TEST(routed_object_object_data_when_no_more_needed)
+ * object is exposed, but to peers of the Rust dialect gives nothing. */
+START_TEST(routed_object_object_drop_data_when_object_is_no_more_data_needed)
 {
-    routed at = routed_new(_i);
-    watcher observer;
-    exposer producer;
-    watch_object(&observer, at.user[0], OBJECT, TAG);
-    expose_object(&producer, at.user[1], OBJECT, TAG, 1);
-    expose(&producer, "[1]");
-    play(at.network, &producer, NULL);
-    watch_end(&observer);
-    play(at.network, &producer, NULL);
-    watch_object(&observer, at.user[2], OBJECT, TAG);
-    net_run(at.network, NET_S);
-    watch(&observer);
-    ck_assert_int_ne(observer.objects[0].freshness, HAKUBAN_LIVE);
-    expose(&producer, "[2]");
-    play(at.network, &producer, NULL);
-    assert_shows(&observer, "[2]", HAKUBAN_LIVE);
-    watch_end(&observer);
-    expose_end(&producer);
-    net_free(at.network);
+    for (int same = 0; same < 2; same++) { /* whether the observer is the one from before */
+        routed at = routed_new(_i);
+        watcher observer;
+        exposer producer;
+        bool native = at.dialects == ALL_NATIVE;
+        watch_object(&observer, at.user[0], OBJECT, TAG);
+        expose_object(&producer, at.user[1], OBJECT, TAG, 1);
+        expose(&producer, "[1]");
+        play(at.network, &producer, NULL);
+        drop_sink(at.user[1]);
+        producer.text[0] = 0; /* it says nothing at first when it gets a sink again */
+        play(at.network, &producer, NULL);
+        watch_end(&observer);
+        net_run(at.network, 400 * NET_MS);
+        expose_turn(&producer);
+        watch_object(&observer, at.user[same ? 0 : 2], OBJECT, TAG);
+        net_run(at.network, NET_S);
+        assert_shows(&observer, native ? "[1]" : "", native ? HAKUBAN_STALE : HAKUBAN_NEVER);
+        expose_turn(&producer);
+        net_run(at.network, NET_S);
+        assert_shows(&observer, native ? "[1]" : "", native ? HAKUBAN_STALE : HAKUBAN_NEVER);
+        expose(&producer, "[2]");
+        play(at.network, &producer, NULL);
+        assert_shows(&observer, "[2]", HAKUBAN_LIVE);
+        watch_end(&observer);
+        expose_end(&producer);
+        net_free(at.network);
+    }
 }
 END_TEST
 
@@ -645,9 +706,15 @@ static void leader_election(int loop, bool by_tag)
         } else {
             expose_object(&candidates[i], at.user[i], OBJECT, TAG, 1);
         }
-        expose(&candidates[i], i ? "[1]" : "[0]");
+        if (at.dialects == ALL_NATIVE) {
+            expose(&candidates[i], i ? "[1]" : "[0]");
+        }
     }
     play(at.network, &candidates[0], &candidates[1]);
+    /* The Rust dialect has no floor: the leader says something once it is alone. */
+    for (int i = 0; at.dialects != ALL_NATIVE && i < 2; i++) {
+        expose(&candidates[i], i ? "[1]" : "[0]");
+    }
     play_seconds(at.network, 2, &candidates[0], &candidates[1]);
     ck_assert_uint_eq(candidates[0].open_count + candidates[1].open_count, 1);
     int leader = candidates[1].open_count ? 1 : 0;
@@ -831,7 +898,7 @@ START_TEST(who_is_silent_is_timed_out_and_who_speaks_is_not)
 }
 END_TEST
 
-#define ROUTED(test) tcase_add_loop_test(cases, test, 0, 2 * SHAPES)
+#define ROUTED(test) tcase_add_loop_test(cases, test, 0, 2 * DIALECTS * SHAPES)
 
 int main(void)
 {
@@ -848,7 +915,8 @@ int main(void)
     ROUTED(routed_object_tag_delivery);
     ROUTED(routed_tag_object_delivery);
     ROUTED(routed_known_state_gets_delivered_even_if_exposer_doesnt_exist);
-    ROUTED(routed_object_object_data_when_no_more_needed);
+    ROUTED(routed_known_state_where_nobody_exposes);
+    ROUTED(routed_object_object_drop_data_when_object_is_no_more_data_needed);
     tcase_add_test(cases, object_observe_contract_termination_causes_unassign);
     tcase_add_test(cases, local_instant_object_state_sink_drop);
     tcase_add_test(cases, local_desynchronize_on_object_state_sink_drop);

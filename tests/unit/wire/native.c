@@ -408,6 +408,31 @@ START_TEST(states_arrive_with_format_age_and_size)
 }
 END_TEST
 
+START_TEST(a_state_says_whether_it_is_left_over)
+{
+    if (!use_serializer(_i)) {
+        return;
+    }
+    for (int left_over = 0; left_over < 2; left_over++) {
+        hkb_message got, state = {
+                             .kind = HKB_MESSAGE_STATE,
+                             .channel = 7,
+                             .freshness = HAKUBAN_STALE,
+                             .age_ns = 5000,
+                             .left_over = left_over,
+                             .version = {1, {1}},
+                             .total_bytes = 4,
+                             .payload = {"data", 4},
+                         };
+        base.count = 0;
+        say_and_understand(&state, &got);
+        ck_assert_int_eq(got.left_over, left_over);
+        ck_assert_int_eq(got.freshness, HAKUBAN_STALE);
+        ck_assert_uint_eq(got.age_ns, 5000);
+    }
+}
+END_TEST
+
 START_TEST(a_state_that_is_a_difference_to_something_forgotten_has_no_version)
 {
     hkb_message got, state = {
@@ -902,6 +927,7 @@ int main(void)
     tcase_add_loop_test(tcase, paths_limits_and_conditions_arrive, 0, HKB_REGISTRY_MAX);
     tcase_add_loop_test(tcase, versions_arrive_whatever_came_before_them, 0, HKB_REGISTRY_MAX);
     tcase_add_loop_test(tcase, states_arrive_with_format_age_and_size, 0, HKB_REGISTRY_MAX);
+    tcase_add_loop_test(tcase, a_state_says_whether_it_is_left_over, 0, HKB_REGISTRY_MAX);
     tcase_add_loop_test(tcase, a_state_that_is_a_difference_to_something_forgotten_has_no_version,
                         0, HKB_REGISTRY_MAX);
     tcase_add_loop_test(tcase, the_header_of_the_next_automatic_version_is_small, 0,

@@ -276,6 +276,15 @@ static void writable(hakuban_carrier *carrier)
     }
 }
 
+static void identity(hakuban_carrier *carrier, const char *kind, const char *name)
+{
+    if (check_upcall(carrier, "identity") &&
+        promised(carrier->host, kind && kind[0] && name, "identity() without a kind or a name")) {
+        (void)promised(carrier->host, !carrier->opened && !carrier->bytes,
+                       "identity() after opened() or received()");
+    }
+}
+
 static void carries(hakuban_carrier *carrier, hakuban_carries what)
 {
     if (!check_upcall(carrier, "carries") ||
@@ -343,7 +352,8 @@ hakuban_status thost_begin(thost *host, const hakuban_transport_ops *ops, void *
                                            .received = received,
                                            .writable = writable,
                                            .closed = closed,
-                                           .carries = carries};
+                                           .carries = carries,
+                                           .identity = identity};
     host->self = checked(calloc(1, ops->self_bytes ? ops->self_bytes : 1));
     hakuban_status status = ops->init ? ops->init(host->self, &host->table) : HAKUBAN_OK;
     if (status < 0) {

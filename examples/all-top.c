@@ -226,7 +226,7 @@ int main(int argc, char **argv)
         }
         next_ms += every_ms;
         measure(name, state, sizeof(state));
-        if (sink && hakuban_sink_send_json(sink, state) < 0) {
+        if (sink && hakuban_sink_send_json(sink, state, NULL) < 0) {
             sink = hakuban_sink_unref(sink); /* somebody else was chosen a moment ago */
         }
         print_table(isatty(STDOUT_FILENO));

@@ -121,7 +121,7 @@ int main(void)
         hakuban_expose_object(leaf, object, NULL, &exposer) >= 0 &&
         hakuban_observe_object(hub, object, NULL, &observer) >= 0 &&
         wait_for(exposer, HAKUBAN_EVENT_SINK_OPEN, &event)) {
-        hakuban_status sent = hakuban_sink_send_json(event.sink, text);
+        hakuban_status sent = hakuban_sink_send_json(event.sink, text, NULL);
         hakuban_event_done(&event);
         if (sent >= 0 && wait_for(observer, HAKUBAN_EVENT_STATE, &event)) {
             seen = hakuban_state_data(event.state).bytes;

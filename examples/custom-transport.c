@@ -210,7 +210,7 @@ static int child(hakuban_exchange *exchange, hakuban_descriptor *object)
     if (hakuban_exchange_connect(exchange, "pipe://parent", NULL, &connection, NULL) >= 0 &&
         hakuban_expose_object(exchange, object, NULL, &exposer) >= 0 &&
         wait_for(exposer, HAKUBAN_EVENT_SINK_OPEN, &event)) {
-        sent = hakuban_sink_send_json(event.sink, "\"hello from the child\"") >= 0;
+        sent = hakuban_sink_send_json(event.sink, "\"hello from the child\"", NULL) >= 0;
         hakuban_event_done(&event);
     }
     sent = sent && hakuban_exchange_close(exchange, 2000) >= 0;

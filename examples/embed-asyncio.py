@@ -26,11 +26,11 @@ class Slice(c.Structure):
 
 
 class Event(c.Structure):
-    _fields_ = [("kind", c.c_int), ("contract", c.c_void_p), ("connection", c.c_void_p),
+    _fields_ = [("size", c.c_uint32), ("kind", c.c_int), ("contract", c.c_void_p), ("connection", c.c_void_p),
                 ("user", c.c_void_p), ("object", c.c_void_p), ("state", c.c_void_p),
                 ("freshness", c.c_int), ("source", c.c_int), ("age_ns", c.c_uint64),
                 ("sink", c.c_void_p), ("version", c.c_void_p), ("version_count", c.c_size_t),
-                ("reserved", c.c_void_p * 2)]
+                ("internal", c.c_void_p * 2)]
 
 
 def load(path):
@@ -72,7 +72,8 @@ class Exchange:
             self.timer.cancel()
         self.check(self.lib.hakuban_exchange_turn(self.exchange))
         event = Event()
-        while self.lib.hakuban_queue_next(self.queue, 0, c.byref(event)) >= 0:
+        while self.lib.hakuban_queue_next_sized(self.queue, 0, c.byref(event),
+                                                c.c_size_t(c.sizeof(event))) >= 0:
             if event.kind == EVENT_STATE:
                 data = self.lib.hakuban_state_data(event.state)
                 self.on_state(self.lib.hakuban_descriptor_json(event.object).decode(),

@@ -31,7 +31,7 @@ static int hello(hakuban_exchange *here, hakuban_exchange *there, hakuban_descri
     }
     /* Somebody observes: this exposer is chosen, and gets a sink to send states to. */
     if (wait_for(exposer, HAKUBAN_EVENT_SINK_OPEN, &event)) {
-        sent = hakuban_sink_send_json(event.sink, "{\"text\":\"Hello, world\"}") >= 0;
+        sent = hakuban_sink_send_json(event.sink, "{\"text\":\"Hello, world\"}", NULL) >= 0;
         hakuban_event_done(&event);
     }
     /* From now on the observer has the newest state, however often it changes. */

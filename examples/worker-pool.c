@@ -45,7 +45,7 @@ static void worker(const char *url, int name)
         if (event.kind == HAKUBAN_EVENT_SINK_OPEN) {
             char text[64];
             snprintf(text, sizeof(text), "{\"worker\":%d}", name);
-            if (hakuban_sink_send_json(event.sink, text) < 0) {
+            if (hakuban_sink_send_json(event.sink, text, NULL) < 0) {
                 fprintf(stderr, "worker %d: taken away already\n", name);
             }
         }

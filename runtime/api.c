@@ -194,6 +194,7 @@ void hkb_runtime_leave(hakuban_exchange *exchange)
                                              next_deadline(exchange) < exchange->armed_ns)) {
         hkb_loop_wake(exchange->loop);
     }
+    hkb_queue_side_tell_woken(exchange);
     hkb_queue_side_tell(exchange);
     (void)pthread_mutex_unlock(&exchange->mutex);
 }
@@ -438,8 +439,8 @@ hakuban_status hakuban_exchange_new(const hakuban_exchange_options *options, hak
     if (!ret || (options && options->size < offsetof(hakuban_exchange_options, alloc))) {
         return HAKUBAN_ERR_ARGUMENT;
     }
-    if (options) {
-        memcpy(&wanted, options, hkb_min(options->size, sizeof(wanted)));
+    if (options && !hkb_sized_read(&wanted, sizeof(wanted), options, options->size)) {
+        return HAKUBAN_ERR_UNSUPPORTED;
     }
     if (wanted.drive != HAKUBAN_DRIVE_THREAD && wanted.drive != HAKUBAN_DRIVE_MANUAL) {
         return HAKUBAN_ERR_ARGUMENT;
@@ -617,14 +618,17 @@ hakuban_status hakuban_exchange_turn(hakuban_exchange *exchange)
 
 /* -- Questions -- */
 
-void hakuban_exchange_query(hakuban_exchange *exchange, hakuban_exchange_stats *ret)
+void hakuban_exchange_query_sized(hakuban_exchange *exchange, hakuban_exchange_stats *ret,
+                                  size_t stats_bytes)
 {
+    hakuban_exchange_stats stats;
     if (!exchange || !ret) {
         return;
     }
     (void)pthread_mutex_lock(&exchange->mutex);
-    hkb_exchange_count(exchange->core, ret);
+    hkb_exchange_count(exchange->core, &stats);
     (void)pthread_mutex_unlock(&exchange->mutex);
+    hkb_sized_write(ret, stats_bytes, &stats, sizeof(stats));
 }
 
 hakuban_status hakuban_exchange_snapshot(hakuban_exchange *exchange,

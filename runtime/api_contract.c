@@ -56,8 +56,8 @@ static hakuban_status begin(hakuban_exchange *exchange, struct wish wish,
     if (options && options->size < offsetof(hakuban_contract_options, draining)) {
         return HAKUBAN_ERR_ARGUMENT;
     }
-    if (options) {
-        memcpy(&wanted, options, hkb_min(options->size, sizeof(wanted)));
+    if (options && !hkb_sized_read(&wanted, sizeof(wanted), options, options->size)) {
+        return HAKUBAN_ERR_UNSUPPORTED;
     }
     if (wanted.queue && (wanted.on_event || hkb_queue_exchange(wanted.queue) != exchange->core)) {
         return HAKUBAN_ERR_ARGUMENT;
@@ -202,7 +202,7 @@ void hakuban_event_done(hakuban_event *event)
     }
     hakuban_contract *contract = event->contract;
     if (!contract) { /* a connection's: it holds nothing */
-        memset(event, 0, sizeof(*event));
+        memset(event, 0, event->size);
         return;
     }
     hakuban_exchange *exchange = exchange_of(contract);
@@ -217,7 +217,6 @@ void hakuban_event_done(hakuban_event *event)
         farewell = finish(exchange, side);
     }
     (void)pthread_mutex_unlock(&exchange->mutex);
-    memset(event, 0, sizeof(*event));
     say(farewell);
 }
 
@@ -248,22 +247,53 @@ hakuban_queue *hakuban_contract_queue(hakuban_contract *contract)
     return queue;
 }
 
-hakuban_status hakuban_contract_next(hakuban_contract *contract, int timeout_ms,
-                                     hakuban_event *ret_event)
+hakuban_exchange *hakuban_contract_exchange(const hakuban_contract *contract)
 {
-    return hakuban_queue_next(hakuban_contract_queue(contract), timeout_ms, ret_event);
+    return contract ? exchange_of(contract) : NULL;
 }
 
-hakuban_status hakuban_contract_peek(hakuban_contract *contract, const hakuban_descriptor *object,
-                                     hakuban_event *ret_event)
+const hakuban_descriptor *hakuban_contract_object(const hakuban_contract *contract)
 {
-    if (!contract || !ret_event) {
+    if (!contract) {
+        return NULL;
+    }
+    hakuban_exchange *exchange = exchange_of(contract);
+    (void)pthread_mutex_lock(&exchange->mutex);
+    const hakuban_descriptor *object = hkb_contract_object(contract);
+    (void)pthread_mutex_unlock(&exchange->mutex);
+    return object;
+}
+
+const char *hakuban_contract_tag(const hakuban_contract *contract)
+{
+    if (!contract) {
+        return NULL;
+    }
+    hakuban_exchange *exchange = exchange_of(contract);
+    (void)pthread_mutex_lock(&exchange->mutex);
+    const char *tag = hkb_contract_tag(contract);
+    (void)pthread_mutex_unlock(&exchange->mutex);
+    return tag;
+}
+
+void *hakuban_contract_user(const hakuban_contract *contract)
+{
+    return contract ? hkb_contract_user(contract) : NULL;
+}
+
+hakuban_status hakuban_contract_peek_sized(hakuban_contract *contract,
+                                           const hakuban_descriptor *object,
+                                           hakuban_event *ret_event, size_t event_bytes)
+{
+    hakuban_event event;
+    if (!contract || !ret_event || event_bytes < HKB_EVENT_BYTES_MIN) {
         return HAKUBAN_ERR_ARGUMENT;
     }
     hakuban_exchange *exchange = exchange_of(contract);
     hkb_runtime_enter(exchange);
-    hakuban_status status = hkb_contract_peek(contract, object, ret_event);
-    if (status >= 0 && ret_event->contract) {
+    hakuban_status status = hkb_contract_peek(contract, object, &event);
+    if (status >= 0) {
+        hkb_event_give(ret_event, event_bytes, &event);
         hkb_contract_side *side = *hkb_contract_host(contract);
         side->events_out++;
     }
@@ -290,19 +320,34 @@ hakuban_status hakuban_sink_send(hakuban_sink *sink, hakuban_state *state)
     return status;
 }
 
-hakuban_status hakuban_sink_send_json(hakuban_sink *sink, const char *json)
+hakuban_status hakuban_sink_send_json(hakuban_sink *sink, const char *json, hakuban_error *reterr)
 {
-    if (!sink || !json) {
-        return HAKUBAN_ERR_ARGUMENT;
+    if (!sink) {
+        return hakuban_error_set(reterr, HAKUBAN_ERR_ARGUMENT, "there is no sink");
     }
     hakuban_state *state = NULL;
-    hakuban_status status = hakuban_state_new_json(json, &state, NULL);
+    hakuban_status status = hakuban_state_new_json(json, &state, reterr);
     if (status < 0) {
         return status;
     }
     status = hakuban_sink_send(sink, state);
     (void)hakuban_state_unref(state);
-    return status;
+    return status < 0 ? hakuban_error_set(reterr, status, "%s", hakuban_status_text(status))
+                      : status;
+}
+
+size_t hakuban_sink_version(const hakuban_sink *sink, int64_t *ret_version)
+{
+    if (!sink || !ret_version) {
+        return 0;
+    }
+    hakuban_exchange *exchange = exchange_of_sink(sink);
+    (void)pthread_mutex_lock(&exchange->mutex);
+    const hkb_version *last = hkb_sink_last_version(sink);
+    size_t count = last->count;
+    memcpy(ret_version, last->elements, count * sizeof(last->elements[0]));
+    (void)pthread_mutex_unlock(&exchange->mutex);
+    return count;
 }
 
 const hakuban_descriptor *hakuban_sink_object(const hakuban_sink *sink)

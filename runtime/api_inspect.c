@@ -4,6 +4,20 @@
 
 #include "runtime/runtime.h"
 
+/* The structs end here in 0.1: a smaller one could not hold what its _done() lets go of. */
+#define LINK_BYTES HKB_SIZED_END(hakuban_link_info, quiet_ns)
+#define OBJECT_BYTES HKB_SIZED_END(hakuban_object_info, upstream_sink)
+#define OBJECT_LINK_BYTES HKB_SIZED_END(hakuban_object_link_info, sink)
+#define TAG_BYTES HKB_SIZED_END(hakuban_tag_info, capacity)
+#define TAG_LINK_BYTES HKB_SIZED_END(hakuban_tag_link_info, capacity)
+#define CONTRACT_BYTES HKB_SIZED_END(hakuban_contract_info, capacity)
+
+/* The struct at index of an array whose structs have bytes each. */
+static void *place(void *array, size_t bytes, size_t index)
+{
+    return (char *)array + bytes * index;
+}
+
 static bool may_walk(const hakuban_exchange *exchange, const hakuban_cursor *cursor,
                      const void *ret, size_t room, const size_t *ret_count)
 {
@@ -20,78 +34,103 @@ void hkb_link_inspect(const hkb_peer *peer, hakuban_link_info *ret)
     }
 }
 
-hakuban_status hakuban_inspect_links(hakuban_exchange *exchange, hakuban_cursor *cursor,
-                                     hakuban_link_info *ret, size_t room, size_t *ret_count)
+hakuban_status hakuban_inspect_links_sized(hakuban_exchange *exchange, hakuban_cursor *cursor,
+                                           hakuban_link_info *ret, size_t info_bytes, size_t room,
+                                           size_t *ret_count)
 {
     hkb_peer *peers[HAKUBAN_INSPECT_ROOM_MAX];
-    if (!may_walk(exchange, cursor, ret, room, ret_count)) {
+    if (!may_walk(exchange, cursor, ret, room, ret_count) || info_bytes < LINK_BYTES) {
         return HAKUBAN_ERR_ARGUMENT;
     }
     hkb_runtime_enter(exchange);
     size_t count = hkb_inspect_links(exchange->core, cursor, peers, room);
     for (size_t i = 0; i < count; i++) {
-        hkb_link_inspect(peers[i], &ret[i]);
+        hakuban_link_info info;
+        hkb_link_inspect(peers[i], &info);
+        hkb_sized_write(place(ret, info_bytes, i), info_bytes, &info, sizeof(info));
     }
     hkb_runtime_leave(exchange);
     *ret_count = count;
     return HAKUBAN_OK;
 }
 
-hakuban_status hakuban_inspect_objects(hakuban_exchange *exchange, hakuban_cursor *cursor,
-                                       hakuban_object_info *ret, size_t room, size_t *ret_count)
+hakuban_status hakuban_inspect_objects_sized(hakuban_exchange *exchange, hakuban_cursor *cursor,
+                                             hakuban_object_info *ret, size_t info_bytes,
+                                             size_t room, size_t *ret_count)
 {
     hkb_object *objects[HAKUBAN_INSPECT_ROOM_MAX];
-    if (!may_walk(exchange, cursor, ret, room, ret_count)) {
+    if (!may_walk(exchange, cursor, ret, room, ret_count) || info_bytes < OBJECT_BYTES) {
         return HAKUBAN_ERR_ARGUMENT;
     }
     hkb_runtime_enter(exchange);
     size_t count = hkb_inspect_objects(exchange->core, cursor, objects, room);
     for (size_t i = 0; i < count; i++) {
-        hkb_object_inspect(objects[i], &ret[i]);
+        hakuban_object_info info;
+        hkb_object_inspect(objects[i], &info);
+        hkb_sized_write(place(ret, info_bytes, i), info_bytes, &info, sizeof(info));
     }
     hkb_runtime_leave(exchange);
     *ret_count = count;
     return HAKUBAN_OK;
 }
 
-hakuban_status hakuban_inspect_object(hakuban_exchange *exchange,
-                                      const hakuban_descriptor *descriptor,
-                                      hakuban_object_info *ret)
-{
-    if (!exchange || !descriptor || !ret) {
-        return HAKUBAN_ERR_ARGUMENT;
-    }
-    hkb_runtime_enter(exchange);
-    const hkb_object *object = hkb_object_find(exchange->core, descriptor);
-    if (object) {
-        hkb_object_inspect(object, ret);
-    }
-    hkb_runtime_leave(exchange);
-    return object ? HAKUBAN_OK : HAKUBAN_ERR_NOT_FOUND;
-}
-
-hakuban_status hakuban_inspect_object_links(hakuban_exchange *exchange,
+hakuban_status hakuban_inspect_object_sized(hakuban_exchange *exchange,
                                             const hakuban_descriptor *descriptor,
-                                            hakuban_cursor *cursor, hakuban_object_link_info *ret,
-                                            size_t room, size_t *ret_count)
+                                            hakuban_object_info *ret, size_t info_bytes)
 {
-    if (!may_walk(exchange, cursor, ret, room, ret_count) || !descriptor) {
+    if (!exchange || !descriptor || !ret || info_bytes < OBJECT_BYTES) {
         return HAKUBAN_ERR_ARGUMENT;
     }
     hkb_runtime_enter(exchange);
     const hkb_object *object = hkb_object_find(exchange->core, descriptor);
     if (object) {
-        *ret_count = hkb_inspect_object_links(object, cursor, ret, room);
+        hakuban_object_info info;
+        hkb_object_inspect(object, &info);
+        hkb_sized_write(ret, info_bytes, &info, sizeof(info));
     }
     hkb_runtime_leave(exchange);
     return object ? HAKUBAN_OK : HAKUBAN_ERR_NOT_FOUND;
 }
 
-hakuban_status hakuban_inspect_tags(hakuban_exchange *exchange, hakuban_cursor *cursor,
-                                    hakuban_tag_info *ret, size_t room, size_t *ret_count)
+/* Gives the structs of the core's walk to those of the caller. */
+static void give_all(void *ret, size_t ret_bytes, const void *infos, size_t bytes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        hkb_sized_write(place(ret, ret_bytes, i), ret_bytes, (const char *)infos + bytes * i,
+                        bytes);
+    }
+}
+
+hakuban_status hakuban_inspect_object_links_sized(hakuban_exchange *exchange,
+                                                  const hakuban_descriptor *descriptor,
+                                                  hakuban_cursor *cursor,
+                                                  hakuban_object_link_info *ret, size_t info_bytes,
+                                                  size_t room, size_t *ret_count)
+{
+    hakuban_object_link_info infos[HAKUBAN_INSPECT_ROOM_MAX];
+    if (!may_walk(exchange, cursor, ret, room, ret_count) || !descriptor ||
+        info_bytes < OBJECT_LINK_BYTES) {
+        return HAKUBAN_ERR_ARGUMENT;
+    }
+    hkb_runtime_enter(exchange);
+    const hkb_object *object = hkb_object_find(exchange->core, descriptor);
+    if (object) {
+        *ret_count = hkb_inspect_object_links(object, cursor, infos, room);
+    }
+    hkb_runtime_leave(exchange);
+    if (!object) {
+        return HAKUBAN_ERR_NOT_FOUND;
+    }
+    give_all(ret, info_bytes, infos, sizeof(infos[0]), *ret_count);
+    return HAKUBAN_OK;
+}
+
+hakuban_status hakuban_inspect_tags_sized(hakuban_exchange *exchange, hakuban_cursor *cursor,
+                                          hakuban_tag_info *ret, size_t info_bytes, size_t room,
+                                          size_t *ret_count)
 {
     hkb_tag *tags[HAKUBAN_INSPECT_ROOM_MAX];
-    if (!may_walk(exchange, cursor, ret, room, ret_count)) {
+    if (!may_walk(exchange, cursor, ret, room, ret_count) || info_bytes < TAG_BYTES) {
         return HAKUBAN_ERR_ARGUMENT;
     }
     hakuban_cursor before = *cursor;
@@ -99,12 +138,15 @@ hakuban_status hakuban_inspect_tags(hakuban_exchange *exchange, hakuban_cursor *
     hkb_runtime_enter(exchange);
     size_t count = hkb_inspect_tags(exchange->core, cursor, tags, room), done = 0;
     while (done < count && status >= 0) {
-        status = hkb_tag_inspect(tags[done], &ret[done]);
-        done += status >= 0;
+        hakuban_tag_info info;
+        status = hkb_tag_inspect(tags[done], &info);
+        if (status >= 0) {
+            hkb_sized_write(place(ret, info_bytes, done++), info_bytes, &info, sizeof(info));
+        }
     }
     hkb_runtime_leave(exchange);
     if (status < 0) {
-        hakuban_tag_info_done(ret, done);
+        hakuban_tag_info_done_sized(ret, info_bytes, done);
         *cursor = before;
         return status;
     }
@@ -112,28 +154,35 @@ hakuban_status hakuban_inspect_tags(hakuban_exchange *exchange, hakuban_cursor *
     return HAKUBAN_OK;
 }
 
-hakuban_status hakuban_inspect_tag_links(hakuban_exchange *exchange, const hakuban_descriptor *name,
-                                         hakuban_cursor *cursor, hakuban_tag_link_info *ret,
-                                         size_t room, size_t *ret_count)
+hakuban_status hakuban_inspect_tag_links_sized(hakuban_exchange *exchange,
+                                               const hakuban_descriptor *name,
+                                               hakuban_cursor *cursor, hakuban_tag_link_info *ret,
+                                               size_t info_bytes, size_t room, size_t *ret_count)
 {
-    if (!may_walk(exchange, cursor, ret, room, ret_count) || !name) {
+    hakuban_tag_link_info infos[HAKUBAN_INSPECT_ROOM_MAX];
+    if (!may_walk(exchange, cursor, ret, room, ret_count) || !name || info_bytes < TAG_LINK_BYTES) {
         return HAKUBAN_ERR_ARGUMENT;
     }
     const char *json = hakuban_descriptor_json(name);
     hkb_runtime_enter(exchange);
     const hkb_tag *tag = hkb_tag_find(exchange->core, (hakuban_slice){json, strlen(json)});
     if (tag) {
-        *ret_count = hkb_inspect_tag_links(tag, cursor, ret, room);
+        *ret_count = hkb_inspect_tag_links(tag, cursor, infos, room);
     }
     hkb_runtime_leave(exchange);
-    return tag ? HAKUBAN_OK : HAKUBAN_ERR_NOT_FOUND;
+    if (!tag) {
+        return HAKUBAN_ERR_NOT_FOUND;
+    }
+    give_all(ret, info_bytes, infos, sizeof(infos[0]), *ret_count);
+    return HAKUBAN_OK;
 }
 
-hakuban_status hakuban_inspect_contracts(hakuban_exchange *exchange, hakuban_cursor *cursor,
-                                         hakuban_contract_info *ret, size_t room, size_t *ret_count)
+hakuban_status hakuban_inspect_contracts_sized(hakuban_exchange *exchange, hakuban_cursor *cursor,
+                                               hakuban_contract_info *ret, size_t info_bytes,
+                                               size_t room, size_t *ret_count)
 {
     hakuban_contract *contracts[HAKUBAN_INSPECT_ROOM_MAX];
-    if (!may_walk(exchange, cursor, ret, room, ret_count)) {
+    if (!may_walk(exchange, cursor, ret, room, ret_count) || info_bytes < CONTRACT_BYTES) {
         return HAKUBAN_ERR_ARGUMENT;
     }
     hakuban_cursor before = *cursor;
@@ -141,12 +190,15 @@ hakuban_status hakuban_inspect_contracts(hakuban_exchange *exchange, hakuban_cur
     hkb_runtime_enter(exchange);
     size_t count = hkb_inspect_contracts(exchange->core, cursor, contracts, room), done = 0;
     while (done < count && status >= 0) {
-        status = hkb_contract_inspect(contracts[done], &ret[done]);
-        done += status >= 0;
+        hakuban_contract_info info;
+        status = hkb_contract_inspect(contracts[done], &info);
+        if (status >= 0) {
+            hkb_sized_write(place(ret, info_bytes, done++), info_bytes, &info, sizeof(info));
+        }
     }
     hkb_runtime_leave(exchange);
     if (status < 0) {
-        hakuban_contract_info_done(ret, done);
+        hakuban_contract_info_done_sized(ret, info_bytes, done);
         *cursor = before;
         return status;
     }
@@ -154,24 +206,27 @@ hakuban_status hakuban_inspect_contracts(hakuban_exchange *exchange, hakuban_cur
     return HAKUBAN_OK;
 }
 
-void hakuban_object_info_done(hakuban_object_info *infos, size_t count)
+void hakuban_object_info_done_sized(hakuban_object_info *infos, size_t info_bytes, size_t count)
 {
     for (size_t i = 0; infos && i < count; i++) {
-        infos[i].object = hakuban_descriptor_unref(infos[i].object);
-        infos[i].state = hakuban_state_unref(infos[i].state);
+        hakuban_object_info *info = place(infos, info_bytes, i);
+        info->object = hakuban_descriptor_unref(info->object);
+        info->state = hakuban_state_unref(info->state);
     }
 }
 
-void hakuban_tag_info_done(hakuban_tag_info *infos, size_t count)
+void hakuban_tag_info_done_sized(hakuban_tag_info *infos, size_t info_bytes, size_t count)
 {
     for (size_t i = 0; infos && i < count; i++) {
-        infos[i].tag = hakuban_descriptor_unref(infos[i].tag);
+        hakuban_tag_info *info = place(infos, info_bytes, i);
+        info->tag = hakuban_descriptor_unref(info->tag);
     }
 }
 
-void hakuban_contract_info_done(hakuban_contract_info *infos, size_t count)
+void hakuban_contract_info_done_sized(hakuban_contract_info *infos, size_t info_bytes, size_t count)
 {
     for (size_t i = 0; infos && i < count; i++) {
-        infos[i].subject = hakuban_descriptor_unref(infos[i].subject);
+        hakuban_contract_info *info = place(infos, info_bytes, i);
+        info->subject = hakuban_descriptor_unref(info->subject);
     }
 }

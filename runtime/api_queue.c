@@ -146,16 +146,25 @@ static bool take(hkb_queue_side *side, hakuban_event *ret)
     return true;
 }
 
-hakuban_status hakuban_queue_next(hakuban_queue *queue, int timeout_ms, hakuban_event *ret_event)
+void hkb_event_give(hakuban_event *ret, size_t ret_bytes, const hakuban_event *event)
 {
-    if (!queue || !ret_event) {
+    hkb_sized_write(ret, ret_bytes, event, sizeof(*event));
+    ret->size = (uint32_t)hkb_min(ret_bytes, sizeof(*event));
+}
+
+hakuban_status hakuban_queue_next_sized(hakuban_queue *queue, int timeout_ms,
+                                        hakuban_event *ret_event, size_t event_bytes)
+{
+    hakuban_event event;
+    if (!queue || !ret_event || event_bytes < HKB_EVENT_BYTES_MIN) {
         return HAKUBAN_ERR_ARGUMENT;
     }
     hkb_queue_side *side = side_of(queue);
     hakuban_exchange *exchange = side->exchange;
     (void)pthread_mutex_lock(&exchange->mutex);
-    if (take(side, ret_event)) { /* the usual case pays for no clock */
+    if (take(side, &event)) { /* the usual case pays for no clock */
         hkb_runtime_leave(exchange);
+        hkb_event_give(ret_event, event_bytes, &event);
         return HAKUBAN_OK;
     }
     (void)pthread_mutex_unlock(&exchange->mutex);
@@ -164,9 +173,11 @@ hakuban_status hakuban_queue_next(hakuban_queue *queue, int timeout_ms, hakuban_
     hakuban_status status = HAKUBAN_OK;
     bool in_time = timeout_ms != 0;
     side->users++;
-    while (!take(side, ret_event)) {
+    while (!take(side, &event)) {
         if (exchange->closed || side->doomed) {
             status = HAKUBAN_ERR_CLOSED;
+        } else if (timeout_ms != 0 && atomic_exchange(&side->woken, false)) {
+            status = HAKUBAN_ERR_INTERRUPTED;
         } else {
             status = hkb_runtime_may_wait(exchange, in_time);
         }
@@ -177,7 +188,34 @@ hakuban_status hakuban_queue_next(hakuban_queue *queue, int timeout_ms, hakuban_
     }
     side_release(side);
     hkb_runtime_leave(exchange);
+    if (status >= 0) {
+        hkb_event_give(ret_event, event_bytes, &event);
+    }
     return status;
+}
+
+void hakuban_queue_wake(hakuban_queue *queue)
+{
+    if (!queue) {
+        return;
+    }
+    hkb_queue_side *side = side_of(queue);
+    atomic_store(&side->woken, true);
+    atomic_store(&side->exchange->has_woken, true);
+    hkb_loop_wake(side->exchange->loop);
+}
+
+void hkb_queue_side_tell_woken(hakuban_exchange *exchange)
+{
+    if (!atomic_exchange(&exchange->has_woken, false)) {
+        return;
+    }
+    HKB_LIST_EACH(hkb_queue_side, side, &exchange->queues, node)
+    {
+        if (side->users && atomic_load(&side->woken)) {
+            (void)pthread_cond_broadcast(&side->filled);
+        }
+    }
 }
 
 /* -- Callbacks -- */

@@ -283,8 +283,9 @@ hakuban_status hakuban_exchange_connect(hakuban_exchange *exchange, const char *
         return hakuban_error_set(reterr, HAKUBAN_ERR_ARGUMENT, "%s",
                                  hakuban_status_text(HAKUBAN_ERR_ARGUMENT));
     }
-    if (options) {
-        memcpy(&wanted, options, hkb_min(options->size, sizeof(wanted)));
+    if (options && !hkb_sized_read(&wanted, sizeof(wanted), options, options->size)) {
+        return hakuban_error_set(reterr, HAKUBAN_ERR_UNSUPPORTED,
+                                 "an option is set that this library does not know");
     }
     hakuban_connection *connection = hkb_alloc(exchange->alloc, sizeof(*connection));
     if (!connection) {
@@ -371,23 +372,25 @@ hakuban_connection *hakuban_connection_free(hakuban_connection *connection)
     return NULL;
 }
 
-void hakuban_connection_query(hakuban_connection *connection, hakuban_connection_info *ret)
+void hakuban_connection_query_sized(hakuban_connection *connection, hakuban_connection_info *ret,
+                                    size_t info_bytes)
 {
     if (!connection || !ret) {
         return;
     }
     hakuban_exchange *exchange = connection->exchange;
     hkb_runtime_enter(exchange);
-    *ret = (hakuban_connection_info){.state = connection->state,
-                                     .last_error = connection->last_error,
-                                     .tries = connection->tries};
+    hakuban_connection_info info = {.state = connection->state, .tries = connection->tries};
     if (hkb_node_linked(&connection->retry.node) && connection->retry.when_ns > exchange->now_ns) {
-        ret->next_try_ms = (connection->retry.when_ns - exchange->now_ns + MS - 1) / MS;
+        info.next_try_ms = (connection->retry.when_ns - exchange->now_ns + MS - 1) / MS;
     }
     if (connection->state == HAKUBAN_CONNECTION_CONNECTED) {
-        memcpy(ret->peer, connection->peer, sizeof(ret->peer));
+        memcpy(info.peer, connection->peer, sizeof(info.peer));
+    } else {
+        info.last_error = connection->last_error;
     }
     (void)pthread_mutex_unlock(&exchange->mutex);
+    hkb_sized_write(ret, info_bytes, &info, sizeof(info));
 }
 
 hakuban_status hakuban_connection_wait(hakuban_connection *connection, int timeout_ms,

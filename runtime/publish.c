@@ -613,8 +613,9 @@ hakuban_status hakuban_exchange_publish_stats(hakuban_exchange *exchange, const 
         return hakuban_error_set(reterr, HAKUBAN_ERR_ARGUMENT, "%s",
                                  hakuban_status_text(HAKUBAN_ERR_ARGUMENT));
     }
-    if (options) {
-        memcpy(&wanted, options, hkb_min(options->size, sizeof(wanted)));
+    if (options && !hkb_sized_read(&wanted, sizeof(wanted), options, options->size)) {
+        return hakuban_error_set(reterr, HAKUBAN_ERR_UNSUPPORTED,
+                                 "an option is set that this library does not know");
     }
     hakuban_publisher *publisher = hkb_alloc(exchange->alloc, sizeof(*publisher));
     if (!publisher) {

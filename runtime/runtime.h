@@ -7,6 +7,7 @@
 #define HKB_RUNTIME_RUNTIME_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include <hakuban/connection.h>
 #include <hakuban/contract.h>
@@ -53,14 +54,15 @@ struct hakuban_exchange {
     bool closing, closed;
     uint64_t lines_since_ns; /* lines about peers are limited: any stranger can cause them */
     unsigned lines, lines_left_out;
-    bool warned;       /* that a listener can be reached from elsewhere */
-    bool unsettled;    /* the core was called while carrying */
-    bool more;         /* carrying stopped to let others have a turn */
-    unsigned handles;  /* of users: contracts, events, sinks, queues, connections, listeners */
-    unsigned forks;    /* of this process when the exchange was made */
-    uint64_t now_ns;   /* as of the last entry */
-    int64_t wall_ns;   /* as of the last entry that may make a version */
-    uint64_t armed_ns; /* the loop's alarm */
+    bool warned;           /* that a listener can be reached from elsewhere */
+    bool unsettled;        /* the core was called while carrying */
+    bool more;             /* carrying stopped to let others have a turn */
+    atomic_bool has_woken; /* some of queues; not guarded by the mutex */
+    unsigned handles;      /* of users: contracts, events, sinks, queues, connections, listeners */
+    unsigned forks;        /* of this process when the exchange was made */
+    uint64_t now_ns;       /* as of the last entry */
+    int64_t wall_ns;       /* as of the last entry that may make a version */
+    uint64_t armed_ns;     /* the loop's alarm */
     hkb_exchange *core;
     hkb_registry registry;
     hkb_list timers;       /* hkb_timer */
@@ -81,7 +83,7 @@ struct hakuban_exchange {
     uint64_t random[HKB_RANDOM_WORDS];
 };
 
-/* -- Api.c -- */
+/* -- api.c -- */
 
 /* Takes the mutex and the time. Every entry is enter, calls, leave. */
 void hkb_runtime_enter(hakuban_exchange *exchange);
@@ -117,7 +119,7 @@ static inline void hkb_timer_cancel(hkb_timer *timer)
     hkb_list_remove(&timer->node);
 }
 
-/* -- Api_queue.c -- */
+/* -- api_queue.c -- */
 
 /* What a hakuban_queue has on this side. */
 typedef struct hkb_queue_side {
@@ -127,10 +129,11 @@ typedef struct hkb_queue_side {
     struct hkb_contract_side
         *contract; /* the one whose callback this queue is run through; or NULL */
     pthread_cond_t filled;
-    unsigned users; /* threads that are in here */
-    bool doomed;    /* freed by its owner; the last user buries it */
-    bool raised;    /* fd is readable */
-    int fd;         /* -1: nobody asked */
+    unsigned users;    /* threads that are in here */
+    bool doomed;       /* freed by its owner; the last user buries it */
+    bool raised;       /* fd is readable */
+    atomic_bool woken; /* by hakuban_queue_wake(), without the mutex; a waiter takes it back */
+    int fd;            /* -1: it was never asked for */
 } hkb_queue_side;
 
 /* What a contract has on this side. */
@@ -147,6 +150,11 @@ typedef struct hkb_contract_side {
 hakuban_status hkb_queue_side_new(hakuban_exchange *exchange, hkb_contract_side *contract,
                                   hakuban_queue **ret);
 void hkb_queue_side_free(hkb_queue_side *side);
+/* Wakes the threads whose queues hakuban_queue_wake() was called for. */
+void hkb_queue_side_tell_woken(hakuban_exchange *exchange);
+/* Events in 0.1 have this size: what they hold is needed by hakuban_event_done(). */
+#define HKB_EVENT_BYTES_MIN HKB_SIZED_END(hakuban_event, internal)
+void hkb_event_give(hakuban_event *ret, size_t ret_bytes, const hakuban_event *event);
 /* host.queue_ready of the core. */
 void hkb_queue_side_ready(void *ctx, hakuban_queue *queue);
 /* Wakes who waits and sets the descriptors of queues that have events now. */
@@ -156,7 +164,7 @@ void hkb_queue_side_refresh(hkb_queue_side *side);
 /* Runs users' callbacks. The mutex is not held. */
 void hkb_queue_side_run_callbacks(hakuban_exchange *exchange);
 
-/* -- Carry.c -- */
+/* -- carry.c -- */
 
 /* One transport in use, made when its scheme is first needed. */
 typedef struct hkb_transport {
@@ -211,7 +219,7 @@ void hkb_carrier_moved(void *ctx, void *carrier, hkb_peer *peer);
 void hkb_carrier_dropped(void *ctx, void *carrier, const hakuban_error *why);
 void hkb_carrier_ended(void *ctx, void *carrier, bool orderly, const hakuban_error *why);
 
-/* -- Dialer.c -- */
+/* -- dialer.c -- */
 
 struct hakuban_connection {
     hakuban_exchange *exchange;
@@ -246,12 +254,12 @@ void hkb_dialer_lost(hakuban_connection *connection, bool away, hakuban_status w
 void hkb_dialer_stop(hakuban_connection *connection);
 void hkb_dialer_forget_queue(hakuban_exchange *exchange, const hakuban_queue *queue);
 
-/* -- Api_inspect.c -- */
+/* -- api_inspect.c -- */
 
 /* With the mutex held. */
 void hkb_link_inspect(const hkb_peer *peer, hakuban_link_info *ret);
 
-/* -- Listener.c -- */
+/* -- listener.c -- */
 
 #define HKB_LISTENER_URL_BYTES 512
 

@@ -329,12 +329,11 @@ static hakuban_status put_exposer(hkb_buffer *out, const hakuban_object_info *in
 hakuban_status hkb_statistics_object(hkb_buffer *out, int64_t wall_ms,
                                      const hakuban_object_info *info, size_t *ret_facts)
 {
-    static const char *const freshness[] = {"never", "live", "stale"};
-    static const char *const sources[] = {"none", "assigned", "away"};
     size_t begin = out->bytes;
     hakuban_status status =
         put(out, "{\"exists\":true,\"needed\":%s,\"freshness\":\"%s\",\"source\":\"%s\"",
-            truth(info->needed), freshness[info->freshness], sources[info->source]);
+            truth(info->needed), hakuban_freshness_text(info->freshness),
+            hakuban_source_text(info->source));
     if (status >= 0) {
         status = put_exposer(out, info);
     }

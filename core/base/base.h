@@ -61,6 +61,13 @@ hakuban_status hkb_error_set_v(hakuban_error *reterr, hakuban_status status, con
 /* A line of log, formatted only if log's level is on; at most 512 bytes. */
 void hkb_log(const hakuban_log *log, hakuban_log_level level, const char *room, const char *format,
              ...) HAKUBAN_PRINTF(4, 5);
+/* Where a public struct ended when member was its last. */
+#define HKB_SIZED_END(type, member) (offsetof(type, member) + sizeof(((type *)0)->member))
+/* A struct of a public header with the size that its user's header gives it: what that header does
+ * not have yet is zero. false: the user has set a member that is not known here. */
+bool hkb_sized_read(void *ours, size_t our_bytes, const void *theirs, size_t their_bytes);
+/* The other way: what is not known here is zero there. */
+void hkb_sized_write(void *theirs, size_t their_bytes, const void *ours, size_t our_bytes);
 /* Control characters become spaces: what goes into logs and errors may have a peer's words in it.
  */
 void hkb_one_line(char *text);

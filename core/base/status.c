@@ -10,11 +10,48 @@
 const char *hakuban_status_text(hakuban_status status)
 {
     switch (status) {
-#define STATUS_TEXT(name, value, text)                                                             \
-    case HAKUBAN_##name:                                                                           \
-        return text;
-        HAKUBAN_STATUS_MAP(STATUS_TEXT)
-#undef STATUS_TEXT
+    case HAKUBAN_OK:
+        return "ok";
+    case HAKUBAN_OK_FULL:
+        return "taken, but no more for now";
+    case HAKUBAN_ERR_ARGUMENT:
+        return "an argument is missing or out of its range";
+    case HAKUBAN_ERR_NO_MEMORY:
+        return "out of memory";
+    case HAKUBAN_ERR_PARSE:
+        return "malformed input";
+    case HAKUBAN_ERR_URL:
+        return "malformed or unsupported URL";
+    case HAKUBAN_ERR_LIMIT:
+        return "over a limit";
+    case HAKUBAN_ERR_TIMEOUT:
+        return "timed out";
+    case HAKUBAN_ERR_CLOSED:
+        return "closed";
+    case HAKUBAN_ERR_REVOKED:
+        return "this sink is no longer the object's chosen one";
+    case HAKUBAN_ERR_VERSION:
+        return "the version is below the greatest one known";
+    case HAKUBAN_ERR_WOULD_BLOCK:
+        return "would block inside a callback";
+    case HAKUBAN_ERR_UNSUPPORTED:
+        return "not built in, or not known to the other side";
+    case HAKUBAN_ERR_PROTOCOL:
+        return "the other side broke the protocol";
+    case HAKUBAN_ERR_REFUSED:
+        return "the other side refused";
+    case HAKUBAN_ERR_IO:
+        return "the operating system reported an error";
+    case HAKUBAN_ERR_NOT_FOUND:
+        return "there is no such thing";
+    case HAKUBAN_ERR_EXISTS:
+        return "it exists already";
+    case HAKUBAN_ERR_CORRUPT:
+        return "the data does not match its check value";
+    case HAKUBAN_ERR_LOOP:
+        return "this connection would close a loop of hubs";
+    case HAKUBAN_ERR_INTERRUPTED:
+        return "woken before anything came";
     }
     return "unknown status";
 }

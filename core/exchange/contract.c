@@ -206,6 +206,22 @@ hakuban_status hkb_contract_set_capacity(hakuban_contract *contract, uint32_t ca
     return HAKUBAN_OK;
 }
 
+/* A contract that has ended may outlive its subject. */
+const hakuban_descriptor *hkb_contract_object(const hakuban_contract *contract)
+{
+    return contract->object && !contract->ended ? contract->object->descriptor : NULL;
+}
+
+const char *hkb_contract_tag(const hakuban_contract *contract)
+{
+    return contract->tag && !contract->ended ? contract->tag->json : NULL;
+}
+
+void *hkb_contract_user(const hakuban_contract *contract)
+{
+    return contract->user;
+}
+
 hkb_exchange *hkb_contract_exchange(const hakuban_contract *contract)
 {
     return contract->exchange;

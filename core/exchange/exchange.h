@@ -115,6 +115,10 @@ hakuban_status hkb_contract_peek(hakuban_contract *contract, const hakuban_descr
                                  hakuban_event *ret);
 hkb_exchange *hkb_contract_exchange(const hakuban_contract *contract);
 hakuban_queue *hkb_contract_queue(const hakuban_contract *contract);
+const hakuban_descriptor *
+hkb_contract_object(const hakuban_contract *contract);          /* NULL: of a tag */
+const char *hkb_contract_tag(const hakuban_contract *contract); /* NULL: of an object */
+void *hkb_contract_user(const hakuban_contract *contract);
 /* A place for the host's own. */
 void **hkb_contract_host(hakuban_contract *contract);
 
@@ -148,6 +152,7 @@ void hkb_entry_cancel(hkb_entry *entry);
 hakuban_status hkb_sink_send(hakuban_sink *sink, hakuban_state *state);
 hkb_exchange *hkb_sink_exchange(const hakuban_sink *sink);
 const hakuban_descriptor *hkb_sink_object(const hakuban_sink *sink);
+const hkb_version *hkb_sink_last_version(const hakuban_sink *sink); /* count 0: none yet */
 void hkb_sink_ref(hakuban_sink *sink);
 void hkb_sink_unref(hakuban_sink *sink);
 

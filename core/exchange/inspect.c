@@ -359,11 +359,11 @@ static hakuban_status describe_peer(const hkb_peer *peer, hkb_buffer *out)
 
 static hakuban_status describe_object(const hkb_object *object, hkb_buffer *out)
 {
-    static const char *const freshness[] = {"never", "live", "stale"};
     static const char *const exposer[] = {"nobody", "local", "upstream", "downstream"};
     hakuban_status status =
         line(out, "  %.200s %s%s, %zu bytes, exposed by %s", object->descriptor->text,
-             object->exists ? "" : "ending, ", freshness[object->freshness],
+             object->exists ? "" : "ending, ",
+             hakuban_freshness_text((hakuban_freshness)object->freshness),
              object->state ? object->state->data_bytes : 0, exposer[object->exposer]);
     if (status >= 0 && object->exposer == HKB_DOWNSTREAM) {
         const char *name = object->chosen.share->peer->link.peer_name;

@@ -4,11 +4,11 @@
 #include "exchange/delivery.h"
 #include "exchange/facts.h"
 
-/* Events keep what they point to: the exchange in reserved[0], a state that holds the floor's
- * version in reserved[1]. */
+/* Events keep what they point to: the exchange in internal[0], a state that holds the floor's
+ * version in internal[1]. */
 
-/* Events keep what they point to: the exchange in reserved[0], a state that holds the floor's
- * version in reserved[1]. */
+/* Events keep what they point to: the exchange in internal[0], a state that holds the floor's
+ * version in internal[1]. */
 
 hakuban_status hkb_queue_new(hkb_exchange *exchange, hakuban_queue **ret)
 {
@@ -68,10 +68,9 @@ static void fill_condition(const hkb_object *object, hakuban_event *ret)
 
 static void fill_contract(hakuban_contract *contract, hakuban_event *ret)
 {
-    memset(ret, 0, sizeof(*ret));
-    ret->contract = contract;
+    *ret = (hakuban_event){.size = sizeof(*ret), .contract = contract};
     ret->user = contract->user;
-    ret->reserved[0] = contract->exchange;
+    ret->internal[0] = contract->exchange;
     hkb_contract_ref(contract);
 }
 
@@ -117,7 +116,7 @@ static void fill_floor(const hakuban_sink *sink, hakuban_event *ret)
     if (!floor) {
         return;
     }
-    ret->reserved[1] = hakuban_state_ref(floor);
+    ret->internal[1] = hakuban_state_ref(floor);
     ret->version = floor->version;
     ret->version_count = floor->version_count;
 }
@@ -164,10 +163,12 @@ bool hkb_queue_pop(hakuban_queue *queue, hakuban_event *ret)
         break;
     case HKB_ENTRY_CONNECTION: {
         hkb_connection_entry *connection = HKB_CONTAINER(entry, hkb_connection_entry, entry);
-        memset(ret, 0, sizeof(*ret));
-        ret->kind = HAKUBAN_EVENT_CONNECTION;
-        ret->connection = connection->connection;
-        ret->user = connection->user;
+        *ret = (hakuban_event){
+            .size = sizeof(*ret),
+            .kind = HAKUBAN_EVENT_CONNECTION,
+            .connection = connection->connection,
+            .user = connection->user,
+        };
         break;
     }
     }
@@ -178,14 +179,14 @@ void hkb_event_done(hakuban_event *event)
 {
     hakuban_descriptor_unref((hakuban_descriptor *)(uintptr_t)event->object);
     hakuban_state_unref(event->state);
-    hakuban_state_unref(event->reserved[1]);
+    hakuban_state_unref(event->internal[1]);
     if (event->sink) {
         hkb_sink_unref(event->sink);
     }
     if (event->contract) {
         hkb_contract_unref(event->contract);
     }
-    memset(event, 0, sizeof(*event));
+    memset(event, 0, event->size); /* a user's header may have a smaller one */
 }
 
 /* -- Looking without taking -- */

@@ -58,6 +58,11 @@ const hakuban_descriptor *hkb_sink_object(const hakuban_sink *sink)
     return sink->descriptor;
 }
 
+const hkb_version *hkb_sink_last_version(const hakuban_sink *sink)
+{
+    return &sink->last;
+}
+
 hkb_exchange *hkb_sink_exchange(const hakuban_sink *sink)
 {
     return sink->exchange;

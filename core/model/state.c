@@ -140,11 +140,10 @@ static hakuban_status join_names(const hakuban_state_parts *parts,
     return HAKUBAN_OK;
 }
 
-hakuban_status hakuban_state_new(const hakuban_alloc *alloc, const hakuban_state_parts *parts,
-                                 hakuban_state **ret)
+static hakuban_status new_of_parts(const hakuban_alloc *alloc, const hakuban_state_parts *parts,
+                                   hakuban_state **ret)
 {
-    if (!parts || !ret || (parts->data_bytes && !parts->data) ||
-        !parts->version != !parts->version_count) {
+    if ((parts->data_bytes && !parts->data) || !parts->version != !parts->version_count) {
         return HAKUBAN_ERR_ARGUMENT;
     }
     char names[HAKUBAN_FORMAT_BYTES_MAX];
@@ -160,6 +159,18 @@ hakuban_status hakuban_state_new(const hakuban_alloc *alloc, const hakuban_state
         memcpy(data, parts->data, parts->data_bytes);
     }
     return status;
+}
+
+hakuban_status hakuban_state_new_sized(const hakuban_alloc *alloc, const hakuban_state_parts *parts,
+                                       size_t parts_bytes, hakuban_state **ret)
+{
+    hakuban_state_parts wanted;
+    if (!parts || !ret) {
+        return HAKUBAN_ERR_ARGUMENT;
+    }
+    return hkb_sized_read(&wanted, sizeof(wanted), parts, parts_bytes)
+               ? new_of_parts(alloc, &wanted, ret)
+               : HAKUBAN_ERR_UNSUPPORTED;
 }
 
 hakuban_status hakuban_state_new_json(const char *json, hakuban_state **ret, hakuban_error *reterr)

@@ -27,9 +27,18 @@ typedef enum hakuban_connection_state {
     HAKUBAN_CONNECTION_CLOSED = 5,  /* ended by us */
 } hakuban_connection_state;
 
+/**
+ * What a state is called: "connected", "away".
+ *
+ * @return static text; "unknown" for a value that is none
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API const char *hakuban_connection_state_text(hakuban_connection_state state);
+
 typedef struct hakuban_connection_info {
     hakuban_connection_state state;
-    hakuban_error last_error; /* status OK: none yet */
+    hakuban_error last_error; /* why it is not connected; status OK: it is, or nothing failed yet */
     uint64_t next_try_ms; /* CONNECTING, AWAY, REFUSED: how long until the next try; 0: one is under
                              way */
     uint64_t tries;       /* since the last success */
@@ -79,14 +88,28 @@ HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_exchange_connect(
 HAKUBAN_API hakuban_connection *hakuban_connection_free(hakuban_connection *connection);
 
 /**
+ * Tells how a connection is, as much as a struct of info_bytes holds.
+ *
+ * @param ret         filled in; what this library does not know is 0
+ * @param info_bytes  sizeof(hakuban_connection_info) of the header that the caller was written with
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API void hakuban_connection_query_sized(hakuban_connection *connection,
+                                                hakuban_connection_info *ret, size_t info_bytes);
+
+/**
  * Tells how a connection is.
  *
  * @param ret  filled in
  * @thread any
  * @since 0.1
  */
-HAKUBAN_API void hakuban_connection_query(hakuban_connection *connection,
-                                          hakuban_connection_info *ret);
+static inline void hakuban_connection_query(hakuban_connection *connection,
+                                            hakuban_connection_info *ret)
+{
+    hakuban_connection_query_sized(connection, ret, sizeof(*ret));
+}
 
 /**
  * Waits until the connection is CONNECTED.

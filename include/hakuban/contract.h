@@ -171,9 +171,58 @@ HAKUBAN_API hakuban_queue *hakuban_contract_queue(hakuban_contract *contract);
  * @thread any
  * @since 0.1
  */
-HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_contract_next(hakuban_contract *contract,
-                                                                   int timeout_ms,
-                                                                   hakuban_event *ret_event);
+static inline HAKUBAN_NODISCARD hakuban_status hakuban_contract_next(hakuban_contract *contract,
+                                                                     int timeout_ms,
+                                                                     hakuban_event *ret_event)
+{
+    return hakuban_queue_next(hakuban_contract_queue(contract), timeout_ms, ret_event);
+}
+
+/**
+ * The exchange of a contract.
+ *
+ * @return borrowed; NULL for NULL
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API hakuban_exchange *hakuban_contract_exchange(const hakuban_contract *contract);
+
+/**
+ * The object of an object contract.
+ *
+ * @return borrowed until hakuban_contract_free(); NULL for a tag contract
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API const hakuban_descriptor *hakuban_contract_object(const hakuban_contract *contract);
+
+/**
+ * The tag of a tag contract.
+ *
+ * @return canonical JSON text, terminated, borrowed until hakuban_contract_free(); NULL for an
+ * object contract
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API const char *hakuban_contract_tag(const hakuban_contract *contract);
+
+/**
+ * The user pointer that was given with the options.
+ *
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API void *hakuban_contract_user(const hakuban_contract *contract);
+
+/**
+ * hakuban_contract_peek() for a struct of event_bytes, as hakuban_queue_next_sized().
+ *
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API HAKUBAN_NODISCARD hakuban_status
+hakuban_contract_peek_sized(hakuban_contract *contract, const hakuban_descriptor *object,
+                            hakuban_event *ret_event, size_t event_bytes);
 
 /**
  * Reads the newest known state of an object without touching the queue.
@@ -187,9 +236,11 @@ HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_contract_next(hakuban_contr
  * @thread any
  * @since 0.1
  */
-HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_contract_peek(hakuban_contract *contract,
-                                                                   const hakuban_descriptor *object,
-                                                                   hakuban_event *ret_event);
+static inline HAKUBAN_NODISCARD hakuban_status hakuban_contract_peek(
+    hakuban_contract *contract, const hakuban_descriptor *object, hakuban_event *ret_event)
+{
+    return hakuban_contract_peek_sized(contract, object, ret_event, sizeof(*ret_event));
+}
 
 /**
  * Publishes a state. Never blocks: the newest state is kept and travels as peers can take it.
@@ -212,14 +263,26 @@ HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_sink_send(hakuban_sink *sin
 /**
  * Publishes data of format ["JSON"] with an automatic version: the two-line way.
  *
- * @param json  copied; terminated text, checked to be one JSON value
+ * @param json    copied; terminated text, checked to be one JSON value
+ * @param reterr  where the text is wrong, or why it was not sent; may be NULL
  * @return as hakuban_sink_send(); ERR_PARSE; ERR_LIMIT also for nesting deeper than
  * HAKUBAN_JSON_DEPTH_MAX
  * @thread any
  * @since 0.1
  */
 HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_sink_send_json(hakuban_sink *sink,
-                                                                    const char *json);
+                                                                    const char *json,
+                                                                    hakuban_error *reterr);
+
+/**
+ * The version of the last state that was sent to a sink: what an automatic version has become.
+ *
+ * @param ret_version  room for HAKUBAN_VERSION_ELEMENTS_MAX elements
+ * @return how many elements were filled in; 0: nothing was sent yet
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API size_t hakuban_sink_version(const hakuban_sink *sink, int64_t *ret_version);
 
 /**
  * The object a sink is for.

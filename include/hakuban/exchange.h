@@ -50,7 +50,8 @@ typedef struct hakuban_exchange_stats {
  *
  * @param options  borrowed for the call; NULL: all defaults
  * @param ret      owned; end with hakuban_exchange_free()
- * @return OK, ERR_ARGUMENT, ERR_NO_MEMORY, ERR_IO
+ * @return OK, ERR_ARGUMENT, ERR_UNSUPPORTED (an option that this library does not know is set; so
+ * with all options), ERR_NO_MEMORY, ERR_IO
  * @thread any
  * @since 0.1
  */
@@ -116,13 +117,27 @@ HAKUBAN_API int hakuban_exchange_timeout_ms(hakuban_exchange *exchange);
 HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_exchange_turn(hakuban_exchange *exchange);
 
 /**
+ * Counts, as many as a struct of stats_bytes holds.
+ *
+ * @param ret          filled in; what this library does not know is 0
+ * @param stats_bytes  sizeof(hakuban_exchange_stats) of the header that the caller was written with
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API void hakuban_exchange_query_sized(hakuban_exchange *exchange,
+                                              hakuban_exchange_stats *ret, size_t stats_bytes);
+
+/**
  * Counts.
  *
  * @param ret  filled in
  * @thread any
  * @since 0.1
  */
-HAKUBAN_API void hakuban_exchange_query(hakuban_exchange *exchange, hakuban_exchange_stats *ret);
+static inline void hakuban_exchange_query(hakuban_exchange *exchange, hakuban_exchange_stats *ret)
+{
+    hakuban_exchange_query_sized(exchange, ret, sizeof(*ret));
+}
 
 /**
  * A readable picture of objects, tags and links, for people; its form may change.

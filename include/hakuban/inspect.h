@@ -121,6 +121,18 @@ typedef struct hakuban_contract_info {
 } hakuban_contract_info;
 
 /**
+ * hakuban_inspect_links() for structs of info_bytes each.
+ *
+ * @param info_bytes  the size of the struct in the header that the caller was written with
+ * @return as hakuban_inspect_links(); ERR_ARGUMENT also where info_bytes is below the size in 0.1
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_inspect_links_sized(
+    hakuban_exchange *exchange, hakuban_cursor *cursor, hakuban_link_info *ret, size_t info_bytes,
+    size_t room, size_t *ret_count);
+
+/**
  * The next links.
  *
  * @param cursor     where the walk is; moved on
@@ -131,10 +143,25 @@ typedef struct hakuban_contract_info {
  * @thread any
  * @since 0.1
  */
-HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_inspect_links(hakuban_exchange *exchange,
-                                                                   hakuban_cursor *cursor,
-                                                                   hakuban_link_info *ret,
-                                                                   size_t room, size_t *ret_count);
+static inline HAKUBAN_NODISCARD hakuban_status hakuban_inspect_links(hakuban_exchange *exchange,
+                                                                     hakuban_cursor *cursor,
+                                                                     hakuban_link_info *ret,
+                                                                     size_t room, size_t *ret_count)
+{
+    return hakuban_inspect_links_sized(exchange, cursor, ret, sizeof(*ret), room, ret_count);
+}
+
+/**
+ * hakuban_inspect_objects() for structs of info_bytes each.
+ *
+ * @param info_bytes  the size of the struct in the header that the caller was written with
+ * @return as hakuban_inspect_objects(); ERR_ARGUMENT also where info_bytes is below the size in 0.1
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_inspect_objects_sized(
+    hakuban_exchange *exchange, hakuban_cursor *cursor, hakuban_object_info *ret, size_t info_bytes,
+    size_t room, size_t *ret_count);
 
 /**
  * The next objects.
@@ -147,11 +174,26 @@ HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_inspect_links(hakuban_excha
  * @thread any
  * @since 0.1
  */
-HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_inspect_objects(hakuban_exchange *exchange,
-                                                                     hakuban_cursor *cursor,
-                                                                     hakuban_object_info *ret,
-                                                                     size_t room,
-                                                                     size_t *ret_count);
+static inline HAKUBAN_NODISCARD hakuban_status hakuban_inspect_objects(hakuban_exchange *exchange,
+                                                                       hakuban_cursor *cursor,
+                                                                       hakuban_object_info *ret,
+                                                                       size_t room,
+                                                                       size_t *ret_count)
+{
+    return hakuban_inspect_objects_sized(exchange, cursor, ret, sizeof(*ret), room, ret_count);
+}
+
+/**
+ * hakuban_inspect_object() for a struct of info_bytes.
+ *
+ * @param info_bytes  the size of the struct in the header that the caller was written with
+ * @return as hakuban_inspect_object(); ERR_ARGUMENT also where info_bytes is below the size in 0.1
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API HAKUBAN_NODISCARD hakuban_status
+hakuban_inspect_object_sized(hakuban_exchange *exchange, const hakuban_descriptor *object,
+                             hakuban_object_info *ret, size_t info_bytes);
 
 /**
  * One object by its name.
@@ -162,8 +204,24 @@ HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_inspect_objects(hakuban_exc
  * @thread any
  * @since 0.1
  */
-HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_inspect_object(
-    hakuban_exchange *exchange, const hakuban_descriptor *object, hakuban_object_info *ret);
+static inline HAKUBAN_NODISCARD hakuban_status hakuban_inspect_object(
+    hakuban_exchange *exchange, const hakuban_descriptor *object, hakuban_object_info *ret)
+{
+    return hakuban_inspect_object_sized(exchange, object, ret, sizeof(*ret));
+}
+
+/**
+ * hakuban_inspect_object_links() for structs of info_bytes each.
+ *
+ * @param info_bytes  the size of the struct in the header that the caller was written with
+ * @return as hakuban_inspect_object_links(); ERR_ARGUMENT also where info_bytes is below the size
+ * in 0.1
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_inspect_object_links_sized(
+    hakuban_exchange *exchange, const hakuban_descriptor *object, hakuban_cursor *cursor,
+    hakuban_object_link_info *ret, size_t info_bytes, size_t room, size_t *ret_count);
 
 /**
  * The next downstreams that have to do with an object.
@@ -177,9 +235,25 @@ HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_inspect_object(
  * @thread any
  * @since 0.1
  */
-HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_inspect_object_links(
+static inline HAKUBAN_NODISCARD hakuban_status hakuban_inspect_object_links(
     hakuban_exchange *exchange, const hakuban_descriptor *object, hakuban_cursor *cursor,
-    hakuban_object_link_info *ret, size_t room, size_t *ret_count);
+    hakuban_object_link_info *ret, size_t room, size_t *ret_count)
+{
+    return hakuban_inspect_object_links_sized(exchange, object, cursor, ret, sizeof(*ret), room,
+                                              ret_count);
+}
+
+/**
+ * hakuban_inspect_tags() for structs of info_bytes each.
+ *
+ * @param info_bytes  the size of the struct in the header that the caller was written with
+ * @return as hakuban_inspect_tags(); ERR_ARGUMENT also where info_bytes is below the size in 0.1
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_inspect_tags_sized(
+    hakuban_exchange *exchange, hakuban_cursor *cursor, hakuban_tag_info *ret, size_t info_bytes,
+    size_t room, size_t *ret_count);
 
 /**
  * The next tags.
@@ -192,10 +266,26 @@ HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_inspect_object_links(
  * @thread any
  * @since 0.1
  */
-HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_inspect_tags(hakuban_exchange *exchange,
-                                                                  hakuban_cursor *cursor,
-                                                                  hakuban_tag_info *ret,
-                                                                  size_t room, size_t *ret_count);
+static inline HAKUBAN_NODISCARD hakuban_status hakuban_inspect_tags(hakuban_exchange *exchange,
+                                                                    hakuban_cursor *cursor,
+                                                                    hakuban_tag_info *ret,
+                                                                    size_t room, size_t *ret_count)
+{
+    return hakuban_inspect_tags_sized(exchange, cursor, ret, sizeof(*ret), room, ret_count);
+}
+
+/**
+ * hakuban_inspect_tag_links() for structs of info_bytes each.
+ *
+ * @param info_bytes  the size of the struct in the header that the caller was written with
+ * @return as hakuban_inspect_tag_links(); ERR_ARGUMENT also where info_bytes is below the size in
+ * 0.1
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_inspect_tag_links_sized(
+    hakuban_exchange *exchange, const hakuban_descriptor *tag, hakuban_cursor *cursor,
+    hakuban_tag_link_info *ret, size_t info_bytes, size_t room, size_t *ret_count);
 
 /**
  * The next downstreams that have to do with a tag.
@@ -210,9 +300,26 @@ HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_inspect_tags(hakuban_exchan
  * @thread any
  * @since 0.1
  */
-HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_inspect_tag_links(
+static inline HAKUBAN_NODISCARD hakuban_status hakuban_inspect_tag_links(
     hakuban_exchange *exchange, const hakuban_descriptor *tag, hakuban_cursor *cursor,
-    hakuban_tag_link_info *ret, size_t room, size_t *ret_count);
+    hakuban_tag_link_info *ret, size_t room, size_t *ret_count)
+{
+    return hakuban_inspect_tag_links_sized(exchange, tag, cursor, ret, sizeof(*ret), room,
+                                           ret_count);
+}
+
+/**
+ * hakuban_inspect_contracts() for structs of info_bytes each.
+ *
+ * @param info_bytes  the size of the struct in the header that the caller was written with
+ * @return as hakuban_inspect_contracts(); ERR_ARGUMENT also where info_bytes is below the size in
+ * 0.1
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_inspect_contracts_sized(
+    hakuban_exchange *exchange, hakuban_cursor *cursor, hakuban_contract_info *ret,
+    size_t info_bytes, size_t room, size_t *ret_count);
 
 /**
  * The next contracts.
@@ -228,11 +335,24 @@ HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_inspect_tag_links(
  * @thread any
  * @since 0.1
  */
-HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_inspect_contracts(hakuban_exchange *exchange,
-                                                                       hakuban_cursor *cursor,
-                                                                       hakuban_contract_info *ret,
-                                                                       size_t room,
-                                                                       size_t *ret_count);
+static inline HAKUBAN_NODISCARD hakuban_status hakuban_inspect_contracts(hakuban_exchange *exchange,
+                                                                         hakuban_cursor *cursor,
+                                                                         hakuban_contract_info *ret,
+                                                                         size_t room,
+                                                                         size_t *ret_count)
+{
+    return hakuban_inspect_contracts_sized(exchange, cursor, ret, sizeof(*ret), room, ret_count);
+}
+
+/**
+ * hakuban_object_info_done() for structs of info_bytes each.
+ *
+ * @param info_bytes  as given to the call that filled them in
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API void hakuban_object_info_done_sized(hakuban_object_info *infos, size_t info_bytes,
+                                                size_t count);
 
 /**
  * Lets go of what the structs hold.
@@ -241,7 +361,20 @@ HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_inspect_contracts(hakuban_e
  * @thread any
  * @since 0.1
  */
-HAKUBAN_API void hakuban_object_info_done(hakuban_object_info *infos, size_t count);
+static inline void hakuban_object_info_done(hakuban_object_info *infos, size_t count)
+{
+    hakuban_object_info_done_sized(infos, sizeof(*infos), count);
+}
+
+/**
+ * hakuban_tag_info_done() for structs of info_bytes each.
+ *
+ * @param info_bytes  as given to the call that filled them in
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API void hakuban_tag_info_done_sized(hakuban_tag_info *infos, size_t info_bytes,
+                                             size_t count);
 
 /**
  * Lets go of what the structs hold.
@@ -250,7 +383,20 @@ HAKUBAN_API void hakuban_object_info_done(hakuban_object_info *infos, size_t cou
  * @thread any
  * @since 0.1
  */
-HAKUBAN_API void hakuban_tag_info_done(hakuban_tag_info *infos, size_t count);
+static inline void hakuban_tag_info_done(hakuban_tag_info *infos, size_t count)
+{
+    hakuban_tag_info_done_sized(infos, sizeof(*infos), count);
+}
+
+/**
+ * hakuban_contract_info_done() for structs of info_bytes each.
+ *
+ * @param info_bytes  as given to the call that filled them in
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API void hakuban_contract_info_done_sized(hakuban_contract_info *infos, size_t info_bytes,
+                                                  size_t count);
 
 /**
  * Lets go of what the structs hold.
@@ -259,7 +405,10 @@ HAKUBAN_API void hakuban_tag_info_done(hakuban_tag_info *infos, size_t count);
  * @thread any
  * @since 0.1
  */
-HAKUBAN_API void hakuban_contract_info_done(hakuban_contract_info *infos, size_t count);
+static inline void hakuban_contract_info_done(hakuban_contract_info *infos, size_t count)
+{
+    hakuban_contract_info_done_sized(infos, sizeof(*infos), count);
+}
 
 /* -- Statistics as objects -- */
 

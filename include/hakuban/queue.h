@@ -46,6 +46,7 @@ typedef enum hakuban_event_kind {
 /* Filled in by hakuban_queue_next(), given back by hakuban_event_done(); what it points to is
  * borrowed until then. */
 typedef struct hakuban_event {
+    uint32_t size; /* filled in: bytes of this struct that hold something */
     hakuban_event_kind kind;
     hakuban_contract *contract;       /* NULL for CONNECTION */
     hakuban_connection *connection;   /* CONNECTION only */
@@ -59,8 +60,17 @@ typedef struct hakuban_event {
     const int64_t
         *version; /* SINK_OPEN, FLOOR: the floor, which the sink's own versions must not be below */
     size_t version_count; /* 0: no floor */
-    void *reserved[2];
+    void *internal[2];
 } hakuban_event;
+
+/**
+ * What a kind of event is called: "state", "sink open".
+ *
+ * @return static text; "unknown" for a value that is none
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API const char *hakuban_event_kind_text(hakuban_event_kind kind);
 
 /**
  * An empty queue, to be shared by several contracts and connections.
@@ -87,22 +97,16 @@ HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_queue_new(hakuban_exchange 
 HAKUBAN_API hakuban_queue *hakuban_queue_free(hakuban_queue *queue);
 
 /**
- * Takes the next event, waiting for one if need be.
+ * Makes one hakuban_queue_next() of the queue that waits, now or as the next one, return
+ * ERR_INTERRUPTED.
  *
- * On the thread that drives the exchange (hakuban_exchange_turn(), or the only thread of an
- * exchange without a library thread) it turns the loop itself while it waits.
+ * Several calls before that count as one. It takes no lock, so that a signal handler may call it.
  *
- * @param timeout_ms  0: do not wait; negative: for ever
- * @param ret_event   filled in; end with hakuban_event_done()
- * @return OK, ERR_TIMEOUT (nothing came), ERR_CLOSED (the exchange is closed, or the contract whose
- * own queue it is was freed, and the queue is empty), ERR_WOULD_BLOCK (called with a timeout inside
- * a callback), ERR_ARGUMENT
- * @thread any
+ * @param queue  must not be freed meanwhile; NULL does nothing
+ * @thread any, also inside a signal handler
  * @since 0.1
  */
-HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_queue_next(hakuban_queue *queue,
-                                                                int timeout_ms,
-                                                                hakuban_event *ret_event);
+HAKUBAN_API void hakuban_queue_wake(hakuban_queue *queue);
 
 /**
  * Lets go of what an event points to.
@@ -124,6 +128,41 @@ HAKUBAN_API void hakuban_event_done(hakuban_event *event);
  * @since 0.1
  */
 HAKUBAN_API int hakuban_queue_fd(hakuban_queue *queue);
+
+/**
+ * hakuban_queue_next() for a struct of event_bytes: what bindings call that have no C headers.
+ *
+ * @param event_bytes  sizeof(hakuban_event) of the header that the caller was written with
+ * @return as hakuban_queue_next(); ERR_ARGUMENT also where event_bytes is below the size in 0.1
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_queue_next_sized(hakuban_queue *queue,
+                                                                      int timeout_ms,
+                                                                      hakuban_event *ret_event,
+                                                                      size_t event_bytes);
+
+/**
+ * Takes the next event, waiting for one if need be.
+ *
+ * On the thread that drives the exchange (hakuban_exchange_turn(), or the only thread of an
+ * exchange without a library thread) it turns the loop itself while it waits.
+ *
+ * @param timeout_ms  0: do not wait; negative: for ever
+ * @param ret_event   filled in; end with hakuban_event_done()
+ * @return OK, ERR_TIMEOUT (nothing came), ERR_CLOSED (the exchange is closed, or the contract whose
+ * own queue it is was freed, and the queue is empty), ERR_INTERRUPTED (hakuban_queue_wake() was
+ * called, and the queue is empty), ERR_WOULD_BLOCK (called with a timeout inside a callback),
+ * ERR_ARGUMENT
+ * @thread any
+ * @since 0.1
+ */
+static inline HAKUBAN_NODISCARD hakuban_status hakuban_queue_next(hakuban_queue *queue,
+                                                                  int timeout_ms,
+                                                                  hakuban_event *ret_event)
+{
+    return hakuban_queue_next_sized(queue, timeout_ms, ret_event, sizeof(*ret_event));
+}
 
 #ifdef __cplusplus
 }

@@ -36,6 +36,24 @@ typedef enum hakuban_source {
                                 says so, no event does */
 } hakuban_source;
 
+/**
+ * What a freshness is called: "live", "stale".
+ *
+ * @return static text; "unknown" for a value that is none
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API const char *hakuban_freshness_text(hakuban_freshness freshness);
+
+/**
+ * What a source is called: "assigned", "away".
+ *
+ * @return static text; "unknown" for a value that is none
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API const char *hakuban_source_text(hakuban_source source);
+
 /* The parts of a state. Zero it, then set what is known. */
 typedef struct hakuban_state_parts {
     const void *data; /* copied; any bytes */
@@ -45,6 +63,18 @@ typedef struct hakuban_state_parts {
     const int64_t *version; /* copied; NULL: the sink chooses one greater than all before */
     size_t version_count;   /* with a version: 1 to HAKUBAN_VERSION_ELEMENTS_MAX */
 } hakuban_state_parts;
+
+/**
+ * hakuban_state_new() for a struct of parts_bytes.
+ *
+ * @param parts_bytes  sizeof(hakuban_state_parts) of the header that the caller was written with
+ * @return as hakuban_state_new(); ERR_UNSUPPORTED: a part that this library does not know is set
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API HAKUBAN_NODISCARD hakuban_status
+hakuban_state_new_sized(const hakuban_alloc *alloc, const hakuban_state_parts *parts,
+                        size_t parts_bytes, hakuban_state **ret);
 
 /**
  * A state of given parts.
@@ -58,9 +88,12 @@ typedef struct hakuban_state_parts {
  * @thread any
  * @since 0.1
  */
-HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_state_new(const hakuban_alloc *alloc,
-                                                               const hakuban_state_parts *parts,
-                                                               hakuban_state **ret);
+static inline HAKUBAN_NODISCARD hakuban_status hakuban_state_new(const hakuban_alloc *alloc,
+                                                                 const hakuban_state_parts *parts,
+                                                                 hakuban_state **ret)
+{
+    return hakuban_state_new_sized(alloc, parts, sizeof(*parts), ret);
+}
 
 /**
  * A state of format ["JSON"] with an automatic version.

@@ -211,7 +211,7 @@ START_TEST(only_what_changed_meanwhile_travels_after_a_lost_connection)
         sinks[index] = hakuban_sink_ref(event.sink);
         hakuban_event_done(&event);
         lamp_text(text, index, 1);
-        ck_assert_int_eq(hakuban_sink_send_json(sinks[index], text), HAKUBAN_OK);
+        ck_assert_int_eq(hakuban_sink_send_json(sinks[index], text, NULL), HAKUBAN_OK);
     }
     for (int states = 0; states < LAMPS;) {
         ck_assert_int_eq(hakuban_contract_next(observer, 20000, &event), HAKUBAN_OK);
@@ -224,7 +224,8 @@ START_TEST(only_what_changed_meanwhile_travels_after_a_lost_connection)
     cut_connections(url);
     for (int i = 0; i < CHANGED; i++) {
         lamp_text(text, i * (LAMPS / CHANGED), 2);
-        ck_assert_int_eq(hakuban_sink_send_json(sinks[i * (LAMPS / CHANGED)], text), HAKUBAN_OK);
+        ck_assert_int_eq(hakuban_sink_send_json(sinks[i * (LAMPS / CHANGED)], text, NULL),
+                         HAKUBAN_OK);
     }
     for (int i = 0; i < CHANGED; i++) {
         ck_assert_int_eq(hakuban_contract_next(observer, 20000, &event), HAKUBAN_OK);
@@ -234,7 +235,7 @@ START_TEST(only_what_changed_meanwhile_travels_after_a_lost_connection)
     }
     /* One more is behind whatever else was sent. */
     lamp_text(text, 1, 3);
-    ck_assert_int_eq(hakuban_sink_send_json(sinks[1], text), HAKUBAN_OK);
+    ck_assert_int_eq(hakuban_sink_send_json(sinks[1], text, NULL), HAKUBAN_OK);
     ck_assert_int_eq(hakuban_contract_next(observer, 20000, &event), HAKUBAN_OK);
     ck_assert_int_eq(event.kind, HAKUBAN_EVENT_STATE);
     ck_assert_str_eq(hakuban_descriptor_json(event.object), "1");

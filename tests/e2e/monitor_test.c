@@ -174,7 +174,7 @@ START_TEST(more_than_ten_thousand_objects_are_cut)
         hakuban_event_done(&event);
         ck_assert_int_eq(hakuban_queue_next(queue, 60000, &event), HAKUBAN_OK);
     }
-    ck_assert_int_eq(hakuban_sink_send_json(event.sink, "1"), HAKUBAN_OK);
+    ck_assert_int_eq(hakuban_sink_send_json(event.sink, "1", NULL), HAKUBAN_OK);
     hakuban_event_done(&event);
     ck_assert_str_eq(program_line(last), "1");
     ck_assert_int_eq(program_end(last), 0);

@@ -49,7 +49,7 @@ static void check(hakuban_status status, const char *what)
 static void send_newest(node *n)
 {
     if (n->sink && n->newest) {
-        hakuban_status status = hakuban_sink_send_json(n->sink, n->newest);
+        hakuban_status status = hakuban_sink_send_json(n->sink, n->newest, NULL);
         if (status != HAKUBAN_ERR_REVOKED) { /* SINK_CLOSE is on its way */
             check(status, "send");
         }

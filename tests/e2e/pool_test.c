@@ -48,7 +48,7 @@ static void on_event(void *user, hakuban_event *event)
     if (event->kind == HAKUBAN_EVENT_SINK_OPEN) {
         atomic_fetch_add(&who->has, 1);
         atomic_fetch_add(&who->given, 1);
-        if (hakuban_sink_send_json(event->sink, "\"done\"") < 0) {
+        if (hakuban_sink_send_json(event->sink, "\"done\"", NULL) < 0) {
             return; /* taken away already */
         }
     } else if (event->kind == HAKUBAN_EVENT_SINK_CLOSE) {

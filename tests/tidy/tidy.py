@@ -71,7 +71,7 @@ class Tidy:
         self.root = pathlib.Path(root)
         self.findings = []
         status = self.root / "include/hakuban/status.h"
-        names = re.findall(r"X\((\w+), -?\d+,", status.read_text()) if status.exists() else []
+        names = re.findall(r"\bHAKUBAN_(\w+) = -?\d+", status.read_text()) if status.exists() else []
         self.status_names = set(names)
 
     def find(self, path, line, text):
@@ -283,7 +283,7 @@ class Tidy:
 
 def self_test():
     doc = "/**\n * Does it.\n *\n * @thread any\n * @since 0.1\n */\n"
-    status = ('/* x */\n#define HAKUBAN_STATUS_MAP(X) \\\n    X(OK, 0, "ok") \\\n    X(ERR_URL, -4, "bad")\n'
+    status = ('/* x */\ntypedef enum hakuban_status {\n    HAKUBAN_OK = 0,\n    HAKUBAN_ERR_URL = -4,\n} hakuban_status;\n'
               + doc + "HAKUBAN_API int hakuban_good(void);\nHAKUBAN_API int hakuban_twin(void);\n")
     # path, content, what a finding must say (None: nothing may be found)
     cases = [

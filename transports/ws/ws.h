@@ -29,7 +29,7 @@ typedef enum hkb_ws_dialect {
     HKB_WS_DIALECT_RUST
 } hkb_ws_dialect;
 
-/* -- Ws_digest.c -- */
+/* -- ws_digest.c -- */
 
 /* out: terminated; (bytes + 2) / 3 * 4 + 1 bytes. */
 void hkb_ws_base64(const unsigned char *data, size_t bytes, char *out);
@@ -37,7 +37,7 @@ void hkb_ws_sha1(const unsigned char *data, size_t bytes, unsigned char ret_dige
 /* What a server has to answer to a key of 24 bytes. */
 void hkb_ws_accept(const char *key, char ret_accept[HKB_WS_ACCEPT_BYTES]);
 
-/* -- Ws_head.c: heads of HTTP/1.1 -- */
+/* -- ws_head.c: heads of HTTP/1.1 -- */
 
 typedef struct hkb_ws_refusal {
     unsigned code; /* of HTTP; 0 where it is an answer that is refused */
@@ -93,7 +93,7 @@ bool hkb_ws_answer_check(const char *head, size_t bytes, const char *body, size_
 bool hkb_ws_page_serve(hkb_stream_self *self, hkb_stream_conn *conn, const char *folder,
                        const char *head, size_t head_bytes, hkb_ws_refusal *ret_refusal);
 
-/* -- Ws_frames.c: frames over bytes in memory -- */
+/* -- ws_frames.c: frames over bytes in memory -- */
 
 /* Made from inside hkb_ws_frames_read(). data is borrowed for the call. */
 typedef struct hkb_ws_frames_events {

@@ -109,6 +109,11 @@ typedef struct hakuban_transport_host {
     /* What carrier carries, where that is not what the transport's flags say; before opened(), or
      * before the first received() of one that was accepted. From inside the same slots. */
     void (*carries)(hakuban_carrier *carrier, hakuban_carries what);
+    /* Whom the other side has proven to be: kind is "cert", "curve", "uid" or a word of the
+     * transport's own, name is UTF-8; both borrowed for the call. Before opened(), or before the
+     * first received() of a carrier that was accepted. From inside the same slots. This release
+     * takes it and does nothing with it. */
+    void (*identity)(hakuban_carrier *carrier, const char *kind, const char *name);
 } hakuban_transport_host;
 
 /* Slots marked mandatory are checked at registration. */

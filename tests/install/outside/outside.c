@@ -35,7 +35,7 @@ int main(void)
         hakuban_expose_object(exchange, object, NULL, &exposer) >= 0 &&
         hakuban_observe_object(exchange, object, NULL, &observer) >= 0 &&
         wait_for(exposer, HAKUBAN_EVENT_SINK_OPEN, &event)) {
-        int sent = hakuban_sink_send_json(event.sink, text) >= 0;
+        int sent = hakuban_sink_send_json(event.sink, text, NULL) >= 0;
         hakuban_event_done(&event);
         if (sent && wait_for(observer, HAKUBAN_EVENT_STATE, &event)) {
             hakuban_slice data = hakuban_state_data(event.state);

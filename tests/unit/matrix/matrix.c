@@ -550,7 +550,7 @@ START_TEST(a_serializer_that_fails_half_way_ends_only_its_link)
             hakuban_event_done(&event);
         }
         if (sink) {
-            ck_assert_int_le(hakuban_sink_send_json(sink, ++round % 2 ? "1" : "2"), 0);
+            ck_assert_int_le(hakuban_sink_send_json(sink, ++round % 2 ? "1" : "2", NULL), 0);
         }
         hakuban_connection_query(connection, &info);
     }

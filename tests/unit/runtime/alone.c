@@ -29,9 +29,9 @@ START_TEST(what_is_exposed_is_observed)
     ck_assert_ptr_eq(event.contract, reader);
     hakuban_event_done(&event);
     hakuban_sink *sink = await_sink(&pair, writer);
-    ck_assert_int_eq(hakuban_sink_send_json(sink, "\"world\""), HAKUBAN_OK);
+    ck_assert_int_eq(hakuban_sink_send_json(sink, "\"world\"", NULL), HAKUBAN_OK);
     pair_await_text(&pair, hakuban_contract_queue(reader), "\"world\"");
-    ck_assert_int_eq(hakuban_sink_send_json(sink, "not json"), HAKUBAN_ERR_PARSE);
+    ck_assert_int_eq(hakuban_sink_send_json(sink, "not json", NULL), HAKUBAN_ERR_PARSE);
     (void)hakuban_sink_unref(sink);
     (void)hakuban_contract_free(reader);
     (void)hakuban_contract_free(writer);
@@ -49,7 +49,7 @@ START_TEST(a_sink_is_revoked_when_nobody_observes)
     hakuban_event event;
     pair_await(&pair, hakuban_contract_queue(writer), HAKUBAN_EVENT_SINK_CLOSE, &event);
     hakuban_event_done(&event);
-    ck_assert_int_eq(hakuban_sink_send_json(sink, "2"), HAKUBAN_ERR_REVOKED);
+    ck_assert_int_eq(hakuban_sink_send_json(sink, "2", NULL), HAKUBAN_ERR_REVOKED);
     (void)hakuban_sink_unref(sink);
     (void)hakuban_contract_free(writer);
     (void)hakuban_exchange_free(pair.hub);
@@ -98,7 +98,7 @@ START_TEST(the_descriptor_is_readable_while_there_are_events)
     while (hakuban_queue_next(queue, 0, &event) == HAKUBAN_OK) {
         hakuban_event_done(&event);
     }
-    ck_assert_int_eq(hakuban_sink_send_json(sink, "2"), HAKUBAN_OK);
+    ck_assert_int_eq(hakuban_sink_send_json(sink, "2", NULL), HAKUBAN_OK);
     ck_assert(is_readable(fd, PATIENCE_MS));
     ck_assert_int_eq(hakuban_queue_next(queue, 0, &event), HAKUBAN_OK);
     ck_assert_int_eq(event.kind, HAKUBAN_EVENT_STATE);
@@ -149,7 +149,7 @@ START_TEST(the_newest_state_can_be_peeked_at)
     ck_assert_int_eq(hakuban_contract_peek(reader, NULL, &event), HAKUBAN_OK);
     ck_assert_ptr_null(event.state);
     hakuban_event_done(&event);
-    ck_assert_int_eq(hakuban_sink_send_json(sink, "3"), HAKUBAN_OK);
+    ck_assert_int_eq(hakuban_sink_send_json(sink, "3", NULL), HAKUBAN_OK);
     ck_assert_int_eq(hakuban_contract_peek(reader, NULL, &event), HAKUBAN_OK);
     ck_assert_ptr_nonnull(event.state);
     ck_assert_uint_eq(hakuban_state_data(event.state).bytes, 1);
@@ -291,7 +291,7 @@ static bool small_life(const hakuban_alloc *alloc)
     hakuban_event event;
     if (complete && hakuban_contract_next(writer, 0, &event) == HAKUBAN_OK) {
         if (event.sink) {
-            complete = hakuban_sink_send_json(event.sink, "1") == HAKUBAN_OK;
+            complete = hakuban_sink_send_json(event.sink, "1", NULL) == HAKUBAN_OK;
         }
         hakuban_event_done(&event);
     }

@@ -117,7 +117,7 @@ START_TEST(events_come_to_a_callback_that_must_not_block)
     hakuban_contract *writer = expose(pair.hub, "1", NULL);
     hakuban_sink *sink = await_sink(&pair, writer);
     await_count(&pair, &seen, &seen.opens, 1);
-    ck_assert_int_eq(hakuban_sink_send_json(sink, "1"), HAKUBAN_OK);
+    ck_assert_int_eq(hakuban_sink_send_json(sink, "1", NULL), HAKUBAN_OK);
     await_count(&pair, &seen, &seen.states, 1);
     await_count(&pair, &seen, &seen.would_block, 2);
     (void)hakuban_contract_free(reader);

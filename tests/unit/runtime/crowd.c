@@ -20,11 +20,11 @@ static void *send_all(void *argument)
     for (int i = 0; i < SENDS; i++) {
         char text[32];
         (void)snprintf(text, sizeof(text), "%d", i);
-        if (hakuban_sink_send_json(sender->sink, text) != HAKUBAN_OK) {
+        if (hakuban_sink_send_json(sender->sink, text, NULL) != HAKUBAN_OK) {
             return sender;
         }
     }
-    return hakuban_sink_send_json(sender->sink, "\"end\"") == HAKUBAN_OK ? NULL : sender;
+    return hakuban_sink_send_json(sender->sink, "\"end\"", NULL) == HAKUBAN_OK ? NULL : sender;
 }
 
 struct receiver {
@@ -135,7 +135,7 @@ static bool linked_life(const hakuban_alloc *alloc)
                 sink = hakuban_sink_ref(event.sink);
             }
             hakuban_event_done(&event);
-            if (sink && hakuban_sink_send_json(sink, "[1,2,3]") == HAKUBAN_ERR_NO_MEMORY) {
+            if (sink && hakuban_sink_send_json(sink, "[1,2,3]", NULL) == HAKUBAN_ERR_NO_MEMORY) {
                 complete = false;
             }
         }

@@ -67,10 +67,10 @@ START_TEST(an_event_outlives_its_contract_its_queue_and_its_object)
     hakuban_contract *reader = observe(pair.hub, "\"o\"", &options);
     hakuban_contract *writer = expose(pair.hub, "\"o\"", NULL);
     hakuban_sink *sink = await_sink(&pair, writer);
-    ck_assert_int_eq(hakuban_sink_send_json(sink, "\"kept\""), HAKUBAN_OK);
+    ck_assert_int_eq(hakuban_sink_send_json(sink, "\"kept\"", NULL), HAKUBAN_OK);
     hakuban_event event;
     pair_await(&pair, queue, HAKUBAN_EVENT_STATE, &event);
-    ck_assert_int_eq(hakuban_sink_send_json(sink, "\"later\""), HAKUBAN_OK); /* is queued */
+    ck_assert_int_eq(hakuban_sink_send_json(sink, "\"later\"", NULL), HAKUBAN_OK); /* is queued */
     (void)hakuban_queue_free(queue);
     (void)hakuban_contract_free(reader);
     (void)hakuban_sink_unref(sink);
@@ -97,9 +97,9 @@ START_TEST(contracts_go_on_without_their_queue)
     }
     hakuban_contract *writer = expose(pair.hub, "1", NULL);
     hakuban_sink *sink = await_sink(&pair, writer);
-    ck_assert_int_eq(hakuban_sink_send_json(sink, "1"), HAKUBAN_OK);
+    ck_assert_int_eq(hakuban_sink_send_json(sink, "1", NULL), HAKUBAN_OK);
     (void)hakuban_queue_free(queue); /* with three events in it */
-    ck_assert_int_eq(hakuban_sink_send_json(sink, "2"), HAKUBAN_OK);
+    ck_assert_int_eq(hakuban_sink_send_json(sink, "2", NULL), HAKUBAN_OK);
     hakuban_event event;
     ck_assert_int_eq(hakuban_contract_peek(readers[1], NULL, &event), HAKUBAN_OK);
     ck_assert_int_eq(memcmp(hakuban_state_data(event.state).data, "2", 1), 0);
@@ -215,16 +215,16 @@ START_TEST(a_sink_says_that_it_was_revoked_whatever_ended_it)
             ck_assert_int_ne(hakuban_exchange_close(pair.leaf, 0), HAKUBAN_ERR_WOULD_BLOCK);
         }
         int64_t until_ms = test_now_ms() + PATIENCE_MS;
-        while (hakuban_sink_send_json(sink, "1") == HAKUBAN_OK) {
+        while (hakuban_sink_send_json(sink, "1", NULL) == HAKUBAN_OK) {
             ck_assert_int_lt(test_now_ms(), until_ms);
             pair_step(&pair, 10);
         }
-        ck_assert_int_eq(hakuban_sink_send_json(sink, "2"), HAKUBAN_ERR_REVOKED);
+        ck_assert_int_eq(hakuban_sink_send_json(sink, "2", NULL), HAKUBAN_ERR_REVOKED);
         ck_assert_str_eq(hakuban_descriptor_json(hakuban_sink_object(sink)), "1");
         (void)hakuban_contract_free(reader);
         (void)hakuban_contract_free(writer);
         (void)hakuban_connection_free(connection);
-        ck_assert_int_eq(hakuban_sink_send_json(sink, "3"), HAKUBAN_ERR_REVOKED);
+        ck_assert_int_eq(hakuban_sink_send_json(sink, "3", NULL), HAKUBAN_ERR_REVOKED);
         (void)hakuban_sink_unref(sink);
         (void)hakuban_listener_free(listener);
         end(&pair);
@@ -317,7 +317,7 @@ static void on_event(void *user, hakuban_event *event)
         break;
     }
     case SEND_AND_FREE:
-        atomic_store(&at->status, (int)hakuban_sink_send_json(event->sink, "\"last\""));
+        atomic_store(&at->status, (int)hakuban_sink_send_json(event->sink, "\"last\"", NULL));
         (void)hakuban_contract_free(take_out(at, &at->own));
         break;
     case ACTS:
@@ -356,7 +356,7 @@ START_TEST(a_callback_may_end_anything)
             if (at.when == HAKUBAN_EVENT_STATE) { /* OPEN comes at once, and what it ends may be the
                                                      connection */
                 sink = await_sink(&pair, writer);
-                ck_assert_int_eq(hakuban_sink_send_json(sink, "\"state\""), HAKUBAN_OK);
+                ck_assert_int_eq(hakuban_sink_send_json(sink, "\"state\"", NULL), HAKUBAN_OK);
             }
             await_at_least(&pair, &at.acted, 1);
             if (what == OBSERVE_MORE) {
@@ -364,7 +364,7 @@ START_TEST(a_callback_may_end_anything)
             }
             /* It goes on, or has ended; in any case it can be ended. */
             if (sink) {
-                hakuban_status status = hakuban_sink_send_json(sink, "\"more\"");
+                hakuban_status status = hakuban_sink_send_json(sink, "\"more\"", NULL);
                 ck_assert(status == HAKUBAN_OK || status == HAKUBAN_ERR_REVOKED);
             }
             for (int i = 0; i < 5; i++) {
@@ -398,7 +398,7 @@ START_TEST(who_was_told_of_a_state_that_was_there_may_end)
     exchange_pair pair = begin(_i, false);
     hakuban_contract *first = observe(pair.hub, "1", NULL), *writer = expose(pair.hub, "1", NULL);
     hakuban_sink *sink = await_sink(&pair, writer);
-    ck_assert_int_eq(hakuban_sink_send_json(sink, "\"state\""), HAKUBAN_OK);
+    ck_assert_int_eq(hakuban_sink_send_json(sink, "\"state\"", NULL), HAKUBAN_OK);
     actor users[4] = {{.freed = 0}};
     hakuban_contract *before = NULL, *kept[4];
     for (int i = 0; i < 4; i++) {
@@ -573,7 +573,7 @@ START_TEST(all_may_end_while_a_connection_is_away)
         hakuban_contract *up_reader = observe(pair.hub, "2", NULL);
         hakuban_contract *up_writer = expose(pair.leaf, "2", NULL);
         hakuban_sink *sink = await_sink(&pair, writer), *up_sink = await_sink(&pair, up_writer);
-        ck_assert_int_eq(hakuban_sink_send_json(sink, "\"before\""), HAKUBAN_OK);
+        ck_assert_int_eq(hakuban_sink_send_json(sink, "\"before\"", NULL), HAKUBAN_OK);
         pair_await_text(&pair, hakuban_contract_queue(reader), "\"before\"");
         listener = hakuban_listener_free(listener); /* so that it stays away */
         pair_step(&pair, 0);
@@ -581,15 +581,15 @@ START_TEST(all_may_end_while_a_connection_is_away)
         hakuban_connection_info info;
         pair_await_connection(&pair, connection, HAKUBAN_CONNECTION_AWAY, &info);
         /* An open sink takes states while its connection is away. */
-        ck_assert_int_eq(hakuban_sink_send_json(up_sink, "\"meanwhile\""), HAKUBAN_OK);
-        ck_assert_int_eq(hakuban_sink_send_json(sink, "\"meanwhile\""), HAKUBAN_OK);
+        ck_assert_int_eq(hakuban_sink_send_json(up_sink, "\"meanwhile\"", NULL), HAKUBAN_OK);
+        ck_assert_int_eq(hakuban_sink_send_json(sink, "\"meanwhile\"", NULL), HAKUBAN_OK);
         if (how == READER) {
             reader = hakuban_contract_free(reader);
             up_reader = hakuban_contract_free(up_reader);
         } else if (how == WRITER) {
             writer = hakuban_contract_free(writer);
             up_writer = hakuban_contract_free(up_writer);
-            ck_assert_int_eq(hakuban_sink_send_json(up_sink, "1"), HAKUBAN_ERR_REVOKED);
+            ck_assert_int_eq(hakuban_sink_send_json(up_sink, "1", NULL), HAKUBAN_ERR_REVOKED);
         } else if (how == CONNECTION) {
             connection = hakuban_connection_free(connection);
             connection = connect_to(pair.leaf, place, NULL);
@@ -635,7 +635,7 @@ static void *send_on(void *argument)
     char text[16];
     for (unsigned i = 0; !atomic_load(&at->stop); i++) {
         (void)snprintf(text, sizeof(text), "%u", i);
-        hakuban_status status = hakuban_sink_send_json(at->sink, text);
+        hakuban_status status = hakuban_sink_send_json(at->sink, text, NULL);
         if (status != HAKUBAN_OK && status != HAKUBAN_ERR_REVOKED) {
             return at;
         }

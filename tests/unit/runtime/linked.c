@@ -39,9 +39,9 @@ START_TEST(states_travel_both_ways)
     for (int i = 0; i < 20; i++) {
         char text[32];
         (void)snprintf(text, sizeof(text), "%d", i);
-        ck_assert_int_eq(hakuban_sink_send_json(down, text), HAKUBAN_OK);
+        ck_assert_int_eq(hakuban_sink_send_json(down, text, NULL), HAKUBAN_OK);
         pair_await_text(&pair, hakuban_contract_queue(down_reader), text);
-        ck_assert_int_eq(hakuban_sink_send_json(up, text), HAKUBAN_OK);
+        ck_assert_int_eq(hakuban_sink_send_json(up, text, NULL), HAKUBAN_OK);
         pair_await_text(&pair, hakuban_contract_queue(up_reader), text);
     }
     hakuban_connection_info info;
@@ -198,7 +198,7 @@ START_TEST(the_server_may_come_later_and_come_back)
     listener = listen_at(pair.hub, place);
     hakuban_contract *writer = expose(pair.hub, "1", NULL);
     hakuban_sink *sink = await_sink(&pair, writer);
-    ck_assert_int_eq(hakuban_sink_send_json(sink, "\"again\""), HAKUBAN_OK);
+    ck_assert_int_eq(hakuban_sink_send_json(sink, "\"again\"", NULL), HAKUBAN_OK);
     pair_await_text(&pair, hakuban_contract_queue(reader), "\"again\"");
     pair_await_connection(&pair, connection, HAKUBAN_CONNECTION_CONNECTED, &info);
 
@@ -236,7 +236,7 @@ START_TEST(blocking_calls_drive_by_themselves)
         }
         if (!sink && hakuban_contract_next(writer, 0, &event) == HAKUBAN_OK) {
             sink = hakuban_sink_ref(event.sink);
-            ck_assert_int_eq(hakuban_sink_send_json(sink, "1"), HAKUBAN_OK);
+            ck_assert_int_eq(hakuban_sink_send_json(sink, "1", NULL), HAKUBAN_OK);
             hakuban_event_done(&event);
         }
         ck_assert_int_lt(test_now_ms(), until_ms);
@@ -300,9 +300,9 @@ START_TEST(closing_brings_the_last_state_over)
     hakuban_contract *writer = expose(pair.leaf, "1", NULL);
     hakuban_sink *sink = await_sink(&pair, writer);
     for (int i = 0; i < 100; i++) {
-        ck_assert_int_eq(hakuban_sink_send_json(sink, "\"on the way\""), HAKUBAN_OK);
+        ck_assert_int_eq(hakuban_sink_send_json(sink, "\"on the way\"", NULL), HAKUBAN_OK);
     }
-    ck_assert_int_eq(hakuban_sink_send_json(sink, "\"the last\""), HAKUBAN_OK);
+    ck_assert_int_eq(hakuban_sink_send_json(sink, "\"the last\"", NULL), HAKUBAN_OK);
     (void)hakuban_sink_unref(sink);
     hakuban_status status = hakuban_exchange_close(pair.leaf, pair.drive ? 100 : PATIENCE_MS);
     if (pair.drive == HAKUBAN_DRIVE_THREAD) { /* by hand nobody drives the hub meanwhile */
@@ -421,7 +421,7 @@ START_TEST(a_preloaded_tag_waits_for_no_observer)
     hakuban_descriptor *name = make_name("1", "\"warm\"");
     ck_assert_int_eq(hakuban_expose_object(pair.leaf, name, NULL, &writer), HAKUBAN_OK);
     hakuban_sink *sink = await_sink(&pair, writer);
-    ck_assert_int_ge(hakuban_sink_send_json(sink, "[1]"), HAKUBAN_OK);
+    ck_assert_int_ge(hakuban_sink_send_json(sink, "[1]", NULL), HAKUBAN_OK);
     hakuban_contract *reader = NULL;
     ck_assert_int_eq(hakuban_observe_object(pair.hub, name, NULL, &reader), HAKUBAN_OK);
     pair_await_text(&pair, hakuban_contract_queue(reader), "[1]");

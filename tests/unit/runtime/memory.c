@@ -225,7 +225,7 @@ static void send_state(life *at, int number)
     if (!sink) {
         return;
     }
-    hakuban_status status = hakuban_sink_send_json(sink, texts[number]);
+    hakuban_status status = hakuban_sink_send_json(sink, texts[number], NULL);
     ck_assert_msg(status == HAKUBAN_OK || status == HAKUBAN_ERR_NO_MEMORY ||
                       status == HAKUBAN_ERR_REVOKED,
                   "send: %s", hakuban_status_text(status));

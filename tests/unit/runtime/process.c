@@ -69,7 +69,7 @@ START_TEST(a_child_may_free_what_it_inherited_and_the_parent_notices_nothing)
     hakuban_contract *reader = observe(pair.leaf, "1", NULL);
     hakuban_contract *writer = expose(pair.hub, "1", NULL);
     hakuban_sink *sink = await_sink(&pair, writer);
-    ck_assert_int_eq(hakuban_sink_send_json(sink, "\"before\""), HAKUBAN_OK);
+    ck_assert_int_eq(hakuban_sink_send_json(sink, "\"before\"", NULL), HAKUBAN_OK);
     pair_await_text(&pair, hakuban_contract_queue(reader), "\"before\"");
     hakuban_event event = {0};
     ck_assert_int_eq(hakuban_contract_peek(reader, NULL, &event), HAKUBAN_OK);
@@ -98,7 +98,7 @@ START_TEST(a_child_may_free_what_it_inherited_and_the_parent_notices_nothing)
     for (int i = 0; i < 3; i++) {
         char text[32];
         (void)snprintf(text, sizeof(text), "\"after %d\"", i);
-        ck_assert_int_eq(hakuban_sink_send_json(sink, text), HAKUBAN_OK);
+        ck_assert_int_eq(hakuban_sink_send_json(sink, text, NULL), HAKUBAN_OK);
         pair_await_text(&pair, hakuban_contract_queue(reader), text);
     }
     hakuban_connection_info info;
@@ -143,14 +143,14 @@ START_TEST(an_exchange_of_which_something_is_left_is_not_freed_and_goes_on)
     ck_assert_int_eq(hakuban_queue_new(pair.hub, &queue), HAKUBAN_OK);
     hakuban_contract *reader = observe(pair.hub, "1", NULL), *writer = expose(pair.hub, "1", NULL);
     hakuban_sink *sink = await_sink(&pair, writer);
-    ck_assert_int_eq(hakuban_sink_send_json(sink, "1"), HAKUBAN_OK);
+    ck_assert_int_eq(hakuban_sink_send_json(sink, "1", NULL), HAKUBAN_OK);
     hakuban_event event;
     pair_await(&pair, hakuban_contract_queue(reader), HAKUBAN_EVENT_STATE, &event);
 
     /* One after the other goes, and the exchange only with the last one. */
     ck_assert_ptr_eq(hakuban_exchange_free(pair.hub), pair.hub);
     ck_assert_int_eq(errors, 1);
-    ck_assert_int_eq(hakuban_sink_send_json(sink, "2"), HAKUBAN_OK);
+    ck_assert_int_eq(hakuban_sink_send_json(sink, "2", NULL), HAKUBAN_OK);
     pair_await_text(&pair, hakuban_contract_queue(reader), "2");
     (void)hakuban_listener_free(listener);
     ck_assert_ptr_eq(hakuban_exchange_free(pair.hub), pair.hub);

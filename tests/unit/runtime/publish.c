@@ -94,7 +94,7 @@ START_TEST(one_object_is_described_to_who_asks_for_it)
     ck_assert_ptr_nonnull(strstr(text, "\"observers\":{\"local\":1,"));
     hakuban_contract *writer = expose(pair.hub, "[1, \"]}\"]", NULL);
     hakuban_sink *sink = await_sink(&pair, writer);
-    ck_assert_int_eq(hakuban_sink_send_json(sink, "\"four\""), HAKUBAN_OK);
+    ck_assert_int_eq(hakuban_sink_send_json(sink, "\"four\"", NULL), HAKUBAN_OK);
     await_piece(&pair, looker, "\"bytes\":6", text);
     ck_assert_ptr_nonnull(strstr(text, "\"exposer\":{\"kind\":\"local\",\"by_tag\":false}"));
     ck_assert_ptr_nonnull(strstr(text, "\"freshness\":\"live\""));
@@ -193,7 +193,7 @@ START_TEST(a_statistic_is_made_once_a_second_at_most)
     unsigned states = 0, silent_states = 0;
     while ((now_ms = test_now_ms()) < began_ms + 3500) {
         hakuban_event event;
-        ck_assert_int_eq(hakuban_sink_send_json(sink, now_ms % 2 ? "1" : "23"), HAKUBAN_OK);
+        ck_assert_int_eq(hakuban_sink_send_json(sink, now_ms % 2 ? "1" : "23", NULL), HAKUBAN_OK);
         pair_step(&pair, 1);
         while (hakuban_contract_next(looker, 0, &event) == HAKUBAN_OK) {
             states += event.kind == HAKUBAN_EVENT_STATE;

@@ -269,7 +269,7 @@ START_TEST(the_end_of_any_connection_may_be_told_from_inside_any_call)
     for (int round = 0; round < ROUNDS; round++) {
         hakuban_contract *talk[LEAVES];
         odd.calm = false;
-        ck_assert_int_eq(hakuban_sink_send_json(sink, "\"meanwhile\""), HAKUBAN_OK);
+        ck_assert_int_eq(hakuban_sink_send_json(sink, "\"meanwhile\"", NULL), HAKUBAN_OK);
         for (int i = 0; i < LEAVES; i++) {
             talk[i] = observe(star.leaves[i], "2", NULL);
         }
@@ -292,7 +292,7 @@ START_TEST(the_end_of_any_connection_may_be_told_from_inside_any_call)
         await_all(&star);
     }
     ck_assert_uint_gt(odd.ends, 0);
-    ck_assert_int_eq(hakuban_sink_send_json(sink, "\"afterwards\""), HAKUBAN_OK);
+    ck_assert_int_eq(hakuban_sink_send_json(sink, "\"afterwards\"", NULL), HAKUBAN_OK);
     pair_await_text(&hub, hakuban_contract_queue(reader), "\"afterwards\"");
     odd.calm = false; /* also while everything ends */
     (void)hakuban_sink_unref(sink);

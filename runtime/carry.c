@@ -476,12 +476,13 @@ void hkb_transport_free(hkb_transport *transport)
 
 /* -- Carrying -- */
 
-static void send_packet(hakuban_carrier *carrier, hakuban_slice packet)
+static void send_packet(hakuban_carrier *carrier, const hkb_packet *packet)
 {
     hakuban_exchange *exchange = carrier->exchange;
     const hakuban_transport_ops *ops = &carrier->transport->entry->ops;
     hkb_slot_begin(exchange);
-    hakuban_status status = ops->send(carrier->transport->self, carrier->conn, &packet, 1);
+    hakuban_status status =
+        ops->send(carrier->transport->self, carrier->conn, packet->parts, packet->part_count);
     /* After a failure closed() has come or will come; nothing may be sent until then. */
     if ((status < 0 || status == HAKUBAN_OK_FULL) && carrier->peer) {
         hkb_peer_set_writable(carrier->peer, false);
@@ -537,9 +538,10 @@ void hkb_carry(hakuban_exchange *exchange)
         while (left && (peer = hkb_exchange_ready_peer(exchange->core))) {
             left--;
             hakuban_carrier *carrier = hkb_peer_carrier(peer);
-            hakuban_slice packet = hkb_peer_pull(peer);
+            hkb_packet packet;
+            hkb_peer_pull(peer, &packet);
             if (packet.bytes && carrier) {
-                send_packet(carrier, packet);
+                send_packet(carrier, &packet);
             }
         }
         end_links(exchange);

@@ -9,7 +9,8 @@
 #include "exchange/newest.h"
 #include "exchange/payloads.h"
 
-static hakuban_status payload_for(hkb_share *share, hakuban_bytes **ret)
+/* *ret is borrowed from what the object keeps, or is *ret_made, which is owned and else NULL. */
+static hakuban_status payload_for(hkb_share *share, hakuban_bytes **ret, hakuban_bytes **ret_made)
 {
     hkb_object *object = share->object;
     hkb_exchange *exchange = object->exchange;
@@ -17,7 +18,8 @@ static hakuban_status payload_for(hkb_share *share, hakuban_bytes **ret)
     for (const hkb_delta *delta = object->deltas; delta; delta = delta->next) {
         if ((delta->base == share->out_base || HKB_PLANTED(delta_key)) &&
             delta->form == link->payload_form) {
-            *ret = hakuban_bytes_ref(delta->payload);
+            *ret = delta->payload;
+            *ret_made = NULL;
             exchange->stats.deltas_shared++;
             return HAKUBAN_OK;
         }
@@ -26,11 +28,12 @@ static hakuban_status payload_for(hkb_share *share, hakuban_bytes **ret)
     if (share->out_base) {
         old = hakuban_state_data(share->out_base);
     }
-    hakuban_status status =
-        link->dialect->make(link, exchange->delta, old, hakuban_state_data(object->state), ret);
+    hakuban_status status = link->dialect->make(link, exchange->delta, old,
+                                                hakuban_state_data(object->state), ret_made);
     if (status < 0) {
         return status;
     }
+    *ret = *ret_made;
     exchange->stats.deltas_made++;
     if (object->out_channels > 1) { /* else nobody else can want it */
         hkb_delta_keep(object, share->out_base, link->payload_form, *ret);
@@ -49,6 +52,7 @@ static void say_part(hkb_share *share)
         .kind = HKB_MESSAGE_PART,
         .channel = share->out_id,
         .payload = {(const uint8_t *)payload.data + outgoing->offset, bytes},
+        .payload_of = bytes < HKB_SHARED_BYTES_MIN ? NULL : outgoing->payload,
     };
     outgoing->offset += bytes;
     hkb_link_say(&share->peer->link, &message, NULL);
@@ -154,15 +158,15 @@ static hakuban_status say_state(hkb_share *share)
     hkb_object *object = share->object;
     hakuban_state *state = object->state, *base = share->out_base;
     const hkb_link *link = &share->peer->link;
-    hakuban_bytes *payload;
-    hakuban_status status = payload_for(share, &payload);
+    hakuban_bytes *payload, *made;
+    hakuban_status status = payload_for(share, &payload, &made);
     if (status < 0) {
         return status;
     }
     hakuban_slice bytes = hakuban_bytes_slice(payload);
     bool in_parts = !link->dialect->is_reference && bytes.bytes > HKB_PART_BYTES_MAX;
     if (link->dialect->is_reference && bytes.bytes > link->peer_state_bytes_max) {
-        hakuban_bytes_unref(payload); /* a difference may be a little larger than the state */
+        hakuban_bytes_unref(made); /* a difference may be a little larger than the state */
         withhold_state(share);
         return HAKUBAN_OK;
     }
@@ -181,6 +185,7 @@ static hakuban_status say_state(hkb_share *share)
         message.check = (uint32_t)hkb_state_check(state);
     }
     message.total_bytes = bytes.bytes;
+    message.payload_of = bytes.bytes < HKB_SHARED_BYTES_MIN ? NULL : payload;
     message.payload = (hakuban_slice){bytes.data, in_parts ? HKB_PART_BYTES_MAX : bytes.bytes};
     hkb_state_get_version(state, &message.version);
     if (!base || !hkb_state_same_format(base, state)) {
@@ -193,7 +198,7 @@ static hakuban_status say_state(hkb_share *share)
     if (status >= 0) {
         hkb_link_say(&share->peer->link, &message, &previous);
     }
-    hakuban_bytes_unref(payload);
+    hakuban_bytes_unref(made);
     if (status < 0) {
         return status;
     }

@@ -52,7 +52,7 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
     hkb_map_init(&exchange->tag_shares, alloc, offsetof(hkb_tag_share, hash), hkb_tag_share_equal);
     hkb_map_init(&exchange->sessions, alloc, offsetof(hkb_peer, session_hash), hkb_session_equal);
     hkb_rust_init(&exchange->shared.rust, alloc);
-    hkb_buffer_init(&exchange->packet, alloc, 2 * HKB_RUST_EVENT_BYTES_MAX);
+    hkb_chain_init(&exchange->packet, alloc, 2 * HKB_RUST_EVENT_BYTES_MAX);
     hkb_list *lists[] = {&exchange->contracts,       &exchange->peers,          &exchange->ready,
                          &exchange->dirty,           &exchange->dirty_tags,     &exchange->listings,
                          &exchange->passing,         &exchange->ended,          &exchange->waiting,
@@ -89,7 +89,7 @@ hkb_exchange *hkb_exchange_free(hkb_exchange *exchange)
     hkb_map_done(&exchange->tag_shares);
     hkb_map_done(&exchange->sessions);
     hkb_recall_done(exchange);
-    hkb_buffer_done(&exchange->packet);
+    hkb_chain_done(&exchange->packet);
     hkb_native_done(&exchange->shared.native);
     hkb_delta_context_free(exchange->delta);
     hkb_free(exchange->alloc, exchange->delta_spare, sizeof(*exchange->delta_spare));
@@ -144,22 +144,23 @@ void hkb_exchange_settle(hkb_exchange *exchange)
     hkb_listings_settle(exchange);
 }
 
-hakuban_slice hkb_peer_pull(hkb_peer *peer)
+void hkb_peer_pull(hkb_peer *peer, hkb_packet *ret)
 {
     hkb_exchange *exchange = peer->exchange;
-    if (exchange->packet.capacity > HAKUBAN_MESSAGE_BYTES_MAX) {
-        hkb_buffer_done(
-            &exchange->packet); /* after one of the large messages that only Rust peers get */
+    hkb_chain *packet = &exchange->packet;
+    hkb_link_pull(&peer->link, exchange->now_ns, packet);
+    ret->bytes = hkb_chain_bytes(packet);
+    ret->part_count = 0;
+    if (ret->bytes) {
+        ret->part_count = hkb_chain_parts(packet, ret->parts, HAKUBAN_SEND_PARTS_MAX);
     }
-    hkb_link_pull(&peer->link, exchange->now_ns, &exchange->packet);
     bool more = hkb_link_has_control(&peer->link) ||
                 (!hkb_list_empty(&peer->queue) &&
                  peer->link.sent_bytes - peer->link.acked_bytes < peer->link.window_bytes);
-    if (exchange->packet.bytes && more) {
+    if (ret->bytes && more) {
         hkb_peer_wake(peer); /* its turn comes again after the others' */
     }
     hkb_exchange_settle(exchange);
-    return (hakuban_slice){exchange->packet.data, exchange->packet.bytes};
 }
 
 /* -- Time -- */

@@ -77,8 +77,14 @@ void hkb_peer_receive(hkb_peer *peer, const void *data, size_t bytes);
  * until NULL, pulling from each. */
 hkb_peer *hkb_exchange_ready_peer(hkb_exchange *exchange);
 bool hkb_exchange_has_ready(const hkb_exchange *exchange);
-/* The next packet, in a buffer of the exchange that the next call reuses. Empty: nothing now. */
-hakuban_slice hkb_peer_pull(hkb_peer *peer);
+/* The next packet, in parts that are good until the next call of hkb_exchange_ready_peer() or of
+ * this. bytes 0: nothing now. */
+typedef struct hkb_packet {
+    size_t bytes;
+    unsigned part_count;
+    hakuban_slice parts[HAKUBAN_SEND_PARTS_MAX];
+} hkb_packet;
+void hkb_peer_pull(hkb_peer *peer, hkb_packet *ret);
 /* The carrier took the packet but no more for now; then: it does again. */
 void hkb_peer_set_writable(hkb_peer *peer, bool writable);
 /* Whether everything was pulled and the carrier should end writing, wait at most HKB_LINGER_NS for

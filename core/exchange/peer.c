@@ -17,6 +17,7 @@ bool hkb_exchange_has_ready(const hkb_exchange *exchange)
 
 hkb_peer *hkb_exchange_ready_peer(hkb_exchange *exchange)
 {
+    hkb_chain_clear(&exchange->packet);
     hkb_node *node = hkb_list_pop(&exchange->ready);
     return node ? HKB_CONTAINER(node, hkb_peer, ready) : NULL;
 }

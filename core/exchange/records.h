@@ -112,7 +112,7 @@ struct hkb_exchange {
     uint64_t link_numbers[2]; /* how many links there were: downstreams, upstreams */
     uint64_t contract_numbers;
     uint32_t object_numbers, tag_numbers;
-    hkb_buffer packet;
+    hkb_chain packet; /* the last one that was pulled */
     uint64_t tick_ns, rebalance_ns;
     uint64_t declined_ns,
         promises_ns; /* when some of the declined are looked at again, and when promises end */

@@ -25,8 +25,10 @@ void hkb_link_init(hkb_link *link, hkb_link_shared *shared, const hkb_link_setti
     hkb_buffer_init(&link->partial, shared->alloc, HKB_FRAME_BYTES_MAX + HKB_VARINT_BYTES_MAX);
     hkb_buffer_init(&link->answer, shared->alloc, HKB_HELLO_BYTES_MAX + 16);
     /* Acknowledged frames at its beginning go when they are a quarter of it. */
-    hkb_buffer_init(&link->log, shared->alloc,
-                    2 * ((size_t)settings->window_bytes + HKB_PACKET_BYTES + HKB_FRAME_BYTES_MAX));
+    size_t log_bytes_max =
+        2 * ((size_t)settings->window_bytes + HKB_PACKET_BYTES + HKB_FRAME_BYTES_MAX);
+    hkb_chain_init(&link->log, shared->alloc, log_bytes_max);
+    hkb_chain_init(&link->again, shared->alloc, log_bytes_max);
     if (link->dialect->init) {
         link->dialect->init(link);
     }
@@ -36,7 +38,8 @@ void hkb_link_done(hkb_link *link)
 {
     hkb_buffer_done(&link->partial);
     hkb_buffer_done(&link->answer);
-    hkb_buffer_done(&link->log);
+    hkb_chain_done(&link->log);
+    hkb_chain_done(&link->again);
     if (link->dialect->done) {
         link->dialect->done(link);
     }
@@ -47,8 +50,8 @@ static void end(hkb_link *link, bool orderly)
     link->phase = HKB_LINK_ENDED;
     link->returning = false;
     hkb_buffer_done(&link->partial);
-    hkb_buffer_done(&link->log);
-    link->log_begin = link->unsaid = 0;
+    hkb_chain_done(&link->log);
+    hkb_chain_done(&link->again);
     if (link->dialect->done) {
         link->dialect->done(link);
     }
@@ -248,31 +251,13 @@ static bool adopt_codecs(hkb_link *link, const char *serializer, const char *com
 /* Forgets what the other side has received. */
 static void forget_said(hkb_link *link, uint64_t received_bytes)
 {
-    size_t left = link->log.bytes - link->log_begin;
     size_t bytes = (size_t)(received_bytes - link->acked_bytes);
     link->acked_bytes = received_bytes;
-    link->log_begin += hkb_min(bytes, left);
-    link->unsaid = hkb_min(link->unsaid, link->log.bytes - link->log_begin);
-    if (link->log_begin < link->log.bytes) {
-        return;
+    bytes -= hkb_chain_drop(&link->log, bytes);
+    (void)hkb_chain_drop(&link->again, bytes);
+    if (hkb_chain_bytes(&link->log) == 0 && link->log.own.capacity > LOG_BYTES_KEPT) {
+        hkb_chain_done(&link->log);
     }
-    link->log_begin = link->log.bytes = 0;
-    if (link->log.capacity > LOG_BYTES_KEPT) {
-        hkb_buffer_done(&link->log);
-    }
-}
-
-/* Keeps what was said from the packet's byte `from` on, until it is acknowledged. */
-static hakuban_status remember_said(hkb_link *link, size_t from)
-{
-    hkb_buffer *log = &link->log;
-    size_t bytes = link->packet->bytes - from;
-    if (log->bytes + bytes > log->capacity && link->log_begin > log->bytes / 4) {
-        log->bytes -= link->log_begin;
-        memmove(log->data, log->data + link->log_begin, log->bytes);
-        link->log_begin = 0;
-    }
-    return hkb_buffer_append(log, link->packet->data + from, bytes);
 }
 
 static bool was_sent(const hkb_link *link, uint64_t bytes)
@@ -280,14 +265,31 @@ static bool was_sent(const hkb_link *link, uint64_t bytes)
     return bytes >= link->acked_bytes && bytes <= link->sent_bytes;
 }
 
+/* What is in the log becomes what is to be said again. */
+static bool say_all_again(hkb_link *link)
+{
+    hkb_chain log = link->log;
+    if (hkb_chain_append_chain(&log, &link->again, hkb_chain_bytes(&link->again)) < 0) {
+        link->log = log;
+        hkb_link_fail(link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+        return false;
+    }
+    hkb_chain_clear(&link->again);
+    link->log = link->again;
+    link->again = log;
+    return true;
+}
+
 /* Both sides know what the other one has received: what it has not is said again, and all goes on
  * as if nothing had happened. */
 static void go_on(hkb_link *link, uint64_t received_bytes, uint64_t now_ns)
 {
     forget_said(link, received_bytes);
-    link->unsaid = link->log.bytes - link->log_begin;
+    if (!say_all_again(link)) {
+        return;
+    }
     if (HKB_PLANTED(one_side_forgets) && link->connector) {
-        link->unsaid = 0;
+        hkb_chain_clear(&link->again);
     }
     link->ack_said_bytes = link->received_bytes; /* the hello said it */
     link->ack_ns = 0;
@@ -306,7 +308,8 @@ static void begin_anew(hkb_link *link)
     link->returning = link->has_token = false;
     link->lost_ns = 0;
     link->sent_bytes = link->acked_bytes = link->received_bytes = link->ack_said_bytes = 0;
-    link->log.bytes = link->log_begin = link->unsaid = 0;
+    hkb_chain_clear(&link->log);
+    hkb_chain_clear(&link->again);
 }
 
 static void adopt_token(hkb_link *link, const hkb_hello *hello)
@@ -863,7 +866,8 @@ _Static_assert(HKB_PACKET_BYTES + HKB_FRAME_BYTES_MAX + HKB_HELLO_BYTES_MAX <=
 static bool native_has_room(const hkb_link *link)
 {
     bool open = link->sent_bytes - link->acked_bytes < link->window_bytes || HKB_PLANTED(no_window);
-    return open && link->packet->bytes < HKB_PACKET_BYTES && link->phase != HKB_LINK_ENDED;
+    return open && hkb_chain_bytes(link->packet) < HKB_PACKET_BYTES &&
+           link->phase != HKB_LINK_ENDED;
 }
 
 bool hkb_link_has_room(const hkb_link *link)
@@ -871,23 +875,43 @@ bool hkb_link_has_room(const hkb_link *link)
     return link->dialect->has_room(link);
 }
 
+/* Writes the frame into the packet, and into the log if it may have to be said again. */
+static hakuban_status put_message(hkb_link *link, const hkb_message *message,
+                                  const hkb_version *previous, bool logged)
+{
+    hkb_chain *packet = link->packet, *log = &link->log;
+    hakuban_bytes *of = message->payload_of;
+    size_t before = packet->own.bytes;
+    hakuban_status status =
+        hkb_native_encode(&link->shared->native, link->serializer, message, previous, &packet->own);
+    if (status >= 0 && logged) {
+        status = hkb_chain_append(log, packet->own.data + before, packet->own.bytes - before);
+    }
+    if (status >= 0 && logged && of) {
+        status = hkb_chain_share(log, of, message->payload);
+    }
+    if (status >= 0 && of && packet->shared_count < HKB_PACKET_SHARED_MAX) {
+        status = hkb_chain_share(packet, of, message->payload);
+    } else if (status >= 0 && of) {
+        status = hkb_chain_append(packet, message->payload.data, message->payload.bytes);
+    }
+    if (status < 0) {
+        packet->own.bytes = before;
+    }
+    return status;
+}
+
 static void native_say(hkb_link *link, const hkb_message *message, const hkb_version *previous)
 {
-    size_t before = link->packet->bytes;
-    hakuban_status status =
-        hkb_native_encode(&link->shared->native, link->serializer, message, previous, link->packet);
+    size_t before = hkb_chain_bytes(link->packet);
+    bool counted = is_counted(message->kind);
+    bool logged = counted && link->has_token && link->phase != HKB_LINK_ENDED;
+    hakuban_status status = put_message(link, message, previous, logged);
     if (status < 0) {
-        link->packet->bytes = before;
         hkb_link_fail(link, status, "a message could not be written: %s",
                       hakuban_status_text(status));
-        return;
-    }
-    if (!is_counted(message->kind)) {
-        return;
-    }
-    link->sent_bytes += link->packet->bytes - before;
-    if (link->has_token && link->phase != HKB_LINK_ENDED && remember_said(link, before) < 0) {
-        hkb_link_fail(link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+    } else if (counted) {
+        link->sent_bytes += hkb_chain_bytes(link->packet) - before;
     }
 }
 
@@ -922,7 +946,7 @@ static bool ack_due(const hkb_link *link)
 static void pull_hello(hkb_link *link)
 {
     if (link->answer.bytes) {
-        if (hkb_buffer_append(link->packet, link->answer.data, link->answer.bytes) < 0) {
+        if (hkb_chain_append(link->packet, link->answer.data, link->answer.bytes) < 0) {
             hkb_link_end(link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
         }
         hkb_buffer_done(&link->answer);
@@ -939,7 +963,7 @@ static void pull_hello(hkb_link *link)
         link->hello_said = true;
         hakuban_status status = link->shared->events->offer(link, &hello);
         if (status >= 0) {
-            status = put_hello(link, &hello, link->packet);
+            status = put_hello(link, &hello, &link->packet->own);
         }
         if (status < 0) {
             hkb_link_end(link, status, hakuban_status_text(status));
@@ -960,23 +984,35 @@ static void pull_ending(hkb_link *link)
     link->over = true;
 }
 
+/* The frame at the beginning of what is to be said again; 0: there is none. */
+static size_t frame_again(const hkb_link *link)
+{
+    hakuban_slice first = hkb_chain_first(&link->again);
+    size_t bytes = frame_need(first.data, first.bytes);
+    return bytes <= hkb_min(hkb_chain_bytes(&link->again),
+                            HKB_FRAME_BYTES_MAX + HKB_VARINT_BYTES_MAX)
+               ? bytes
+               : 0;
+}
+
 /* What the other side had not received when the connection was lost. */
 static void say_again(hkb_link *link)
 {
-    while (link->unsaid && link->packet->bytes < HKB_PACKET_BYTES) {
-        const uint8_t *frame = link->log.data + link->log.bytes - link->unsaid;
-        size_t bytes = frame_need(frame, link->unsaid);
-        if (bytes == 0 || bytes > link->unsaid ||
-            bytes > HKB_FRAME_BYTES_MAX + HKB_VARINT_BYTES_MAX) {
+    hkb_chain *packet = link->packet, *again = &link->again;
+    while (hkb_chain_bytes(again) && hkb_chain_bytes(packet) < HKB_PACKET_BYTES &&
+           packet->shared_count < HKB_PACKET_SHARED_MAX) {
+        size_t bytes = frame_again(link);
+        if (bytes == 0) {
             hkb_link_fail(link, HAKUBAN_ERR_PROTOCOL,
                           "what was said to be received ends in the middle of a frame");
             return;
         }
-        if (hkb_buffer_append(link->packet, frame, bytes) < 0) {
+        if (hkb_chain_append_chain(packet, again, bytes) < 0 ||
+            hkb_chain_append_chain(&link->log, again, bytes) < 0) {
             hkb_link_fail(link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
             return;
         }
-        link->unsaid -= bytes;
+        (void)hkb_chain_drop(again, bytes);
     }
 }
 
@@ -986,15 +1022,16 @@ static void pull_open(hkb_link *link)
         say_kind(link, HKB_MESSAGE_ACK);
     }
     say_again(link);
-    bool more = link->unsaid == 0;
+    bool more = hkb_chain_bytes(&link->again) == 0;
     while (more && !link->bye_said && hkb_link_has_room(link)) {
         more = link->shared->events->produce(link);
     }
-    if (!more && link->unsaid == 0 && link->phase == HKB_LINK_LEAVING && !link->bye_said) {
+    if (!more && hkb_chain_bytes(&link->again) == 0 && link->phase == HKB_LINK_LEAVING &&
+        !link->bye_said) {
         link->bye_said = true;
         say_kind(link, HKB_MESSAGE_BYE);
     }
-    if (link->ping_due && link->packet->bytes == 0 && link->phase != HKB_LINK_ENDED) {
+    if (link->ping_due && hkb_chain_bytes(link->packet) == 0 && link->phase != HKB_LINK_ENDED) {
         say_kind(link, HKB_MESSAGE_PING);
     }
     link->ping_due = false;
@@ -1011,21 +1048,22 @@ static void native_pull(hkb_link *link)
     }
 }
 
-void hkb_link_pull(hkb_link *link, uint64_t now_ns, hkb_buffer *packet)
+void hkb_link_pull(hkb_link *link, uint64_t now_ns, hkb_chain *packet)
 {
-    packet->bytes = 0;
+    hkb_chain_clear(packet);
     if (link->over) {
         return;
     }
     link->packet = packet;
     link->dialect->pull(link);
     link->packet = NULL;
-    if (packet->bytes) {
+    size_t bytes = hkb_chain_bytes(packet);
+    if (bytes) {
         link->last_sent_ns = now_ns;
         if (HKB_PLANTED(keep_alive_by_writing)) {
             link->last_received_ns = now_ns;
         }
-        link->shared->wire_bytes_out += packet->bytes;
+        link->shared->wire_bytes_out += bytes;
     }
 }
 
@@ -1033,7 +1071,7 @@ static bool native_has_control(const hkb_link *link)
 {
     return link->answer.bytes || (link->connector && !link->hello_said) ||
            link->phase == HKB_LINK_ENDED || link->phase == HKB_LINK_LEAVING || link->ping_due ||
-           link->unsaid || (link->phase == HKB_LINK_OPEN && ack_due(link));
+           hkb_chain_bytes(&link->again) || (link->phase == HKB_LINK_OPEN && ack_due(link));
 }
 
 bool hkb_link_has_control(const hkb_link *link)

@@ -7,6 +7,7 @@
 #ifndef HKB_LINK_LINK_H
 #define HKB_LINK_LINK_H
 
+#include "base/chain.h"
 #include "link/hello.h"
 #include "link/rust_link.h"
 #include "plugin/registry.h"
@@ -28,6 +29,12 @@
 #define HKB_ACK_NS                                                                                 \
     (200ull * 1000000) /* what was received is acknowledged after this long, even if it is little  \
                         */
+
+/* A payload of at least so many bytes is said by reference: the packet, the session's log and all
+ * other links share it. Copying a smaller one costs less. */
+#define HKB_SHARED_BYTES_MIN 1024u
+/* In one packet; further ones are copied into it. */
+#define HKB_PACKET_SHARED_MAX ((HAKUBAN_SEND_PARTS_MAX - 1) / 2)
 
 typedef struct hkb_link hkb_link;
 
@@ -179,13 +186,12 @@ struct hkb_link {
                          0: nothing was lost */
     uint64_t
         ack_ns; /* when what was received should be acknowledged at the latest; 0: nothing to be */
-    /* Frames that were said and not yet acknowledged, for the case that the connection is lost:
-     * log.bytes - log_begin bytes, of which the last `unsaid` are still to be said again. */
-    hkb_buffer log;
-    size_t log_begin, unsaid;
+    hkb_chain log;        /* frames that were said and not yet acknowledged, for the case that the
+                             connection is lost */
+    hkb_chain again;      /* after it was: those behind the ones in log that are to be said again */
     hkb_buffer partial;   /* the beginning of a frame whose rest has not come yet */
     hkb_buffer answer;    /* the listener's hello, until it is pulled */
-    hkb_buffer *packet;   /* only while pulled */
+    hkb_chain *packet;    /* only while pulled */
     hkb_rust_link rust;   /* of that dialect only */
     hakuban_error reason; /* why it ended */
 };
@@ -203,7 +209,7 @@ void hkb_link_tick(hkb_link *link, uint64_t now_ns);
 uint64_t hkb_link_deadline(const hkb_link *link);
 /* Empties packet and fills it with what is to be sent now; stays empty if nothing is. ERR_NO_MEMORY
  * also ends the link. */
-void hkb_link_pull(hkb_link *link, uint64_t now_ns, hkb_buffer *packet);
+void hkb_link_pull(hkb_link *link, uint64_t now_ns, hkb_chain *packet);
 /* Whether another pull would give something without produce(): hello, ack, ping, error, bye. */
 bool hkb_link_has_control(const hkb_link *link);
 /* Whether the carrier should end writing now: all was pulled and nothing more will come. */

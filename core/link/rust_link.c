@@ -102,46 +102,52 @@ static bool add_replaced(hkb_link *link, uint32_t number)
 
 /* -- Saying -- */
 
-/* The room that the next event is written to: the packet itself if it is the first, else behind
- * what waits. */
-static hkb_buffer *begin_event(hkb_link *link)
+/* What the next event is written to: the packet itself if it is the first, else behind what waits.
+ */
+static hkb_chain *begin_event(hkb_link *link)
 {
     hkb_rust_link *rust = &link->rust;
     static const uint8_t length[LENGTH_BYTES];
-    if (link->packet && link->packet->bytes == 0 && rust->said.bytes == rust->said_begin) {
+    if (link->packet && hkb_chain_bytes(link->packet) == 0 && hkb_chain_bytes(&rust->said) == 0) {
         return link->packet;
     }
-    return hkb_buffer_append(&rust->said, length, sizeof(length)) >= 0 ? &rust->said : NULL;
+    return hkb_chain_append(&rust->said, length, sizeof(length)) >= 0 ? &rust->said : NULL;
 }
 
-static void end_event(hkb_link *link, hkb_buffer *to, size_t before, hakuban_status status)
+/* A large difference is not copied. */
+static hakuban_status put_patch(hkb_chain *to, const hkb_message *state)
 {
-    if (status < 0) {
-        if (to) {
-            to->bytes = before;
-        }
-        hkb_link_fail(link, status, "a message could not be written: %s",
-                      hakuban_status_text(status));
-        return;
+    hakuban_status status = hkb_rust_put_patch_head(&to->own, state);
+    if (status >= 0) {
+        status = hkb_chain_share(to, state->payload_of, state->payload);
     }
-    if (to == &link->rust.said) {
-        uint32_t bytes = (uint32_t)(to->bytes - before - LENGTH_BYTES);
-        memcpy(to->data + before, &bytes, sizeof(bytes));
-    }
+    return status >= 0 ? hkb_rust_put_patch_tail(&to->own, state) : status;
 }
 
+static hakuban_status put_action(hkb_chain *to, const hkb_rust_action *action)
+{
+    return action->kind == HKB_RUST_PATCH && action->message.payload_of
+               ? put_patch(to, &action->message)
+               : hkb_rust_put_action(&to->own, action);
+}
+
+/* An event that could not be written leaves a part of itself: the link ends, and that with it. */
 static void say_event(hkb_link *link, const hkb_rust_event *event, const hkb_rust_action *actions)
 {
-    size_t before = link->rust.said.bytes;
-    hkb_buffer *to = begin_event(link);
-    hakuban_status status = to ? hkb_rust_put_event(to, event) : HAKUBAN_ERR_NO_MEMORY;
-    if (to == link->packet) {
-        before = 0;
-    }
+    hkb_chain *to = begin_event(link);
+    size_t before = to ? to->own.bytes : 0, shared_before = to ? to->shared_bytes : 0;
+    hakuban_status status = to ? hkb_rust_put_event(&to->own, event) : HAKUBAN_ERR_NO_MEMORY;
     for (uint32_t i = 0; status >= 0 && i < event->action_count; i++) {
-        status = hkb_rust_put_action(to, &actions[i]);
+        status = put_action(to, &actions[i]);
     }
-    end_event(link, to ? to : &link->rust.said, before, status);
+    if (status < 0) {
+        hkb_link_fail(link, status, "a message could not be written: %s",
+                      hakuban_status_text(status));
+    } else if (to == &link->rust.said) {
+        size_t bytes = to->own.bytes - before + to->shared_bytes - shared_before;
+        uint32_t length = (uint32_t)bytes;
+        memcpy(to->own.data + before - LENGTH_BYTES, &length, sizeof(length));
+    }
 }
 
 /* The number that is the other side's, or mine, of the channel that owner calls so. */
@@ -508,30 +514,26 @@ static void rust_receive(hkb_link *link, const void *data, size_t bytes)
 
 static void pull_said(hkb_link *link)
 {
-    hkb_rust_link *rust = &link->rust;
+    hkb_chain *said = &link->rust.said;
     uint32_t bytes;
-    if (rust->said_begin == rust->said.bytes || link->packet->bytes) {
+    if (hkb_chain_bytes(said) == 0 || hkb_chain_bytes(link->packet)) {
         return;
     }
-    memcpy(&bytes, rust->said.data + rust->said_begin, sizeof(bytes));
-    const uint8_t *event = rust->said.data + rust->said_begin + LENGTH_BYTES;
-    if (hkb_buffer_append(link->packet, event, bytes) < 0) {
+    memcpy(&bytes, hkb_chain_first(said).data, sizeof(bytes));
+    (void)hkb_chain_drop(said, sizeof(bytes));
+    if (hkb_chain_append_chain(link->packet, said, bytes) < 0) {
         (void)no_memory(link);
         return;
     }
-    rust->said_begin += LENGTH_BYTES + bytes;
-    if (rust->said_begin < rust->said.bytes) {
-        return;
-    }
-    rust->said.bytes = rust->said_begin = 0;
-    if (rust->said.capacity > SAID_BYTES_KEPT) {
-        hkb_buffer_done(&rust->said);
+    (void)hkb_chain_drop(said, bytes);
+    if (hkb_chain_bytes(said) == 0 && said->own.capacity > SAID_BYTES_KEPT) {
+        hkb_chain_done(said);
     }
 }
 
 static bool rust_has_room(const hkb_link *link)
 {
-    return link->packet->bytes == 0 && link->rust.said.bytes == link->rust.said_begin &&
+    return hkb_chain_bytes(link->packet) == 0 && hkb_chain_bytes(&link->rust.said) == 0 &&
            link->phase != HKB_LINK_ENDED;
 }
 
@@ -546,24 +548,23 @@ static void rust_pull(hkb_link *link)
            rust_has_room(link)) {
         more = link->shared->events->produce(link);
     }
-    if (link->ping_due && link->packet->bytes == 0 && link->phase == HKB_LINK_OPEN) {
-        (void)hkb_buffer_append(link->packet, ".", 1); /* without memory: the next time */
+    if (link->ping_due && hkb_chain_bytes(link->packet) == 0 && link->phase == HKB_LINK_OPEN) {
+        (void)hkb_chain_append(link->packet, ".", 1); /* without memory: the next time */
     }
     link->ping_due = false;
-    if (!more && link->phase == HKB_LINK_LEAVING && link->packet->bytes == 0) {
+    if (!more && link->phase == HKB_LINK_LEAVING && hkb_chain_bytes(link->packet) == 0) {
         hkb_link_end_orderly(link,
                              "closed"); /* there is no goodbye: the carrier ends, and that is it */
     }
     if (link->phase == HKB_LINK_ENDED) {
-        link->packet->bytes = 0; /* nor are there last words */
+        hkb_chain_clear(link->packet); /* nor are there last words */
         link->over = true;
     }
 }
 
 static bool rust_has_control(const hkb_link *link)
 {
-    return link->phase != HKB_LINK_OPEN || link->ping_due ||
-           link->rust.said.bytes > link->rust.said_begin;
+    return link->phase != HKB_LINK_OPEN || link->ping_due || hkb_chain_bytes(&link->rust.said);
 }
 
 /* -- Beginning and end -- */
@@ -580,13 +581,13 @@ static void rust_init(hkb_link *link)
     link->window_bytes = UINT64_MAX;
     link->peer_state_bytes_max = HKB_RUST_EVENT_BYTES_MAX - EVENT_HEAD_BYTES_MAX;
     link->payload_form = &hkb_dialect_rust;
-    hkb_buffer_init(&link->rust.said, link->shared->alloc, 2 * HKB_RUST_EVENT_BYTES_MAX);
+    hkb_chain_init(&link->rust.said, link->shared->alloc, 2 * HKB_RUST_EVENT_BYTES_MAX);
 }
 
 static void rust_done(hkb_link *link)
 {
     hkb_rust_link *rust = &link->rust;
-    hkb_buffer_done(&rust->said);
+    hkb_chain_done(&rust->said);
     hkb_free(link->shared->alloc, rust->window, rust->window_capacity);
     hkb_free(link->shared->alloc, rust->replaced,
              rust->replaced_capacity * sizeof(*rust->replaced));

@@ -20,7 +20,7 @@
 #ifndef HKB_LINK_RUST_LINK_H
 #define HKB_LINK_RUST_LINK_H
 
-#include "base/bytes.h"
+#include "base/chain.h"
 
 #define HKB_RUST_KEEP_ALIVE_NS (60ull * 1000000000)
 #define HKB_RUST_TIMEOUT_NS (120ull * 1000000000)
@@ -38,8 +38,7 @@ typedef struct hkb_rust_link {
     uint32_t controls; /* how many control channels the other side has */
     uint32_t control;  /* connector: which it is */
     uint32_t mine;     /* the greatest number that I have opened */
-    hkb_buffer said;   /* events, each after its length; from said_begin on */
-    size_t said_begin;
+    hkb_chain said;    /* events, each after its length */
 } hkb_rust_link;
 
 #endif

@@ -86,6 +86,8 @@ typedef struct hkb_message {
         check; /* STATE: low 32 bits of XXH3-64 of the result; SAME: of the state's hash in HAVE */
     uint64_t total_bytes;  /* STATE: of the whole payload; more than payload.bytes: PARTs follow */
     hakuban_slice payload; /* STATE, PART, HAVE, HOLDING */
+    hakuban_bytes *payload_of; /* to be said by reference: what payload lies in, borrowed; NULL: to
+                                  be copied */
     hkb_load_limit
         *load_limit;     /* LOAD_LIMIT; when decoded: the decoder's, until the next message */
     uint64_t (*path)[2]; /* PATH; likewise */

@@ -65,12 +65,13 @@ hakuban_status hkb_frame_next(hakuban_slice data, size_t frame_bytes_max, size_t
     return HAKUBAN_OK;
 }
 
-/* One frame of a header and up to two pieces of payload. */
-static hakuban_status put_frame(hkb_buffer *out, hakuban_slice header, hakuban_slice first,
-                                hakuban_slice second)
+/* One frame of a header, a check, and a payload, which is left out if it is added by reference. */
+static hakuban_status put_frame(hkb_buffer *out, hakuban_slice header, hakuban_slice check,
+                                hakuban_slice payload, bool by_reference)
 {
-    size_t body = hkb_varint_bytes(header.bytes) + header.bytes + first.bytes + second.bytes;
-    hakuban_status status = hkb_buffer_reserve(out, HKB_VARINT_BYTES_MAX + body);
+    size_t body = hkb_varint_bytes(header.bytes) + header.bytes + check.bytes + payload.bytes;
+    size_t here = by_reference ? body - payload.bytes : body;
+    hakuban_status status = hkb_buffer_reserve(out, HKB_VARINT_BYTES_MAX + here);
     if (status < 0) {
         return status;
     }
@@ -79,21 +80,21 @@ static hakuban_status put_frame(hkb_buffer *out, hakuban_slice header, hakuban_s
     to += hkb_varint_put(to, header.bytes);
     memcpy(to, header.data, header.bytes);
     to += header.bytes;
-    if (first.bytes) {
-        memcpy(to, first.data, first.bytes);
+    if (check.bytes) {
+        memcpy(to, check.data, check.bytes);
+        to += check.bytes;
     }
-    to += first.bytes;
-    if (second.bytes) {
-        memcpy(to, second.data, second.bytes);
+    if (payload.bytes && !by_reference) {
+        memcpy(to, payload.data, payload.bytes);
+        to += payload.bytes;
     }
-    to += second.bytes;
     out->bytes = (size_t)(to - out->data);
     return HAKUBAN_OK;
 }
 
 hakuban_status hkb_frame_put(hkb_buffer *out, hakuban_slice header, hakuban_slice payload)
 {
-    return put_frame(out, header, payload, (hakuban_slice){NULL, 0});
+    return put_frame(out, header, (hakuban_slice){NULL, 0}, payload, false);
 }
 
 /* -- Encoding -- */
@@ -266,7 +267,8 @@ static hakuban_status encode_state(hkb_native *native, const hkb_message *messag
         check[i] = (uint8_t)(message->check >> (8 * i));
     }
     return put_frame(out, (hakuban_slice){writer->data, writer->bytes},
-                     (hakuban_slice){check, sizeof(check)}, message->payload);
+                     (hakuban_slice){check, sizeof(check)}, message->payload,
+                     message->payload_of != NULL);
 }
 
 hakuban_status hkb_native_encode(hkb_native *native, const hakuban_serializer_ops *serializer,
@@ -394,7 +396,8 @@ hakuban_status hkb_native_encode(hkb_native *native, const hakuban_serializer_op
     if (status < 0) {
         return status;
     }
-    return hkb_frame_put(out, (hakuban_slice){writer->data, writer->bytes}, message->payload);
+    return put_frame(out, (hakuban_slice){writer->data, writer->bytes}, (hakuban_slice){NULL, 0},
+                     message->payload, message->payload_of != NULL);
 }
 
 /* -- Decoding -- */

@@ -32,12 +32,12 @@ typedef struct hkb_native {
 void hkb_native_init(hkb_native *native, const hakuban_alloc *alloc);
 void hkb_native_done(hkb_native *native);
 
-/* Appends the frame of message to out. previous: the version last sent on the channel (STATE; count
+/* Appends the frame of message to out, without its payload if that has payload_of: then the caller
+ * adds it. previous: the version last sent on the channel (STATE; count
  * 0: none). ERR_NO_MEMORY, ERR_LIMIT. */
 hakuban_status hkb_native_encode(hkb_native *native, const hakuban_serializer_ops *serializer,
                                  const hkb_message *message, const hkb_version *previous,
                                  hkb_buffer *out);
-
 /* The next frame of a packet. *ret_bytes: how much of data it takes; 0: more is needed.
  * ERR_PROTOCOL, ERR_LIMIT (over frame_bytes_max) with words. */
 hakuban_status hkb_frame_next(hakuban_slice data, size_t frame_bytes_max, size_t *ret_bytes,

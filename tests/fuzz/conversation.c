@@ -7,6 +7,7 @@
 
 #include "exchange/records.h"
 #include "fail_alloc.h"
+#include "parts.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
@@ -40,6 +41,7 @@ typedef struct world {
     hakuban_descriptor *objects[OBJECTS];
     hakuban_contract *contracts[CONTRACTS];
     hakuban_sink *sinks[CONTRACTS];
+    hkb_buffer packet;
     uint64_t now_ns, random;
 } world;
 
@@ -173,7 +175,9 @@ static void carry(world *w)
         stranger *s = hkb_peer_carrier(peer);
         HKB_ASSERT(s->peer == peer);
         HKB_ASSERT(pulls++ < PULLS_MAX);
-        check_packet(w, s, hkb_peer_pull(peer));
+        hkb_packet packet;
+        hkb_peer_pull(peer, &packet);
+        check_packet(w, s, parts_joined(&w->packet, packet.parts, packet.part_count));
         if (hkb_peer_is_over(peer)) {
             hkb_peer_lost(peer, HAKUBAN_ERR_CLOSED, "over");
             forget(s);
@@ -527,6 +531,7 @@ static bool begin(world *w)
     }
     w->now_ns = 1000 * MS;
     hkb_native_init(&w->native, hakuban_alloc_default());
+    hkb_buffer_init(&w->packet, hakuban_alloc_default(), SIZE_MAX);
     for (size_t i = 0; i < OBJECTS; i++) {
         HKB_ASSERT(hakuban_descriptor_new(NULL, names[i], tags, i < 3 ? i : 0, &w->objects[i],
                                           NULL) == HAKUBAN_OK);
@@ -556,6 +561,7 @@ static void finish(world *w)
     }
     hkb_delta_context_free(w->delta);
     hkb_native_done(&w->native);
+    hkb_buffer_done(&w->packet);
     HKB_ASSERT(w->memory.blocks == 0);
 }
 

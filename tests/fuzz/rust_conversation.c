@@ -6,6 +6,7 @@
 
 #include "exchange/records.h"
 #include "fail_alloc.h"
+#include "parts.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
@@ -24,6 +25,7 @@ typedef struct world {
     hakuban_descriptor *objects[2];
     hakuban_contract *contracts[CONTRACTS];
     hakuban_sink *sinks[CONTRACTS];
+    hkb_buffer packet;
     uint64_t now_ns, random;
 } world;
 
@@ -99,7 +101,9 @@ static void carry(world *w)
     while ((peer = hkb_exchange_ready_peer(w->exchange))) {
         stranger *s = hkb_peer_carrier(peer);
         HKB_ASSERT(pulls++ < PULLS_MAX);
-        check_packet(w, hkb_peer_pull(peer));
+        hkb_packet packet;
+        hkb_peer_pull(peer, &packet);
+        check_packet(w, parts_joined(&w->packet, packet.parts, packet.part_count));
         if (hkb_peer_is_over(peer)) {
             s->peer = NULL;
             (void)hkb_peer_lost(peer, HAKUBAN_ERR_CLOSED, "over");
@@ -240,6 +244,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     }
     w.now_ns = 1000000000;
     hkb_rust_init(&w.rust, hakuban_alloc_default());
+    hkb_buffer_init(&w.packet, hakuban_alloc_default(), SIZE_MAX);
     for (size_t i = 0; i < 2; i++) {
         HKB_ASSERT(hakuban_descriptor_new(NULL, names[i], tags, i, &w.objects[i], NULL) ==
                    HAKUBAN_OK);
@@ -285,6 +290,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     }
     HKB_ASSERT(w.exchange->objects.count == 0 && w.exchange->tags.count == 0);
     hkb_exchange_free(w.exchange);
+    hkb_buffer_done(&w.packet);
     HKB_ASSERT(w.memory.blocks == 0);
     for (size_t i = 0; i < 2; i++) {
         hakuban_descriptor_unref(w.objects[i]);

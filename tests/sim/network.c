@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "parts.h"
 #include "wire/native.h"
 
 #define BUFFERED_MAX (64u * 1024)
@@ -213,6 +214,7 @@ net *net_new(uint64_t seed)
     network->seed = network->random = seed;
     network->now_ns = NET_BEGIN_NS;
     network->chunk_bytes_max = 100000;
+    hkb_buffer_init(&network->packet, hakuban_alloc_default(), SIZE_MAX);
     network->trace = getenv("NET_TRACE") != NULL;
     return network;
 }
@@ -278,6 +280,7 @@ void net_free(net *network)
         free(network->pipes[i]);
     }
     free(network->pipes);
+    hkb_buffer_done(&network->packet);
     free(network);
 }
 
@@ -494,10 +497,13 @@ static bool send_ready(net_node *node)
     while ((peer = hkb_exchange_ready_peer(node->exchange))) {
         net_pipe *pipe = hkb_peer_carrier(peer);
         int end = end_of(pipe, node);
-        hakuban_slice packet = hkb_peer_pull(peer);
+        hkb_packet packet;
+        hkb_peer_pull(peer, &packet);
         if (packet.bytes) {
             moved = true;
-            if (!write_packet(pipe, end, packet)) {
+            hakuban_slice joined =
+                parts_joined(&node->network->packet, packet.parts, packet.part_count);
+            if (!write_packet(pipe, end, joined)) {
                 net_cut(pipe);
                 continue;
             }

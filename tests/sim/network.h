@@ -87,6 +87,7 @@ struct net {
     unsigned pipes_made;
     size_t chunk_bytes_max; /* writes are delivered in random pieces up to this */
     net_tap tap;
+    hkb_buffer packet;   /* the last one, in one piece */
     uint64_t trace_hash; /* of every piece that was read, and when */
     bool among_us;       /* nobody says anything wrong: what looks wrong to an exchange is a bug */
     bool steady; /* ways take their delay and no more: one piece more changes the time of none */

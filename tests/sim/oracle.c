@@ -333,6 +333,12 @@ void oracle_after(void *ctx, net_pipe *pipe, int to)
     check_window(world, pipe, 1);
 }
 
+static size_t log_bytes(const hkb_link *link)
+{
+    return link->log.own.capacity + link->log.shared_bytes + link->again.own.capacity +
+           link->again.shared_bytes;
+}
+
 /* I7: what an exchange keeps is bounded by what is alive, not by how much passed through it. */
 void oracle_check_memory(sim_world *world)
 {
@@ -360,7 +366,7 @@ void oracle_check_memory(sim_world *world)
         HKB_LIST_EACH(hkb_peer, peer, &exchange->peers, of_exchange)
         {
             /* What was said and not acknowledged, for a session that goes on. */
-            bound += hkb_min(peer->link.log.capacity,
+            bound += hkb_min(log_bytes(&peer->link),
                              2 * (size_t)(peer->link.window_bytes + HKB_FRAME_BYTES_MAX));
             HKB_LIST_EACH(hkb_share, share, &peer->shares, of_peer)
             {

@@ -75,7 +75,8 @@ static void stranger_hears(net_node *node)
 {
     hkb_peer *peer;
     while ((peer = hkb_exchange_ready_peer(node->exchange))) {
-        (void)hkb_peer_pull(peer);
+        hkb_packet packet;
+        hkb_peer_pull(peer, &packet);
     }
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "exchange/records.h"
+#include "parts.h"
 #include "users.h"
 #include "vectors.h"
 #include "wire/rust_delta.h"
@@ -19,7 +20,8 @@ typedef struct rust_peer {
     net_node *node;
     hkb_peer *peer;
     hkb_rust rust;
-    hkb_buffer heard; /* a line for each event */
+    hkb_buffer packet; /* the last one, in one piece */
+    hkb_buffer heard;  /* a line for each event */
     struct {
         uint8_t *data;
         size_t bytes;
@@ -147,10 +149,12 @@ static void turn(rust_peer *of)
     hkb_exchange_settle(of->node->exchange);
     while ((peer = hkb_exchange_ready_peer(of->node->exchange))) {
         rust_peer *to = hkb_peer_carrier(peer);
-        hakuban_slice packet;
-        while ((packet = hkb_peer_pull(peer)).bytes) {
+        hkb_packet packet;
+        hkb_peer_pull(peer, &packet);
+        for (; packet.bytes; hkb_peer_pull(peer, &packet)) {
             if (to) {
-                print_event(to, &to->heard, packet);
+                hakuban_slice joined = parts_joined(&to->packet, packet.parts, packet.part_count);
+                print_event(to, &to->heard, joined);
             }
         }
     }
@@ -162,6 +166,7 @@ static void rust_begin(rust_peer *of, net_node *node, bool connector)
     memset(of, 0, sizeof(*of));
     of->node = node;
     hkb_rust_init(&of->rust, hakuban_alloc_default());
+    hkb_buffer_init(&of->packet, hakuban_alloc_default(), SIZE_MAX);
     hkb_buffer_init(&of->heard, hakuban_alloc_default(), LOG_BYTES_MAX);
     net_settings(node, "name=router", &settings);
     settings.rust = true;
@@ -179,6 +184,7 @@ static void rust_end(rust_peer *of)
     }
     of->peer = NULL;
     hkb_exchange_settle(of->node->exchange);
+    hkb_buffer_done(&of->packet);
     hkb_buffer_done(&of->heard);
     for (size_t i = 0; i < 2 * CHANNELS_MAX; i++) {
         free(of->states[i / CHANNELS_MAX][i % CHANNELS_MAX].data);

@@ -21,11 +21,12 @@ typedef struct side {
     hkb_link_shared shared;
     hkb_link link;
     hkb_buffer pipe; /* what was said and is not delivered yet */
-    hkb_buffer packet;
+    hkb_chain packet;
     bool begun, woken, holds; /* holds: what it says stays in the pipe */
     unsigned to_say;          /* PARTs not yet said */
     size_t say_bytes;         /* of each */
     uint8_t say_byte;         /* what they are full of */
+    hakuban_bytes *say_of;    /* what they are said from instead, by reference; NULL: nothing */
     uint64_t token;           /* of the sessions that this side gives; 0: none */
     unsigned moved, dropped, resumed, anew;
     unsigned said, heard, opened, hellos, ended;
@@ -114,6 +115,10 @@ static bool on_produce(hkb_link *link)
     s->to_say--;
     s->said++;
     hkb_message part = {.kind = HKB_MESSAGE_PART, .channel = 1, .payload = {bytes, s->say_bytes}};
+    if (s->say_of) {
+        part.payload_of = s->say_bytes < HKB_SHARED_BYTES_MIN ? NULL : s->say_of;
+        part.payload.data = hakuban_bytes_slice(s->say_of).data;
+    }
     if (s->gives_up) {
         hkb_link_fail(link, HAKUBAN_ERR_NO_MEMORY, "%s", s->gives_up);
     }
@@ -197,7 +202,7 @@ static void side_init(side *s)
     s->shared.registry = &s->registry;
     s->shared.events = &events;
     hkb_native_init(&s->shared.native, &s->memory.table);
-    hkb_buffer_init(&s->packet, &s->memory.table, PACKET_MAX);
+    hkb_chain_init(&s->packet, &s->memory.table, PACKET_MAX);
     hkb_buffer_init(&s->pipe, hakuban_alloc_default(), SIZE_MAX);
     s->say_bytes = 1000;
 }
@@ -208,7 +213,8 @@ static void side_done(side *s)
         hkb_link_done(&s->link);
     }
     hkb_native_done(&s->shared.native);
-    hkb_buffer_done(&s->packet);
+    hkb_chain_done(&s->packet);
+    hakuban_bytes_unref(s->say_of);
     hkb_buffer_done(&s->pipe);
     hkb_registry_done(&s->registry);
     ck_assert_uint_eq(s->memory.blocks, 0);
@@ -286,13 +292,17 @@ static void pull(side *s)
     }
     s->woken = false;
     hkb_link_pull(&s->link, now_ns, &s->packet);
-    ck_assert_uint_le(s->packet.bytes, PACKET_MAX);
-    if (s->packet.bytes &&
-        (hkb_link_has_control(&s->link) ||
-         (s->to_say && s->link.sent_bytes - s->link.acked_bytes < s->link.window_bytes))) {
+    size_t bytes = hkb_chain_bytes(&s->packet);
+    ck_assert_uint_le(bytes, PACKET_MAX);
+    if (bytes && (hkb_link_has_control(&s->link) ||
+                  (s->to_say && s->link.sent_bytes - s->link.acked_bytes < s->link.window_bytes))) {
         s->woken = true;
     }
-    ck_assert_int_eq(hkb_buffer_append(&s->pipe, s->packet.data, s->packet.bytes), HAKUBAN_OK);
+    hakuban_slice parts[HAKUBAN_SEND_PARTS_MAX];
+    unsigned part_count = hkb_chain_parts(&s->packet, parts, HAKUBAN_SEND_PARTS_MAX);
+    for (unsigned i = 0; i < part_count; i++) {
+        ck_assert_int_eq(hkb_buffer_append(&s->pipe, parts[i].data, parts[i].bytes), HAKUBAN_OK);
+    }
 }
 
 static void deliver(side *from, side *to)
@@ -1048,7 +1058,7 @@ START_TEST(a_lost_connection_is_told_once)
     ended_as(&b, false, HAKUBAN_ERR_IO, "connection reset");
     b.woken = true;
     pull(&b);
-    ck_assert_uint_eq(b.packet.bytes, 0);
+    ck_assert_uint_eq(hkb_chain_bytes(&b.packet), 0);
 }
 END_TEST
 
@@ -1213,10 +1223,48 @@ START_TEST(a_session_goes_on_where_it_was)
     pass(HKB_ACK_NS);
     ck_assert_uint_eq(a.link.acked_bytes, a.link.sent_bytes);
     ck_assert_uint_eq(b.link.acked_bytes, b.link.sent_bytes);
-    ck_assert_uint_eq(b.link.log.bytes, b.link.log_begin);
+    ck_assert_uint_eq(hkb_chain_bytes(&b.link.log), 0);
     say_more(&b, 1);
     carry();
     ck_assert_uint_eq(a.heard, 6);
+}
+END_TEST
+
+static void say_from(side *s, size_t bytes)
+{
+    uint8_t *data;
+    hakuban_bytes *of;
+    ck_assert_int_eq(hkb_bytes_new_empty(&s->memory.table, bytes, &of, &data), HAKUBAN_OK);
+    memset(data, 'x', bytes);
+    s->say_of = of;
+    s->say_bytes = bytes;
+}
+
+/* Large payloads are in the session's log once, however often they were said, and small ones are
+ * copied. */
+START_TEST(what_is_said_from_shared_bytes_is_said_again_from_them)
+{
+    static const size_t sizes[] = {HKB_SHARED_BYTES_MIN - 1, HKB_SHARED_BYTES_MIN, 60000};
+    open_session(2, 0);
+    say_from(&b, sizes[_i]);
+    b.said = 0;
+    say_more(&b, 20);
+    b.holds = true;
+    for (unsigned i = 0; i < 20; i++) {
+        pull(&b);
+    }
+    b.holds = false;
+    bool shared = sizes[_i] >= HKB_SHARED_BYTES_MIN;
+    ck_assert_uint_eq(b.link.log.shared_bytes, shared ? b.said * sizes[_i] : 0);
+    lose_both();
+    return_to_b(true);
+    carry();
+    ck_assert_uint_eq(a.resumed, 1);
+    pass(HKB_ACK_NS);
+    carry();
+    ck_assert_uint_eq(a.heard, 22);
+    ck_assert_uint_eq(b.link.acked_bytes, b.link.sent_bytes);
+    ck_assert_uint_eq(hkb_chain_bytes(&b.link.log) + hkb_chain_bytes(&b.link.again), 0);
 }
 END_TEST
 
@@ -1251,10 +1299,10 @@ START_TEST(everything_was_received_is_possible)
     hello.received_bytes = b.link.sent_bytes;
     hear_hello(&c, &hello);
     ck_assert_uint_eq(c.moved, 1);
-    ck_assert_uint_eq(b.link.unsaid, 0);
+    ck_assert_uint_eq(hkb_chain_bytes(&b.link.again), 0);
     b.woken = true;
     pull(&b);
-    ck_assert_uint_lt(b.packet.bytes, 500); /* the hello alone */
+    ck_assert_uint_lt(hkb_chain_bytes(&b.packet), 500); /* the hello alone */
 }
 END_TEST
 
@@ -1303,7 +1351,7 @@ START_TEST(a_return_must_fit_its_session)
     ck_assert_uint_eq(c.opened, _i == 2);
     ck_assert_uint_eq(c.ended, _i != 2);
     hkb_link_pull(&c.link, now_ns, &c.packet);
-    ck_assert_uint_gt(c.packet.bytes, 0); /* it is told */
+    ck_assert_uint_gt(hkb_chain_bytes(&c.packet), 0); /* it is told */
 }
 END_TEST
 
@@ -1416,7 +1464,7 @@ START_TEST(a_window_that_is_full_stays_so_over_a_return)
     ck_assert_uint_eq(c.moved, 1);
     b.holds = true; /* all that was lost is said again, and no more */
     carry();
-    ck_assert_uint_eq(b.link.unsaid, 0);
+    ck_assert_uint_eq(hkb_chain_bytes(&b.link.again), 0);
     ck_assert_uint_eq(b.said, before);
     b.holds = false;
     deliver(&b, &a);
@@ -1435,17 +1483,17 @@ START_TEST(acknowledged_while_it_is_said_again)
     hear_hello(&c, &hello);
     b.woken = true;
     pull(&b);
-    ck_assert_uint_gt(b.link.unsaid, 0);
+    ck_assert_uint_gt(hkb_chain_bytes(&b.link.again), 0);
     char ack[40];
     snprintf(ack, sizeof(ack), "[1,%llu]", (unsigned long long)(140 * frame_bytes));
     hear_header(&b, ack); /* of more than was said again so far: its own loss */
     ck_assert_uint_eq(b.ended, 0);
-    ck_assert_uint_eq(b.link.unsaid, 10 * frame_bytes);
+    ck_assert_uint_eq(hkb_chain_bytes(&b.link.again), 10 * frame_bytes);
     for (unsigned i = 0; i < 5; i++) {
         b.woken = true;
         pull(&b);
     }
-    ck_assert_uint_eq(b.link.unsaid, 0);
+    ck_assert_uint_eq(hkb_chain_bytes(&b.link.again), 0);
     ck_assert_uint_eq(b.ended, 0);
 }
 END_TEST
@@ -1527,6 +1575,7 @@ int main(void)
     tcase = tcase_create("sessions");
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_loop_test(tcase, a_session_goes_on_where_it_was, 0, (int)HKB_COUNT(chunks));
+    tcase_add_loop_test(tcase, what_is_said_from_shared_bytes_is_said_again_from_them, 0, 3);
     tcase_add_loop_test(tcase, who_says_what_cannot_be_begins_anew, 0, (int)HKB_COUNT(lies));
     tcase_add_test(tcase, everything_was_received_is_possible);
     tcase_add_loop_test(tcase, half_a_frame_is_not_said_again, 0, 3);

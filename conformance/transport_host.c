@@ -472,11 +472,17 @@ hakuban_carrier *thost_dial(thost *host, const char *text, hakuban_status *ret_s
 hakuban_status thost_send(hakuban_carrier *carrier, const void *data, size_t bytes)
 {
     const unsigned char *from = data;
-    size_t first = bytes / 7, second = bytes / 3;
-    hakuban_slice parts[] = {
-        {from, first}, {from + first, second}, {from + first + second, bytes - first - second}};
+    hakuban_slice parts[HAKUBAN_SEND_PARTS_MAX];
+    /* As many as may be, each twice as large as the one before: those of a short message are empty
+     * at first. */
+    for (unsigned i = HAKUBAN_SEND_PARTS_MAX; i-- > 0;) {
+        size_t part = i ? (bytes + 1) / 2 : bytes;
+        bytes -= part;
+        parts[i] = (hakuban_slice){from + bytes, part};
+    }
     carrier->host->slots++;
-    hakuban_status status = carrier->host->ops->send(carrier->host->self, carrier->conn, parts, 3);
+    hakuban_status status =
+        carrier->host->ops->send(carrier->host->self, carrier->conn, parts, HAKUBAN_SEND_PARTS_MAX);
     carrier->host->slots--;
     if (status == HAKUBAN_OK_FULL) {
         carrier->full = true;

@@ -181,7 +181,7 @@ static bool same(const hakuban_token *a, const hakuban_token *b)
         return a->value.uint == b->value.uint;
     case HAKUBAN_TOKEN_DOUBLE:
         return (isnan(a->value.real) && isnan(b->value.real)) ||
-               (fpclassify(a->value.real) == FP_ZERO && fpclassify(b->value.real) == FP_ZERO) ||
+               (a->value.real == 0 && b->value.real == 0) ||
                memcmp(&a->value.real, &b->value.real, sizeof(a->value.real)) == 0;
     case HAKUBAN_TOKEN_STRING:
     case HAKUBAN_TOKEN_BYTES:

@@ -35,8 +35,8 @@ typedef struct search {
     size_t old_bytes, new_bytes;
     size_t end;        /* of what is searched in new_: where the common suffix begins */
     size_t n, o;       /* where we are in new_ and in old */
-    uint64_t cost;     /* trouble: estimated bytes of delta lately */
-    uint64_t grow;     /* the same over a longer time: how far the index should reach */
+    size_t cost;       /* trouble: estimated bytes of delta lately */
+    size_t grow;       /* the same over a longer time: how far the index should reach */
     size_t strong_end; /* of the last strong run in new_: matches before it stay */
     size_t probe;      /* the next place of new_ to look up */
     size_t misses;     /* lookups in vain since the last jump */

@@ -123,7 +123,7 @@ static void come_and_go(net *network, net_node *exposing, net_contract *reader, 
         if (i == 1) {
             before = now;
         }
-        ck_assert_msg(i < 2 || (now.blocks == before.blocks && now.bytes == before.bytes),
+        ck_assert_msg(i < 2 || (now.blocks <= before.blocks && now.bytes <= before.bytes),
                       "after %u objects %zu blocks of %zu bytes, at first %zu of %zu",
                       (i + 1) * WAVE, now.blocks, now.bytes, before.blocks, before.bytes);
     }
@@ -251,7 +251,8 @@ START_TEST(who_comes_late_to_a_live_object_has_its_state_in_one_round_trip)
         uint64_t took_ns = time_until_state(at.network, at.late, by_tag, &bytes);
         ck_assert_uint_ge(took_ns, 2 * DELAY_NS);
         ck_assert_uint_le(took_ns, 2 * DELAY_NS + NET_MS / 10);
-        ck_assert_uint_le(bytes, 64); /* the object's name, its state and what goes with them */
+        /* The object's name, its state and what goes with them; JSON takes more than msgpack. */
+        ck_assert_uint_le(bytes, 96);
         if (by_tag) {
             continue; /* a tag is asked for upwards: there may be more of its objects */
         }

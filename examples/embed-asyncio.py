@@ -7,6 +7,7 @@ Observes everything with the tag "hello" at a router and prints COUNT states (3)
 import asyncio
 import ctypes as c
 import sys
+import types
 
 DRIVE_MANUAL = 1
 EVENT_STATE = 2
@@ -33,16 +34,35 @@ class Event(c.Structure):
                 ("internal", c.c_void_p * 2)]
 
 
+# Result and arguments of each function that is called. Without them ctypes cuts pointers to 32 bits, and the program crashes.
+POINTER = c.c_void_p
+SIGNATURES = {
+    "hakuban_exchange_new": (c.c_int, [c.POINTER(Options), c.POINTER(POINTER)]),
+    "hakuban_exchange_free": (POINTER, [POINTER]),
+    "hakuban_exchange_connect": (c.c_int, [POINTER, c.c_char_p, POINTER, c.POINTER(POINTER), POINTER]),
+    "hakuban_exchange_fd": (c.c_int, [POINTER]),
+    "hakuban_exchange_timeout_ms": (c.c_int, [POINTER]),
+    "hakuban_exchange_turn": (c.c_int, [POINTER]),
+    "hakuban_connection_free": (POINTER, [POINTER]),
+    "hakuban_observe_tag": (c.c_int, [POINTER, c.c_char_p, POINTER, c.POINTER(POINTER), POINTER]),
+    "hakuban_contract_queue": (POINTER, [POINTER]),
+    "hakuban_contract_free": (POINTER, [POINTER]),
+    "hakuban_queue_next": (c.c_int, [POINTER, c.c_int, c.POINTER(Event)]),
+    "hakuban_event_done": (None, [c.POINTER(Event)]),
+    "hakuban_descriptor_json": (c.c_char_p, [POINTER]),
+    "hakuban_state_data": (Slice, [POINTER]),
+}
+
+
 def load(path):
-    lib = c.CDLL(path)
-    for name in ("hakuban_contract_free", "hakuban_connection_free", "hakuban_exchange_free",
-                 "hakuban_contract_queue"):
-        getattr(lib, name).restype = c.c_void_p
-    lib.hakuban_descriptor_json.restype = c.c_char_p
-    lib.hakuban_descriptor_json.argtypes = [c.c_void_p]
-    lib.hakuban_state_data.restype = Slice
-    lib.hakuban_state_data.argtypes = [c.c_void_p]
-    return lib
+    """The functions of SIGNATURES and no others: what is not declared is an AttributeError, not a crash."""
+    library = c.CDLL(path)
+    functions = types.SimpleNamespace()
+    for name, (result, arguments) in SIGNATURES.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+        setattr(functions, name, function)
+    return functions
 
 
 class Exchange:
@@ -99,6 +119,7 @@ async def main(library, url, count):
     exchange.close()
 
 
-if len(sys.argv) < 3:
-    sys.exit(__doc__)
-asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 3))
+if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 3))

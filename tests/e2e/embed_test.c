@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <check.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,14 +51,38 @@ START_TEST(glib_drives_an_exchange)
 }
 END_TEST
 
+/* False where the library is static or python3 is missing. */
+static bool python_paths(char library[static 512], char script[static 512])
+{
+    snprintf(library, 512, "%s/../lib/libhakuban.so", getenv("HAKUBAN_BIN"));
+    snprintf(script, 512, "%s/examples/embed-asyncio.py", getenv("HAKUBAN_SOURCE"));
+    return is_there(library) && is_there("/usr/bin/env") && system("python3 -c pass") == 0;
+}
+
 START_TEST(asyncio_drives_an_exchange)
 {
     char library[512], script[512];
-    snprintf(library, sizeof(library), "%s/../lib/libhakuban.so", getenv("HAKUBAN_BIN"));
-    snprintf(script, sizeof(script), "%s/examples/embed-asyncio.py", getenv("HAKUBAN_SOURCE"));
-    if (is_there(library) && is_there("/usr/bin/env") && system("python3 -c pass") == 0) {
+    if (python_paths(library, script)) {
         start();
         sees_three_states(program_run("/usr/bin/env", "python3", script, library, url, "3", NULL));
+    }
+}
+END_TEST
+
+START_TEST(ctypes_calls_declared_functions_only)
+{
+    char library[512], script[512];
+    if (python_paths(library, script)) {
+        /* A pointer that is passed to an undeclared function is cut to 32 bits. */
+        ck_assert_int_eq(
+            program_end(program_run(
+                "/usr/bin/env", "python3", "-c",
+                "import runpy, sys\n"
+                "lib = runpy.run_path(sys.argv[1])['load'](sys.argv[2])\n"
+                "assert all(f.argtypes is not None for f in vars(lib).values() if callable(f))\n"
+                "assert not hasattr(lib, 'hakuban_descriptor_tag_count')\n",
+                script, library, NULL)),
+            0);
     }
 }
 END_TEST
@@ -69,6 +94,7 @@ int main(void)
     tcase_set_timeout(cases, 60);
     tcase_add_test(cases, glib_drives_an_exchange);
     tcase_add_test(cases, asyncio_drives_an_exchange);
+    tcase_add_test(cases, ctypes_calls_declared_functions_only);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

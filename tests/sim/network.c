@@ -98,6 +98,7 @@ static uint64_t draw_uptime(const net_node *node)
 
 hkb_exchange *net_enter(net_node *node)
 {
+    node->entered++;
     hkb_exchange_set_time(node->exchange, node->network->now_ns + node->clock_ahead_ns,
                           (int64_t)node->network->now_ns + 1700000000 * (int64_t)NET_S +
                               node->wall_offset_ns);
@@ -401,6 +402,7 @@ void net_thaw(net_node *node)
         return;
     }
     node->frozen = false;
+    net_enter(node);
     for (size_t i = 0; i < node->network->pipe_count; i++) {
         net_pipe *pipe = node->network->pipes[i];
         int end = pipe->node[1] == node;
@@ -543,6 +545,12 @@ static uint64_t lingers_ns(const net_pipe *pipe, int end)
     return pipe->over_ns[end] + HKB_LINGER_NS;
 }
 
+/* Nothing that end has written is to be read, and it has not stopped writing. */
+static bool is_idle(const net_pipe *pipe, int end)
+{
+    return !pipe->first[end] && !pipe->over[end] && !pipe->dropped[end];
+}
+
 /* An end that found the connection dead has closed it. The other end hears of that, unless nothing
  * from there gets through. */
 static bool finish_drop(net_pipe *pipe, int end)
@@ -611,23 +619,40 @@ static bool deliver(net_pipe *pipe, int from)
     return true;
 }
 
+/* Whether nothing has happened in node since it was at rest. */
+static bool is_at_rest(const net_node *node)
+{
+    return node->entered == node->settled;
+}
+
+static bool step_node(net_node *node)
+{
+    net_enter(node);
+    if (net_due_ns(node) <= node->network->now_ns) {
+        hkb_exchange_tick(node->exchange);
+        hkb_exchange_settle(node->exchange);
+    }
+    bool moved = send_ready(node);
+    node->settled = node->entered;
+    node->due_ns = net_due_ns(node);
+    return moved;
+}
+
 static bool step(net *network)
 {
     bool moved = false;
     for (size_t i = 0; i < network->node_count; i++) {
         net_node *node = &network->nodes[i];
-        if (node->down || node->frozen) {
+        if (node->down || node->frozen || (is_at_rest(node) && node->due_ns > network->now_ns)) {
             continue;
         }
-        net_enter(node);
-        if (net_due_ns(node) <= network->now_ns) {
-            hkb_exchange_tick(node->exchange);
-            hkb_exchange_settle(node->exchange);
-        }
-        moved |= send_ready(node);
+        moved |= step_node(node);
     }
     for (size_t i = 0; i < network->pipe_count; i++) {
         for (int end = 0; end < 2; end++) {
+            if (is_idle(network->pipes[i], end)) {
+                continue;
+            }
             moved |= deliver(network->pipes[i], end);
             moved |= finish_drop(network->pipes[i], end);
             if (lingers_ns(network->pipes[i], end) <= network->now_ns) {
@@ -643,13 +668,19 @@ static uint64_t next_moment(const net *network, uint64_t until_ns)
     uint64_t next_ns = until_ns;
     for (size_t i = 0; i < network->node_count; i++) {
         const net_node *node = &network->nodes[i];
-        uint64_t deadline_ns = node->down || node->frozen ? UINT64_MAX : net_due_ns(node);
-        if (deadline_ns < next_ns) {
-            next_ns = deadline_ns;
+        if (node->down || node->frozen) {
+            continue;
+        }
+        uint64_t due_ns = is_at_rest(node) ? node->due_ns : net_due_ns(node);
+        if (due_ns < next_ns) {
+            next_ns = due_ns;
         }
     }
     for (size_t i = 0; i < network->pipe_count; i++) {
         for (int end = 0; end < 2; end++) {
+            if (is_idle(network->pipes[i], end)) {
+                continue;
+            }
             uint64_t at_ns = readable_ns(network->pipes[i], end);
             uint64_t linger_ns = lingers_ns(network->pipes[i], end);
             at_ns = linger_ns < at_ns ? linger_ns : at_ns;

@@ -59,10 +59,12 @@ struct net_node {
     size_t state_bytes_max;  /* for the next restart; 0: no limit */
     uint64_t clock_ahead_ns; /* of the network's, since it was started; modulo 2^64 */
     unsigned starts;
-    int64_t wall_offset_ns; /* this node's wall clock is off by so much */
-    uint64_t random;        /* of its own */
-    bool down;              /* it was killed and has not come back */
-    bool frozen;            /* it is stopped: it neither reads nor writes nor looks at the time */
+    uint64_t entered, settled; /* how often it was entered so far, and when it was at rest last */
+    uint64_t due_ns;           /* while at rest: when it is to tick, in the network's time */
+    int64_t wall_offset_ns;    /* this node's wall clock is off by so much */
+    uint64_t random;           /* of its own */
+    bool down;                 /* it was killed and has not come back */
+    bool frozen; /* it is stopped: it neither reads nor writes nor looks at the time */
     net_pipe *up;
     net_ended ended; /* the last link that ended here */
     unsigned opened;

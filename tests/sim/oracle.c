@@ -344,9 +344,10 @@ void oracle_check_memory(sim_world *world)
 {
     for (size_t n = 0; n < world->plan->node_count; n++) {
         const net_node *node = world->places[n].node;
-        if (node->down) {
+        if (node->down || world->places[n].checked == node->entered) {
             continue;
         }
+        world->places[n].checked = node->entered;
         const hkb_exchange *exchange = node->exchange;
         size_t bound = (1u << 20) + exchange->peer_count * 65536, state_bytes = 0;
         for (size_t i = 0; exchange->objects.count && i <= exchange->objects.mask; i++) {

@@ -282,9 +282,24 @@ static void begin_contract(sim_world *world, sim_user *user)
     hkb_exchange_settle(exchange);
 }
 
-static void user_turn(sim_world *world, sim_user *user)
+static void read_queue(sim_world *world, sim_user *user)
 {
     hakuban_event event;
+    net_enter(user->node);
+    while (hkb_queue_pop(user->queue, &event)) {
+        NET_MUST(event.contract == user->contract, "an event went to another contract's queue");
+        if (user->plan->observes) {
+            oracle_see(world, user, &event);
+        } else {
+            hear_sink(world, user, &event);
+        }
+        hkb_event_done(&event);
+    }
+    hkb_exchange_settle(user->node->exchange);
+}
+
+static void user_turn(sim_world *world, sim_user *user)
+{
     if (!is_up(user->node)) {
         return;
     }
@@ -297,17 +312,9 @@ static void user_turn(sim_world *world, sim_user *user)
         return;
     }
     user->next_read_ns = now(world) + user->plan->reads_every_ms * NET_MS;
-    net_enter(user->node);
-    while (hkb_queue_pop(user->queue, &event)) {
-        NET_MUST(event.contract == user->contract, "an event went to another contract's queue");
-        if (user->plan->observes) {
-            oracle_see(world, user, &event);
-        } else {
-            hear_sink(world, user, &event);
-        }
-        hkb_event_done(&event);
+    if (!hkb_queue_is_empty(user->queue)) {
+        read_queue(world, user);
     }
-    hkb_exchange_settle(user->node->exchange);
     if (!user->plan->observes) {
         send_what_is_due(world, user);
     }

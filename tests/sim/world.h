@@ -63,6 +63,7 @@ typedef struct sim_place {
     uint64_t astray_until_ns, looped_ns; /* 0: not; since when it has been part of a loop */
     int astray_to;                       /* where it dials until then */
     bool asked[PLAN_OBJECTS_MAX]; /* somebody here wanted to observe it since the exchange began */
+    uint64_t checked;             /* node->entered when its memory was looked at last */
     size_t empty_bytes;           /* memory of an exchange that has done nothing yet */
 } sim_place;
 

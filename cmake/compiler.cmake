@@ -1,4 +1,4 @@
-# Flags as interface targets, so that each target says what it takes and nothing leaks to users of the library.
+# Flags as interface targets: each target names those that it takes, and users of the library inherit none.
 
 add_library(hakuban_flags INTERFACE)
 target_compile_options(hakuban_flags INTERFACE
@@ -19,7 +19,7 @@ if(HAKUBAN_SANITIZE)
         -fsanitize=${HAKUBAN_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
     target_link_options(hakuban_flags INTERFACE -fsanitize=${HAKUBAN_SANITIZE})
 elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
-    # Sanitizers and FORTIFY hide findings from each other.
+    # Not with a sanitizer: FORTIFY and sanitizers each hide findings of the other.
     target_compile_options(hakuban_flags INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 endif()
 

@@ -1,4 +1,4 @@
-# What comes from outside, each as an interface target, found with pkg-config.
+# The libraries of others, each as an interface target, found with pkg-config.
 
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
@@ -24,7 +24,7 @@ hakuban_dependency(hakuban_xxhash libxxhash libxxhash-dev "The check value of st
 target_link_libraries(hakuban_externals INTERFACE hakuban_xxhash)
 
 if(HAKUBAN_SERIALIZER_MSGPACK)
-    # Since 6.0 msgpack-c is msgpack-c, in Debian 12 it is msgpack still. Its headers are all that is used, so nothing is linked.
+    # pkg-config knows msgpack-c by the name msgpack before 6.0, as in Debian 12. Only its headers are used; nothing is linked.
     pkg_search_module(msgpack QUIET msgpack-c msgpack)
     if(NOT msgpack_FOUND)
         message(FATAL_ERROR "HAKUBAN_SERIALIZER_MSGPACK=ON needs msgpack-c or msgpack, which "

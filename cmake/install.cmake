@@ -1,8 +1,8 @@
-# What `cmake --install` puts where, as components that are packages later: runtime, development, router, tools.
+# What `cmake --install` installs, and where. The components become packages: runtime, development, router, tools.
 
 include(CMakePackageConfigHelpers)
 
-# Only under /usr is /etc the place of configuration; elsewhere all of it stays below the prefix.
+# The configuration is in /etc when the prefix is /usr, and below the prefix otherwise.
 if(CMAKE_INSTALL_PREFIX STREQUAL "/usr")
     set(hakuban_etc /etc/hakuban)
 else()
@@ -12,7 +12,7 @@ set(hakuban_cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/hakuban)
 
 # ---- library ---------------------------------------------------------------------------------------------------------
 
-# What a static library needs when it is linked at last: modules of pkg-config, which the package looks for again.
+# The modules of pkg-config that a program needs when it links the static library; hakubanConfig.cmake looks for them again.
 set(hakuban_module_names hakuban_uv hakuban_xxhash)
 set(hakuban_module_hakuban_uv libuv)
 set(hakuban_module_hakuban_xxhash libxxhash)
@@ -36,7 +36,7 @@ set(hakuban_find_modules "")
 set(hakuban_static_links Threads::Threads)
 foreach(name IN LISTS hakuban_module_names)
     if(name STREQUAL "hakuban_zmq")
-        # By its name only: what Debian's libzmq.pc asks for in turn includes a file that no package has.
+        # By its name only: Debian's libzmq.pc requires a module whose file is in no package.
         string(APPEND hakuban_private_libs "-lzmq ")
     else()
         list(APPEND hakuban_modules ${hakuban_module_${name}})
@@ -49,7 +49,7 @@ foreach(name IN LISTS hakuban_module_names)
         "        endif()\n")
 endforeach()
 if(HAKUBAN_TRANSPORT_WS)
-    # By its name: it has no file for pkg-config.
+    # By its name: Debian's package has no file for pkg-config.
     string(APPEND hakuban_private_libs "-lwslay ")
     list(APPEND hakuban_static_links wslay)
     string(APPEND hakuban_find_modules
@@ -63,7 +63,7 @@ string(REPLACE ";" ", " hakuban_requires "${hakuban_modules}")
 
 set(hakuban_static_targets hakuban)
 if(BUILD_SHARED_LIBS)
-    # The same objects once more, for who links everything into one program.
+    # The same objects as a static library, for programs that link everything.
     add_library(hakuban_static STATIC ${hakuban_objects})
     add_library(hakuban::static ALIAS hakuban_static)
     set_target_properties(hakuban_static PROPERTIES
@@ -120,7 +120,7 @@ install(FILES ${PROJECT_BINARY_DIR}/generated/hakubanConfig.cmake
     ${PROJECT_BINARY_DIR}/generated/hakubanConfigVersion.cmake
     DESTINATION ${hakuban_cmake_dir} COMPONENT development)
 
-# From where the file is to the prefix, so that what was installed may be moved.
+# The prefix is given relative to the file, so that the installed files can be moved.
 if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}" OR IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDEDIR}")
     set(hakuban_pc_prefix ${CMAKE_INSTALL_PREFIX})
     set(hakuban_pc_libdir ${CMAKE_INSTALL_FULL_LIBDIR})
@@ -132,7 +132,7 @@ else()
     set(hakuban_pc_libdir "\${prefix}/${CMAKE_INSTALL_LIBDIR}")
     set(hakuban_pc_includedir "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
 endif()
-# A shared library brings along what it needs; a static one asks for it at once.
+# A shared library loads the libraries that it needs; with a static one the program links them.
 set(hakuban_pc_private ".private")
 set(hakuban_pc_libs "")
 if(NOT BUILD_SHARED_LIBS)
@@ -147,7 +147,7 @@ install(FILES ${PROJECT_BINARY_DIR}/generated/hakuban.pc
 
 if(HAKUBAN_BUILD_TOOLS)
     if(BUILD_SHARED_LIBS AND NOT CMAKE_INSTALL_PREFIX STREQUAL "/usr")
-        # They find the library of their own prefix, also after both were moved.
+        # The programs find the library of their own prefix, also after the prefix was moved.
         file(RELATIVE_PATH hakuban_bin_to_lib ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
         set_target_properties(tool-hakuban-router tool-hakuban PROPERTIES
             INSTALL_RPATH "$ORIGIN/${hakuban_bin_to_lib}")
@@ -164,7 +164,7 @@ if(HAKUBAN_BUILD_TOOLS)
         ${PROJECT_BINARY_DIR}/generated/hakuban-router.service @ONLY)
     install(FILES ${PROJECT_BINARY_DIR}/generated/hakuban-router.service
         DESTINATION lib/systemd/system COMPONENT router)
-    # What an administrator wrote is not replaced.
+    # A configuration that is there already is kept: an administrator may have changed it.
     set(hakuban_install_etc ${hakuban_etc})
     if(NOT IS_ABSOLUTE ${hakuban_etc})
         set(hakuban_install_etc "\${CMAKE_INSTALL_PREFIX}/${hakuban_etc}")

@@ -1,5 +1,5 @@
-# `cpack -G DEB`: libhakuban0, libhakuban-dev, hakuban-router, hakuban-tools. The paths in the unit and the directories of
-# libraries are those of /usr, so the build has to be made for it: the preset package is.
+# `cpack -G DEB` makes libhakuban0, libhakuban-dev, hakuban-router, hakuban-tools. The build must be configured for the prefix /usr,
+# as the preset package is: the unit and the directories of libraries name it.
 
 set(CPACK_PACKAGE_NAME hakuban)
 set(CPACK_PACKAGE_VENDOR hakuban)
@@ -42,7 +42,7 @@ function(hakuban_deb component package section summary)
     # The first line is the summary.
     set(CPACK_DEBIAN_${COMPONENT}_DESCRIPTION "${summary}\n${hakuban_deb_words}" PARENT_SCOPE)
     if(NOT CMAKE_INSTALL_PREFIX STREQUAL "/usr")
-        return() # documents in Debian's places are for Debian
+        return() # share/doc/<package> is a place of Debian's
     endif()
     install(FILES packaging/copyright DESTINATION share/doc/${package} COMPONENT ${component})
     install(FILES packaging/changelog DESTINATION share/doc/${package} COMPONENT ${component}
@@ -58,7 +58,7 @@ hakuban_deb(router hakuban-router net
 hakuban_deb(tools hakuban-tools net
     "latest state of data objects, shared between programs (command line)")
 
-# By hand, because CPack would make them for every package or for none.
+# Written here because CPack makes such a file for every package or for none.
 file(WRITE ${PROJECT_BINARY_DIR}/generated/shlibs
     "libhakuban ${PROJECT_VERSION_MAJOR} libhakuban${PROJECT_VERSION_MAJOR} (>= ${PROJECT_VERSION})\n")
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_CONTROL_EXTRA
@@ -76,10 +76,10 @@ set(CPACK_DEBIAN_ROUTER_PACKAGE_CONTROL_EXTRA
 set(CPACK_PROJECT_CONFIG_FILE ${PROJECT_BINARY_DIR}/generated/check-prefix.cmake)
 file(WRITE ${CPACK_PROJECT_CONFIG_FILE} "set(hakuban_prefix \"${CMAKE_INSTALL_PREFIX}\")
 if(CPACK_GENERATOR STREQUAL DEB AND NOT hakuban_prefix STREQUAL /usr)
-    message(FATAL_ERROR \"This build is for \${hakuban_prefix}, Debian packages are for /usr: configure \"
+    message(FATAL_ERROR \"This build is for \${hakuban_prefix}; Debian packages need one for /usr. Configure \"
         \"with -DCMAKE_INSTALL_PREFIX=/usr, or with the preset package\")
 endif()
 ")
-# Debian wants some files packed that are plain everywhere else.
+# Compresses manuals and changelogs, which Debian requires.
 set(CPACK_PRE_BUILD_SCRIPTS ${PROJECT_SOURCE_DIR}/packaging/stage.cmake)
 include(CPack)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds what is needed and lets the chaos test storm for as long as is wanted: programs over TCP and ZeroMQ are killed, frozen
-# and cut off, from seed after seed. Ends at the first failure, says how to repeat it and where the logs are.
+# Builds the chaos test and runs it for N minutes, with one seed after the other: programs that are connected over TCP, WebSocket
+# and ZeroMQ are killed, frozen and cut off. It ends at the first failure, and says how to repeat it and where the logs are.
 #
 #   scripts/chaos.sh [--minutes N] [--seed S] [--preset release|asan|tsan]     10 minutes, a new seed, release
 set -euo pipefail
@@ -29,7 +29,7 @@ if ! { cmake --preset "$preset" &&
     exit 1
 fi
 export TSAN_OPTIONS="halt_on_error=1:suppressions=$PWD/tests/support/tsan.supp"
-# The test's framework counts microseconds in 31 bits: twenty minutes at a time.
+# The test's framework counts microseconds in 31 bits, so one run takes twenty minutes at most.
 end=$((SECONDS + minutes * 60))
 while [ $SECONDS -lt $end ]; do
     left=$((end - SECONDS))

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Shows what this is about in ten seconds: a router and three programs that share the load of this machine, each seeing
-# what all of them say. Installs and builds what is missing first. Ctrl-C ends it, and everything it started.
+# Ten seconds of Hakuban: a router and three programs. Each program publishes the load of this machine and shows what all three
+# publish. Installs and builds what is missing first. Ctrl-C ends the demo and everything that it started.
 #
 #   scripts/demo.sh            ten seconds
 #   scripts/demo.sh --forever  until Ctrl-C
@@ -51,7 +51,7 @@ if ! { cmake -S . -B build/demo "${choices[@]}" &&
 fi
 bin=build/demo/bin examples=build/demo/examples
 
-# Port 0 is any free one; the router says which.
+# Port 0 is any free port; the router prints which one it took.
 "$bin/hakuban-router" -b tcp://127.0.0.1:0 >"$scratch/listening" 2>"$scratch/router" </dev/null &
 started+=($!)
 url=
@@ -72,7 +72,7 @@ started+=($!)
 "$examples/all-top" "$url" --name third >/dev/null 2>&1 &
 started+=($!)
 
-# The one that is seen: in the background too, so that Ctrl-C reaches this script at once.
+# The program that is shown runs in the background as well, so that Ctrl-C reaches this script at once.
 "$examples/all-top" "$url" --name first ${seconds:+--for "${seconds}s"} &
 started+=($!)
 status=0
@@ -80,10 +80,10 @@ wait $! || status=$?
 
 cat <<END
 
-Each of the three exposed its own object and observed all of them; only differences travelled.
-Go on: build/demo/bin/hakuban-router &
+Each of the three programs exposed its own object and observed all of them; only differences travelled.
+Next:  build/demo/bin/hakuban-router &
        build/demo/bin/hakuban observe --tag '"utilizations"'     (in one terminal)
-       build/demo/examples/all-top                               (in others, on any machine: give it the router's URL)
-       README.md tells the rest.
+       build/demo/examples/all-top [URL]                         (in others; from another machine with the router's URL)
+       README.md tells more.
 END
 exit $status

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fuzzes for as long as is wanted, as many at a time as there are processors: every fuzzer of tests/fuzz, or those named. What they learn is
-# kept in build/fuzz/corpus for the next time, what they find in build/fuzz/finds. The last line is the result.
+# Runs every fuzzer of tests/fuzz, or those named, for N minutes each, as many at a time as there are processors. Their corpora stay
+# in build/fuzz/corpus for the next run, and inputs that fail in build/fuzz/finds. The last line is the result.
 #
 #   scripts/fuzz.sh [--minutes N] [NAME...]     10 minutes each, all of them
 set -uo pipefail
@@ -38,7 +38,7 @@ if ! { cmake --preset fuzz && cmake --build build/fuzz -j "$(nproc)" --target fu
     exit 1
 fi
 
-# fuzz <name>: one line of what it did; 1 if it found something.
+# fuzz <name>: prints one line with its figures; fails if an input failed.
 fuzz() {
     local corpus=build/fuzz/corpus/$1 finds=build/fuzz/finds/$1- output status
     mkdir -p "$corpus" build/fuzz/finds
@@ -54,6 +54,6 @@ fuzz() {
 }
 export -f fuzz
 export minutes
-printf '%s\n' "${names[@]}" | xargs -P "$(nproc)" -I{} bash -c 'fuzz {}' && echo "nothing found" && exit
-echo "something was found"
+printf '%s\n' "${names[@]}" | xargs -P "$(nproc)" -I{} bash -c 'fuzz {}' && echo "no input fails" && exit
+echo "there are inputs that fail: build/fuzz/finds"
 exit 1

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# install.sh <build> <source> <cc> <option=value>...: what `cmake --install` gives is complete, exports what it should, and
-# serves a project outside in each of the three ways, shared and static. 77: tools are missing.
+# install.sh <build> <source> <cc> <option=value>...: checks that `cmake --install` installs all files, that the library exports what
+# it should, that a project outside can use it in each of the three ways, shared and static, and that the uninstallation removes
+# all of it. 77: tools are missing.
 set -uo pipefail
 build=$1 source=$2 cc=$3
 shift 3
@@ -9,11 +10,11 @@ for tool in cmake pkg-config readelf ar; do
     command -v $tool >/dev/null || exit 77
 done
 
-# Whatever builds there is: CMake by itself knows make only.
+# CMake takes Make by default, which may be missing.
 command -v make >/dev/null || export CMAKE_GENERATOR=Ninja
 
 work=$(mktemp -d)
-# What somebody installed from this build can be uninstalled afterwards as well.
+# The manifest of an earlier installation is put back, so that it can still be uninstalled.
 manifest=$build/install_manifest.txt
 [ ! -e "$manifest" ] || cp "$manifest" "$work/manifest"
 trap '[ ! -e "$work/manifest" ] || cp "$work/manifest" "$manifest"; rm -rf "$work"' EXIT
@@ -23,7 +24,7 @@ fail() {
     echo "FAILED: $*"
     failed=1
 }
-# quiet <what> <command...>: its output matters where it fails.
+# quiet <what> <command...>: shows the command's output only if it fails.
 quiet() {
     local what=$1
     shift

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# packages.sh <source> <option=value>...: the Debian packages hold what they should, install into an empty root with dpkg, the
-# router runs from there and serves the tool, and nothing is left after they are gone. 77: not Debian.
+# packages.sh <source> <option=value>...: checks that the Debian packages contain what they should, that dpkg installs them into an
+# empty root, that the installed router serves the installed tool, and that removing them leaves nothing. 77: not Debian.
 set -uo pipefail
 source=$1
 shift
@@ -8,7 +8,7 @@ for tool in cmake dpkg dpkg-deb dpkg-shlibdeps readelf gzip; do
     command -v $tool >/dev/null || exit 77
 done
 
-# Whatever builds there is: CMake by itself knows make only.
+# CMake takes Make by default, which may be missing.
 command -v make >/dev/null || export CMAKE_GENERATOR=Ninja
 
 work=$(mktemp -d)

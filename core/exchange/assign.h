@@ -13,15 +13,12 @@ typedef struct hkb_candidate {
     double load;    /* of the peer, that cost included */
     bool over;      /* its load limit */
     bool holds;     /* it had the object before this hub was restarted */
-    uint64_t sink_id;
 } hkb_candidate;
 
 void hkb_assign(hkb_object *object, const hkb_candidate *to);
 void hkb_assign_nobody(hkb_object *object);
 /* Nobody, and the object is not LIVE once the one before has closed. */
 void hkb_assign_unneeded(hkb_object *object);
-/* The stream of the upstream may have brought its state before it became what serves the object. */
-void hkb_assign_hear_upstream(hkb_object *object);
 bool hkb_assign_may_stay(const hkb_object *object);
 /* The capacity that the share's peer offers may have changed. */
 void hkb_assign_recharge(hkb_share *share);

@@ -61,7 +61,7 @@ static void consider(const hkb_object *object, hkb_peer *peer, hkb_share *share,
     hkb_candidate one = {.kind = HKB_DOWNSTREAM, .peer = peer, .cost = 1.0 / (double)capacity};
     one.load = peer->load + one.cost + (promised ? peer->promised : 0);
     one.over = one.load > hkb_peer_load_limit(peer) + LOAD_ROUNDING;
-    one.holds = object->exposer == HKB_NOBODY && hkb_recall_holder(peer, object, &one.sink_id);
+    one.holds = object->assigned.to == HKB_NOBODY && hkb_recall_holds(peer, object) != 0;
     if ((!one.over || (share && share->observing)) && is_better(&one, best)) {
         *best = one;
     }
@@ -94,7 +94,7 @@ static hkb_candidate downstream_candidate(const hkb_object *object, bool promise
             }
         }
     }
-    if (object->exposer == HKB_NOBODY && !best.holds && hkb_recall_awaits(object)) {
+    if (object->assigned.to == HKB_NOBODY && !best.holds && hkb_recall_awaits(object)) {
         return (hkb_candidate){.kind = HKB_NOBODY};
     }
     return best;
@@ -112,24 +112,24 @@ static bool upstream_serves(const hkb_object *object)
 void hkb_choose(hkb_object *object)
 {
     hkb_candidate to = {.kind = HKB_NOBODY};
-    if (upstream_serves(object) && !(HKB_PLANTED(select_twice) && object->exposer == HKB_LOCAL)) {
+    if (upstream_serves(object) &&
+        !(HKB_PLANTED(select_twice) && object->assigned.to == HKB_LOCAL)) {
         to.kind = HKB_UPSTREAM;
-        if (object->exposer != HKB_UPSTREAM) {
+        if (object->assigned.to != HKB_UPSTREAM) {
             hkb_assign(object, &to);
-            hkb_assign_hear_upstream(object);
         }
         return;
     }
-    if (object->exposer == HKB_LOCAL && hkb_assign_may_stay(object) &&
-        object->chosen.contract->capacity) {
+    if (object->assigned.to == HKB_LOCAL && hkb_assign_may_stay(object) &&
+        object->assigned.contract->capacity) {
         return;
     }
     to.contract = local_candidate(object);
     if (to.contract) {
         to.kind = HKB_LOCAL;
     } else {
-        if (object->exposer == HKB_DOWNSTREAM && hkb_assign_may_stay(object) &&
-            !object->chosen.share->peer->yields) {
+        if (object->assigned.to == HKB_DOWNSTREAM && hkb_assign_may_stay(object) &&
+            !object->assigned.share->peer->yields) {
             return;
         }
         to = downstream_candidate(object, false);
@@ -154,10 +154,10 @@ static double margin(const hkb_peer *peer)
 
 void hkb_choose_again(hkb_object *object)
 {
-    hkb_share *current = object->exposer == HKB_DOWNSTREAM ? object->chosen.share : NULL;
+    hkb_share *current = object->assigned.to == HKB_DOWNSTREAM ? object->assigned.share : NULL;
     hkb_candidate to = downstream_candidate(object, false);
     if (to.kind == HKB_NOBODY || (current && to.peer == current->peer) ||
-        (to.over && object->exposer != HKB_NOBODY)) {
+        (to.over && object->assigned.to != HKB_NOBODY)) {
         return;
     }
     if (current) {
@@ -185,31 +185,4 @@ bool hkb_choose_promise(hkb_object *object)
         to.peer->promised += to.cost;
     }
     return to.kind == HKB_DOWNSTREAM;
-}
-
-static void replace(hkb_object *object, const hakuban_contract *contract)
-{
-    if (object->exposer != HKB_LOCAL || object->chosen.contract != contract) {
-        return;
-    }
-    if (hkb_object_needed(object)) {
-        hkb_choose(object);
-    } else {
-        hkb_assign_nobody(object);
-    }
-    hkb_object_mark(object);
-}
-
-void hkb_choose_replace(hakuban_contract *contract)
-{
-    if (contract->object) {
-        replace(contract->object, contract);
-        return;
-    }
-    HKB_LIST_EACH(hkb_object_tag, place, &contract->tag->objects, of_tag)
-    {
-        if (place->object) {
-            replace(place->object, contract);
-        }
-    }
 }

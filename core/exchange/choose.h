@@ -8,8 +8,6 @@
 void hkb_choose(hkb_object *object);
 /* Rebalancing: moves the object if that is clearly better. */
 void hkb_choose_again(hkb_object *object);
-/* An expose contract has ended: others take its objects. */
-void hkb_choose_replace(hakuban_contract *contract);
 /* Whether an exposer here or below could take the object; keeps the room for a while. */
 bool hkb_choose_promise(hkb_object *object);
 

@@ -1,8 +1,9 @@
 /* Contracts: a user's declared interest, and its place among those of an object or tag. */
 #include "exchange/agenda.h"
-#include "exchange/choose.h"
+#include "exchange/assignment.h"
 #include "exchange/delivery.h"
 #include "exchange/lifetimes.h"
+#include "exchange/settle.h"
 
 static bool is_expose(hkb_contract_kind kind)
 {
@@ -142,7 +143,7 @@ static void end_sinks(hakuban_contract *contract)
         hkb_object *object = sink->object;
         hkb_sink_ref(sink); /* leaving the list may be its end */
         if (object) {
-            object->sink = NULL;
+            hkb_assignment_set_sink(object, NULL);
             sink->open = false;
             sink->object = NULL;
         }
@@ -152,6 +153,28 @@ static void end_sinks(hakuban_contract *contract)
         hkb_sink_unref(sink);
         if (object) {
             hkb_object_mark(object);
+        }
+    }
+}
+
+/* Others take its objects now: it may be freed at any moment. */
+static void give_up(hkb_object *object, const hakuban_contract *contract)
+{
+    if (object->assigned.to == HKB_LOCAL && object->assigned.contract == contract) {
+        hkb_object_settle(object);
+    }
+}
+
+static void give_up_all(const hakuban_contract *contract)
+{
+    if (contract->object) {
+        give_up(contract->object, contract);
+        return;
+    }
+    HKB_LIST_EACH(hkb_object_tag, place, &contract->tag->objects, of_tag)
+    {
+        if (place->object) {
+            give_up(place->object, contract);
         }
     }
 }
@@ -173,7 +196,7 @@ void hkb_contract_end(hakuban_contract *contract)
     contract->exchange->contract_count--;
     contract->queue = NULL;
     if (is_expose(contract->kind)) {
-        hkb_choose_replace(contract);
+        give_up_all(contract);
     }
 }
 

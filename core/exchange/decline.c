@@ -25,11 +25,11 @@ void hkb_decline_settle(hkb_object *object, bool needed)
 {
     hkb_peer *peer = object->exchange->upstream;
     hkb_share *upstream = object->upstream;
-    if (!peer || (object->exposer != HKB_NOBODY && !(upstream && upstream->declining))) {
+    if (!peer || (object->assigned.to != HKB_NOBODY && !(upstream && upstream->declining))) {
         return;
     }
     bool offered = hkb_object_is_offered(object);
-    if (needed && offered && object->exposer == HKB_NOBODY) {
+    if (needed && offered && object->assigned.to == HKB_NOBODY) {
         if (hkb_recall_awaits(object)) {
             return; /* who held it may come back at any moment */
         }
@@ -42,8 +42,8 @@ void hkb_decline_settle(hkb_object *object, bool needed)
     }
     /* The upstream serving it is no reason to take it back: that would end with the decline. */
     bool unheard = upstream && !upstream->declines && !needed;
-    if (upstream && (!offered || unheard || object->exposer == HKB_LOCAL ||
-                     object->exposer == HKB_DOWNSTREAM)) {
+    if (upstream && (!offered || unheard || object->assigned.to == HKB_LOCAL ||
+                     object->assigned.to == HKB_DOWNSTREAM)) {
         upstream->declining = 0;
     }
 }

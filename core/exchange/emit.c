@@ -99,7 +99,8 @@ static void say_same(hkb_share *share)
 static hakuban_freshness shown_freshness(const hkb_share *share)
 {
     const hkb_object *object = share->object;
-    return hkb_share_is_reference(share) && object->unconfirmed && object->freshness == HAKUBAN_LIVE
+    return hkb_share_is_reference(share) && object->assigned.unconfirmed &&
+                   object->freshness == HAKUBAN_LIVE
                ? HAKUBAN_STALE
                : (hakuban_freshness)object->freshness;
 }
@@ -278,13 +279,13 @@ static void emit_upwards(hkb_share *share)
 {
     hkb_object *object = share->object;
     hkb_link *link = &share->peer->link;
-    if (share->out_phase == HKB_CHANNEL_OPEN && object->exposer != HKB_UPSTREAM) {
+    if (share->out_phase == HKB_CHANNEL_OPEN && object->assigned.to != HKB_UPSTREAM) {
         emit_states(share);
         if (share->outgoing) { /* what was sent before an orderly end arrives before the end */
             return;
         }
     }
-    if (share->out_phase == HKB_CHANNEL_CLOSING && !object->leaving) {
+    if (share->out_phase == HKB_CHANNEL_CLOSING && !object->assigned.leaving) {
         hkb_message message = {.kind = HKB_MESSAGE_CLOSED, .channel = share->out_id};
         hkb_share_close_out(share);
         hkb_link_say(link, &message, NULL);
@@ -349,8 +350,13 @@ static void open_sink(hkb_share *share)
         .kind = HKB_MESSAGE_SINK_OPEN,
         .channel = ++peer->last_channel,
         .descriptor = object->descriptor,
-        .sink_id = object->sink_id,
+        .sink_id = hkb_recall_holds(peer, object),
     };
+    if (message.sink_id) {
+        hkb_recall_resumes(peer, object);
+    } else {
+        message.sink_id = object->exchange->host.random(object->exchange->host.ctx);
+    }
     if (floor) {
         message.version = hkb_state_version(floor);
     }
@@ -371,7 +377,7 @@ static void open_sink(hkb_share *share)
 static void emit_downwards(hkb_share *share)
 {
     hkb_object *object = share->object;
-    bool chosen = object->exposer == HKB_DOWNSTREAM && object->chosen.share == share;
+    bool chosen = hkb_share_serves(share);
     /* A stream opens before the sink closes: the peer must not think for a moment that nobody
      * serves it. */
     if (share->stream_wanted && share->out_phase == HKB_CHANNEL_CLOSED) {
@@ -380,13 +386,13 @@ static void emit_downwards(hkb_share *share)
     if (!chosen && share->in_phase == HKB_CHANNEL_OPEN) {
         share->in_phase = HKB_CHANNEL_CLOSING;
         say_close(share, share->in_id,
-                  object->exposer == HKB_NOBODY ? HKB_CLOSE_UNNEEDED : HKB_CLOSE_MOVED);
+                  object->assigned.to == HKB_NOBODY ? HKB_CLOSE_UNNEEDED : HKB_CLOSE_MOVED);
         if (hkb_share_is_reference(share)) { /* nothing is heard of it any more */
             hkb_share_close_in(share);
             hkb_assign_left(share);
         }
     }
-    if (chosen && !object->leaving && share->in_phase != HKB_CHANNEL_OPEN) {
+    if (chosen && !object->assigned.leaving && share->in_phase != HKB_CHANNEL_OPEN) {
         open_sink(share);
     }
     if (share->out_phase == HKB_CHANNEL_OPEN) {
@@ -421,7 +427,7 @@ void hkb_share_emit(hkb_share *share)
     if (link->phase == HKB_LINK_ENDED || hkb_share_release(share)) {
         return;
     }
-    if (has_states(share) && !(link->connector && share->object->exposer == HKB_UPSTREAM)) {
+    if (has_states(share) && !(link->connector && share->object->assigned.to == HKB_UPSTREAM)) {
         hkb_share_queue(share);
     }
 }

@@ -128,7 +128,7 @@ static bool observed_by_tag(const hkb_object *object)
 
 bool hkb_object_is_remembered(const hkb_object *object)
 {
-    return object->held || (object->remembered && observed_by_tag(object));
+    return object->assigned.held || (object->remembered && observed_by_tag(object));
 }
 
 bool hkb_object_should_exist(const hkb_object *object)
@@ -159,7 +159,7 @@ bool hkb_object_needed(const hkb_object *object)
     if (!object->exists) {
         return false;
     }
-    if (object->held) {
+    if (object->assigned.held) {
         return true;
     }
     if (upstream &&
@@ -189,22 +189,46 @@ bool hkb_object_has_choice(const hkb_object *object)
     for (size_t i = 0; i < object->tag_count; i++) {
         exposers += object->tags[i].tag->expose_shares;
     }
-    bool drains = object->exposer == HKB_LOCAL && object->chosen.contract->capacity == 0;
-    return (object->exposer == HKB_DOWNSTREAM && exposers >= 2) ||
-           ((object->exposer == HKB_NOBODY || drains) && exposers >= 1);
+    bool drains = object->assigned.to == HKB_LOCAL && object->assigned.contract->capacity == 0;
+    return (object->assigned.to == HKB_DOWNSTREAM && exposers >= 2) ||
+           ((object->assigned.to == HKB_NOBODY || drains) && exposers >= 1);
 }
 
 bool hkb_object_is_referred_to(const hkb_object *object)
 {
     return object->exists || !hkb_list_empty(&object->shares) ||
            !hkb_list_empty(&object->deliveries) || !hkb_list_empty(&object->contracts) ||
-           object->leaving || object->unconfirmed || object->retry_due ||
+           hkb_object_phase(object) == HKB_HANDING_OVER || object->retry_due ||
            hkb_node_linked(&object->dirty);
 }
 
 hakuban_state *hkb_object_floor(const hkb_object *object)
 {
     return object->floor ? object->floor : object->state;
+}
+
+hkb_assignment_phase hkb_object_phase(const hkb_object *object)
+{
+    const hkb_assignment *assigned = &object->assigned;
+    if (assigned->held) {
+        return HKB_HELD;
+    }
+    if (assigned->leaving || assigned->unconfirmed) {
+        return HKB_HANDING_OVER;
+    }
+    return assigned->to == HKB_NOBODY ? HKB_VACANT : HKB_SERVED;
+}
+
+hkb_share *hkb_object_state_share(const hkb_object *object)
+{
+    switch (object->assigned.to) {
+    case HKB_NOBODY:
+        return object->upstream;
+    case HKB_LOCAL:
+        return NULL;
+    default:
+        return object->assigned.share;
+    }
 }
 
 uint64_t hkb_object_age_ns(const hkb_object *object)
@@ -218,31 +242,23 @@ uint64_t hkb_object_age_ns(const hkb_object *object)
 
 bool hkb_object_source_is_away(const hkb_object *object)
 {
-    const hkb_share *share = object->upstream;
-    if (object->exposer == HKB_LOCAL) {
-        return false;
-    }
-    if (object->exposer == HKB_DOWNSTREAM) {
-        share = object->chosen.share;
-    }
-    return share && (object->held || hkb_peer_is_away(share->peer));
+    const hkb_share *share = hkb_object_state_share(object);
+    return share && (object->assigned.held || hkb_peer_is_away(share->peer));
 }
 
-/* Whether what comes on this share's channel is the object's state now: fencing is the path
- * (design.md §8). */
 bool hkb_share_is_source(const hkb_share *share)
 {
     const hkb_object *object = share->object;
     if (share->in_phase != HKB_CHANNEL_OPEN) {
         return HKB_PLANTED(closed_channel);
     }
-    if (object->held && share->in_source == HAKUBAN_SOURCE_NONE) {
+    if (object->assigned.held && share->in_source == HAKUBAN_SOURCE_NONE) {
         return false; /* a hub that does not know yet what there was */
     }
     if (share->peer->link.connector) {
-        return object->exposer == HKB_UPSTREAM || object->exposer == HKB_NOBODY;
+        return object->assigned.to == HKB_UPSTREAM || object->assigned.to == HKB_NOBODY;
     }
-    return object->exposer == HKB_DOWNSTREAM && object->chosen.share == share;
+    return hkb_share_serves(share);
 }
 
 /* -- Peers -- */
@@ -257,7 +273,6 @@ double hkb_peer_load_limit(const hkb_peer *peer)
                              &unused);
 }
 
-/* Everything that peer offers for object: its own registration and those of the object's tags. */
 uint64_t hkb_object_offered(const hkb_object *object, const hkb_peer *peer, const hkb_share *share)
 {
     uint64_t capacity = share && share->exposes ? share->capacity : 0;

@@ -37,6 +37,11 @@ bool hkb_object_has_choice(const hkb_object *object);
 bool hkb_object_is_referred_to(const hkb_object *object);
 /* The greatest version known here, as a state that holds it; NULL: none. */
 hakuban_state *hkb_object_floor(const hkb_object *object);
+hkb_assignment_phase hkb_object_phase(const hkb_object *object);
+/* The share of the peer that the states come from. Without an exposer that is the upstream, which
+ * may have a state that is not confirmed. NULL: there is none, or a contract here is the exposer.
+ */
+hkb_share *hkb_object_state_share(const hkb_object *object);
 uint64_t hkb_object_age_ns(const hkb_object *object);
 /* Whether the connection that its states come by is lost just now. No event says so: most come back
  * unseen. */
@@ -54,6 +59,13 @@ uint64_t hkb_object_offered(const hkb_object *object, const hkb_peer *peer, cons
 bool hkb_exchange_is_young(const hkb_exchange *exchange);
 /* No further object of the tag is to be expected from the upstream. */
 bool hkb_tag_is_listed(const hkb_tag *tag);
+
+/* The share's peer is the exposer. */
+static inline bool hkb_share_serves(const hkb_share *share)
+{
+    const hkb_assignment *assigned = &share->object->assigned;
+    return assigned->to >= HKB_UPSTREAM && assigned->share == share;
+}
 
 static inline bool hkb_share_is_reference(const hkb_share *share)
 {

@@ -3,7 +3,6 @@
 #include "exchange/agenda.h"
 #include "exchange/assign.h"
 #include "exchange/channel.h"
-#include "exchange/choose.h"
 #include "exchange/facts.h"
 #include "exchange/interest.h"
 #include "exchange/lifetimes.h"
@@ -12,6 +11,7 @@
 #include "exchange/path.h"
 #include "exchange/recall.h"
 #include "exchange/receive.h"
+#include "exchange/settle.h"
 #include "exchange/sink.h"
 #include "exchange/tag.h"
 
@@ -150,7 +150,7 @@ static hakuban_status hear_stream_open(hkb_peer *peer, const hkb_message *messag
     share->in_freshness = (unsigned)message->freshness & 3u;
     if (message->source != HAKUBAN_SOURCE_NONE) {
         hkb_recall_confirm(share->object);
-        hkb_choose(share->object); /* now: the state may follow in the same packet */
+        hkb_object_settle(share->object); /* now: the state may follow in the same packet */
     }
     /* Otherwise the state that follows tells whether the floor is news to the other side. */
     share->floor_due =
@@ -206,8 +206,8 @@ static hakuban_status hear_close(hkb_peer *peer, const hkb_message *message, hak
         hkb_share_close_in(share);
         hkb_recall_forget_object(object);
         hkb_recall_release(object);
-        if (object->exposer == HKB_UPSTREAM) {
-            hkb_choose(object); /* somebody else, or nobody: the stream is what served it */
+        if (object->assigned.to == HKB_UPSTREAM) {
+            hkb_object_settle(object); /* now: its source is no more, and a sink may follow */
         }
         hkb_object_mark(object);
         hkb_share_queue(share);

@@ -231,14 +231,14 @@ void hkb_peer_inspect(const hkb_peer *peer, hakuban_link_info *ret)
 static void fill_exposer(const hkb_object *object, hakuban_object_info *ret)
 {
     const hkb_peer *peer = NULL;
-    ret->exposer = (hakuban_exposer_kind)object->exposer;
-    if (object->exposer == HKB_LOCAL) {
-        ret->exposer_number = object->chosen.contract->number;
-        ret->exposer_by_tag = object->chosen.contract->kind == HKB_EXPOSE_TAG;
-    } else if (object->exposer == HKB_DOWNSTREAM) {
-        peer = object->chosen.share->peer;
-        ret->cost = object->charge;
-    } else if (object->exposer == HKB_UPSTREAM) {
+    ret->exposer = (hakuban_exposer_kind)object->assigned.to;
+    if (object->assigned.to == HKB_LOCAL) {
+        ret->exposer_number = object->assigned.contract->number;
+        ret->exposer_by_tag = object->assigned.contract->kind == HKB_EXPOSE_TAG;
+    } else if (object->assigned.to == HKB_DOWNSTREAM) {
+        peer = object->assigned.share->peer;
+        ret->cost = object->assigned.cost;
+    } else if (object->assigned.to == HKB_UPSTREAM) {
         peer = object->upstream->peer;
     }
     if (peer) {
@@ -260,7 +260,7 @@ void hkb_object_inspect(const hkb_object *object, hakuban_object_info *ret)
     ret->source = (hakuban_source)object->source;
     ret->age_ns = hkb_object_age_ns(object);
     fill_exposer(object, ret);
-    ret->handing_over = object->leaving != NULL;
+    ret->handing_over = object->assigned.leaving != NULL;
     ret->observers = object->local_observers;
     ret->exposers = object->local_exposers;
     ret->link_observers = object->observing;
@@ -364,9 +364,9 @@ static hakuban_status describe_object(const hkb_object *object, hkb_buffer *out)
         line(out, "  %.200s %s%s, %zu bytes, exposed by %s", object->descriptor->text,
              object->exists ? "" : "ending, ",
              hakuban_freshness_text((hakuban_freshness)object->freshness),
-             object->state ? object->state->data_bytes : 0, exposer[object->exposer]);
-    if (status >= 0 && object->exposer == HKB_DOWNSTREAM) {
-        const char *name = object->chosen.share->peer->link.peer_name;
+             object->state ? object->state->data_bytes : 0, exposer[object->assigned.to]);
+    if (status >= 0 && object->assigned.to == HKB_DOWNSTREAM) {
+        const char *name = object->assigned.share->peer->link.peer_name;
         char escaped[64];
         status = line(out, " \"%s\"", hkb_escape(escaped, sizeof(escaped), name, strlen(name)));
     }

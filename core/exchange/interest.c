@@ -10,10 +10,10 @@ void hkb_share_settle_stream(hkb_share *share)
     if (share->peer->link.connector) {
         return;
     }
-    bool chosen = object->exposer == HKB_DOWNSTREAM && object->chosen.share == share;
+    bool chosen = hkb_share_serves(share);
     /* While the one before closes, the next has its stream still: the object may live there by
      * nothing else. */
-    bool awaits_sink = chosen && object->leaving && share->out_phase == HKB_CHANNEL_OPEN &&
+    bool awaits_sink = chosen && object->assigned.leaving && share->out_phase == HKB_CHANNEL_OPEN &&
                        !hkb_share_is_reference(share) && !HKB_PLANTED(stream_gap);
     bool wanted = object->exists && (share->observing || HKB_PLANTED(tag_leak)) &&
                   (!chosen || awaits_sink) &&

@@ -241,8 +241,8 @@ bool hkb_share_release(hkb_share *share)
     if (share->observes || share->exposes || share->declines || share->declining ||
         (share->observing && object->exists) || share->stream_wanted ||
         share->in_phase != HKB_CHANNEL_CLOSED || share->out_phase != HKB_CHANNEL_CLOSED ||
-        object->leaving == share || (object->held && object->upstream == share) ||
-        (object->exposer == HKB_DOWNSTREAM && object->chosen.share == share)) {
+        object->assigned.leaving == share || (object->assigned.held && object->upstream == share) ||
+        (hkb_share_serves(share))) {
         return false;
     }
     object->observing -= share->observing; /* by a tag: it comes again with the object */

@@ -157,18 +157,14 @@ bool hkb_recall_awaits(const hkb_object *object)
            table_find(&exchange->had_live, exchange, hkb_object_name(object));
 }
 
-bool hkb_recall_holder(const hkb_peer *peer, const hkb_object *object, uint64_t *ret_sink_id)
+uint64_t hkb_recall_holds(const hkb_peer *peer, const hkb_object *object)
 {
     if (!peer->recall || peer->recall->holds.count == 0) {
-        return false;
+        return 0;
     }
     const hkb_recall_pair *pair =
         table_find(&peer->recall->holds, peer->exchange, hkb_object_name(object));
-    if (!pair || pair->value == 0) {
-        return false;
-    }
-    *ret_sink_id = pair->value;
-    return true;
+    return pair ? pair->value : 0;
 }
 
 void hkb_recall_resumes(hkb_peer *peer, const hkb_object *object)

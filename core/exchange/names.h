@@ -34,8 +34,8 @@ hkb_recall *hkb_recall_get(hkb_peer *peer);
 void hkb_recall_free(hkb_peer *peer);
 /* The peer that had the object before this hub was restarted may still come back. */
 bool hkb_recall_awaits(const hkb_object *object);
-/* Whether the peer has named a sink of the object. */
-bool hkb_recall_holder(const hkb_peer *peer, const hkb_object *object, uint64_t *ret_sink_id);
+/* The id of the object's sink that the peer has named; 0: none. */
+uint64_t hkb_recall_holds(const hkb_peer *peer, const hkb_object *object);
 /* The holder has it again, under the id that it named: its next assignment is another one. */
 void hkb_recall_resumes(hkb_peer *peer, const hkb_object *object);
 /* The peer has the newest state already. */

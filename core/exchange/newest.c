@@ -1,7 +1,9 @@
 /* The newest state of an object and what it is worth, the states that peers stand on. */
 #include "exchange/newest.h"
 #include "exchange/agenda.h"
+#include "exchange/assignment.h"
 #include "exchange/delivery.h"
+#include "exchange/facts.h"
 #include "exchange/interest.h"
 #include "exchange/payloads.h"
 
@@ -47,10 +49,9 @@ void hkb_object_set_condition(hkb_object *object, hakuban_freshness freshness,
 
 void hkb_object_set_unconfirmed(hkb_object *object, bool unconfirmed)
 {
-    if (object->unconfirmed == unconfirmed) {
+    if (!hkb_assignment_set_unconfirmed(object, unconfirmed)) {
         return;
     }
-    object->unconfirmed = unconfirmed;
     if (unconfirmed && object->timed_as == HKB_WAITING && !HKB_PLANTED(hand_over_time)) {
         hkb_object_leave_timed(object); /* since the hand-over before: this one has its own time */
         hkb_object_mark(object);
@@ -67,16 +68,17 @@ void hkb_object_set_unconfirmed(hkb_object *object, bool unconfirmed)
 void hkb_object_refresh_source(hkb_object *object)
 {
     hakuban_source source = HAKUBAN_SOURCE_ASSIGNED;
-    if (object->exposer == HKB_NOBODY) {
+    if (object->assigned.to == HKB_NOBODY) {
         hkb_share *upstream = object->upstream;
         source = upstream && upstream->in_phase == HKB_CHANNEL_OPEN
                      ? (hakuban_source)upstream->in_source
                      : HAKUBAN_SOURCE_NONE;
         /* Whoever it is left to waits until the one before has closed. */
-        if (object->leaving && object->unconfirmed && object->freshness == HAKUBAN_LIVE) {
+        if (object->assigned.leaving && object->assigned.unconfirmed &&
+            object->freshness == HAKUBAN_LIVE) {
             source = HAKUBAN_SOURCE_ASSIGNED;
         }
-    } else if (object->exposer == HKB_UPSTREAM) {
+    } else if (object->assigned.to == HKB_UPSTREAM) {
         source = (hakuban_source)object->upstream->in_source;
     }
     if (object->source != source) {
@@ -92,8 +94,8 @@ void hkb_object_refresh_source(hkb_object *object)
 /* Towards whoever sends the states; the sink of a local exposer looks by itself. */
 void hkb_object_pass_floor(hkb_object *object)
 {
-    hkb_share *share = object->exposer == HKB_DOWNSTREAM ? object->chosen.share : object->upstream;
-    if (object->exposer == HKB_LOCAL || !share || share->in_phase != HKB_CHANNEL_OPEN) {
+    hkb_share *share = hkb_object_state_share(object);
+    if (!share || share->in_phase != HKB_CHANNEL_OPEN) {
         return;
     }
     share->floor_due = !HKB_PLANTED(floor_lost);
@@ -198,7 +200,7 @@ static void replace_state(hkb_object *object, hakuban_state *state)
  * number on from it. */
 static void hear_older(hkb_object *object)
 {
-    if (object->freshness == HAKUBAN_LIVE && !object->unconfirmed) {
+    if (object->freshness == HAKUBAN_LIVE && !object->assigned.unconfirmed) {
         hkb_object_set_condition(object, HAKUBAN_STALE, object->exchange->now_ns);
     }
     hkb_object_pass_floor(object);
@@ -232,14 +234,14 @@ void hkb_object_hear(hkb_object *object, hakuban_state *state, hakuban_freshness
     bool replaces = state && (order > 0 || !hkb_state_same_content(state, object->state));
     /* The exposer has nothing new yet: what is held stays as it is, LIVE only for the time of a
      * hand-over. */
-    if (!replaces &&
-        (freshness == HAKUBAN_NEVER || (object->unconfirmed && freshness != HAKUBAN_LIVE))) {
+    if (!replaces && (freshness == HAKUBAN_NEVER ||
+                      (object->assigned.unconfirmed && freshness != HAKUBAN_LIVE))) {
         hakuban_state_unref(state);
         return;
     }
     /* What the next one held before its sink opened does not end the time of a hand-over. */
-    bool hands_over =
-        object->unconfirmed && object->freshness == HAKUBAN_LIVE && freshness == HAKUBAN_STALE;
+    bool hands_over = object->assigned.unconfirmed && object->freshness == HAKUBAN_LIVE &&
+                      freshness == HAKUBAN_STALE;
     hkb_object_set_unconfirmed(object, hands_over);
     if (replaces) {
         if (order == 0) {

@@ -26,7 +26,7 @@ static void visit(hkb_tag_share *tag_share, hkb_object *object)
     if (share) {
         hkb_assign_recharge(share);
     }
-    if (tag_share->pass_refreshes || object->exposer == HKB_NOBODY) {
+    if (tag_share->pass_refreshes || object->assigned.to == HKB_NOBODY) {
         hkb_object_mark(object); /* somebody more, or less, could expose it */
     }
 }

@@ -6,6 +6,7 @@
 #include "exchange/account.h"
 #include "exchange/agenda.h"
 #include "exchange/assign.h"
+#include "exchange/assignment.h"
 #include "exchange/facts.h"
 #include "exchange/names.h"
 #include "exchange/newest.h"
@@ -67,35 +68,31 @@ void hkb_recall_begin(hkb_peer *peer)
 void hkb_recall_hold(hkb_share *share)
 {
     hkb_object *object = share->object;
-    bool served = object->exposer == HKB_UPSTREAM && share->in_phase == HKB_CHANNEL_OPEN &&
+    bool served = object->assigned.to == HKB_UPSTREAM && share->in_phase == HKB_CHANNEL_OPEN &&
                   share->in_source != HAKUBAN_SOURCE_NONE;
     if (!served && share->out_phase != HKB_CHANNEL_OPEN) {
         return;
     }
-    object->holds_sink = share->out_phase == HKB_CHANNEL_OPEN;
-    object->held = 1;
-    hkb_list_remove(&object->hold);
-    hkb_list_push(&object->exchange->held[0].objects, &object->hold);
+    hkb_assignment_hold(object);
 }
 
 void hkb_recall_release(hkb_object *object)
 {
-    if (!object->held) {
+    if (!object->assigned.held) {
         return;
     }
-    object->held = object->holds_sink = 0;
-    hkb_list_remove(&object->hold);
+    hkb_assignment_release(object);
     hkb_object_mark(object);
 }
 
 /* It was confirmed: what is shown is LIVE still, but not for long without a word. */
 void hkb_recall_confirm(hkb_object *object)
 {
-    if (!object->held) {
+    if (!object->assigned.held) {
         return;
     }
     hkb_recall_release(object);
-    if (object->freshness == HAKUBAN_LIVE && object->exposer == HKB_UPSTREAM) {
+    if (object->freshness == HAKUBAN_LIVE && object->assigned.to == HKB_UPSTREAM) {
         hkb_object_set_unconfirmed(object, true);
     }
 }
@@ -109,7 +106,7 @@ void hkb_recall_expire(hkb_exchange *exchange)
             hkb_object *object = HKB_CONTAINER(node, hkb_object, hold);
             bool was_live = object->freshness == HAKUBAN_LIVE;
             hkb_recall_release(object);
-            if (object->exposer == HKB_UPSTREAM) {
+            if (object->assigned.to == HKB_UPSTREAM) {
                 hkb_assign_nobody(object);
             }
             if (was_live && object->freshness == HAKUBAN_STALE) {
@@ -146,11 +143,12 @@ void hkb_recall_offer(hkb_peer *peer)
     hkb_recall_free(peer);
     for (size_t i = 0; objects->count && i <= objects->mask; i++) {
         hkb_object *object = objects->slots[i];
-        if (!object || !(object->state || object->holds_sink) || !(recall = hkb_recall_get(peer))) {
+        bool holds_sink = object && object->assigned.held && object->assigned.to != HKB_UPSTREAM;
+        if (!object || !(object->state || holds_sink) || !(recall = hkb_recall_get(peer))) {
             continue;
         }
         uint64_t name = hkb_object_name(object);
-        if (object->holds_sink) {
+        if (holds_sink) {
             offer(recall, HKB_PAIRS_SINKS, name, object->sink_id);
         } else if (object->state) {
             offer(recall, object->freshness == HAKUBAN_LIVE ? HKB_PAIRS_LIVE : HKB_PAIRS_OLD, name,

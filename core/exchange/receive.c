@@ -5,12 +5,12 @@
 #include "exchange/account.h"
 #include "exchange/agenda.h"
 #include "exchange/channel.h"
-#include "exchange/choose.h"
 #include "exchange/facts.h"
 #include "exchange/names.h"
 #include "exchange/newest.h"
 #include "exchange/payloads.h"
 #include "exchange/recall.h"
+#include "exchange/settle.h"
 #include "exchange/sink.h"
 
 static hakuban_status refuse(hakuban_error *reterr, const hkb_share *share, const char *what)
@@ -258,9 +258,9 @@ void hkb_share_hear_condition(hkb_share *share, hakuban_freshness freshness, hak
     /* Now: a state, or the stream's end, may follow in the same packet; and what an exposer here
      * takes over stays LIVE. */
     bool serves = source != HAKUBAN_SOURCE_NONE;
-    if (share->peer->link.connector && !object->held &&
-        serves != (object->exposer == HKB_UPSTREAM) && !HKB_PLANTED(source_in_a_moment)) {
-        hkb_choose(object);
+    if (share->peer->link.connector && !object->assigned.held &&
+        serves != (object->assigned.to == HKB_UPSTREAM) && !HKB_PLANTED(source_in_a_moment)) {
+        hkb_object_settle(object);
     }
     if (!hkb_share_is_source(share)) {
         return;

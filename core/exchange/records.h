@@ -138,7 +138,8 @@ struct hkb_peer {
     hkb_list passes;
     hkb_map in_channels, out_channels;
     uint32_t last_channel; /* the greatest number used so far, by whoever opens them */
-    double load;           /* downstream: sum of the charges of the objects it has */
+    double load;           /* downstream: sum of the costs of the objects that it serves */
+    size_t served_count;
     double promised; /* downstream: of objects that the upstream was told lately that there is room
                         for them */
     hkb_load_limit *load_limit;
@@ -213,6 +214,30 @@ typedef enum hkb_timed {
     HKB_DECLINED,
 } hkb_timed;
 
+/* Where an object stands between its exposers; hkb_object_phase() tells. */
+typedef enum hkb_assignment_phase {
+    HKB_VACANT = 0,   /* no exposer */
+    HKB_SERVED,       /* the states of the exposer are the object's */
+    HKB_HANDING_OVER, /* until deadline_ns, the exposer before has not closed, or the exposer of now
+                         has not said anything */
+    HKB_HELD,         /* as it was when the upstream forgot the session, until the new one speaks of
+                         the object, or the grace ends (exchange.held) */
+} hkb_assignment_phase;
+
+/* Which exposer's states are an object's. assignment.c is the only writer. */
+typedef struct hkb_assignment {
+    uint8_t to : 2;          /* hkb_exposer_kind */
+    uint8_t unconfirmed : 1; /* LIVE, but the exposer of now has not said so yet */
+    uint8_t held : 1;
+    union {
+        hakuban_contract *contract; /* LOCAL */
+        hkb_share *share;           /* UPSTREAM, DOWNSTREAM */
+    };
+    hakuban_sink *sink; /* LOCAL, once it may open */
+    hkb_share *leaving; /* the next sink waits until the one of this share has closed */
+    double cost;        /* DOWNSTREAM: what its peer is charged */
+} hkb_assignment;
+
 typedef struct hkb_object_tag {
     hkb_node of_tag;
     hkb_tag *tag;
@@ -227,13 +252,12 @@ struct hkb_object {
     uint32_t out_channels;              /* shares with states to their peer */
     uint32_t observing, observing_only; /* downstream shares; those that cannot serve themselves */
     uint32_t observe_shares, expose_shares; /* downstream shares registered on the object itself */
-    uint8_t exists : 1, exposer : 2, freshness : 2, source : 2, unconfirmed : 1;
+    uint8_t exists : 1, freshness : 2, source : 2;
     uint8_t retry_due : 1; /* there was no memory for something: tried again after a while, not at
                               once */
     uint8_t timed_as : 2;
     uint8_t remembered : 1; /* it is there although the upstream that had it is lost */
-    uint8_t held : 1, holds_sink : 1;
-    uint32_t number; /* for inspection */
+    uint32_t number;        /* for inspection */
     hkb_exchange *exchange;
     hakuban_descriptor *descriptor;
     uint64_t capacity; /* local object contracts and downstream shares together */
@@ -247,15 +271,8 @@ struct hkb_object {
     hkb_list bases; /* older states that shares stand on, newest first */
     size_t bases_bytes;
     hkb_delta *deltas;
-    /* The choice. */
-    union {
-        hakuban_contract *contract; /* LOCAL */
-        hkb_share *share;           /* DOWNSTREAM */
-    } chosen;
-    hakuban_sink *sink; /* LOCAL, once it may open */
-    hkb_share *leaving; /* the next sink waits until this one has closed */
-    double charge;
-    uint64_t sink_id;
+    hkb_assignment assigned;
+    uint64_t sink_id; /* by which the upstream knows the sink that it has opened here */
     uint8_t tag_count;
     hkb_object_tag tags[];
 };

@@ -4,13 +4,13 @@
 #include "exchange/agenda.h"
 #include "exchange/assign.h"
 #include "exchange/channel.h"
-#include "exchange/choose.h"
 #include "exchange/facts.h"
 #include "exchange/interest.h"
 #include "exchange/lifetimes.h"
 #include "exchange/names.h"
 #include "exchange/path.h"
 #include "exchange/recall.h"
+#include "exchange/settle.h"
 #include "exchange/tag.h"
 
 /* -- The carrier -- */
@@ -199,7 +199,7 @@ void hkb_peer_tick(hkb_peer *peer)
     peer->yields = true;
     HKB_LIST_EACH(hkb_share, share, &peer->shares, of_peer)
     {
-        if (share->object->exposer == HKB_DOWNSTREAM && share->object->chosen.share == share) {
+        if (hkb_share_serves(share)) {
             hkb_object_mark(share->object);
         }
     }
@@ -251,7 +251,7 @@ void hkb_session_resumed(hkb_link *link)
     }
     HKB_LIST_EACH(hkb_share, share, &peer->shares, of_peer)
     {
-        if (share->exposing && share->object->exposer == HKB_NOBODY) {
+        if (share->exposing && share->object->assigned.to == HKB_NOBODY) {
             hkb_object_mark(share->object);
         }
     }
@@ -277,7 +277,7 @@ void hkb_session_anew(hkb_link *link)
         hkb_share_close(share);
         share->observes = share->exposes = share->declines = 0;
         share->capacity = 0;
-        if (!object->held && object->exposer == HKB_UPSTREAM) {
+        if (!object->assigned.held && object->assigned.to == HKB_UPSTREAM) {
             hkb_assign_nobody(object);
         }
         hkb_share_queue(share); /* which also releases it, where it has no meaning any more */
@@ -324,14 +324,13 @@ static void release_all(hkb_peer *peer)
             hkb_share_refresh(share);
         }
         hkb_share_close(share);
-        if (object->exposer == HKB_DOWNSTREAM && object->chosen.share == share) {
-            hkb_choose(object); /* the link has ended: it cannot stay */
-        }
-        if (object->exposer == HKB_UPSTREAM && peer->link.connector) {
+        if (hkb_share_serves(share) && peer->link.connector) {
             hkb_assign_nobody(object);
+        } else if (hkb_share_serves(share)) {
+            hkb_object_settle(object); /* the link has ended: it cannot stay */
         }
-        if (!peer->orderly && object->exposer == HKB_NOBODY && object->freshness == HAKUBAN_STALE &&
-            object->stale_since_ns == exchange->now_ns) {
+        if (!peer->orderly && object->assigned.to == HKB_NOBODY &&
+            object->freshness == HAKUBAN_STALE && object->stale_since_ns == exchange->now_ns) {
             object->stale_since_ns = hkb_link_known_ns(&peer->link);
         }
         hkb_assign_left(share);

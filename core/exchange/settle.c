@@ -3,6 +3,7 @@
 #include "exchange/settle.h"
 #include "exchange/agenda.h"
 #include "exchange/assign.h"
+#include "exchange/assignment.h"
 #include "exchange/choose.h"
 #include "exchange/decline.h"
 #include "exchange/delivery.h"
@@ -80,14 +81,14 @@ static void register_object(hkb_object *object)
         }
     }
     if (share && (!hkb_object_was_told(share, &wanted) ||
-                  (share->out_phase == HKB_CHANNEL_CLOSING && !object->leaving))) {
+                  (share->out_phase == HKB_CHANNEL_CLOSING && !object->assigned.leaving))) {
         hkb_share_queue(share);
     }
 }
 
 static hkb_timed timed_as(const hkb_object *object, bool needed)
 {
-    if (object->leaving || object->unconfirmed || object->retry_due) {
+    if (hkb_object_phase(object) == HKB_HANDING_OVER || object->retry_due) {
         return HKB_WAITING;
     }
     if (needed && object->exchange->rebalances && hkb_object_has_choice(object)) {
@@ -122,6 +123,13 @@ static void settle_timed(hkb_object *object, bool needed)
     }
 }
 
+/* What a session that is over has left stands, as long as the exposer is there. */
+static bool is_held(const hkb_object *object)
+{
+    bool is_here = object->assigned.to == HKB_LOCAL || object->assigned.to == HKB_DOWNSTREAM;
+    return object->assigned.held && (!is_here || hkb_assign_may_stay(object));
+}
+
 void hkb_object_settle(hkb_object *object)
 {
     hkb_exchange *exchange = object->exchange;
@@ -143,7 +151,7 @@ void hkb_object_settle(hkb_object *object)
         }
     }
     bool needed = hkb_object_needed(object);
-    if (object->held) {
+    if (is_held(object)) {
         register_object(object); /* the rest waits for what the new upstream says */
         return;
     }
@@ -172,14 +180,14 @@ void hkb_object_expired(hkb_object *object)
     hkb_object_leave_timed(object);
     bool retries = object->retry_due;
     object->retry_due = 0;
-    if (retries && object->sink && object->floor) {
-        hkb_sink_number_on(object->sink);
+    if (retries && object->assigned.sink && object->floor) {
+        hkb_sink_number_on(object->assigned.sink);
     }
-    if (object->leaving) {
-        object->leaving = NULL; /* it had its time; what it still sends is not listened to */
+    if (object->assigned.leaving) {
+        hkb_assignment_left(object); /* it had its time; what it still sends is not listened to */
         hkb_object_mark(object);
     }
-    if (object->unconfirmed) {
+    if (object->assigned.unconfirmed) {
         hkb_object_set_unconfirmed(object, false);
         if (object->freshness == HAKUBAN_LIVE) {
             hkb_object_set_condition(object, HAKUBAN_STALE,

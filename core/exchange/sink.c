@@ -195,8 +195,8 @@ hakuban_status hkb_object_raise_floor(hkb_object *object, const hkb_version *ver
     }
     hakuban_state_unref(object->floor);
     object->floor = floor;
-    if (object->sink) {
-        raise_sink_floor(object->sink);
+    if (object->assigned.sink) {
+        raise_sink_floor(object->assigned.sink);
     } else {
         hkb_object_pass_floor(object);
     }

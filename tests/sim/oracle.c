@@ -211,10 +211,10 @@ static const hkb_object *object_at(const hkb_exchange *exchange, size_t slot)
 static bool is_source(const hkb_object *object, const hkb_peer *peer)
 {
     if (peer->link.connector) {
-        return object->exposer == HKB_UPSTREAM || object->exposer == HKB_NOBODY;
+        return object->assigned.to == HKB_UPSTREAM || object->assigned.to == HKB_NOBODY;
     }
-    return object->exposer == HKB_DOWNSTREAM && object->chosen.share->peer == peer &&
-           object->chosen.share->in_phase == HKB_CHANNEL_OPEN;
+    return object->assigned.to == HKB_DOWNSTREAM && object->assigned.share->peer == peer &&
+           object->assigned.share->in_phase == HKB_CHANNEL_OPEN;
 }
 
 void oracle_before(void *ctx, net_pipe *pipe, int to)
@@ -580,13 +580,13 @@ static bool choice_differs(const sim_world *world, size_t index, const situation
         const sim_place *place = &world->places[i];
         const hkb_object *object =
             hkb_object_find(place->node->exchange, world->descriptors[index]);
-        bool fits = !below || !object || object->exposer == HKB_NOBODY;
-        if (object && object->exposer == HKB_LOCAL) {
-            fits = object->chosen.contract == at->chosen->contract;
-        } else if (object && object->exposer == HKB_DOWNSTREAM && below) {
-            fits = hkb_peer_carrier(object->chosen.share->peer) == below->node->up;
+        bool fits = !below || !object || object->assigned.to == HKB_NOBODY;
+        if (object && object->assigned.to == HKB_LOCAL) {
+            fits = object->assigned.contract == at->chosen->contract;
+        } else if (object && object->assigned.to == HKB_DOWNSTREAM && below) {
+            fits = hkb_peer_carrier(object->assigned.share->peer) == below->node->up;
         }
-        if (!fits || (object && object->leaving)) {
+        if (!fits || (object && object->assigned.leaving)) {
             snprintf(out, out_bytes,
                      "I5 selection: user %zu has the sink of %s, but node %d has not chosen it",
                      at->chosen->number, world->plan->objects[index].json, i);
@@ -645,8 +645,9 @@ static double sum_of_charges(const hkb_exchange *exchange, const hkb_peer *peer)
     double sum = 0;
     for (size_t i = 0; exchange->objects.count && i <= exchange->objects.mask; i++) {
         const hkb_object *object = object_at(exchange, i);
-        if (object && object->exposer == HKB_DOWNSTREAM && object->chosen.share->peer == peer) {
-            sum += object->charge;
+        if (object && object->assigned.to == HKB_DOWNSTREAM &&
+            object->assigned.share->peer == peer) {
+            sum += object->assigned.cost;
         }
     }
     return sum;
@@ -654,7 +655,7 @@ static double sum_of_charges(const hkb_exchange *exchange, const hkb_peer *peer)
 
 static bool is_better_elsewhere(const hkb_object *object)
 {
-    const hkb_peer *current = object->chosen.share->peer;
+    const hkb_peer *current = object->assigned.share->peer;
     bool drains = offered(object, current) == 0;
     double threshold = object->exchange->rebalance_threshold * fmin(1, current->load / 2);
     HKB_LIST_EACH(hkb_peer, peer, &object->exchange->peers, of_exchange)
@@ -696,7 +697,7 @@ static bool node_differs(const sim_world *world, size_t n, char *out, size_t out
         if (!object) {
             continue;
         }
-        if (object->exposer == HKB_DOWNSTREAM && is_better_elsewhere(object)) {
+        if (object->assigned.to == HKB_DOWNSTREAM && is_better_elsewhere(object)) {
             snprintf(out, out_bytes, "I6 balance: at node %zu, %s would be better elsewhere", n,
                      object->descriptor->text);
             return true;

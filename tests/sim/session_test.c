@@ -895,7 +895,7 @@ START_TEST(an_assignment_is_named_once)
     restart_hub(at.network, at.hub, below, 2, NULL);
     net_run(at.network, 4 * NET_S);
     hakuban_descriptor *descriptor = net_descriptor(OBJECT, TAG);
-    uint64_t sink_id = hkb_object_find(at.hub->exchange, descriptor)->sink_id;
+    uint64_t sink_id = hkb_object_find(at.exposing->exchange, descriptor)->sink_id;
     expose_end(&at.producer);
     net_run(at.network, NET_S);
     expose_object(&at.producer, at.exposing, OBJECT, TAG, 1);
@@ -904,7 +904,7 @@ START_TEST(an_assignment_is_named_once)
     expose_turn(&at.producer);
     net_quiet(at.network);
     ck_assert_uint_eq(at.producer.open_count, 1);
-    ck_assert(hkb_object_find(at.hub->exchange, descriptor)->sink_id != sink_id);
+    ck_assert(hkb_object_find(at.exposing->exchange, descriptor)->sink_id != sink_id);
     hakuban_descriptor_unref(descriptor);
     pair_free(&at);
 }

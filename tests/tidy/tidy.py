@@ -12,7 +12,7 @@ import tempfile
 
 ROOMS = ["base", "json", "model", "plugin", "wire", "link", "exchange"]
 # The files of core/exchange, each above those before it: it calls only what is below it (core/README.md).
-FLOORS = """account agenda facts names interest payloads delivery newest sink lifetimes channel assign recall choose
+FLOORS = """account assignment agenda facts names interest payloads delivery newest sink lifetimes channel assign recall choose
     decline settle tag emit receive path hear sessions peer pass contract queue inspect exchange""".split()
 C_FOLDERS = ["include", "core", "runtime", "transports", "codecs", "tools", "examples", "bench", "conformance",
              "tests"]
@@ -172,6 +172,9 @@ class Tidy:
                 above = match.group(1)
                 if above != "exchange" and above in FLOORS and FLOORS.index(above) > FLOORS.index(path.stem):
                     self.find(path, 1, f"includes {above}.h, a floor above")
+            for match in re.finditer(r"&?[\w.>-]+assigned\b(?:\.\w+)?\s*(=(?!=)|[+|-]=|\+\+|--)?", code):
+                if path.stem != "assignment" and match.group(1):
+                    self.find(path, line_of(code, match.start()), "assignment.c is the only writer of an assignment")
 
     # ---- calls
 
@@ -377,6 +380,9 @@ def self_test():
         ({"agenda": '/* x */\n#include "exchange/settle.h"\n'}, "includes settle.h, a floor above"),
         ({"agenda": '/* x */\n#include "exchange/records.h"\n#include "exchange/exchange.h"\n'}, None),
         ({"cellar": "/* x */\n"}, "stands on no floor"),
+        ({"settle": below % "object->assigned.sink = NULL;"}, "the only writer"),
+        ({"settle": below % "if (share->object->assigned.to == HKB_LOCAL) {}"}, None),
+        ({"assignment": below % "object->assigned.sink = NULL;"}, None),
     ):
         with tempfile.TemporaryDirectory() as folder:
             root = pathlib.Path(folder)

@@ -1,0 +1,21 @@
+/* The record of which exposer's states are an object's. */
+#ifndef HKB_EXCHANGE_ASSIGNMENT_H
+#define HKB_EXCHANGE_ASSIGNMENT_H
+
+#include "exchange/records.h"
+
+/* The exposer: contract if LOCAL, share if UPSTREAM or DOWNSTREAM. Its peer is charged cost. */
+void hkb_assignment_begin(hkb_object *object, hkb_exposer_kind to, hakuban_contract *contract,
+                          hkb_share *share, double cost);
+/* No exposer. closes: the next one waits until the sink of this one has closed. */
+void hkb_assignment_end(hkb_object *object, bool closes);
+/* The next one waits no more. */
+void hkb_assignment_left(hkb_object *object);
+void hkb_assignment_charge(hkb_object *object, double cost);
+void hkb_assignment_set_sink(hkb_object *object, hakuban_sink *sink);
+/* Whether the exposer of now still has to say what is shown LIVE. false: nothing has changed. */
+bool hkb_assignment_set_unconfirmed(hkb_object *object, bool unconfirmed);
+void hkb_assignment_hold(hkb_object *object);
+void hkb_assignment_release(hkb_object *object);
+
+#endif

@@ -50,7 +50,7 @@ static void let_go(hkb_object *object)
     const hkb_link *link = &share->peer->link;
     hkb_assignment_end(object, share->in_phase == HKB_CHANNEL_OPEN &&
                                    link->phase != HKB_LINK_ENDED &&
-                                   !hkb_peer_is_away(share->peer) && !link->dialect->is_reference);
+                                   !hkb_peer_is_away(share->peer) && link->dialect->answers_close);
     hkb_share_queue(share);
     hkb_share_settle_stream(share);
 }

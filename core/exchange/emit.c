@@ -99,16 +99,15 @@ static void say_same(hkb_share *share)
 static hakuban_freshness shown_freshness(const hkb_share *share)
 {
     const hkb_object *object = share->object;
-    return hkb_share_is_reference(share) && object->assigned.unconfirmed &&
+    return hkb_share_manners(share)->shows_hand_over && object->assigned.unconfirmed &&
                    object->freshness == HAKUBAN_LIVE
                ? HAKUBAN_STALE
                : (hakuban_freshness)object->freshness;
 }
 
-/* The reference forgets the state of an object that nobody needs. */
 static bool is_forgotten(const hkb_share *share)
 {
-    return hkb_share_is_reference(share) && share->object->state->left_over;
+    return hkb_share_manners(share)->forgets_left_over && share->object->state->left_over;
 }
 
 static bool state_differs(const hkb_share *share)
@@ -137,7 +136,7 @@ static void say_condition(hkb_share *share)
         message.freshness = HAKUBAN_STALE; /* what the peer has is not the newest */
     }
     share->out_condition = object->condition_count;
-    if (hkb_share_is_reference(share) && !share->out_base) {
+    if (hkb_share_manners(share)->state_is_condition && !share->out_base) {
         return; /* of a state that it has not got */
     }
     hkb_link_say(&share->peer->link, &message, NULL);
@@ -165,8 +164,8 @@ static hakuban_status say_state(hkb_share *share)
         return status;
     }
     hakuban_slice bytes = hakuban_bytes_slice(payload);
-    bool in_parts = !link->dialect->is_reference && bytes.bytes > HKB_PART_BYTES_MAX;
-    if (link->dialect->is_reference && bytes.bytes > link->peer_state_bytes_max) {
+    bool in_parts = link->dialect->sends_parts && bytes.bytes > HKB_PART_BYTES_MAX;
+    if (!link->dialect->sends_parts && bytes.bytes > link->peer_state_bytes_max) {
         hakuban_bytes_unref(made); /* a difference may be a little larger than the state */
         withhold_state(share);
         return HAKUBAN_OK;
@@ -182,7 +181,7 @@ static hakuban_status say_state(hkb_share *share)
     message.freshness = shown_freshness(share);
     message.age_ns = hkb_object_age_ns(object);
     message.left_over = state->left_over;
-    if (!link->dialect->is_reference) {
+    if (link->dialect->checks_states) {
         message.check = (uint32_t)hkb_state_check(state);
     }
     message.total_bytes = bytes.bytes;
@@ -223,8 +222,8 @@ static void emit_states(hkb_share *share)
             withhold_state(share);
             return;
         }
-        /* A STATE implies the freshness, but not the source. */
-        if (condition_differs && !hkb_share_is_reference(share) && !HKB_PLANTED(source_lost)) {
+        if (condition_differs && !hkb_share_manners(share)->state_is_condition &&
+            !HKB_PLANTED(source_lost)) {
             say_condition(share);
         }
         if (hkb_recall_has(share)) {
@@ -387,7 +386,7 @@ static void emit_downwards(hkb_share *share)
         share->in_phase = HKB_CHANNEL_CLOSING;
         say_close(share, share->in_id,
                   object->assigned.to == HKB_NOBODY ? HKB_CLOSE_UNNEEDED : HKB_CLOSE_MOVED);
-        if (hkb_share_is_reference(share)) { /* nothing is heard of it any more */
+        if (!hkb_share_manners(share)->answers_close) { /* nothing is heard of it any more */
             hkb_share_close_in(share);
             hkb_assign_left(share);
         }
@@ -396,10 +395,11 @@ static void emit_downwards(hkb_share *share)
         open_sink(share);
     }
     if (share->out_phase == HKB_CHANNEL_OPEN) {
-        /* What was said before the object went still arrives; that a stream which ends is of no
-         * current state goes without saying to the reference. */
-        if (has_states(share) && (share->stream_wanted || !hkb_share_is_reference(share) ||
-                                  share->out_state != object->state_count)) {
+        /* The last state still arrives before the stream ends. Its condition need not be said where
+         * the end says it. */
+        if (has_states(share) &&
+            (share->stream_wanted || !hkb_share_manners(share)->end_is_condition ||
+             share->out_state != object->state_count)) {
             emit_states(share);
         }
         if (!share->stream_wanted && !share->outgoing) {

@@ -67,9 +67,10 @@ static inline bool hkb_share_serves(const hkb_share *share)
     return assigned->to >= HKB_UPSTREAM && assigned->share == share;
 }
 
-static inline bool hkb_share_is_reference(const hkb_share *share)
+/* What the share's peer does and knows. */
+static inline const hkb_dialect *hkb_share_manners(const hkb_share *share)
 {
-    return share->peer->link.dialect->is_reference;
+    return share->peer->link.dialect;
 }
 
 /* What a tag or object means to the upstream: all that is wanted here and below, in one. */

@@ -115,8 +115,7 @@ static hakuban_status new_channel(hkb_peer *peer, const hkb_message *message, hk
     hkb_object *object;
     if (message->channel > peer->last_channel) {
         peer->last_channel = message->channel;
-    } else if (!peer->link.dialect->is_reference) { /* whose numbers come in any order, and are
-                                                       checked by the link */
+    } else if (peer->link.dialect->counts_channels) { /* else the link checks the numbers */
         return wrong(reterr, "a channel number was used again");
     }
     if (hkb_object_get(peer->exchange, message->descriptor, &object) < 0) {
@@ -186,11 +185,10 @@ static hakuban_status hear_sink_open(hkb_peer *peer, const hkb_message *message,
     share->out_phase = HKB_CHANNEL_OPEN;
     share->out_state = object->state_count - 1;
     share->out_condition = object->condition_count;
-    object->sink_id = message->sink_id;
+    object->sink_id = peer->link.dialect->names_sinks
+                          ? message->sink_id
+                          : peer->exchange->host.random(peer->exchange->host.ctx);
     hkb_recall_confirm(object);
-    if (peer->link.dialect->is_reference) { /* which does not name assignments */
-        object->sink_id = peer->exchange->host.random(peer->exchange->host.ctx);
-    }
     if (hkb_object_raise_floor(object, &message->version) < 0) {
         return no_memory(reterr);
     }

@@ -10,14 +10,15 @@ void hkb_share_settle_stream(hkb_share *share)
     if (share->peer->link.connector) {
         return;
     }
+    const hkb_dialect *manners = hkb_share_manners(share);
     bool chosen = hkb_share_serves(share);
     /* While the one before closes, the next has its stream still: the object may live there by
      * nothing else. */
     bool awaits_sink = chosen && object->assigned.leaving && share->out_phase == HKB_CHANNEL_OPEN &&
-                       !hkb_share_is_reference(share) && !HKB_PLANTED(stream_gap);
+                       manners->stream_until_sink && !HKB_PLANTED(stream_gap);
     bool wanted = object->exists && (share->observing || HKB_PLANTED(tag_leak)) &&
                   (!chosen || awaits_sink) &&
-                  !(hkb_share_is_reference(share) && object->source == HAKUBAN_SOURCE_NONE);
+                  !(manners->stream_needs_source && object->source == HAKUBAN_SOURCE_NONE);
     if (wanted != share->stream_wanted) {
         share->stream_wanted = wanted;
         hkb_share_queue(share);
@@ -46,8 +47,8 @@ void hkb_share_refresh(hkb_share *share)
         }
     }
     exposing = exposing && !share->declines;
-    /* Who drains is served by others; to the reference it is as good as anybody. */
-    bool observing_only = observing && !(exposing && (can_serve || hkb_share_is_reference(share)));
+    can_serve = can_serve || hkb_share_manners(share)->serves_at_capacity_0;
+    bool observing_only = observing && !(exposing && can_serve); /* a peer that drains is served */
     object->observing += (uint32_t)observing - (uint32_t)share->observing;
     object->observing_only += (uint32_t)observing_only - (uint32_t)share->observing_only;
     share->observing = observing;

@@ -58,7 +58,7 @@ void hkb_object_set_unconfirmed(hkb_object *object, bool unconfirmed)
     }
     HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
     {
-        if (share->out_phase == HKB_CHANNEL_OPEN && share->peer->link.dialect->is_reference) {
+        if (share->out_phase == HKB_CHANNEL_OPEN && hkb_share_manners(share)->shows_hand_over) {
             share->out_condition = object->condition_count - 1;
             hkb_share_queue(share);
         }

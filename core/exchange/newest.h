@@ -10,7 +10,7 @@ void hkb_object_hear(hkb_object *object, hakuban_state *state, hakuban_freshness
                      uint64_t age_ns);
 void hkb_object_set_condition(hkb_object *object, hakuban_freshness freshness,
                               uint64_t stale_since_ns);
-/* In a hand-over the state stays LIVE; only peers that do as the reference are told that no exposer
+/* In a hand-over the state stays LIVE; only peers that show a hand-over are told that no exposer
  * confirms it. */
 void hkb_object_set_unconfirmed(hkb_object *object, bool unconfirmed);
 /* The state counts as said anew: peers of the Rust dialect, which are not shown what is left over

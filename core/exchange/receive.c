@@ -70,8 +70,8 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
 {
     hkb_exchange *exchange = share->object->exchange;
     hkb_link *link = &share->peer->link;
-    bool reference = link->dialect->is_reference;
-    bool whole = reference ? !share->in_base : hkb_delta_is_whole(payload);
+    bool is_checked = link->dialect->checks_states;
+    bool whole = is_checked ? hkb_delta_is_whole(payload) : !share->in_base;
     hakuban_state *base = whole ? NULL : share->in_base, *state;
     /* Sent before the other side heard that its base is lost: even if the data need no base, the
      * version does. The answer names its format. */
@@ -118,11 +118,11 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
         return status == HAKUBAN_ERR_NO_MEMORY ? hakuban_error_set(reterr, status, "out of memory")
                                                : refuse(reterr, share, "a malformed difference");
     }
-    if (!reference) {
+    if (is_checked) {
         state->check = hkb_hash64(data, bytes);
         state->has_check = 1;
     }
-    if (!reference && (uint32_t)state->check != head->check && !HKB_PLANTED(no_check)) {
+    if (is_checked && (uint32_t)state->check != head->check && !HKB_PLANTED(no_check)) {
         hakuban_state_unref(state);
         if (whole) {
             return refuse(reterr, share, "a whole state does not match its check");

@@ -74,7 +74,7 @@ static void emit_registration(hkb_tag_share *share)
     }
     if (wanted.observes && !share->observes) {
         share->listed = 0;
-        if (share->peer->link.dialect->is_reference) {
+        if (!share->peer->link.dialect->says_listed) {
             share->peer->lists_ns = tag->exchange->now_ns + HKB_LISTS_NS;
         } else {
             share->listed_count++;

@@ -1116,6 +1116,13 @@ static hakuban_status native_apply(hkb_link *link, hkb_delta_context *context, h
 
 const hkb_dialect hkb_dialect_native = {
     .name = "native",
+    .answers_close = true,
+    .counts_channels = true,
+    .names_sinks = true,
+    .stream_until_sink = true,
+    .sends_parts = true,
+    .checks_states = true,
+    .says_listed = true,
     .receive = native_receive,
     .say = native_say,
     .pull = native_pull,

@@ -119,10 +119,22 @@ typedef struct hkb_link_events {
  * are the link's. */
 typedef struct hkb_dialect {
     const char *name;
-    /* The other side does as the reference does: a stream is open only while its object has a
-     * source; CLOSE is not answered by CLOSED; LISTED, floors and checks are not known; a state is
-     * one message, whatever its size. */
-    bool is_reference;
+    /* What the other side does and knows. Of channels: */
+    bool answers_close;       /* CLOSE of a sink by CLOSED */
+    bool counts_channels;     /* each has a greater number than all before */
+    bool names_sinks;         /* SINK_OPEN has an id */
+    bool stream_needs_source; /* a stream is open only while its object has a source */
+    bool stream_until_sink;   /* a stream may stay open until the sink that replaces it opens */
+    /* Of states: */
+    bool sends_parts;        /* a large one is several messages */
+    bool checks_states;      /* each has a check, and says whether it is whole */
+    bool state_is_condition; /* a STATE says the source as well; no CONDITION without a state */
+    bool end_is_condition;   /* the end of a stream says that its state is not current */
+    bool shows_hand_over;    /* a state in a hand-over is STALE */
+    bool forgets_left_over;  /* a state that was left over when nobody needed the object */
+    /* Of registrations: */
+    bool serves_at_capacity_0; /* an exposer without room need not be served by another */
+    bool says_listed;          /* LISTED ends the list of a tag's objects */
     void (*init)(hkb_link *link);
     void (*done)(hkb_link *link);
     void (*receive)(hkb_link *link, const void *data, size_t bytes);

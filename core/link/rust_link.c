@@ -618,7 +618,12 @@ static hakuban_status rust_apply(hkb_link *link, hkb_delta_context *context, hak
 
 const hkb_dialect hkb_dialect_rust = {
     .name = "rust",
-    .is_reference = true,
+    .stream_needs_source = true,
+    .state_is_condition = true,
+    .end_is_condition = true,
+    .shows_hand_over = true,
+    .forgets_left_over = true,
+    .serves_at_capacity_0 = true,
     .init = rust_init,
     .done = rust_done,
     .receive = rust_receive,

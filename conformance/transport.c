@@ -281,6 +281,29 @@ static void the_table_is_complete(hkb_checks *checks)
     HKB_CHECK(checks, ops->conn_bytes > 0, "a connection has no memory of its own");
 }
 
+static void check_url(hkb_checks *checks, const thost *host, const char *text, int listening)
+{
+    hakuban_url *url = NULL;
+    hakuban_error error = {.status = HAKUBAN_OK};
+    hakuban_status status = host->url_parse(text, &url, &error);
+    HKB_CHECK(checks, status == HAKUBAN_OK, "%s is no URL: %s", text, error.text);
+    status = ops_of(checks)->check(url, listening, &error);
+    host->url_free(url);
+    HKB_CHECK(checks, status == HAKUBAN_OK, "check() refuses %s: %s", text, error.text);
+}
+
+static void check_finds_nothing_wrong_with_urls_that_work(hkb_checks *checks)
+{
+    if (!ops_of(checks)->check) {
+        hkb_check_remark(checks, "left out: there is no check()");
+        return;
+    }
+    struct pair *pair = begin(checks);
+    check_url(checks, &pair->server, options_of(checks)->listen_url, 1);
+    check_url(checks, &pair->client, dial_url(pair), 0);
+    end(pair);
+}
+
 static void messages_arrive_in_order_and_unchanged_both_ways(hkb_checks *checks)
 {
     static const size_t sizes[] = {
@@ -740,6 +763,7 @@ unsigned hakuban_conformance_transport(const hakuban_transport_ops *ops,
         CHECK(lack_of_memory_is_reported_and_leaves_nothing_behind),
         CHECK(without_descriptors_listening_and_dialing_fail_in_words),
         CHECK(lack_of_memory_at_the_beginning_is_an_error_of_init),
+        CHECK(check_finds_nothing_wrong_with_urls_that_work),
     };
     hkb_checks checks = {
         .ops = ops, .options = options, .report = report, .report_ctx = ctx, .abandon = abandon};

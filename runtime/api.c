@@ -254,6 +254,7 @@ void hkb_runtime_drive(hakuban_exchange *exchange, bool wait)
 
     hkb_runtime_enter_to_send(exchange);
     run_jobs(exchange);
+    hkb_dialer_turn(exchange);
     run_timers(exchange);
     carry_and_arm(exchange);
     hkb_runtime_leave(exchange);

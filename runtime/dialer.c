@@ -1,6 +1,9 @@
 /* The connection to the upstream: dials, says how it is, dials again with growing, jittered pauses.
- * Knows no frame. */
+ * A name is looked up, and a round of tries goes through all of its addresses; an address is a good
+ * one when the other side's hello has come. Knows no frame. */
 #include "runtime/runtime.h"
+
+#include <stdio.h>
 
 #define MS 1000000ull
 #define PAUSE_FIRST_NS (100 * MS)
@@ -8,6 +11,8 @@
 #define PAUSE_MIN_NS (10 * MS)
 #define AWAY_TRIES 20 /* pauses are at most this part of the grace, while the session waits */
 #define CONNECT_TIMEOUT_NS (10000 * MS)
+#define CONNECT_SHORT_NS (2000 * MS) /* in the first round, where there is another place to try */
+#define LOOKUP_TIMEOUT_NS (5000 * MS)
 /* A connection that was up this long was a good one: the pauses begin anew. A peer that accepts and
  * closes at once isn't. */
 #define SETTLED_NS (5000 * MS)
@@ -64,11 +69,19 @@ static void schedule(hakuban_connection *connection, uint64_t pause_max_ns)
 static void connect_timeout(hkb_timer *timer)
 {
     hakuban_carrier *carrier = HKB_CONTAINER(timer, hakuban_carrier, deadline);
-    if (carrier->connection) {
+    if (carrier->connection && carrier->connection->left <= 1) {
         carrier->connection->told = true;
         note_error(carrier->connection, HAKUBAN_ERR_TIMEOUT, "no answer to connecting");
     }
     hkb_carrier_close(carrier);
+}
+
+/* A place that swallows everything must not keep the others waiting. One that is only slow gets
+ * more time in each round. */
+static uint64_t connect_timeout_ns(const hakuban_connection *connection)
+{
+    uint64_t short_ns = CONNECT_SHORT_NS * connection->tries;
+    return connection->left > 1 && short_ns < CONNECT_TIMEOUT_NS ? short_ns : CONNECT_TIMEOUT_NS;
 }
 
 static hakuban_status dial(hakuban_connection *connection, hakuban_error *why)
@@ -87,10 +100,13 @@ static hakuban_status dial(hakuban_connection *connection, hakuban_error *why)
     connection->carrier = carrier;
     carrier->connection = connection;
     carrier->deadline.fire = connect_timeout;
-    hkb_timer_set(exchange, &carrier->deadline, exchange->now_ns + CONNECT_TIMEOUT_NS);
+    hkb_timer_set(exchange, &carrier->deadline, exchange->now_ns + connect_timeout_ns(connection));
+    hakuban_url place = *connection->url;
+    if (connection->looks_up) {
+        place.host = connection->places.items[0].address;
+    }
     hkb_slot_begin(exchange);
-    status =
-        transport->entry->ops.dial(transport->self, carrier->conn, carrier, connection->url, why);
+    status = transport->entry->ops.dial(transport->self, carrier->conn, carrier, &place, why);
     if (status < 0) {
         connection->carrier = NULL;
         hkb_carrier_free(carrier);
@@ -99,22 +115,109 @@ static hakuban_status dial(hakuban_connection *connection, hakuban_error *why)
     return status;
 }
 
-static void try_now(hakuban_connection *connection)
+/* The place that was tried has failed. Whether this round has another one. */
+static bool another_is_left(hakuban_connection *connection)
 {
-    hakuban_error why = {0};
-    connection->told = false;
-    connection->tries++;
-    hakuban_status status = dial(connection, &why);
-    if (status >= 0) {
-        return;
-    }
+    hkb_places_failed(&connection->places);
+    connection->left -= connection->left > 0;
+    return connection->left > 0;
+}
+
+static void try_places(hakuban_connection *connection)
+{
+    hakuban_status status;
+    hakuban_error why;
+    do {
+        why = (hakuban_error){0};
+        connection->told = connection->greeted = false;
+        status = dial(connection, &why);
+        if (status >= 0) {
+            return;
+        }
+    } while (another_is_left(connection));
     note_error(connection, status, why.text[0] ? why.text : hakuban_status_text(status));
     schedule(connection, PAUSE_MAX_NS);
 }
 
+static void try_all(hakuban_connection *connection)
+{
+    connection->left = hkb_max(connection->places.count, 1);
+    try_places(connection);
+}
+
+/* Without an answer: the places of the answer before, if there was one. */
+static void try_without_answer(hakuban_connection *connection, hakuban_status status,
+                               const char *reason)
+{
+    char text[sizeof(connection->last_error.text)];
+    if (connection->places.count) {
+        try_all(connection);
+        return;
+    }
+    (void)snprintf(text, sizeof(text), "cannot connect to %s://%.120s: %s", connection->url->scheme,
+                   connection->url->authority, reason);
+    note_error(connection, status, text);
+    schedule(connection, PAUSE_MAX_NS);
+}
+
+void hkb_dialer_turn(hakuban_exchange *exchange)
+{
+    hakuban_connection *connection = exchange->connection;
+    const hkb_answer *answer =
+        connection && connection->waits ? hkb_lookup_answer(connection->lookup, 0) : NULL;
+    if (!answer) {
+        return;
+    }
+    connection->waits = false;
+    hkb_timer_cancel(&connection->patience);
+    if (answer->count == 0) {
+        try_without_answer(connection, HAKUBAN_ERR_NOT_FOUND, answer->why);
+    } else if (hkb_places_take(&connection->places, exchange->alloc, answer) < 0) {
+        try_without_answer(connection, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+    } else {
+        try_all(connection);
+    }
+    connection->lookup = hkb_lookup_free(connection->lookup);
+}
+
+/* The look-up goes on: its answer serves the next try. */
+static void lookup_is_late(hkb_timer *timer)
+{
+    hakuban_connection *connection = HKB_CONTAINER(timer, hakuban_connection, patience);
+    connection->waits = false;
+    try_without_answer(connection, HAKUBAN_ERR_TIMEOUT, "the name could not be looked up in time");
+}
+
+/* An address that was good is tried without asking again: name servers may be as far away as it. */
+static void try_now(hakuban_connection *connection)
+{
+    hakuban_exchange *exchange = connection->exchange;
+    connection->tries++;
+    if (!connection->looks_up || connection->places.good) {
+        try_all(connection);
+        return;
+    }
+    hakuban_status status =
+        connection->lookup
+            ? HAKUBAN_OK
+            : hkb_lookup_start(connection->url->host, exchange->loop, &connection->lookup);
+    if (status < 0) {
+        try_without_answer(connection, status, hakuban_status_text(status));
+        return;
+    }
+    connection->waits = true;
+    hkb_timer_set(exchange, &connection->patience, exchange->now_ns + LOOKUP_TIMEOUT_NS);
+    hkb_dialer_turn(exchange);
+}
+
 static void retry_due(hkb_timer *timer)
 {
-    try_now(HKB_CONTAINER(timer, hakuban_connection, retry));
+    hakuban_connection *connection = HKB_CONTAINER(timer, hakuban_connection, retry);
+    if (connection->left > 0) {
+        try_places(connection);
+    } else {
+        try_now(connection);
+    }
 }
 
 static void is_settled(hkb_timer *timer)
@@ -126,7 +229,9 @@ static void is_settled(hkb_timer *timer)
 
 void hkb_dialer_opened(hakuban_connection *connection, hkb_peer *peer)
 {
-    connection->tries = 0;
+    connection->tries = connection->left = 0;
+    connection->greeted = true;
+    hkb_places_succeeded(&connection->places);
     (void)hkb_escape(connection->peer, sizeof(connection->peer), hkb_peer_name(peer),
                      strlen(hkb_peer_name(peer)));
     hkb_timer_set(connection->exchange, &connection->settled,
@@ -182,6 +287,13 @@ void hkb_dialer_lost(hakuban_connection *connection, bool away, hakuban_status w
     if (connection->state == HAKUBAN_CONNECTION_CLOSED) {
         return;
     }
+    if (!connection->greeted && another_is_left(connection)) {
+        /* What is wrong with one of several places is not yet wrong with the connection. */
+        hkb_log(&connection->exchange->log, HAKUBAN_LOG_DEBUG, "runtime", "%s; another address",
+                text);
+        hkb_timer_set(connection->exchange, &connection->retry, connection->exchange->now_ns);
+        return;
+    }
     if (!connection->told) {
         note_error(connection, why, text);
     }
@@ -196,6 +308,9 @@ void hkb_dialer_stop(hakuban_connection *connection)
 {
     hkb_timer_cancel(&connection->retry);
     hkb_timer_cancel(&connection->settled);
+    hkb_timer_cancel(&connection->patience);
+    connection->waits = false;
+    connection->lookup = hkb_lookup_free(connection->lookup);
     hkb_list_remove(&connection->job.node);
     set_state(connection, HAKUBAN_CONNECTION_CLOSED);
 }
@@ -219,6 +334,8 @@ static void start(hkb_job *job)
 static void connection_destroy(hakuban_connection *connection)
 {
     const hakuban_alloc *alloc = connection->exchange->alloc;
+    hkb_places_done(&connection->places, alloc);
+    (void)hkb_lookup_free(connection->lookup);
     (void)hkb_url_free(alloc, connection->url);
     hkb_free(alloc, connection, sizeof(*connection));
 }
@@ -265,10 +382,11 @@ static hakuban_status check(hakuban_exchange *exchange, hakuban_connection *conn
     if (exchange->connection) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_EXISTS, "the exchange has a connection");
     }
-    hakuban_status status = hkb_scheme_check(exchange, connection->url, reterr);
+    hakuban_status status = hkb_url_check(exchange, connection->url, false, reterr);
     if (status < 0) {
         return status;
     }
+    connection->looks_up = hkb_url_has_name(exchange, connection->url);
     return hkb_link_settings_read(connection->url, &exchange->registry, &connection->settings,
                                   reterr);
 }
@@ -298,6 +416,7 @@ hakuban_status hakuban_exchange_connect(hakuban_exchange *exchange, const char *
     connection->backoff_ns = PAUSE_FIRST_NS;
     connection->retry.fire = retry_due;
     connection->settled.fire = is_settled;
+    connection->patience.fire = lookup_is_late;
     connection->job.run = start;
     hakuban_status status = hkb_url_parse(exchange->alloc, url, &connection->url, reterr);
     if (status >= 0 && wanted.queue && hkb_queue_exchange(wanted.queue) != exchange->core) {

@@ -1,8 +1,11 @@
 /* Listeners: from a URL to a transport that accepts. Knows no socket. */
 #include "runtime/runtime.h"
 
-hakuban_status hkb_scheme_check(const hakuban_exchange *exchange, const hakuban_url *url,
-                                hakuban_error *reterr)
+#define HOST_BYTES_MAX 253      /* of a name in the domain name system */
+#define LOOKUP_TIMEOUT_MS 1000u /* a name to listen at is this machine's own */
+
+static hakuban_status check_scheme(const hakuban_exchange *exchange, const hakuban_url *url,
+                                   hakuban_error *reterr)
 {
     static const struct {
         const char *scheme, *option;
@@ -26,6 +29,28 @@ hakuban_status hkb_scheme_check(const hakuban_exchange *exchange, const hakuban_
     char shown[64];
     return hakuban_error_set(reterr, HAKUBAN_ERR_UNSUPPORTED, "there is no transport for \"%s\"",
                              hkb_escape(shown, sizeof(shown), url->scheme, strlen(url->scheme)));
+}
+
+hakuban_status hkb_url_check(const hakuban_exchange *exchange, const hakuban_url *url,
+                             bool listening, hakuban_error *reterr)
+{
+    hakuban_status status = check_scheme(exchange, url, reterr);
+    if (status < 0) {
+        return status;
+    }
+    const hakuban_transport_ops *ops =
+        &hkb_registry_transport(&exchange->registry, url->scheme)->ops;
+    if ((ops->flags & HAKUBAN_TRANSPORT_NAMES) && strlen(url->host) > HOST_BYTES_MAX) {
+        return hakuban_error_set(reterr, HAKUBAN_ERR_URL, "a host name has at most %d bytes",
+                                 HOST_BYTES_MAX);
+    }
+    return ops->check ? ops->check(url, listening, reterr) : HAKUBAN_OK;
+}
+
+bool hkb_url_has_name(const hakuban_exchange *exchange, const hakuban_url *url)
+{
+    const hkb_transport_entry *entry = hkb_registry_transport(&exchange->registry, url->scheme);
+    return (entry->ops.flags & HAKUBAN_TRANSPORT_NAMES) && !hkb_lookup_is_numeric(url->host);
 }
 
 static bool beyond_this_machine(const hakuban_url *url)
@@ -53,51 +78,99 @@ static hakuban_listener *listener_destroy(hakuban_listener *listener)
 struct wish {
     hkb_job job;
     hakuban_listener *listener;
-    const hakuban_url *url;
-    hakuban_error *reterr;
+    hakuban_url url;
+    const hkb_answer *names; /* NULL: the host is used as it is */
     hakuban_status status;
+    hakuban_error error;
 };
 
+static void listen_at(struct wish *wish)
+{
+    hakuban_listener *listener = wish->listener;
+    const hakuban_transport_ops *ops = &listener->transport->entry->ops;
+    hkb_list_push(&listener->exchange->listeners, &listener->node); /* for accepted() inside */
+    hkb_slot_begin(listener->exchange);
+    wish->status = ops->listen(listener->transport->self, listener->memory, &wish->url,
+                               listener->url, sizeof(listener->url), &wish->error);
+    if (wish->status < 0) {
+        hkb_list_remove(&listener->node);
+    }
+    hkb_slot_end(listener->exchange);
+}
+
+/* A listener has one address: of a name's, the first that can be had. */
 static void start(hkb_job *job)
 {
     struct wish *wish = HKB_CONTAINER(job, struct wish, job);
     hakuban_listener *listener = wish->listener;
     hakuban_exchange *exchange = listener->exchange;
-    wish->status = hkb_transport_get(exchange, wish->url, &listener->transport, wish->reterr);
+    wish->status = hkb_transport_get(exchange, &wish->url, &listener->transport, &wish->error);
     if (wish->status < 0) {
         return;
     }
-    const hakuban_transport_ops *ops = &listener->transport->entry->ops;
-    listener->memory = hkb_alloc(exchange->alloc, ops->listener_bytes);
+    size_t memory_bytes = listener->transport->entry->ops.listener_bytes;
+    listener->memory = hkb_alloc(exchange->alloc, memory_bytes);
     if (!listener->memory) {
-        wish->status = hakuban_error_set(wish->reterr, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+        wish->status = hakuban_error_set(&wish->error, HAKUBAN_ERR_NO_MEMORY, "out of memory");
         return;
     }
-    hkb_list_push(&exchange->listeners, &listener->node); /* accepted() may come from inside */
-    hkb_slot_begin(exchange);
-    wish->status = ops->listen(listener->transport->self, listener->memory, wish->url,
-                               listener->url, sizeof(listener->url), wish->reterr);
-    if (wish->status < 0) {
-        hkb_list_remove(&listener->node);
+    listen_at(wish);
+    for (size_t i = 1; wish->status < 0 && wish->names && i < wish->names->count; i++) {
+        memset(listener->memory, 0, memory_bytes);
+        wish->url.host = wish->names->addresses[i];
+        listen_at(wish);
     }
-    hkb_slot_end(exchange);
 }
 
-static hakuban_status listen_at(hakuban_exchange *exchange, hakuban_listener *listener,
-                                const hakuban_url *url, hakuban_error *reterr)
+/* Whatever is wrong before the system is asked. */
+static hakuban_status check(hakuban_exchange *exchange, hakuban_listener *listener,
+                            const hakuban_url *url, hakuban_error *reterr)
 {
     if (exchange->closing) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_CLOSED, "the exchange is closed");
     }
-    hakuban_status status = hkb_scheme_check(exchange, url, reterr);
+    hakuban_status status = hkb_url_check(exchange, url, true, reterr);
     if (status >= 0) {
         status = hkb_link_settings_read(url, &exchange->registry, &listener->settings, reterr);
     }
+    return status;
+}
+
+/* Blocks this thread, but nothing else. */
+static hakuban_status look_up(const hakuban_url *url, hkb_lookup **ret, hakuban_error *reterr)
+{
+    hkb_lookup *lookup = NULL;
+    hakuban_status status = hkb_lookup_start(url->host, NULL, &lookup);
     if (status < 0) {
-        return status;
+        return hakuban_error_set(reterr, status, "%s", hakuban_status_text(status));
     }
-    struct wish wish = {.job = {.run = start}, .listener = listener, .url = url, .reterr = reterr};
+    const hkb_answer *answer = hkb_lookup_answer(lookup, LOOKUP_TIMEOUT_MS);
+    if (answer && answer->count) {
+        *ret = lookup;
+        return HAKUBAN_OK;
+    }
+    status =
+        hakuban_error_set(reterr, answer ? HAKUBAN_ERR_NOT_FOUND : HAKUBAN_ERR_TIMEOUT,
+                          "cannot listen on %s://%.120s: %s", url->scheme, url->authority,
+                          answer ? answer->why : "the name could not be looked up in a second");
+    (void)hkb_lookup_free(lookup);
+    return status;
+}
+
+static hakuban_status begin(hakuban_exchange *exchange, hakuban_listener *listener,
+                            const hakuban_url *url, const hkb_answer *names, hakuban_error *reterr)
+{
+    if (exchange->closing) {
+        return hakuban_error_set(reterr, HAKUBAN_ERR_CLOSED, "the exchange is closed");
+    }
+    struct wish wish = {.job = {.run = start}, .listener = listener, .url = *url, .names = names};
+    if (names) {
+        wish.url.host = names->addresses[0];
+    }
     hkb_runtime_job(exchange, &wish.job, true);
+    if (wish.status < 0 && reterr) {
+        *reterr = wish.error;
+    }
     if (wish.status >= 0 && beyond_this_machine(url) && !exchange->warned) {
         exchange->warned = true;
         hkb_log(&exchange->log, HAKUBAN_LOG_WARNING, "runtime",
@@ -127,7 +200,18 @@ hakuban_status hakuban_exchange_listen(hakuban_exchange *exchange, const char *u
     }
     listener->exchange = exchange;
     hkb_runtime_enter(exchange);
-    status = listen_at(exchange, listener, parsed, reterr);
+    status = check(exchange, listener, parsed, reterr);
+    bool has_name = status >= 0 && hkb_url_has_name(exchange, parsed);
+    hkb_runtime_leave(exchange);
+    hkb_lookup *lookup = NULL;
+    if (has_name) {
+        status = look_up(parsed, &lookup, reterr);
+    }
+    hkb_runtime_enter(exchange);
+    if (status >= 0) {
+        status =
+            begin(exchange, listener, parsed, lookup ? hkb_lookup_answer(lookup, 0) : NULL, reterr);
+    }
     if (status < 0) {
         (void)listener_destroy(listener);
     } else {
@@ -135,6 +219,7 @@ hakuban_status hakuban_exchange_listen(hakuban_exchange *exchange, const char *u
         *ret = listener;
     }
     hkb_runtime_leave(exchange);
+    (void)hkb_lookup_free(lookup);
     (void)hkb_url_free(exchange->alloc, parsed);
     return status;
 }

@@ -19,6 +19,7 @@
 #include "exchange/exchange.h"
 #include "plugin/registry.h"
 #include "runtime/loop.h"
+#include "runtime/places.h"
 
 #define HKB_RANDOM_WORDS                                                                           \
     32 /* 256 bytes: getrandom() gives as much at once, whole, uninterrupted                       \
@@ -231,11 +232,17 @@ struct hakuban_connection {
     hkb_connection_entry entry;
     hakuban_connection_state state;
     hakuban_error last_error;
-    uint64_t tries;
+    uint64_t tries;           /* rounds through all places since the last success */
+    bool looks_up;            /* its host is a name that has to be looked up */
+    hkb_places places;        /* what the name stands for; empty where there is none */
+    hkb_lookup *lookup;       /* under way, or its answer waits for the next try; or NULL */
+    bool waits;               /* for lookup; patience bounds that */
+    size_t left;              /* places that this round has not tried yet, and the present one */
     hakuban_carrier *carrier; /* the present one, or NULL */
-    hkb_timer retry, settled;
+    hkb_timer retry, settled, patience;
     uint64_t backoff_ns;
     bool told;     /* why this try ended is known already */
+    bool greeted;  /* the hello of the other side has come: the place is a good one */
     char peer[64]; /* the other side's name */
     hkb_job job;
     unsigned users; /* threads in hakuban_connection_wait() */
@@ -250,6 +257,8 @@ void hkb_dialer_away(hakuban_connection *connection, const hakuban_error *why);
 /* Its carrier is gone. away: as above. */
 void hkb_dialer_lost(hakuban_connection *connection, bool away, hakuban_status why,
                      const char *text);
+/* Goes on where an answer of a name server was waited for. Not inside a slot. */
+void hkb_dialer_turn(hakuban_exchange *exchange);
 /* No more tries. */
 void hkb_dialer_stop(hakuban_connection *connection);
 void hkb_dialer_forget_queue(hakuban_exchange *exchange, const hakuban_queue *queue);
@@ -274,8 +283,11 @@ struct hakuban_listener {
 };
 
 void hkb_listener_stop(hakuban_listener *listener);
-/* Whether there is a transport for a URL; if not, says so in words. */
-hakuban_status hkb_scheme_check(const hakuban_exchange *exchange, const hakuban_url *url,
-                                hakuban_error *reterr);
+/* Whether there is a transport for a URL, and whether the URL can ever work with it; if not, says
+ * so in words. */
+hakuban_status hkb_url_check(const hakuban_exchange *exchange, const hakuban_url *url,
+                             bool listening, hakuban_error *reterr);
+/* Whether it is for the library to look its host up. The URL has passed the check. */
+bool hkb_url_has_name(const hakuban_exchange *exchange, const hakuban_url *url);
 
 #endif

@@ -1,6 +1,6 @@
-/* What the transports over sockets share: from URLs to socket addresses and back to text, and names
- * looked up without blocking the loop. Built on hakuban's public headers and the system's alone;
- * opens no connection and knows no transport. */
+/* What the transports over sockets share: from URLs to socket addresses and back to text. Names are
+ * looked up by the library. Built on hakuban's public headers and the system's alone; opens no
+ * connection and knows no transport. */
 #ifndef HKB_ADDRESS_H
 #define HKB_ADDRESS_H
 
@@ -14,7 +14,6 @@
 
 #include <hakuban/plugin/transport.h>
 
-#define HKB_ADDRESSES_MAX 8
 #define HKB_ADDRESS_WHERE_BYTES 160
 #define HKB_ADDRESS_TEXT_BYTES 80
 
@@ -27,14 +26,6 @@ typedef struct hkb_address {
         struct sockaddr_un local;
     } is;
 } hkb_address;
-
-/* What a name stands for; travels as one datagram from the thread that asked. */
-typedef struct hkb_addresses {
-    int lookup_status; /* of getaddrinfo() */
-    int error;         /* errno, where lookup_status is EAI_SYSTEM */
-    unsigned count;
-    hkb_address items[HKB_ADDRESSES_MAX];
-} hkb_addresses;
 
 /* What an errno of a call on sockets means to a program. */
 hakuban_status hkb_address_status(int error);
@@ -52,14 +43,8 @@ hakuban_status hkb_address_check_path(const hakuban_url *url, hakuban_error *ret
 void hkb_address_local(const char *path, hkb_address *ret_address);
 /* Never blocks; false: the host is a name, not a number. */
 bool hkb_address_numeric(const char *host, uint16_t port, hkb_address *ret_address);
-/* May block for as long as name servers take. With count 0 hkb_address_lookup_text() says why. */
-void hkb_address_lookup(const char *name, uint16_t port, hkb_addresses *ret);
-const char *hkb_address_lookup_text(const hkb_addresses *addresses);
-/* Looks a name up in a thread of its own. *ret_fd becomes readable when that is done; closing it
- * early is safe. An errno, or 0. */
-int hkb_address_lookup_start(const char *name, uint16_t port, int *ret_fd);
-/* Reads what was found from that descriptor: 0; EAGAIN: not yet; another errno: never. */
-int hkb_address_lookup_end(int fd, hkb_addresses *ret);
+/* Why a URL that it was false for cannot be used. */
+hakuban_status hkb_address_no_number(const hakuban_url *url, hakuban_error *reterr);
 
 /* "127.0.0.1:1234", "[::1]:1234", "unix", "unknown". */
 void hkb_address_text(const hkb_address *address, char text[HKB_ADDRESS_TEXT_BYTES]);

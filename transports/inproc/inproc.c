@@ -127,8 +127,9 @@ static hakuban_status init(void *self_memory, const hakuban_transport_host *host
     return HAKUBAN_OK;
 }
 
-static hakuban_status check(const hakuban_url *url, hakuban_error *reterr)
+static hakuban_status check(const hakuban_url *url, int listening, hakuban_error *reterr)
 {
+    (void)listening;
     if (url->authority[0] == '\0') {
         return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
                                  "inproc:// needs a name, as in inproc://main");
@@ -224,7 +225,7 @@ static hakuban_status listen_at(void *self_memory, void *listener_memory, const 
 {
     struct self *self = self_memory;
     struct hkb_inproc_listener *listener = listener_memory;
-    hakuban_status status = check(url, reterr);
+    hakuban_status status = check(url, 1, reterr);
     if (status < 0) {
         return status;
     }
@@ -364,7 +365,7 @@ static hakuban_status dial(void *self_memory, void *conn_memory, hakuban_carrier
     struct self *self = self_memory;
     struct conn *conn = conn_memory;
     const hakuban_alloc *alloc = shared_alloc(self->board);
-    hakuban_status status = check(url, reterr);
+    hakuban_status status = check(url, 0, reterr);
     if (status < 0) {
         return status;
     }
@@ -606,4 +607,5 @@ const hakuban_transport_ops hakuban_transport_inproc = {
     .shutdown = end_writing,
     .close = close_conn,
     .ready = ready,
+    .check = check,
 };

@@ -106,6 +106,8 @@ struct hkb_stream_conn {
 /* stream_address.c */
 hakuban_status hkb_stream_check(const hakuban_url *url, bool listening, bool *ret_nodelay,
                                 hakuban_error *reterr);
+/* The same as the slot of a table. */
+hakuban_status hkb_stream_check_url(const hakuban_url *url, int listening, hakuban_error *reterr);
 /* Never blocks; false: the host is a name, not a number. */
 bool hkb_stream_numeric(const hakuban_url *url, hkb_address *ret_address);
 
@@ -159,7 +161,7 @@ void hkb_stream_listener_ready(hkb_stream_self *self, hkb_stream_listener *liste
                                uint64_t now_ns);
 
 /* A transport's table around these functions. */
-#define HKB_STREAM_TABLE(name, the_flags, the_init)                                                \
+#define HKB_STREAM_TABLE(name, the_flags, the_init, the_check)                                     \
     {                                                                                              \
         .size = sizeof(hakuban_transport_ops),                                                     \
         .abi = HAKUBAN_TRANSPORT_ABI,                                                              \
@@ -177,6 +179,7 @@ void hkb_stream_listener_ready(hkb_stream_self *self, hkb_stream_listener *liste
         .shutdown = hkb_stream_shutdown,                                                           \
         .close = hkb_stream_close,                                                                 \
         .ready = hkb_stream_ready,                                                                 \
+        .check = (the_check),                                                                      \
     }
 
 /* transports/ws, where it was built. */

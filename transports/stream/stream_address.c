@@ -25,6 +25,12 @@ hakuban_status hkb_stream_check(const hakuban_url *url, bool listening, bool *re
     return status;
 }
 
+hakuban_status hkb_stream_check_url(const hakuban_url *url, int listening, hakuban_error *reterr)
+{
+    bool nodelay;
+    return hkb_stream_check(url, listening != 0, &nodelay, reterr);
+}
+
 bool hkb_stream_numeric(const hakuban_url *url, hkb_address *ret_address)
 {
     if (strcmp(url->scheme, "unix") == 0) {

@@ -1,5 +1,4 @@
-/* Connecting: a name is looked up, its addresses are tried one after the other, and all of it has
- * five seconds. Moves no data. */
+/* Connecting to one address, which has five seconds. Moves no data. */
 #define _GNU_SOURCE
 
 #include <errno.h>
@@ -14,10 +13,8 @@
 #define RETRY_NS (SECOND_NS / 100)
 
 struct hkb_stream_dialing {
-    hkb_addresses addresses;
-    unsigned next; /* index of the address to try when this one fails */
-    int error;     /* of the last address that failed */
-    bool looking_up, nodelay;
+    hkb_address address;
+    bool nodelay;
     uint64_t deadline_ns;
     char where[HKB_ADDRESS_WHERE_BYTES];
 };
@@ -50,67 +47,28 @@ static int wait_for(hkb_stream_self *self, hkb_stream_conn *conn, unsigned event
     return 0;
 }
 
-/* An attempt gets its share of what is left, so that one address that never answers does not use up
- * the time of the others. */
-static uint64_t share(const hkb_stream_dialing *dialing, uint64_t now_ns)
-{
-    uint64_t left_ns = dialing->deadline_ns > now_ns ? dialing->deadline_ns - now_ns : 0;
-    return now_ns + left_ns / (dialing->addresses.count - dialing->next + 1);
-}
-
-/* Starts on the next address that can be started on; false: there is none, and dialing->error says
- * why. */
-static bool try_next(hkb_stream_self *self, hkb_stream_conn *conn, uint64_t now_ns)
+/* Starts to connect; an errno, or 0. */
+static int start(hkb_stream_self *self, hkb_stream_conn *conn, uint64_t now_ns)
 {
     hkb_stream_dialing *dialing = conn->dialing;
+    int family = dialing->address.is.any.sa_family;
+    conn->fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (conn->fd < 0) {
+        return errno;
+    }
+    hkb_stream_options(conn->fd, family, dialing->nodelay);
+    if (connect(conn->fd, &dialing->address.is.any, dialing->address.bytes) == 0 ||
+        errno == EINPROGRESS || errno == EINTR) {
+        return wait_for(self, conn, HAKUBAN_WRITE, dialing->deadline_ns);
+    }
+    int error = errno;
     hkb_stream_forget_fd(self, conn, &conn->fd);
-    while (dialing->next < dialing->addresses.count) {
-        const hkb_address *address = &dialing->addresses.items[dialing->next++];
-        int family = address->is.any.sa_family;
-        conn->fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (conn->fd < 0) {
-            dialing->error = errno;
-            continue;
-        }
-        hkb_stream_options(conn->fd, family, dialing->nodelay);
-        bool started = connect(conn->fd, &address->is.any, address->bytes) == 0 ||
-                       errno == EINPROGRESS || errno == EINTR;
-        int error = errno;
-        if (started) {
-            dialing->error = wait_for(self, conn, HAKUBAN_WRITE, share(dialing, now_ns));
-            if (!dialing->error) {
-                return true;
-            }
-        } else {
-            dialing->error = error;
-        }
-        hkb_stream_forget_fd(self, conn, &conn->fd);
-        if (!started && error == EAGAIN && family == AF_UNIX) {
-            /* The listener's queue is full for the moment. */
-            if (now_ns >= dialing->deadline_ns) {
-                dialing->error = ETIMEDOUT;
-                return false;
-            }
-            dialing->next--;
-            dialing->error = wait_for(self, conn, 0, now_ns + RETRY_NS);
-            return dialing->error == 0;
-        }
+    if (error == EAGAIN && family == AF_UNIX) {
+        /* The listener's queue is full for the moment. */
+        return now_ns < dialing->deadline_ns ? wait_for(self, conn, 0, now_ns + RETRY_NS)
+                                             : ETIMEDOUT;
     }
-    return false;
-}
-
-static int start(hkb_stream_self *self, hkb_stream_conn *conn, const hakuban_url *url)
-{
-    hkb_stream_dialing *dialing = conn->dialing;
-    uint64_t now_ns = hkb_stream_now_ns();
-    dialing->deadline_ns = now_ns + CONNECT_NS;
-    if (hkb_stream_numeric(url, &dialing->addresses.items[0])) {
-        dialing->addresses.count = 1;
-        return try_next(self, conn, now_ns) ? 0 : dialing->error;
-    }
-    dialing->looking_up = true;
-    int error = hkb_address_lookup_start(url->host, url->port, &conn->fd);
-    return error ? error : wait_for(self, conn, HAKUBAN_READ, dialing->deadline_ns);
+    return error;
 }
 
 hakuban_status hkb_stream_dial(void *self_memory, void *conn_memory, hakuban_carrier *carrier,
@@ -133,6 +91,10 @@ hakuban_status hkb_stream_dial(void *self_memory, void *conn_memory, hakuban_car
     memset(conn->dialing, 0, sizeof(*conn->dialing));
     conn->dialing->nodelay = nodelay;
     hkb_address_where(url, conn->dialing->where);
+    if (!hkb_stream_numeric(url, &conn->dialing->address)) {
+        hkb_stream_dial_free(self, conn);
+        return hkb_address_no_number(url, reterr);
+    }
     if (self->layered) {
         conn->layer = self->layer;
         status = conn->layer->dial(self, conn, url, reterr);
@@ -141,7 +103,9 @@ hakuban_status hkb_stream_dial(void *self_memory, void *conn_memory, hakuban_car
             return status;
         }
     }
-    int error = start(self, conn, url);
+    uint64_t now_ns = hkb_stream_now_ns();
+    conn->dialing->deadline_ns = now_ns + CONNECT_NS;
+    int error = start(self, conn, now_ns);
     if (error) {
         status = hakuban_error_set(reterr, hkb_address_status(error), "cannot connect to %s: %s",
                                    conn->dialing->where, strerror(error));
@@ -156,31 +120,9 @@ hakuban_status hkb_stream_dial(void *self_memory, void *conn_memory, hakuban_car
     return status;
 }
 
-static void next_or_refuse(hkb_stream_self *self, hkb_stream_conn *conn, uint64_t now_ns)
+static void refuse_for(hkb_stream_self *self, hkb_stream_conn *conn, int error)
 {
-    if (!try_next(self, conn, now_ns)) {
-        int error = conn->dialing->error;
-        refuse(self, conn, hkb_address_status(error), strerror(error));
-    }
-}
-
-static void looked_up(hkb_stream_self *self, hkb_stream_conn *conn, uint64_t now_ns)
-{
-    hkb_stream_dialing *dialing = conn->dialing;
-    int error = hkb_address_lookup_end(conn->fd, &dialing->addresses);
-    if (error == EAGAIN) {
-        return;
-    }
-    if (error) {
-        refuse(self, conn, HAKUBAN_ERR_IO, "the name could not be looked up");
-        return;
-    }
-    dialing->looking_up = false;
-    if (dialing->addresses.count == 0) {
-        refuse(self, conn, HAKUBAN_ERR_NOT_FOUND, hkb_address_lookup_text(&dialing->addresses));
-        return;
-    }
-    next_or_refuse(self, conn, now_ns);
+    refuse(self, conn, hkb_address_status(error), strerror(error));
 }
 
 /* Two ends in one: the kernel may give a connection to a port of this machine that very port as its
@@ -201,7 +143,7 @@ static void connected(hkb_stream_self *self, hkb_stream_conn *conn)
 {
     uint64_t until_ns = conn->layer ? conn->dialing->deadline_ns : UINT64_MAX;
     if (self->host->wake_at(self->host->host, conn, until_ns) || hkb_stream_open(self, conn)) {
-        refuse(self, conn, HAKUBAN_ERR_NO_MEMORY, strerror(ENOMEM));
+        refuse_for(self, conn, ENOMEM);
         return;
     }
     hkb_stream_dial_free(self, conn);
@@ -215,22 +157,15 @@ static void connected(hkb_stream_self *self, hkb_stream_conn *conn)
 void hkb_stream_dial_ready(hkb_stream_self *self, hkb_stream_conn *conn, unsigned events,
                            uint64_t now_ns)
 {
-    hkb_stream_dialing *dialing = conn->dialing;
-    if (events == 0) {
-        if (dialing->looking_up) {
-            refuse(self, conn, HAKUBAN_ERR_TIMEOUT, "the name could not be looked up in time");
-            return;
-        }
-        /* Without a descriptor it is a full queue that is tried once more. */
-        dialing->error = ETIMEDOUT;
-        next_or_refuse(self, conn, now_ns);
-        return;
-    }
-    if (dialing->looking_up) {
-        looked_up(self, conn, now_ns);
-        return;
-    }
     int error = 0;
+    if (events == 0) {
+        /* Without a descriptor it is a full queue that is tried once more. */
+        error = conn->fd >= 0 ? ETIMEDOUT : start(self, conn, now_ns);
+        if (error) {
+            refuse_for(self, conn, error);
+        }
+        return;
+    }
     socklen_t error_bytes = sizeof(error);
     if (getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &error_bytes) != 0) {
         error = errno;
@@ -239,8 +174,7 @@ void hkb_stream_dial_ready(hkb_stream_self *self, hkb_stream_conn *conn, unsigne
         error = ECONNREFUSED;
     }
     if (error) {
-        dialing->error = error;
-        next_or_refuse(self, conn, now_ns);
+        refuse_for(self, conn, error);
     } else {
         connected(self, conn);
     }

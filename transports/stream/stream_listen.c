@@ -45,28 +45,15 @@ static int bind_to(const hkb_address *address, int *ret_fd)
     return 0;
 }
 
-/* A name of several addresses: the first that can be bound is listened on, since a listener has one
- * descriptor. The look-up may block, which listening can afford: it happens at the start, and names
- * of one's own machine are in /etc/hosts. */
 static hakuban_status listen_tcp(hkb_stream_listener *listener, const hakuban_url *url,
                                  const char *where, hakuban_error *reterr)
 {
-    hkb_addresses addresses = {.count = 1};
-    if (!hkb_stream_numeric(url, &addresses.items[0])) {
-        hkb_address_lookup(url->host, url->port, &addresses);
-        if (addresses.count == 0) {
-            return hakuban_error_set(reterr, HAKUBAN_ERR_NOT_FOUND, "cannot listen on %s: %s",
-                                     where, hkb_address_lookup_text(&addresses));
-        }
+    hkb_address address;
+    if (!hkb_stream_numeric(url, &address)) {
+        return hkb_address_no_number(url, reterr);
     }
-    int error = 0;
-    for (unsigned i = 0; i < addresses.count; i++) {
-        error = bind_to(&addresses.items[i], &listener->fd);
-        if (!error) {
-            return HAKUBAN_OK;
-        }
-    }
-    return cannot(where, error, reterr);
+    int error = bind_to(&address, &listener->fd);
+    return error ? cannot(where, error, reterr) : HAKUBAN_OK;
 }
 
 /* Whether the file is a socket that its listener has left behind, e.g. because it was killed. */

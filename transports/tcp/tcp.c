@@ -14,7 +14,7 @@ static hakuban_status init(void *self_memory, const hakuban_transport_host *host
     return hkb_stream_init(self, host);
 }
 
-const hakuban_transport_ops hakuban_transport_tcp =
-    HKB_STREAM_TABLE("tcp", HAKUBAN_TRANSPORT_STREAM, init);
+const hakuban_transport_ops hakuban_transport_tcp = HKB_STREAM_TABLE(
+    "tcp", HAKUBAN_TRANSPORT_STREAM | HAKUBAN_TRANSPORT_NAMES, init, hkb_stream_check_url);
 const hakuban_transport_ops hakuban_transport_unix =
-    HKB_STREAM_TABLE("unix", HAKUBAN_TRANSPORT_STREAM, init);
+    HKB_STREAM_TABLE("unix", HAKUBAN_TRANSPORT_STREAM, init, hkb_stream_check_url);

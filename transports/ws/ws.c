@@ -183,6 +183,15 @@ static bool is_path(const char *path)
     return true;
 }
 
+static hakuban_status check_request(const hakuban_url *url, hakuban_error *reterr)
+{
+    if (is_path(url->path) && is_path(url->authority)) {
+        return HAKUBAN_OK;
+    }
+    return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
+                             "what is no letter, digit or sign of ASCII must be written as %%xx");
+}
+
 static bool make_request(ws *it, const hakuban_url *url)
 {
     static const char format[] =
@@ -213,13 +222,11 @@ static hakuban_status dial(hkb_stream_self *self, hkb_stream_conn *conn, const h
 {
     hkb_ws_dialect dialect = HKB_WS_DIALECT_AGREED;
     hakuban_status status = read_dialect(url, &dialect, reterr);
+    if (status >= 0) {
+        status = check_request(url, reterr);
+    }
     if (status < 0) {
         return status;
-    }
-    if (!is_path(url->path) || !is_path(url->authority)) {
-        return hakuban_error_set(
-            reterr, HAKUBAN_ERR_URL,
-            "what is no letter, digit or sign of ASCII must be written as %%xx");
     }
     ws *it = new_state(self, conn, false);
     if (it) {
@@ -659,4 +666,15 @@ static hakuban_status init(void *self_memory, const hakuban_transport_host *host
     return hkb_stream_init(self, host);
 }
 
-const hakuban_transport_ops hakuban_transport_ws = HKB_STREAM_TABLE("ws", 0, init);
+static hakuban_status check(const hakuban_url *url, int listening, hakuban_error *reterr)
+{
+    hkb_ws_dialect dialect;
+    hakuban_status status = hkb_stream_check_url(url, listening, reterr);
+    if (status >= 0) {
+        status = read_dialect(url, &dialect, reterr);
+    }
+    return status >= 0 && !listening ? check_request(url, reterr) : status;
+}
+
+const hakuban_transport_ops hakuban_transport_ws =
+    HKB_STREAM_TABLE("ws", HAKUBAN_TRANSPORT_NAMES, init, check);

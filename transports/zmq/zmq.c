@@ -539,11 +539,12 @@ static void done(void *self_memory)
     self->context = NULL;
 }
 
-#define TABLE(name)                                                                                \
+#define TABLE(name, the_flags)                                                                     \
     {                                                                                              \
         .size = sizeof(hakuban_transport_ops),                                                     \
         .abi = HAKUBAN_TRANSPORT_ABI,                                                              \
         .scheme = (name),                                                                          \
+        .flags = (the_flags),                                                                      \
         .self_bytes = sizeof(hkb_zmq_self),                                                        \
         .listener_bytes = sizeof(hkb_zmq_listener),                                                \
         .conn_bytes = sizeof(hkb_zmq_conn),                                                        \
@@ -556,7 +557,8 @@ static void done(void *self_memory)
         .shutdown = end_writing,                                                                   \
         .close = close_conn,                                                                       \
         .ready = ready,                                                                            \
+        .check = hkb_zmq_check,                                                                    \
     }
 
-const hakuban_transport_ops hakuban_transport_zmq_tcp = TABLE("zmq+tcp");
-const hakuban_transport_ops hakuban_transport_zmq_ipc = TABLE("zmq+ipc");
+const hakuban_transport_ops hakuban_transport_zmq_tcp = TABLE("zmq+tcp", HAKUBAN_TRANSPORT_NAMES);
+const hakuban_transport_ops hakuban_transport_zmq_ipc = TABLE("zmq+ipc", 0);

@@ -1,6 +1,6 @@
 /* What URLs of zmq+tcp:// and zmq+ipc:// have to say, and ZeroMQ's own names of addresses. Names
- * are looked up by us: libzmq would do that in the one thread that serves all connections. Opens no
- * connection. */
+ * are looked up by the library: libzmq would do that in the one thread that serves all connections.
+ * Opens no connection. */
 #include <stdio.h>
 #include <string.h>
 
@@ -11,7 +11,7 @@ bool hkb_zmq_is_ipc(const hakuban_url *url)
     return strcmp(url->scheme, "zmq+ipc") == 0;
 }
 
-hakuban_status hkb_zmq_check(const hakuban_url *url, bool listening, hakuban_error *reterr)
+hakuban_status hkb_zmq_check(const hakuban_url *url, int listening, hakuban_error *reterr)
 {
     if (hkb_zmq_is_ipc(url)) {
         return hkb_address_check_path(url, reterr);
@@ -20,7 +20,7 @@ hakuban_status hkb_zmq_check(const hakuban_url *url, bool listening, hakuban_err
         return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
                                  "zmq+tcp:// has no path, and here is one: %.120s", url->path);
     }
-    return hkb_address_check_host(url, listening, reterr);
+    return hkb_address_check_host(url, listening != 0, reterr);
 }
 
 bool hkb_zmq_numeric(const hakuban_url *url, hkb_address *ret_address)

@@ -1,6 +1,5 @@
-/* Connecting with a DEALER: a name is looked up, its addresses are tried one after the other, and
- * all of it has five seconds; then the dealer's turns: what its monitor tells and what it receives.
- */
+/* Connecting with a DEALER to one address, which has five seconds; then the dealer's turns: what
+ * its monitor tells and what it receives. */
 #define _GNU_SOURCE
 
 #include <errno.h>
@@ -13,6 +12,7 @@
 #include "zmq_transport.h"
 
 #define CONNECT_NS (5 * HKB_ZMQ_SECOND_NS)
+#define NO_ZEROMQ "what listens there does not speak ZeroMQ"
 #define MESSAGES_PER_TURN 128u
 #define BYTES_PER_TURN (1024u * 1024)
 #define EVENTS                                                                                     \
@@ -21,28 +21,14 @@
      ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
 
 struct hkb_zmq_dialing {
-    hkb_addresses addresses;
-    unsigned next;                  /* index of the address to try when this one fails */
-    int lookup_fd;                  /* -1: nothing is looked up */
-    bool connected, shaken, failed; /* what became of the address that is tried */
+    bool connected, shaken, failed; /* what became of it so far */
     uint64_t deadline_ns;
     char where[HKB_ADDRESS_WHERE_BYTES];
 };
 
-static void stop_lookup(hkb_zmq_self *self, hkb_zmq_conn *conn)
-{
-    int *fd = &conn->dialing->lookup_fd;
-    if (*fd >= 0) {
-        (void)self->host->fd_set(self->host->host, conn, *fd, 0);
-        (void)close(*fd);
-        *fd = -1;
-    }
-}
-
 static void dialing_free(hkb_zmq_self *self, hkb_zmq_conn *conn)
 {
     if (conn->dialing) {
-        stop_lookup(self, conn);
         self->host->alloc->free(self->host->alloc->ctx, conn->dialing, sizeof(*conn->dialing));
         conn->dialing = NULL;
     }
@@ -68,55 +54,29 @@ static void refuse(hkb_zmq_self *self, hkb_zmq_conn *conn, hakuban_status why, c
     hkb_zmq_dealer_finish(self, conn, 0, why, text);
 }
 
-/* Starts on the next address that can be started on: 0, or an errno. ECONNREFUSED: there is none
- * left. */
-static int try_next(hkb_zmq_self *self, hkb_zmq_conn *conn)
+static int start(hkb_zmq_self *self, hkb_zmq_conn *conn, const hakuban_url *url,
+                 const hkb_address *address)
 {
-    hkb_zmq_dialing *dialing = conn->dialing;
-    int error = ECONNREFUSED;
-    while (dialing->next < dialing->addresses.count) {
-        char endpoint[HKB_ZMQ_ENDPOINT_BYTES];
-        hkb_zmq_endpoint(&dialing->addresses.items[dialing->next++], endpoint);
-        hkb_zmq_socket_close(self, &conn->socket, 0);
-        error = hkb_zmq_socket_open(self, &conn->socket, ZMQ_DEALER, EVENTS);
-        if (error) {
-            return error;
-        }
-        dialing->connected = dialing->shaken = dialing->failed = false;
-        (void)hkb_zmq_option(conn->socket.zmq, ZMQ_IPV6, strstr(endpoint, "://[") != NULL);
-        if (zmq_connect(conn->socket.zmq, endpoint) == 0) {
-            /* Connecting may have used up what the descriptor had to say. */
-            hkb_zmq_again(self, &conn->socket);
-            return 0;
-        }
-        error = errno;
-    }
-    return error;
-}
-
-static int start(hkb_zmq_self *self, hkb_zmq_conn *conn, const hakuban_url *url)
-{
-    hkb_zmq_dialing *dialing = conn->dialing;
+    char endpoint[HKB_ZMQ_ENDPOINT_BYTES];
     struct stat file;
+    hkb_zmq_endpoint(address, endpoint);
     if (hkb_zmq_is_ipc(url) && stat(url->path, &file) != 0) {
         return errno;
     }
-    int error = hkb_zmq_spare_fds(self);
-    if (!error && self->host->wake_at(self->host->host, conn, dialing->deadline_ns)) {
-        error = ENOMEM;
+    if (self->host->wake_at(self->host->host, conn, conn->dialing->deadline_ns)) {
+        return ENOMEM;
     }
+    int error = hkb_zmq_socket_open(self, &conn->socket, ZMQ_DEALER, EVENTS);
     if (error) {
         return error;
     }
-    if (hkb_zmq_numeric(url, &dialing->addresses.items[0])) {
-        dialing->addresses.count = 1;
-        return try_next(self, conn);
+    (void)hkb_zmq_option(conn->socket.zmq, ZMQ_IPV6, strstr(endpoint, "://[") != NULL);
+    if (zmq_connect(conn->socket.zmq, endpoint) != 0) {
+        return errno;
     }
-    error = hkb_address_lookup_start(url->host, url->port, &dialing->lookup_fd);
-    if (!error && self->host->fd_set(self->host->host, conn, dialing->lookup_fd, HAKUBAN_READ)) {
-        error = ENOMEM;
-    }
-    return error;
+    /* Connecting may have used up what the descriptor had to say. */
+    hkb_zmq_again(self, &conn->socket);
+    return 0;
 }
 
 hakuban_status hkb_zmq_dial(void *self_memory, void *conn_memory, hakuban_carrier *carrier,
@@ -124,7 +84,11 @@ hakuban_status hkb_zmq_dial(void *self_memory, void *conn_memory, hakuban_carrie
 {
     hkb_zmq_self *self = self_memory;
     hkb_zmq_conn *conn = conn_memory;
+    hkb_address address;
     hakuban_status status = hkb_zmq_check(url, false, reterr);
+    if (status >= 0 && !hkb_zmq_numeric(url, &address)) {
+        status = hkb_address_no_number(url, reterr);
+    }
     if (status < 0) {
         return status;
     }
@@ -136,10 +100,9 @@ hakuban_status hkb_zmq_dial(void *self_memory, void *conn_memory, hakuban_carrie
         return hakuban_error_set(reterr, HAKUBAN_ERR_NO_MEMORY, "out of memory");
     }
     memset(conn->dialing, 0, sizeof(*conn->dialing));
-    conn->dialing->lookup_fd = -1;
     conn->dialing->deadline_ns = hkb_zmq_now() + CONNECT_NS;
     hkb_address_where(url, conn->dialing->where);
-    int error = start(self, conn, url);
+    int error = start(self, conn, url, &address);
     if (error) {
         status = hakuban_error_set(reterr, hkb_address_status(error), "cannot connect to %s: %s",
                                    conn->dialing->where,
@@ -152,38 +115,6 @@ hakuban_status hkb_zmq_dial(void *self_memory, void *conn_memory, hakuban_carrie
 }
 
 /* -- Turns -- */
-
-static void next_or_refuse(hkb_zmq_self *self, hkb_zmq_conn *conn)
-{
-    bool connected = conn->dialing->connected;
-    int error = try_next(self, conn);
-    if (error == ECONNREFUSED && connected) {
-        refuse(self, conn, HAKUBAN_ERR_PROTOCOL, "what listens there does not speak ZeroMQ");
-    } else if (error == ECONNREFUSED) {
-        refuse(self, conn, HAKUBAN_ERR_REFUSED, "nobody listens there");
-    } else if (error) {
-        refuse(self, conn, hkb_address_status(error), zmq_strerror(error));
-    }
-}
-
-static void look_at_lookup(hkb_zmq_self *self, hkb_zmq_conn *conn)
-{
-    hkb_zmq_dialing *dialing = conn->dialing;
-    int error = hkb_address_lookup_end(dialing->lookup_fd, &dialing->addresses);
-    if (error == EAGAIN) {
-        return;
-    }
-    if (error) {
-        refuse(self, conn, HAKUBAN_ERR_IO, "the name could not be looked up");
-        return;
-    }
-    stop_lookup(self, conn);
-    if (dialing->addresses.count == 0) {
-        refuse(self, conn, HAKUBAN_ERR_NOT_FOUND, hkb_address_lookup_text(&dialing->addresses));
-        return;
-    }
-    next_or_refuse(self, conn);
-}
 
 static void look_at_events(hkb_zmq_conn *conn)
 {
@@ -207,22 +138,19 @@ static void look_at_events(hkb_zmq_conn *conn)
 static bool dial_on(hkb_zmq_self *self, hkb_zmq_conn *conn, uint64_t now_ns)
 {
     hkb_zmq_dialing *dialing = conn->dialing;
-    if (dialing->lookup_fd >= 0) {
-        look_at_lookup(self, conn);
-    } else if (dialing->shaken) {
+    if (dialing->shaken) {
         (void)self->host->wake_at(self->host->host, conn, UINT64_MAX);
         dialing_free(self, conn);
         (void)hkb_zmq_readable(conn->socket.zmq); /* now the socket knows its connection, too */
         self->host->opened(conn->carrier);
         return self->busy == conn;
-    } else if (dialing->failed) {
-        next_or_refuse(self, conn);
     }
-    if (self->busy == conn && now_ns >= dialing->deadline_ns) {
-        refuse(self, conn, HAKUBAN_ERR_TIMEOUT,
-               dialing->lookup_fd >= 0 ? "the name could not be looked up in time"
-               : dialing->connected    ? "what listens there does not speak ZeroMQ"
-                                       : "no answer");
+    if (dialing->failed && dialing->connected) {
+        refuse(self, conn, HAKUBAN_ERR_PROTOCOL, NO_ZEROMQ);
+    } else if (dialing->failed) {
+        refuse(self, conn, HAKUBAN_ERR_REFUSED, "nobody listens there");
+    } else if (now_ns >= dialing->deadline_ns) {
+        refuse(self, conn, HAKUBAN_ERR_TIMEOUT, dialing->connected ? NO_ZEROMQ : "no answer");
     }
     return false;
 }

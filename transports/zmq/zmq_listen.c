@@ -424,22 +424,18 @@ static void remove_file(const hkb_zmq_router *router)
     }
 }
 
-static int bind_any(hkb_zmq_router *router, const hkb_addresses *addresses)
+static int bind_new(hkb_zmq_router *router, const hkb_address *address)
 {
-    int error = EADDRNOTAVAIL;
-    for (unsigned i = 0; i < addresses->count; i++) {
-        char endpoint[HKB_ZMQ_ENDPOINT_BYTES];
-        hkb_zmq_endpoint(&addresses->items[i], endpoint);
-        error = bind_to(router, endpoint);
-        if (!error) {
-            size_t bytes = sizeof(router->endpoint);
-            return zmq_getsockopt(router->socket.zmq, ZMQ_LAST_ENDPOINT, router->endpoint,
-                                  &bytes) == 0
-                       ? 0
-                       : errno;
-        }
+    char endpoint[HKB_ZMQ_ENDPOINT_BYTES];
+    size_t bytes = sizeof(router->endpoint);
+    hkb_zmq_endpoint(address, endpoint);
+    int error = bind_to(router, endpoint);
+    if (error) {
+        return error;
     }
-    return error;
+    return zmq_getsockopt(router->socket.zmq, ZMQ_LAST_ENDPOINT, router->endpoint, &bytes) == 0
+               ? 0
+               : errno;
 }
 
 static hkb_zmq_router *router_new(const hakuban_alloc *alloc)
@@ -493,10 +489,8 @@ static bool free_if_over(hkb_zmq_self *self, hkb_zmq_router *router)
     return true;
 }
 
-static int start(hkb_zmq_self *self, hkb_zmq_router *router, const hakuban_url *url,
-                 const char **ret_reason)
+static int start(hkb_zmq_self *self, hkb_zmq_router *router, const hkb_address *address)
 {
-    hkb_addresses addresses = {.count = 1};
     if (!router->buckets || !router->slots) {
         return ENOMEM;
     }
@@ -504,17 +498,8 @@ static int start(hkb_zmq_self *self, hkb_zmq_router *router, const hakuban_url *
     if (error) {
         return error;
     }
-    if (!hkb_zmq_numeric(url, &addresses.items[0])) {
-        /* May block, which listening can afford: it happens at the start, and one's own names are
-         * in /etc/hosts. */
-        hkb_address_lookup(url->host, url->port, &addresses);
-        if (addresses.count == 0) {
-            *ret_reason = hkb_address_lookup_text(&addresses);
-            return ENOENT;
-        }
-    }
     regain_reserve(self, router);
-    return bind_any(router, &addresses);
+    return bind_new(router, address);
 }
 
 hakuban_status hkb_zmq_listen(void *self_memory, void *listener_memory, const hakuban_url *url,
@@ -523,8 +508,11 @@ hakuban_status hkb_zmq_listen(void *self_memory, void *listener_memory, const ha
     hkb_zmq_self *self = self_memory;
     hkb_zmq_listener *listener = listener_memory;
     char where[HKB_ADDRESS_WHERE_BYTES];
-    const char *reason = NULL;
+    hkb_address address;
     hakuban_status status = hkb_zmq_check(url, true, reterr);
+    if (status >= 0 && !hkb_zmq_numeric(url, &address)) {
+        status = hkb_address_no_number(url, reterr);
+    }
     if (status < 0) {
         return status;
     }
@@ -533,11 +521,8 @@ hakuban_status hkb_zmq_listen(void *self_memory, void *listener_memory, const ha
     if (!router) {
         return cannot(where, ENOMEM, reterr);
     }
-    int error = start(self, router, url, &reason);
-    if (reason) {
-        status = hakuban_error_set(reterr, HAKUBAN_ERR_NOT_FOUND, "cannot listen on %s: %s", where,
-                                   reason);
-    } else if (error) {
+    int error = start(self, router, &address);
+    if (error) {
         status = cannot(where, error, reterr);
     } else if (strlen(router->endpoint) + sizeof("zmq+") > url_bytes) {
         status = hakuban_error_set(reterr, HAKUBAN_ERR_LIMIT,

@@ -108,7 +108,7 @@ void hkb_zmq_drop_kept(hkb_zmq_conn *conn);
 
 /* zmq_address.c */
 bool hkb_zmq_is_ipc(const hakuban_url *url);
-hakuban_status hkb_zmq_check(const hakuban_url *url, bool listening, hakuban_error *reterr);
+hakuban_status hkb_zmq_check(const hakuban_url *url, int listening, hakuban_error *reterr);
 /* Never blocks; false: the host is a name, not a number. */
 bool hkb_zmq_numeric(const hakuban_url *url, hkb_address *ret_address);
 /* As libzmq wants it: "tcp://127.0.0.1:3001", "ipc:///run/x.zmq". */

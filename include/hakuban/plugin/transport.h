@@ -20,6 +20,10 @@ extern "C" {
 
 #define HAKUBAN_TRANSPORT_ABI 1u
 #define HAKUBAN_TRANSPORT_STREAM 1u /* flag: moves bytes only, boundaries are not kept */
+/* Flag: the host of a URL is a name or an address of IP, and the library looks names up. listen()
+ * and dial() get a URL whose host is an address in numbers, one call for each address until one
+ * succeeds; authority stays as it was written. */
+#define HAKUBAN_TRANSPORT_NAMES 2u
 #define HAKUBAN_SEND_PARTS_MAX 16u
 #define HAKUBAN_MESSAGE_BYTES_MAX (128u * 1024) /* no message given to send() is larger */
 
@@ -122,7 +126,7 @@ typedef struct hakuban_transport_ops {
     uint32_t abi;  /* HAKUBAN_TRANSPORT_ABI; bumped only when a member changes its meaning; new ones
                       are appended */
     const char *scheme;                              /* "tcp" for tcp://; static storage */
-    uint32_t flags;                                  /* HAKUBAN_TRANSPORT_STREAM */
+    uint32_t flags;                                  /* HAKUBAN_TRANSPORT_… */
     uint32_t self_bytes, listener_bytes, conn_bytes; /* allocated and zeroed by the host */
     /* When a URL first needs the transport. host borrowed until done(). Optional. */
     hakuban_status (*init)(void *self, const hakuban_transport_host *host);
@@ -147,6 +151,10 @@ typedef struct hakuban_transport_ops {
     void (*close)(void *self, void *conn);
     void (*ready)(void *self, void *owner, unsigned events,
                   uint64_t now_ns); /* never blocks; mandatory */
+    /* Whether a URL can ever work, to be listened at or to be dialled: OK, or why not. Asked before
+     * anything else, on any thread, perhaps before init(): it has no self, makes no upcall and
+     * looks at nothing but url, whose host is as it was written. Optional. */
+    hakuban_status (*check)(const hakuban_url *url, int listening, hakuban_error *reterr);
 } hakuban_transport_ops;
 
 #ifdef __cplusplus

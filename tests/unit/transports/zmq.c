@@ -4,7 +4,6 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -403,42 +402,6 @@ START_TEST(dialing_what_does_not_speak_zeromq_fails_in_words)
 }
 END_TEST
 
-/* A machine may have no /etc/hosts: then there is no name to look up. */
-static bool has_localhost(void)
-{
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
-    if (getaddrinfo("localhost", NULL, &hints, &found) != 0) {
-        printf("skipped: \"localhost\" is not known on this machine\n");
-        return false;
-    }
-    freeaddrinfo(found);
-    return true;
-}
-
-START_TEST(names_are_looked_up)
-{
-    if (!has_localhost()) {
-        return;
-    }
-    begin(TCP);
-    char named[64];
-    (void)snprintf(named, sizeof(named), "zmq+tcp://localhost:%s", strrchr(url, ':') + 1);
-    (void)memcpy(url, named, sizeof(named));
-    hakuban_carrier *here, *there;
-    here = connect_pair(&there);
-    send_text(here, "by name");
-    THOST_UNTIL(&server, &client, there->bytes == 7);
-    (void)snprintf(url, sizeof(url), "zmq+tcp://no-such-name.invalid:1");
-    here = dial(&client);
-    THOST_UNTIL(&client, NULL, here->closed);
-    ck_assert(here->why == HAKUBAN_ERR_NOT_FOUND || here->why == HAKUBAN_ERR_TIMEOUT);
-    ck_assert_ptr_nonnull(strstr(here->text, url));
-    here = dial(&client); /* closed while it is looked up */
-    thost_close(here);
-    end();
-}
-END_TEST
-
 /* A socket of libzmq with what is told as its name, connected to the server. */
 static void *raw_peer(void *context, int type, const char *name)
 {
@@ -693,7 +656,6 @@ int main(int argc, char **argv)
     tcase_add_loop_test(strangers, what_speaks_something_else_never_becomes_a_link_and_is_cut, 0,
                         (int)(sizeof(garbage) / sizeof(garbage[0])));
     tcase_add_test(strangers, dialing_what_does_not_speak_zeromq_fails_in_words);
-    tcase_add_test(strangers, names_are_looked_up);
     tcase_add_loop_test(strangers, a_peer_that_names_itself_is_refused, 0, SUBJECTS);
     tcase_add_loop_test(strangers, a_peer_that_breaks_the_rules_is_closed_and_harms_nobody, 0,
                         SUBJECTS);

@@ -31,13 +31,14 @@
     X(declines_for_ever, "sim", "who once had no room never takes that back")                      \
     X(memory_ignored, "sim", "a registration for which there is no memory is forgotten")           \
     X(stream_gap, "sim", "the next exposer's stream ends while the one before it still closes")    \
-    X(left_too_soon, "sim.review", "who is left alone begins before the one before has closed")    \
-    X(hand_over_time, "sim.review", "a hand-over has what is left of the time of the one before")  \
-    X(source_in_a_moment, "sim.review", "who serves it counts from the end of the packet on")      \
+    X(left_too_soon, "sim.hand_over", "who is left alone begins before the one before has closed") \
+    X(hand_over_time, "sim.hand_over",                                                             \
+      "a hand-over has what is left of the time of the one before")                                \
+    X(source_in_a_moment, "sim.links", "who serves it counts from the end of the packet on")       \
     X(remembered_for_ever, "sim.pass", "what is remembered stays when its last observer goes")     \
     X(says_on, "unit.link.link", "a link goes on to talk after a message that it could not write") \
-    X(no_retry, "sim.review", "an object without memory for its observers is never tried again")   \
-    X(no_check, "sim.review", "the hash of what a difference results in is not compared")          \
+    X(no_retry, "sim.memory", "an object without memory for its observers is never tried again")   \
+    X(no_check, "sim.strangers", "the hash of what a difference results in is not compared")       \
     X(any_utf8, "unit.json.canonical", "text that is not UTF-8 is accepted in JSON")               \
     X(partial_write, "unit.transports.conformance", "what the kernel did not take is lost")        \
     X(emfile_spins, "unit.transports.sockets", "without descriptors accepting goes on at once")    \

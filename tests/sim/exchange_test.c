@@ -26,31 +26,6 @@ static star star_new(uint64_t seed)
     return made;
 }
 
-static void assert_shows(watcher *user, const char *object, const char *text,
-                         hakuban_freshness freshness)
-{
-    const seen_object *shown = watched(user, object);
-    ck_assert_ptr_nonnull(shown);
-    ck_assert(shown->open);
-    ck_assert_str_eq(shown->text, text);
-    ck_assert_int_eq(shown->freshness, freshness);
-}
-
-/* Lets exposers answer and everything arrive. */
-static void play(net *network, exposer *one, exposer *two)
-{
-    for (int i = 0; i < 4; i++) {
-        net_quiet(network);
-        if (one) {
-            expose_turn(one);
-        }
-        if (two) {
-            expose_turn(two);
-        }
-    }
-    net_quiet(network);
-}
-
 START_TEST(contracts_meet_inside_one_exchange)
 {
     net *network = net_new(1);
@@ -64,12 +39,12 @@ START_TEST(contracts_meet_inside_one_exchange)
     expose_object(&producer, node, OBJECT, TAG, 1);
     watch_tag(&by_tag, node, TAG);
     expose(&producer, "1");
-    assert_shows(&observer, OBJECT, "1", HAKUBAN_LIVE);
-    assert_shows(&by_tag, OBJECT, "1", HAKUBAN_LIVE);
+    assert_watched(&observer, OBJECT, "1", HAKUBAN_LIVE);
+    assert_watched(&by_tag, OBJECT, "1", HAKUBAN_LIVE);
     ck_assert(by_tag.listed);
     expose(&producer, "2");
     expose(&producer, "3");
-    assert_shows(&observer, OBJECT, "3", HAKUBAN_LIVE);
+    assert_watched(&observer, OBJECT, "3", HAKUBAN_LIVE);
     ck_assert_uint_eq(observer.objects[0].states, 2); /* the newest, not each */
     watch_end(&observer);
     watch_end(&by_tag);
@@ -87,14 +62,14 @@ START_TEST(a_state_travels_through_a_router)
     expose_object(&producer, net3.a, OBJECT, TAG, 1);
     watch_object(&observer, net3.b, OBJECT, TAG);
     expose(&producer, "{\"n\":1}");
-    play(net3.network, &producer, NULL);
-    assert_shows(&observer, OBJECT, "{\"n\":1}", HAKUBAN_LIVE);
+    play_users(net3.network, &producer, NULL, NULL);
+    assert_watched(&observer, OBJECT, "{\"n\":1}", HAKUBAN_LIVE);
     expose(&producer, "{\"n\":2}");
-    play(net3.network, &producer, NULL);
-    assert_shows(&observer, OBJECT, "{\"n\":2}", HAKUBAN_LIVE);
+    play_users(net3.network, &producer, NULL, NULL);
+    assert_watched(&observer, OBJECT, "{\"n\":2}", HAKUBAN_LIVE);
     /* the last observer goes: the exposer has nothing more to do */
     watch_end(&observer);
-    play(net3.network, &producer, NULL);
+    play_users(net3.network, &producer, NULL, NULL);
     ck_assert_uint_eq(producer.open_count, 0);
     expose_end(&producer);
     net_quiet(net3.network);
@@ -123,18 +98,18 @@ START_TEST(tags_find_objects_through_three_levels)
     net_quiet(network);
     watch_tag(&observer, leaf, TAG);
     for (int i = 0; i < 3; i++) {
-        play(network, &producer[i], NULL);
+        play_users(network, &producer[i], NULL, NULL);
     }
     for (int i = 0; i < 3; i++) {
-        assert_shows(&observer, names[i], names[i], HAKUBAN_LIVE);
+        assert_watched(&observer, names[i], names[i], HAKUBAN_LIVE);
     }
     ck_assert(observer.listed);
     /* one more, later */
     exposer late;
     expose_object(&late, leaf, "4", TAG, 1);
     expose(&late, "four");
-    play(network, &late, NULL);
-    assert_shows(&observer, "4", "four", HAKUBAN_LIVE);
+    play_users(network, &late, NULL, NULL);
+    assert_watched(&observer, "4", "four", HAKUBAN_LIVE);
     expose_end(&late);
     for (int i = 0; i < 3; i++) {
         expose_end(&producer[i]);
@@ -187,7 +162,7 @@ START_TEST(large_states_travel_in_parts_and_small_changes_small)
     }
     expose_object(&producer, net3.a, OBJECT, NULL, 1);
     watch_object(&observer, net3.b, OBJECT, NULL);
-    play(net3.network, &producer, NULL);
+    play_users(net3.network, &producer, NULL, NULL);
     hakuban_sink *sink = exposed(&producer, OBJECT)->sink;
     ck_assert_int_eq(net_send_bytes(net3.a, sink, data, bytes), HAKUBAN_OK);
     net_quiet(net3.network);
@@ -224,9 +199,9 @@ START_TEST(a_leaf_gets_nothing_about_what_it_did_not_ask_for)
         char text[16];
         snprintf(text, sizeof(text), "%d", i);
         expose(&producer, text);
-        play(net3.network, &producer, NULL);
+        play_users(net3.network, &producer, NULL, NULL);
     }
-    assert_shows(&observer, OBJECT, "99", HAKUBAN_LIVE);
+    assert_watched(&observer, OBJECT, "99", HAKUBAN_LIVE);
     hkb_exchange_count(third->exchange, &after);
     ck_assert_uint_eq(after.wire_bytes_in, before.wire_bytes_in);
     watch_end(&observer);
@@ -244,7 +219,7 @@ START_TEST(the_last_state_before_an_orderly_end_arrives)
         expose_object(&producer, net3.a, OBJECT, TAG, 1);
         watch_tag(&observer, net3.b, TAG);
         expose(&producer, "first");
-        play(net3.network, &producer, NULL);
+        play_users(net3.network, &producer, NULL, NULL);
         watch(&observer);
         expose(&producer, "last");
         expose_end(&producer);
@@ -267,13 +242,13 @@ START_TEST(leaving_flushes_what_was_sent)
         watch_object(&observer, net3.b, OBJECT, TAG);
         expose_object(&producer, net3.a, OBJECT, TAG, 1);
         expose(&producer, "first");
-        play(net3.network, &producer, NULL);
+        play_users(net3.network, &producer, NULL, NULL);
         expose(&producer, "last");
         net_enter(net3.a);
         hkb_peer_leave(net3.a->up->peer[0]);
         net_run(net3.network, 100 * NET_MS);
         ck_assert(net3.a->ended.orderly);
-        assert_shows(&observer, OBJECT, "last", HAKUBAN_STALE);
+        assert_watched(&observer, OBJECT, "last", HAKUBAN_STALE);
         expose_end(&producer);
         watch_end(&observer);
         net_free(net3.network);
@@ -291,24 +266,24 @@ START_TEST(another_exposer_takes_over)
     watch_object(&observer, net3.b, OBJECT, TAG);
     expose_object(&first, third, OBJECT, TAG, 1);
     expose(&first, "first");
-    play(net3.network, &first, NULL);
+    play_users(net3.network, &first, NULL, NULL);
     expose_tag(&second, net3.a, TAG, 1);
     expose(&second, "second");
-    play(net3.network, &first, &second);
-    assert_shows(&observer, OBJECT, "first", HAKUBAN_LIVE); /* who has it keeps it */
+    play_users(net3.network, &first, &second, NULL);
+    assert_watched(&observer, OBJECT, "first", HAKUBAN_LIVE); /* who has it keeps it */
     net_cut(pipe);
     net_run(net3.network, NET_S);
-    play(net3.network, NULL, &second);
-    assert_shows(&observer, OBJECT, "second", HAKUBAN_LIVE);
+    play_users(net3.network, NULL, &second, NULL);
+    assert_watched(&observer, OBJECT, "second", HAKUBAN_LIVE);
     /* and when nobody is left, what is known stays, with its age */
     expose_end(&second);
     net_quiet(net3.network);
     net_run(net3.network, 3 * NET_S);
-    assert_shows(&observer, OBJECT, "second", HAKUBAN_STALE);
+    assert_watched(&observer, OBJECT, "second", HAKUBAN_STALE);
     ck_assert_int_eq(observer.objects[0].source, HAKUBAN_SOURCE_NONE);
     watcher late;
     watch_object(&late, net3.b, OBJECT, TAG);
-    assert_shows(&late, OBJECT, "second", HAKUBAN_STALE);
+    assert_watched(&late, OBJECT, "second", HAKUBAN_STALE);
     ck_assert_uint_ge(late.objects[0].age_ns, 3 * NET_S);
     watch_end(&late);
     watch_end(&observer);
@@ -349,7 +324,7 @@ START_TEST(a_hand_over_never_shows_two_exposers_nor_a_gap)
         ck_assert_int_eq(observer.objects[0].freshness, HAKUBAN_LIVE);
     }
     ck_assert_uint_eq(other->open_count, 1);
-    assert_shows(&observer, OBJECT, other == &second ? "second" : "first", HAKUBAN_LIVE);
+    assert_watched(&observer, OBJECT, other == &second ? "second" : "first", HAKUBAN_LIVE);
     watch_end(&observer);
     expose_end(&first);
     expose_end(&second);
@@ -369,15 +344,15 @@ START_TEST(a_slow_clock_does_not_publish_into_silence)
     watch_object(&observer, net3.b, OBJECT, TAG);
     expose_object(&ahead, net3.a, OBJECT, TAG, 1);
     expose(&ahead, "ahead");
-    play(net3.network, &ahead, NULL);
+    play_users(net3.network, &ahead, NULL, NULL);
     expose_end(&ahead);
     expose_object(&behind, third, OBJECT, TAG, 1);
     expose(&behind, "behind");
-    play(net3.network, &behind, NULL);
-    assert_shows(&observer, OBJECT, "behind", HAKUBAN_LIVE);
+    play_users(net3.network, &behind, NULL, NULL);
+    assert_watched(&observer, OBJECT, "behind", HAKUBAN_LIVE);
     expose(&behind, "and on");
-    play(net3.network, &behind, NULL);
-    assert_shows(&observer, OBJECT, "and on", HAKUBAN_LIVE);
+    play_users(net3.network, &behind, NULL, NULL);
+    assert_watched(&observer, OBJECT, "and on", HAKUBAN_LIVE);
     watch_end(&observer);
     expose_end(&behind);
     net_free(net3.network);
@@ -394,7 +369,7 @@ START_TEST(a_restarted_router_forgets_but_observers_never_go_back)
     watch_object(&observer, net3.b, OBJECT, TAG);
     expose_object(&ahead, net3.a, OBJECT, TAG, 1);
     expose(&ahead, "ahead");
-    play(net3.network, &ahead, NULL);
+    play_users(net3.network, &ahead, NULL, NULL);
     net_cut(net3.a->up);
     expose_end(&ahead);
     net_restart(net3.hub);
@@ -405,8 +380,8 @@ START_TEST(a_restarted_router_forgets_but_observers_never_go_back)
     net_quiet(net3.network);
     net_connect(net3.b, net3.hub, NULL);
     net_run(net3.network, 3 * NET_S); /* who had it might have come back */
-    play(net3.network, &behind, NULL);
-    assert_shows(&observer, OBJECT, "behind", HAKUBAN_LIVE);
+    play_users(net3.network, &behind, NULL, NULL);
+    assert_watched(&observer, OBJECT, "behind", HAKUBAN_LIVE);
     exposed_object *object = exposed(&behind, OBJECT);
     ck_assert(object->floors || object->floor.count); /* the observer said what it has */
     watch_end(&observer);
@@ -428,7 +403,7 @@ START_TEST(what_a_router_still_has_replaces_nothing_that_was_said_since)
     expose_object(&gone, net3.b, OBJECT, TAG, 1);
     watch_object(&before, net3.hub, OBJECT, TAG);
     expose(&gone, "old");
-    play(net3.network, &gone, NULL);
+    play_users(net3.network, &gone, NULL, NULL);
     watch_end(&before);
     expose_end(&gone);
     net_cut(net3.a->up);
@@ -438,15 +413,15 @@ START_TEST(what_a_router_still_has_replaces_nothing_that_was_said_since)
     expose_object(&producer, at, OBJECT, TAG, 1);
     watch_object(&observer, net3.a, OBJECT, TAG);
     expose(&producer, "new");
-    play(net3.network, &producer, NULL);
-    assert_shows(&observer, OBJECT, "new", HAKUBAN_LIVE);
+    play_users(net3.network, &producer, NULL, NULL);
+    assert_watched(&observer, OBJECT, "new", HAKUBAN_LIVE);
     net_connect(net3.a, net3.hub, NULL);
-    play(net3.network, &producer, NULL);
-    assert_shows(&observer, OBJECT, "new", HAKUBAN_LIVE);
+    play_users(net3.network, &producer, NULL, NULL);
+    assert_watched(&observer, OBJECT, "new", HAKUBAN_LIVE);
     net_cut(below->up);
     expose_end(&producer);
     net_quiet(net3.network);
-    assert_shows(&observer, OBJECT, "new", HAKUBAN_STALE);
+    assert_watched(&observer, OBJECT, "new", HAKUBAN_STALE);
     ck_assert_uint_lt(watched(&observer, OBJECT)->age_ns, NET_S);
     watch_end(&observer);
     net_end(&keeper);
@@ -461,7 +436,7 @@ START_TEST(versions_of_the_users_own_below_the_floor_are_refused)
     exposer first, second;
     watch_object(&observer, net3.b, OBJECT, TAG);
     expose_object(&first, net3.a, OBJECT, TAG, 1);
-    play(net3.network, &first, NULL);
+    play_users(net3.network, &first, NULL, NULL);
     ck_assert_int_eq(net_send_version(net3.a, exposed(&first, OBJECT)->sink, "ten", 10),
                      HAKUBAN_OK);
     net_quiet(net3.network);
@@ -469,14 +444,14 @@ START_TEST(versions_of_the_users_own_below_the_floor_are_refused)
                      HAKUBAN_ERR_VERSION);
     expose_end(&first);
     expose_object(&second, net3.a, OBJECT, TAG, 1);
-    play(net3.network, &second, NULL);
+    play_users(net3.network, &second, NULL, NULL);
     exposed_object *object = exposed(&second, OBJECT);
     ck_assert_int_eq(net_send_version(net3.a, object->sink, "one", 1), HAKUBAN_ERR_VERSION);
     net_quiet(net3.network);
-    assert_shows(&observer, OBJECT, "ten", HAKUBAN_STALE);
+    assert_watched(&observer, OBJECT, "ten", HAKUBAN_STALE);
     ck_assert_int_eq(net_send_version(net3.a, object->sink, "eleven", 11), HAKUBAN_OK);
     net_quiet(net3.network);
-    assert_shows(&observer, OBJECT, "eleven", HAKUBAN_LIVE);
+    assert_watched(&observer, OBJECT, "eleven", HAKUBAN_LIVE);
     watch_end(&observer);
     expose_end(&second);
     net_free(net3.network);
@@ -492,7 +467,7 @@ START_TEST(a_reader_that_stops_costs_one_newest_state)
     memset(text, 'x', sizeof(text));
     watch_object(&observer, net3.b, OBJECT, TAG);
     expose_object(&producer, net3.a, OBJECT, TAG, 1);
-    play(net3.network, &producer, NULL);
+    play_users(net3.network, &producer, NULL, NULL);
     hakuban_sink *sink = exposed(&producer, OBJECT)->sink;
     net3.b->up->stalled[0] = true;
     size_t bytes_early = 0;
@@ -536,9 +511,9 @@ START_TEST(a_cut_at_any_byte_heals)
             expose_object(&producer, a, OBJECT, TAG, 1);
             watch_tag(&observer, b, TAG);
             expose(&producer, "1");
-            play(network, &producer, NULL);
+            play_users(network, &producer, NULL, NULL);
             expose(&producer, "22");
-            play(network, &producer, NULL);
+            play_users(network, &producer, NULL, NULL);
             if (length == UINT64_MAX) {
                 length = pipe->written[side];
             } else {
@@ -547,12 +522,12 @@ START_TEST(a_cut_at_any_byte_heals)
                 }
                 net_quiet(network);
                 net_connect(a, hub, NULL);
-                play(network, &producer, NULL);
+                play_users(network, &producer, NULL, NULL);
                 expose(&producer, "333");
-                play(network, &producer, NULL);
+                play_users(network, &producer, NULL, NULL);
                 cut++;
             }
-            assert_shows(&observer, OBJECT, cut ? "333" : "22", HAKUBAN_LIVE);
+            assert_watched(&observer, OBJECT, cut ? "333" : "22", HAKUBAN_LIVE);
             watch_end(&observer);
             expose_end(&producer);
             net_free(network);
@@ -589,13 +564,13 @@ START_TEST(a_silent_connection_is_cut_in_time)
     watch_object(&observer, net3.b, OBJECT, TAG);
     expose_object(&producer, net3.a, OBJECT, TAG, 1);
     expose(&producer, "x");
-    play(net3.network, &producer, NULL);
+    play_users(net3.network, &producer, NULL, NULL);
     net_run(net3.network, 300 * NET_S); /* keep-alive holds it */
-    assert_shows(&observer, OBJECT, "x", HAKUBAN_LIVE);
+    assert_watched(&observer, OBJECT, "x", HAKUBAN_LIVE);
     net3.a->up->stalled[0] = net3.a->up->stalled[1] =
         true;                          /* half-open: nothing arrives any more */
     net_run(net3.network, 53 * NET_S); /* 2.5 times the keep-alive, and the grace */
-    assert_shows(&observer, OBJECT, "x", HAKUBAN_STALE);
+    assert_watched(&observer, OBJECT, "x", HAKUBAN_STALE);
     ck_assert_uint_ge(observer.objects[0].age_ns, 29 * NET_S); /* from the last byte that came */
     ck_assert_int_eq(net3.hub->ended.why.status, HAKUBAN_ERR_TIMEOUT);
     watch_end(&observer);
@@ -623,7 +598,7 @@ START_TEST(a_hub_takes_no_more_states_than_it_may)
     for (int i = 0; i < 3; i++) {
         char name[8];
         snprintf(name, sizeof(name), "%d", i);
-        play(net3.network, &greedy[i], NULL);
+        play_users(net3.network, &greedy[i], NULL, NULL);
         for (size_t k = 0; k < sizeof(data); k++) {
             data[k] = (char)net_below(net3.network, 256);
         }
@@ -779,9 +754,9 @@ START_TEST(running_out_of_memory_breaks_nothing)
         expose_object(&producer, net3.a, OBJECT, TAG, 1);
         fail_alloc_arm(&net3.hub->memory, fail_at, false);
         expose(&producer, "1");
-        play(net3.network, &producer, NULL);
+        play_users(net3.network, &producer, NULL, NULL);
         expose(&producer, "2");
-        play(net3.network, &producer, NULL);
+        play_users(net3.network, &producer, NULL, NULL);
         bool failed = fail_alloc_failed(&net3.hub->memory);
         fail_alloc_arm(&net3.hub->memory, 0, false);
         if (!net3.a->up) {
@@ -792,8 +767,8 @@ START_TEST(running_out_of_memory_breaks_nothing)
         }
         net_run(net3.network, 3 * NET_S);
         expose(&producer, "3");
-        play(net3.network, &producer, NULL);
-        assert_shows(&observer, OBJECT, "3", HAKUBAN_LIVE);
+        play_users(net3.network, &producer, NULL, NULL);
+        assert_watched(&observer, OBJECT, "3", HAKUBAN_LIVE);
         watch_end(&observer);
         expose_end(&producer);
         net_free(net3.network);
@@ -818,7 +793,7 @@ START_TEST(objects_come_and_go_without_a_trace)
         snprintf(name, sizeof(name), "%d", i % 200 + 1000 * (i / 200));
         expose_object(&producer, net3.a, name, TAG, 1);
         expose(&producer, name);
-        play(net3.network, &producer, NULL);
+        play_users(net3.network, &producer, NULL, NULL);
         expose_end(&producer);
         net_quiet(net3.network);
         watch(&observer);

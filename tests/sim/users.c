@@ -240,3 +240,27 @@ void expose_end(exposer *user)
     }
     net_end(&user->contract);
 }
+
+void play_users(net *network, exposer *one, exposer *two, exposer *three)
+{
+    exposer *all[] = {one, two, three};
+    for (int i = 0; i < 4; i++) {
+        net_quiet(network);
+        for (int k = 0; k < 3; k++) {
+            if (all[k]) {
+                expose_turn(all[k]);
+            }
+        }
+    }
+    net_quiet(network);
+}
+
+void assert_watched(watcher *user, const char *object, const char *text,
+                    hakuban_freshness freshness)
+{
+    const seen_object *shown = watched(user, object);
+    ck_assert_ptr_nonnull(shown);
+    ck_assert(shown->open);
+    ck_assert_str_eq(shown->text, text);
+    ck_assert_int_eq(shown->freshness, freshness);
+}

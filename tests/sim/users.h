@@ -59,4 +59,10 @@ void expose(exposer *user, const char *text);
 exposed_object *exposed(exposer *user, const char *object);
 void expose_end(exposer *user);
 
+/* Lets up to three exposers, of which any may be NULL, answer and everything arrive. */
+void play_users(net *network, exposer *one, exposer *two, exposer *three);
+/* The object is open to the watcher, with this state and freshness. */
+void assert_watched(watcher *user, const char *object, const char *text,
+                    hakuban_freshness freshness);
+
 #endif

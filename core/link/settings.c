@@ -146,13 +146,14 @@ static hakuban_status read_param(const hakuban_url_param *param, const hkb_regis
         return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
                                  "parameter dialect=%s: must be native or rust", value);
     }
-    if (strcmp(key, "origin") == 0 || strcmp(key, "page") == 0) { /* likewise: for browsers */
+    if (strcmp(key, "origin") == 0 || strcmp(key, "page") == 0 || /* likewise: for browsers, */
+        strcmp(key, "mode") == 0 || strcmp(key, "group") == 0) {  /* for sockets' files */
         return HAKUBAN_OK;
     }
     return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
                              "there is no parameter \"%s\"; known are name, timeout, keep-alive, "
                              "nodelay, load-limit, preload, serializer, compressor, grace, window, "
-                             "dialect, origin and page",
+                             "dialect, origin, page, mode and group",
                              key);
 }
 

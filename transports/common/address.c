@@ -59,6 +59,12 @@ hakuban_status hkb_address_check_path(const hakuban_url *url, hakuban_error *ret
 
 hakuban_status hkb_address_check_host(const hakuban_url *url, bool listening, hakuban_error *reterr)
 {
+    if (hakuban_url_get(url, "mode") || hakuban_url_get(url, "group")) {
+        return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
+                                 "mode and group are parameters of sockets in the file system, not "
+                                 "of %s://",
+                                 url->scheme);
+    }
     const char *missing = url->host[0] == '\0' ? "host" : !url->has_port ? "port" : NULL;
     if (missing) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_URL,

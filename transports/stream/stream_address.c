@@ -1,13 +1,15 @@
 /* What URLs of the transports over stream sockets have to say. Opens no connection. */
 #include <string.h>
 
+#include "common/local.h"
 #include "stream.h"
 
 hakuban_status hkb_stream_check(const hakuban_url *url, bool listening, bool *ret_nodelay,
                                 hakuban_error *reterr)
 {
     if (strcmp(url->scheme, "unix") == 0) {
-        return hkb_address_check_path(url, reterr);
+        hakuban_status status = hkb_address_check_path(url, reterr);
+        return status < 0 ? status : hkb_local_check(url, listening, reterr);
     }
     const char *nodelay = hakuban_url_get(url, "nodelay");
     if (nodelay && strcmp(nodelay, "true") != 0 && strcmp(nodelay, "false") != 0) {

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/local.h"
 #include "common/planted.h"
 #include "stream.h"
 
@@ -21,8 +22,8 @@ static hakuban_status cannot(const char *where, int error, hakuban_error *reterr
                              strerror(error));
 }
 
-/* A socket that is bound and listens in *ret_fd; an errno, or 0. */
-static int bind_to(const hkb_address *address, int *ret_fd)
+/* A socket that is bound and listens in *ret_fd; an errno, or 0. access: of one with a path. */
+static int bind_to(const hkb_address *address, const hkb_local_access *access, int *ret_fd)
 {
     int family = address->is.any.sa_family, on = 1, off = 0;
     int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -36,8 +37,20 @@ static int bind_to(const hkb_address *address, int *ret_fd)
         /* [::] means every address, whatever this machine's default is. */
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
     }
-    if (bind(fd, &address->is.any, address->bytes) != 0 || listen(fd, SOMAXCONN) != 0) {
-        int error = errno;
+    if (access) {
+        hkb_local_access_prepare(access, fd);
+    }
+    int error = bind(fd, &address->is.any, address->bytes) != 0 ? errno : 0;
+    if (!error && access) {
+        error = hkb_local_access_apply(access, address->is.local.sun_path);
+        if (error) {
+            (void)unlink(address->is.local.sun_path);
+        }
+    }
+    if (!error && listen(fd, SOMAXCONN) != 0) {
+        error = errno;
+    }
+    if (error) {
         (void)close(fd);
         return error;
     }
@@ -52,24 +65,8 @@ static hakuban_status listen_tcp(hkb_stream_listener *listener, const hakuban_ur
     if (!hkb_stream_numeric(url, &address)) {
         return hkb_address_no_number(url, reterr);
     }
-    int error = bind_to(&address, &listener->fd);
+    int error = bind_to(&address, NULL, &listener->fd);
     return error ? cannot(where, error, reterr) : HAKUBAN_OK;
-}
-
-/* Whether the file is a socket that its listener has left behind, e.g. because it was killed. */
-static bool is_stale(const hkb_address *address)
-{
-    struct stat file;
-    if (lstat(address->is.local.sun_path, &file) != 0 || !S_ISSOCK(file.st_mode)) {
-        return false;
-    }
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) {
-        return false;
-    }
-    bool stale = connect(fd, &address->is.any, address->bytes) != 0 && errno == ECONNREFUSED;
-    (void)close(fd);
-    return stale;
 }
 
 static hakuban_status cannot_unix(const hakuban_url *url, const char *where, int error,
@@ -94,23 +91,30 @@ static hakuban_status listen_unix(hkb_stream_self *self, hkb_stream_listener *li
 {
     const hakuban_alloc *alloc = self->host->alloc;
     size_t path_bytes = strlen(url->path) + 1;
+    hkb_local_access access;
+    hakuban_status status = hkb_local_access_read(url, &access, reterr);
+    if (status < 0) {
+        return status;
+    }
     char *path = alloc->alloc(alloc->ctx, path_bytes);
     if (!path) {
         return cannot(where, ENOMEM, reterr);
     }
     hkb_address address;
-    (void)hkb_stream_numeric(url, &address);
-    int error = bind_to(&address, &listener->fd);
-    if (error == EADDRINUSE && is_stale(&address)) {
-        (void)unlink(url->path);
-        error = bind_to(&address, &listener->fd);
-    }
     struct stat file;
+    (void)hkb_stream_numeric(url, &address);
+    int lock = hkb_local_lock(url->path);
+    int error = bind_to(&address, &access, &listener->fd);
+    if (error == EADDRINUSE && hkb_local_is_stale(url->path)) {
+        (void)unlink(url->path);
+        error = bind_to(&address, &access, &listener->fd);
+    }
     if (!error && stat(url->path, &file) != 0) {
         error = errno;
         (void)close(listener->fd);
         listener->fd = -1;
     }
+    hkb_local_unlock(lock);
     if (error) {
         alloc->free(alloc->ctx, path, path_bytes);
         return cannot_unix(url, where, error, reterr);
@@ -188,10 +192,12 @@ void hkb_stream_unlisten(void *self_memory, void *listener_memory)
     (void)self->host->wake_at(self->host->host, listener, UINT64_MAX);
     if (listener->path) {
         /* Somebody may have put another socket there meanwhile. */
+        int lock = hkb_local_lock(listener->path);
         if (stat(listener->path, &file) == 0 && file.st_dev == listener->device &&
             file.st_ino == listener->inode) {
             (void)unlink(listener->path);
         }
+        hkb_local_unlock(lock);
         self->host->alloc->free(self->host->alloc->ctx, listener->path, listener->path_bytes);
         listener->path = NULL;
     }

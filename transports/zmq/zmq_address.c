@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/local.h"
 #include "zmq_transport.h"
 
 bool hkb_zmq_is_ipc(const hakuban_url *url)
@@ -14,7 +15,8 @@ bool hkb_zmq_is_ipc(const hakuban_url *url)
 hakuban_status hkb_zmq_check(const hakuban_url *url, int listening, hakuban_error *reterr)
 {
     if (hkb_zmq_is_ipc(url)) {
-        return hkb_address_check_path(url, reterr);
+        hakuban_status status = hkb_address_check_path(url, reterr);
+        return status < 0 ? status : hkb_local_check(url, listening != 0, reterr);
     }
     if (url->path[0] != '\0') {
         return hakuban_error_set(reterr, HAKUBAN_ERR_URL,

@@ -12,9 +12,9 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "common/local.h"
 #include "common/planted.h"
 #include "zmq_transport.h"
 
@@ -47,6 +47,7 @@ struct hkb_zmq_router {
     char endpoint[HKB_ZMQ_ENDPOINT_BYTES];
     dev_t device; /* ipc: how the socket's file is known to be still ours */
     ino_t file;
+    hkb_local_access access;
     int listening_fd; /* libzmq's */
     int reserve; /* a descriptor to give away when there is none for a new peer; -1: given away */
     uint64_t shed_ns;                       /* since when no peer got one; 0: they do */
@@ -373,31 +374,17 @@ static const char *path_of(const char *endpoint)
 
 /* libzmq removes whatever has the name and listens there: a file, or a socket that somebody listens
  * on. 0 or an errno. */
-static int in_use(const char *endpoint)
+static int in_use(const char *path)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct stat file;
-    const char *path = path_of(endpoint);
-    if (!path || lstat(path, &file) != 0) {
-        return 0;
-    }
-    if (!S_ISSOCK(file.st_mode)) {
-        return EADDRINUSE;
-    }
-    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) {
-        return errno;
-    }
-    bool stale = connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0 &&
-                 errno == ECONNREFUSED;
-    (void)close(fd);
-    return stale ? 0 : EADDRINUSE;
+    return !path || lstat(path, &file) != 0 || hkb_local_is_stale(path) ? 0 : EADDRINUSE;
 }
 
 static int bind_to(hkb_zmq_router *router, const char *endpoint)
 {
-    int error = in_use(endpoint);
+    const char *path = path_of(endpoint);
+    int lock = path ? hkb_local_lock(path) : -1;
+    int error = in_use(path);
     if (!error) {
         error = hkb_zmq_option(router->socket.zmq, ZMQ_IPV6, strstr(endpoint, "://[") != NULL);
     }
@@ -406,10 +393,12 @@ static int bind_to(hkb_zmq_router *router, const char *endpoint)
     }
     router->bound = !error;
     struct stat file;
-    if (!error && path_of(endpoint) && stat(path_of(endpoint), &file) == 0) {
+    if (!error && path && stat(path, &file) == 0) {
         router->device = file.st_dev;
         router->file = file.st_ino;
+        error = hkb_local_access_apply(&router->access, path);
     }
+    hkb_local_unlock(lock);
     return error;
 }
 
@@ -418,10 +407,14 @@ static void remove_file(const hkb_zmq_router *router)
 {
     const char *path = path_of(router->endpoint);
     struct stat file;
-    if (path && stat(path, &file) == 0 && file.st_dev == router->device &&
-        file.st_ino == router->file) {
+    if (!path) {
+        return;
+    }
+    int lock = hkb_local_lock(path);
+    if (stat(path, &file) == 0 && file.st_dev == router->device && file.st_ino == router->file) {
         (void)unlink(path);
     }
+    hkb_local_unlock(lock);
 }
 
 static int bind_new(hkb_zmq_router *router, const hkb_address *address)
@@ -431,6 +424,10 @@ static int bind_new(hkb_zmq_router *router, const hkb_address *address)
     hkb_zmq_endpoint(address, endpoint);
     int error = bind_to(router, endpoint);
     if (error) {
+        if (router->bound) { /* its file is there, but nobody would get in */
+            (void)snprintf(router->endpoint, sizeof(router->endpoint), "%s", endpoint);
+            remove_file(router);
+        }
         return error;
     }
     return zmq_getsockopt(router->socket.zmq, ZMQ_LAST_ENDPOINT, router->endpoint, &bytes) == 0
@@ -517,10 +514,18 @@ hakuban_status hkb_zmq_listen(void *self_memory, void *listener_memory, const ha
         return status;
     }
     hkb_address_where(url, where);
+    hkb_local_access access = {0};
+    if (hkb_zmq_is_ipc(url)) {
+        status = hkb_local_access_read(url, &access, reterr);
+        if (status < 0) {
+            return status;
+        }
+    }
     hkb_zmq_router *router = router_new(self->host->alloc);
     if (!router) {
         return cannot(where, ENOMEM, reterr);
     }
+    router->access = access;
     int error = start(self, router, &address);
     if (error) {
         status = cannot(where, error, reterr);

@@ -156,10 +156,12 @@ START_TEST(bad_names_codecs_and_limits_are_named)
             "parameter load-limit=4294967296: a limit is a whole number up to 4294967295");
     refused("Name=x", HAKUBAN_ERR_URL,
             "there is no parameter \"Name\"; known are name, timeout, keep-alive, nodelay, "
-            "load-limit, preload, serializer, compressor, grace, window, dialect, origin and page");
+            "load-limit, preload, serializer, compressor, grace, window, dialect, origin, page, "
+            "mode and group");
     refused("name=a,colour=red", HAKUBAN_ERR_URL,
             "there is no parameter \"colour\"; known are name, timeout, keep-alive, nodelay, "
-            "load-limit, preload, serializer, compressor, grace, window, dialect, origin and page");
+            "load-limit, preload, serializer, compressor, grace, window, dialect, origin, page, "
+            "mode and group");
 }
 END_TEST
 

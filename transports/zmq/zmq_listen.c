@@ -14,6 +14,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#ifdef __linux__
+#include <linux/filter.h>
+#endif
+
 #include "common/local.h"
 #include "common/planted.h"
 #include "zmq_transport.h"
@@ -23,6 +27,7 @@
 #define BEGIN_NS (10 * HKB_ZMQ_SECOND_NS) /* from accepting to the beginning of a session */
 #define SWEEP_NS (HKB_ZMQ_SECOND_NS / 4)
 #define UNBIND_MS 1000
+#define CALM_MS 300 /* for those that are still introducing themselves when a socket ends */
 #define ACCEPTS_PER_TURN 256u
 #define SHED_NS (HKB_ZMQ_SECOND_NS / 10)
 #define BUCKETS_MIN 16u
@@ -35,7 +40,8 @@
  * used again is never mistaken. */
 struct slot {
     bool open, used; /* used: it has had its session */
-    ino_t inode;     /* how the descriptor is known to be still the same */
+    bool is_cut;
+    ino_t inode; /* how the descriptor is known to be still the same */
     hkb_zmq_conn *conn;
     uint64_t deadline_ns; /* without a session it is cut then */
 };
@@ -172,10 +178,11 @@ static struct slot *slot_at(const hkb_zmq_router *router, int fd)
  */
 static void cut(const hkb_zmq_router *router, int fd)
 {
-    const struct slot *slot = slot_at(router, fd);
+    struct slot *slot = slot_at(router, fd);
     if (!slot) {
         return;
     }
+    slot->is_cut = true;
     int pinned = fcntl(fd, F_DUPFD_CLOEXEC, 0), target = pinned >= 0 ? pinned : fd;
     if (slot->inode && inode(target) == slot->inode) {
         (void)shutdown(target, SHUT_RDWR);
@@ -458,9 +465,49 @@ static hkb_zmq_router *router_new(const hakuban_alloc *alloc)
     return router;
 }
 
+/* Nothing comes in any more; what is in the kernel's queue already does. */
+static void stop_arrivals(const hkb_zmq_router *router)
+{
+#ifdef SO_ATTACH_FILTER
+    struct sock_filter drop_all[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
+    struct sock_fprog program = {.len = 1, .filter = drop_all};
+    (void)setsockopt(router->listening_fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
+#else
+    (void)router;
+#endif
+}
+
+/* libzmq 4.3 aborts (zmtp_engine.cpp, "Resource temporarily unavailable") where a socket ends at
+ * the moment in which a peer introduces itself. So those are cut first, and their end is waited
+ * for. */
+static void calm_down(hkb_zmq_self *self, hkb_zmq_router *router)
+{
+    if (!router->bound) {
+        return;
+    }
+    stop_arrivals(router);
+    for (unsigned waited_ms = 0; waited_ms < CALM_MS; waited_ms += 10) {
+        look_at_events(self, router, hkb_zmq_now());
+        bool calm = true;
+        for (size_t fd = 0; fd < router->slot_count; fd++) {
+            const struct slot *slot = &router->slots[fd];
+            if (slot->open && !slot->used) {
+                cut(router, (int)fd);
+            }
+            calm = calm && !(slot->open && slot->is_cut);
+        }
+        if (calm) {
+            return;
+        }
+        struct pollfd monitor = {.fd = router->socket.monitor_fd, .events = POLLIN};
+        (void)poll(&monitor, 1, 10);
+    }
+}
+
 void hkb_zmq_router_free(hkb_zmq_self *self, hkb_zmq_router *router)
 {
     const hakuban_alloc *alloc = self->host->alloc;
+    calm_down(self, router);
     (void)self->host->wake_at(self->host->host, router, UINT64_MAX);
     hkb_zmq_socket_close(self, &router->socket, HKB_ZMQ_CLOSE_MS);
     if (router->reserve >= 0) {
@@ -577,6 +624,7 @@ void hkb_zmq_unlisten(void *self_memory, void *listener_memory)
     }
     hkb_zmq_again(self, &router->socket);
     if (router->conn_count == 0) {
+        calm_down(self, router);
         (void)hkb_zmq_option(router->socket.zmq, ZMQ_LINGER, HKB_ZMQ_CLOSE_MS);
         (void)zmq_unbind(router->socket.zmq, router->endpoint);
         await_unbound(self, router);

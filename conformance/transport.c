@@ -83,8 +83,8 @@ static void begin_host(struct pair *pair, thost *host, void *param)
     HKB_CHECK(checks, status == HAKUBAN_OK, "init() answers %s", hakuban_status_text(status));
 }
 
-/* failing: whose memory what both share comes from; 0: the client's, 1: the server's, else:
- * nobody's. */
+/* failing: the side whose memory is used for what both share; 0: the client, 1: the server, else:
+ * neither. */
 static struct pair *begin_hosts(hkb_checks *checks, unsigned failing)
 {
     const hakuban_conformance_transport_options *options = options_of(checks);
@@ -670,8 +670,8 @@ static void lack_of_memory_is_reported_and_leaves_nothing_behind(hkb_checks *che
             live_through(checks, pair);
             failed = failing->failed;
             failing->fail_at = 0;
-            /* Whoever leaves last frees what both shared, which here comes from the failing side.
-             */
+            /* The last side to leave frees what both shared, which here is memory of the failing
+             * side. */
             if (side) {
                 end(pair);
             } else {

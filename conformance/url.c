@@ -1,5 +1,5 @@
-/* See url.h. Less strict than the library, which has its own tests: here URLs come from who runs
- * the checks. */
+/* See url.h. Less strict than the library, which has its own tests: here URLs come from the person
+ * that runs the checks. */
 #include "url.h"
 
 #include <stdlib.h>

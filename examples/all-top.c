@@ -1,5 +1,5 @@
-/* Everybody's load on everybody's screen: each of these programs exposes what its machine is doing,
- * once a second while anybody wants to know, and shows what all of them expose.
+/* The load of all machines on each screen: each of these programs exposes what its machine is
+ * doing, once a second while it is observed, and shows what all of them expose.
  *
  *     all-top [URL] [--name TEXT] [--every 1s] [--for 10s] [--count UPDATES]
  *
@@ -227,7 +227,7 @@ int main(int argc, char **argv)
         next_ms += every_ms;
         measure(name, state, sizeof(state));
         if (sink && hakuban_sink_send_json(sink, state, NULL) < 0) {
-            sink = hakuban_sink_unref(sink); /* somebody else was chosen a moment ago */
+            sink = hakuban_sink_unref(sink); /* another exposer was chosen a moment ago */
         }
         print_table(isatty(STDOUT_FILENO));
     }

@@ -1,4 +1,4 @@
-/* A compressor of one's own: LZ4 with the reference as its dictionary. Registered with two
+/* A compressor of your own: LZ4 with the reference as its dictionary. Registered with two
  * exchanges it is offered first, so that both agree on it in their hello. Build: cc
  * custom-compressor.c -lhakuban -llz4 */
 #include <hakuban/hakuban.h>

@@ -1,4 +1,4 @@
-/* A serializer of one's own: CBOR (RFC 8949) in two functions, registered with two exchanges. The
+/* A serializer of your own: CBOR (RFC 8949) in two functions, registered with two exchanges. The
  * same table then carries the headers of the wire and the data of a state. Build: cc
  * custom-serializer.c -lhakuban -lm */
 #include <hakuban/hakuban.h>

@@ -1,4 +1,4 @@
-/* A transport of one's own: a pair of pipes to a child process. The child exposes, the parent
+/* A transport of your own: a pair of pipes to a child process. The child exposes, the parent
  * observes; nothing but the pipes connects them. Build: cc custom-transport.c -lhakuban */
 #define _GNU_SOURCE
 #include <hakuban/hakuban.h>

@@ -1,4 +1,4 @@
-/* A type of one's own: a C struct with a nested array, written and read by one pair of functions.
+/* A type of your own: a C struct with a nested array, written and read by one pair of functions.
  * They know no format: the same two serve JSON, MessagePack and whatever else is registered. Build:
  * cc custom-type.c -lhakuban */
 #include <hakuban/hakuban.h>

@@ -57,7 +57,7 @@ static void loop(hakuban_exchange *exchange, hakuban_queue *queue, long count)
             next_second_ms += 1000;
             left_ms = 0;
         }
-        /* 4. Wait for the exchange's descriptor, at most as long as it and one's own timers allow.
+        /* 4. Wait for the exchange's descriptor, at most as long as it and your own timers allow.
          */
         if (count > 0) {
             (void)poll(&fd, 1, (int)earlier_ms(hakuban_exchange_timeout_ms(exchange), left_ms));

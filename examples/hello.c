@@ -29,7 +29,7 @@ static int hello(hakuban_exchange *here, hakuban_exchange *there, hakuban_descri
         hakuban_observe_object(there, greeting, NULL, &observer) < 0) {
         return 0;
     }
-    /* Somebody observes: this exposer is chosen, and gets a sink to send states to. */
+    /* The object is observed: this exposer is chosen, and gets a sink to send states to. */
     if (wait_for(exposer, HAKUBAN_EVENT_SINK_OPEN, &event)) {
         sent = hakuban_sink_send_json(event.sink, "{\"text\":\"Hello, world\"}", NULL) >= 0;
         hakuban_event_done(&event);

@@ -1,16 +1,16 @@
-/* One of many leads: every candidate offers to expose the same object, and who is given its sink is
- * the leader. When the leader ends, dies or loses its connection, another is given it, with a
- * greater term.
+/* One of many leads: every candidate offers to expose the same object, and the one that gets its
+ * sink is the leader. When the leader ends, dies or loses its connection, another is given it, with
+ * a greater term.
  *
  *     leader URL NAME
- *     hakuban observe -c URL --tag '"leader"'      shows who leads
+ *     hakuban observe -c URL --tag '"leader"'      shows the leader
  *
  * What is promised, and what not: while the network is whole there is one leader. While it is cut
  * there may be two for a while, one on each side: the one that was cut off stands down when it
  * notices, which takes up to 2.5 times the router's keep-alive. So whatever a leader changes
  * elsewhere has to be given its term, and has to refuse terms below the greatest it has seen
- * ("fencing"). Terms grow with each leader; they come from the clock where nobody remembers the
- * last one. */
+ * ("fencing"). Terms grow with each leader; they come from the clock where no exchange remembers
+ * the last one. */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,8 +26,8 @@ static void stop(int number)
     stopped = 1;
 }
 
-/* Says who leads, with the term as the state's version: the hubs pass the greatest one on to every
- * later leader as its floor. */
+/* Says which candidate leads, with the term as the state's version: the hubs pass the greatest one
+ * on to every later leader as its floor. */
 static hakuban_status take_office(hakuban_sink *sink, const char *name, int64_t term)
 {
     char text[200];
@@ -80,7 +80,7 @@ static void run(hakuban_queue *queue, hakuban_connection *connection, const char
             term = 0;
         }
         hakuban_event_done(&event);
-        /* Who is out of touch may have a successor already. */
+        /* A candidate that is out of touch may have a successor already. */
         int may_lead = term != 0 && is_connected(connection);
         if (may_lead != leads) {
             leads = may_lead;
@@ -115,9 +115,9 @@ int main(int argc, char **argv)
                                       &office, &error) >= 0;
     hakuban_connection_options told = {.size = sizeof(told), .queue = queue};
     good = good && hakuban_exchange_connect(exchange, argv[1], &told, &connection, &error) >= 0;
-    /* The hub wants the office to be held though nobody looks. A candidate that observed it would
-     * serve itself while it is alone: it would lead before it is connected, and after it is cut
-     * off. */
+    /* The hub wants the office to be held though it is not observed. A candidate that observed it
+     * would serve itself while it is alone: it would lead before it is connected, and after it is
+     * cut off. */
     good = good && hakuban_preload_tag(exchange, "\"leader\"", NULL, &wish, &error) >= 0;
     hakuban_contract_options options = {.size = sizeof(options), .queue = queue};
     good = good && hakuban_expose_object(exchange, office, &options, &offer) >= 0;

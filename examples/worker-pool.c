@@ -1,6 +1,6 @@
-/* Work that spreads over whoever is there: three workers offer to produce any object with the tag
- * "job", a watcher asks for twelve of them. Each worker gets its share; then one is killed, and the
- * others take over what it had.
+/* Work that spreads over the workers there are: three workers offer to produce any object with the
+ * tag "job", a watcher asks for twelve of them. Each worker gets its share; then one is killed, and
+ * the others take over what it had.
  *
  *     worker-pool URL
  *
@@ -30,8 +30,8 @@ static hakuban_exchange *node(const char *url, hakuban_connection **ret)
     return exchange;
 }
 
-/* Offers to do any job; does those that it is given: says who it is, for as long as it is chosen.
- */
+/* Offers to do any job, and does those that it is given: it says its number as long as it is
+ * chosen. */
 static void worker(const char *url, int name)
 {
     hakuban_connection *connection = NULL;
@@ -54,7 +54,8 @@ static void worker(const char *url, int name)
     exit(0);
 }
 
-/* Who does which job: reads events until every job is LIVE and done by somebody other than dead. */
+/* Which worker does which job: reads events until every job is LIVE and done by a worker other than
+ * dead. */
 static int watch(hakuban_queue *queue, const int *numbers, int dead)
 {
     static int done_by[JOBS];
@@ -78,11 +79,11 @@ static int watch(hakuban_queue *queue, const int *numbers, int dead)
         }
         if (event.kind == HAKUBAN_EVENT_STATE) {
             hakuban_slice data = hakuban_state_data(event.state);
-            int who = 0;
+            int worker = 0;
             char text[64] = "";
             memcpy(text, data.data, data.bytes < sizeof(text) ? data.bytes : sizeof(text) - 1);
-            if (sscanf(text, "{\"worker\":%d}", &who) == 1 && who >= 1 && who <= WORKERS) {
-                done_by[(const int *)event.user - numbers] = who;
+            if (sscanf(text, "{\"worker\":%d}", &worker) == 1 && worker >= 1 && worker <= WORKERS) {
+                done_by[(const int *)event.user - numbers] = worker;
             }
         }
         hakuban_event_done(&event);

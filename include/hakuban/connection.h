@@ -78,7 +78,7 @@ HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_exchange_connect(
 
 /**
  * Ends a connection. Never blocks: what is still to be sent and the goodbye go on in the
- * background, 2 s at most, and only as long as somebody drives the exchange;
+ * background, 2 s at most, and only as long as the exchange is driven;
  * hakuban_exchange_close() waits for them. Until then another connection does not open.
  *
  * @param connection  owned, or NULL

@@ -111,7 +111,7 @@ HAKUBAN_API int hakuban_exchange_timeout_ms(hakuban_exchange *exchange);
  * Does what there is to do, without waiting: I/O, timers, callbacks.
  *
  * @return OK, ERR_ARGUMENT (the library's thread drives), ERR_WOULD_BLOCK (inside a callback)
- * @thread the driving one; who calls it is the driving one from now on
+ * @thread the driving one; the thread that calls it is the driving one from now on
  * @since 0.1
  */
 HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_exchange_turn(hakuban_exchange *exchange);

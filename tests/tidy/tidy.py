@@ -40,6 +40,9 @@ DIALECT = [
 ]
 BANNER = re.compile(r"/\* -- [^-\s].* -- \*/")
 LEFTOVERS = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X"]) + r")\b")
+# Where programs are not spoken of as persons.
+PLAIN_FOLDERS = ["include", "examples", "conformance", "codecs", "man", "README.md", "CONTRIBUTING.md"]
+PERSONS = re.compile(r"\b([Ww]ho|[Ww]hoever|[Ww]hom|[Ss]omebody|[Nn]obody|[Aa]nybody|[Ee]verybody|[Hh]imself|[Hh]e|[Hh]is|[Hh]im)\b")
 TEXT_SUFFIXES = {".c", ".h", ".in", ".py", ".sh", ".cmake", ".txt", ".md", ".json"}
 
 
@@ -98,6 +101,7 @@ class Tidy:
         self.floors([path for path in sources if path.parts[:2] == ("core", "exchange")])
         self.decisions()
         self.leftovers()
+        self.words()
         return self.findings
 
     # ---- who includes whom
@@ -271,6 +275,21 @@ class Tidy:
                 self.find(relative, 1, f"has the number of {seen[number]}")
             seen.setdefault(number, relative)
 
+    # ---- words
+
+    def words(self):
+        """Programs are no persons: the subject of a sentence is a noun of the glossary (README, "The words")."""
+        for folder in PLAIN_FOLDERS:
+            place = self.root / folder
+            for path in sorted(place.rglob("*") if place.is_dir() else [place]):
+                if not path.is_file() or path.suffix not in (".c", ".h", ".md", ".1"):
+                    continue
+                text = path.read_text(encoding="utf-8")
+                relative = path.relative_to(self.root)
+                told = strip(text, "comments") if path.suffix in (".c", ".h") else text
+                for match in PERSONS.finditer(told):
+                    self.find(relative, line_of(told, match.start()), f"{match.group()}: name the exchange, peer, observer …")
+
     def leftovers(self):
         for path in sorted(self.root.rglob("*")):
             relative = path.relative_to(self.root)
@@ -339,6 +358,9 @@ def self_test():
         ("core/base/a.c", "/* " + "ä" * 94 + " */\n", None),
         ("core/base/a.c", "/* " + "x" * 95 + " */\n", "101 columns: 100 at most"),
         ("runtime/a.c", "/* " + "TO" + "DO */\n", "finish it"),
+        ("examples/a.c", "/* for whoever reads */\n", "whoever: name the exchange"),
+        ("examples/a.c", '/* x */\nchar who[] = "who";\n', None),
+        ("man/a.1", "Nobody is told.\n", "Nobody: name the exchange"),
         ("include/hakuban/x.h", "/* x */\nHAKUBAN_API int hakuban_x(void);\n", "has no /** comment"),
         ("include/hakuban/x.h", "/* x */\nint y;\nHAKUBAN_API int hakuban_x(void);\n", "no comment"),
         ("include/hakuban/x.h", "/* x */\n" + doc.replace("@since", "from")

@@ -1,4 +1,4 @@
-/* What the author of a transport implements, and what the host gives him.
+/* What a transport implements, and what its host offers.
  *
  * A transport carries whole messages: in order, unchanged, at most once, or the connection closes.
  * One that declares itself a byte stream moves bytes only; the core does the framing. All calls are
@@ -113,7 +113,7 @@ typedef struct hakuban_transport_host {
     /* What carrier carries, where that is not what the transport's flags say; before opened(), or
      * before the first received() of one that was accepted. From inside the same slots. */
     void (*carries)(hakuban_carrier *carrier, hakuban_carries what);
-    /* Whom the other side has proven to be: kind is "cert", "curve", "uid" or a word of the
+    /* What the other side has proven to be: kind is "cert", "curve", "uid" or a word of the
      * transport's own, name is UTF-8; both borrowed for the call. Before opened(), or before the
      * first received() of a carrier that was accepted. From inside the same slots. This release
      * takes it and does nothing with it. */

@@ -14,8 +14,7 @@ static uint32_t item_hash(const hkb_map *map, const void *item)
 /* Mixed, because users of the table also have plain numbers as hashes. */
 static size_t home(const hkb_map *map, uint32_t hash)
 {
-    hash *= 0x9e3779b1u;
-    return (hash ^ hash >> 16) & map->mask;
+    return (size_t)(hash * map->key >> 32) & map->mask;
 }
 
 static void put(hkb_map *map, void *item)
@@ -53,6 +52,12 @@ void hkb_map_init(hkb_map *map, const hakuban_alloc *alloc, size_t hash_offset,
                   hkb_map_equal_fn equal)
 {
     *map = (hkb_map){.alloc = alloc, .hash_offset = hash_offset, .equal = equal};
+    hkb_map_set_key(map, 0x9e3779b97f4a7c15u);
+}
+
+void hkb_map_set_key(hkb_map *map, uint64_t key)
+{
+    map->key = key | 1;
 }
 
 void hkb_map_done(hkb_map *map)

@@ -1,5 +1,6 @@
 /* A hash table of pointers to items that carry their own 32-bit hash; linear probing, 8 bytes a
- * slot. The hash must be keyed (hkb_siphash()) where peers choose the keys. Nothing that anybody
+ * slot. Where peers choose the keys, the hash must be keyed (hkb_siphash()), or the table
+ * (hkb_map_set_key()). Nothing that anybody
  * can see may follow its order. */
 #ifndef HKB_BASE_MAP_H
 #define HKB_BASE_MAP_H
@@ -14,11 +15,14 @@ typedef struct hkb_map {
     size_t mask; /* slot count - 1; 0: no slots yet */
     size_t count;
     size_t hash_offset; /* of the uint32_t in each item */
+    uint64_t key;       /* odd */
     hkb_map_equal_fn equal;
 } hkb_map;
 
 void hkb_map_init(hkb_map *map, const hakuban_alloc *alloc, size_t hash_offset,
                   hkb_map_equal_fn equal);
+/* Of a table that is empty: a secret one makes places of plain numbers that nobody can foresee. */
+void hkb_map_set_key(hkb_map *map, uint64_t key);
 void hkb_map_done(hkb_map *map); /* frees the slots, not the items */
 void *hkb_map_find(const hkb_map *map, uint32_t hash, const void *key);
 /* The item must not be there yet. ERR_NO_MEMORY leaves all as it was. Memory shrinks again as items

@@ -135,6 +135,32 @@ START_TEST(a_map_without_memory_stays_as_it_was)
 }
 END_TEST
 
+START_TEST(the_key_of_a_map_decides_where_numbers_are)
+{
+    static struct item items[2][16];
+    void *walked[2][16];
+    size_t differing = 0;
+    fail_alloc memory;
+    fail_alloc_init(&memory);
+    for (size_t m = 0; m < 2; m++) {
+        hkb_map map;
+        uint64_t place = 0;
+        hkb_map_init(&map, &memory.table, offsetof(struct item, hash), same_number);
+        hkb_map_set_key(&map, m ? 0x1234567890abcdefu : 0xfedcba0987654321u);
+        for (int i = 0; i < 16; i++) {
+            items[m][i] = (struct item){(uint32_t)i << 16, i};
+            ck_assert_int_eq(hkb_map_insert(&map, &items[m][i]), HAKUBAN_OK);
+        }
+        ck_assert_uint_eq(hkb_map_scan(&map, &place, walked[m], 16), 16);
+        hkb_map_done(&map);
+    }
+    for (size_t i = 0; i < 16; i++) {
+        differing += ((struct item *)walked[0][i])->number != ((struct item *)walked[1][i])->number;
+    }
+    ck_assert_uint_gt(differing, 4);
+}
+END_TEST
+
 START_TEST(siphash_gives_the_published_values)
 {
     const uint64_t key[2] = {0x0706050403020100u, 0x0f0e0d0c0b0a0908u};
@@ -348,6 +374,7 @@ int main(void)
     tcase_add_test(all, a_map_finds_what_is_in_it_and_shrinks);
     tcase_add_test(all, a_walk_through_a_map_misses_nobody_who_stays);
     tcase_add_test(all, a_map_without_memory_stays_as_it_was);
+    tcase_add_test(all, the_key_of_a_map_decides_where_numbers_are);
     tcase_add_test(all, siphash_gives_the_published_values);
     tcase_add_test(all, a_url_is_taken_apart);
     tcase_add_test(all, a_wrong_url_is_refused_in_words);

@@ -29,11 +29,9 @@ void hkb_tag_mark(hkb_tag *tag)
 
 void hkb_tag_mark_objects(hkb_tag *tag)
 {
-    HKB_LIST_EACH(hkb_object_tag, place, &tag->objects, of_tag)
+    HKB_TAG_OBJECTS_EACH(object, tag)
     {
-        if (place->object) {
-            hkb_object_mark(place->object);
-        }
+        hkb_object_mark(object);
     }
 }
 

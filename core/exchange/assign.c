@@ -21,7 +21,7 @@ static bool somebody_is_away(const hkb_object *object)
     if (object->expose_shares) {
         HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
         {
-            if (share->exposes && is_away_below(share->peer)) {
+            if (share->registered.exposes && is_away_below(share->peer)) {
                 return true;
             }
         }
@@ -29,7 +29,7 @@ static bool somebody_is_away(const hkb_object *object)
     for (size_t i = 0; i < object->tag_count; i++) {
         HKB_LIST_EACH(hkb_tag_share, tag_share, &object->tags[i].tag->shares, of_tag)
         {
-            if (tag_share->exposes && is_away_below(tag_share->peer)) {
+            if (tag_share->registered.exposes && is_away_below(tag_share->peer)) {
                 return true;
             }
         }
@@ -48,7 +48,7 @@ static void let_go(hkb_object *object)
     }
     hkb_share *share = object->assigned.share;
     const hkb_link *link = &share->peer->link;
-    hkb_assignment_end(object, share->in_phase == HKB_CHANNEL_OPEN &&
+    hkb_assignment_end(object, share->in.phase == HKB_CHANNEL_OPEN &&
                                    link->phase != HKB_LINK_ENDED &&
                                    !hkb_peer_is_away(share->peer) && link->dialect->answers_close);
     hkb_share_queue(share);
@@ -101,7 +101,7 @@ void hkb_assign(hkb_object *object, const hkb_candidate *to)
     let_go(object);
     hkb_assignment_begin(object, to->kind, to->contract, share, to->cost);
     if (to->kind == HKB_DOWNSTREAM) {
-        share->in_source = HAKUBAN_SOURCE_ASSIGNED;
+        share->in.source = HAKUBAN_SOURCE_ASSIGNED;
         hkb_share_settle_stream(share);
         hkb_share_queue(share);
     }
@@ -111,7 +111,7 @@ void hkb_assign(hkb_object *object, const hkb_candidate *to)
     } else if (object->freshness == HAKUBAN_LIVE && had_exposer) {
         hkb_object_set_unconfirmed(object, true);
     }
-    if (share && share->in_phase == HKB_CHANNEL_OPEN) {
+    if (share && share->in.phase == HKB_CHANNEL_OPEN) {
         /* It was taken away and given back before it heard of either: nothing has happened. Or the
          * upstream's stream has brought its state before it became what serves the object. */
         if (object->assigned.leaving == share) {
@@ -131,7 +131,7 @@ void hkb_assign_nobody(hkb_object *object)
     const hakuban_state *state = object->state;
     uint64_t since_ns = object->stale_since_ns;
     hkb_share *upstream = object->upstream;
-    if (upstream && upstream->in_phase == HKB_CHANNEL_OPEN) {
+    if (upstream && upstream->in.phase == HKB_CHANNEL_OPEN) {
         hkb_share_become_source(upstream);
     }
     /* What the upstream was told long ago makes nothing older that was LIVE here until now. */
@@ -171,7 +171,7 @@ void hkb_assign_open(hkb_object *object)
         return;
     }
     if (object->assigned.to == HKB_DOWNSTREAM &&
-        object->assigned.share->in_phase != HKB_CHANNEL_OPEN) {
+        object->assigned.share->in.phase != HKB_CHANNEL_OPEN) {
         hkb_share_settle_stream(object->assigned.share);
         hkb_share_queue(object->assigned.share);
     }

@@ -2,17 +2,18 @@
 #include "exchange/channel.h"
 #include "exchange/account.h"
 #include "exchange/agenda.h"
+#include "exchange/facts.h"
 #include "exchange/newest.h"
 
 /* -- To the peer -- */
 
 void hkb_outgoing_free(hkb_share *share)
 {
-    hkb_outgoing *outgoing = share->outgoing;
+    hkb_outgoing *outgoing = share->out.outgoing;
     if (!outgoing) {
         return;
     }
-    share->outgoing = NULL;
+    share->out.outgoing = NULL;
     hakuban_bytes_unref(outgoing->payload);
     hkb_free(share->peer->exchange->alloc, outgoing, sizeof(*outgoing));
 }
@@ -23,14 +24,30 @@ void hkb_share_drop_out(hkb_share *share)
     hkb_outgoing_free(share);
 }
 
+hakuban_status hkb_share_open_out(hkb_share *share, uint32_t id)
+{
+    hkb_object *object = share->object;
+    hkb_share_close_out(share);
+    share->out.id = id;
+    if (hkb_map_insert(&share->peer->out_channels, share) < 0) {
+        share->out.id = 0;
+        return HAKUBAN_ERR_NO_MEMORY;
+    }
+    object->out_channels++;
+    share->out.phase = HKB_CHANNEL_OPEN;
+    share->out.state = hkb_untold(object->state_count);
+    share->out.condition = object->condition_count;
+    return HAKUBAN_OK;
+}
+
 void hkb_share_close_out(hkb_share *share)
 {
-    if (share->out_id) {
+    if (share->out.id) {
         hkb_map_remove(&share->peer->out_channels, share);
         share->object->out_channels--;
     }
-    share->out_id = 0;
-    share->out_phase = HKB_CHANNEL_CLOSED;
+    share->out.id = 0;
+    share->out.phase = HKB_CHANNEL_CLOSED;
     hkb_share_drop_out(share);
 }
 
@@ -38,29 +55,43 @@ void hkb_share_close_out(hkb_share *share)
 
 void hkb_incoming_free(hkb_share *share)
 {
-    hkb_incoming *incoming = share->incoming;
+    hkb_incoming *incoming = share->in.incoming;
     if (!incoming) {
         return;
     }
-    share->incoming = NULL;
+    share->in.incoming = NULL;
     (void)hkb_peer_account(share->peer, 0, incoming->payload.bytes);
     hkb_buffer_done(&incoming->payload);
     hkb_free(share->peer->exchange->alloc, incoming, sizeof(*incoming));
 }
 
+hakuban_status hkb_share_open_in(hkb_share *share, uint32_t id, hakuban_source source)
+{
+    hkb_share_close_in(share);
+    share->in.id = id;
+    if (hkb_map_insert(&share->peer->in_channels, share) < 0) {
+        share->in.id = 0;
+        return HAKUBAN_ERR_NO_MEMORY;
+    }
+    share->in.phase = HKB_CHANNEL_OPEN;
+    share->in.source = (unsigned)source & 3u;
+    share->in.floor_due = 0;
+    return HAKUBAN_OK;
+}
+
 void hkb_share_close_in(hkb_share *share)
 {
-    if (share->in_id) {
+    if (share->in.id) {
         hkb_map_remove(&share->peer->in_channels, share);
     }
-    share->in_id = 0;
-    share->in_phase = HKB_CHANNEL_CLOSED;
-    share->in_source = HAKUBAN_SOURCE_NONE;
-    share->awaits_whole = share->resend_due = 0;
-    if (share->in_base) {
-        (void)hkb_peer_account(share->peer, 0, hkb_state_bytes(share->in_base));
+    share->in.id = 0;
+    share->in.phase = HKB_CHANNEL_CLOSED;
+    share->in.source = HAKUBAN_SOURCE_NONE;
+    share->in.awaits_whole = share->in.resend_due = 0;
+    if (share->in.base) {
+        (void)hkb_peer_account(share->peer, 0, hkb_state_bytes(share->in.base));
     }
-    share->in_base = hakuban_state_unref(share->in_base);
+    share->in.base = hakuban_state_unref(share->in.base);
     hkb_incoming_free(share);
 }
 
@@ -68,23 +99,23 @@ void hkb_share_close(hkb_share *share)
 {
     hkb_share_close_out(share);
     hkb_share_close_in(share);
-    share->floor_due = share->stream_wanted = share->declining = 0;
+    share->in.floor_due = share->out.wanted = share->declining = 0;
     hkb_object_mark(share->object);
 }
 
 void hkb_share_note_condition(hkb_share *share, hakuban_freshness freshness, uint64_t age_ns)
 {
-    share->in_freshness = (unsigned)freshness & 3u;
-    share->in_stale_since_ns = hkb_time_of_age(share->object->exchange, age_ns);
+    share->in.freshness = (unsigned)freshness & 3u;
+    share->in.stale_since_ns = hkb_time_of_age(share->object->exchange, age_ns);
 }
 
 void hkb_share_become_source(hkb_share *share)
 {
-    if (!share->in_base) {
+    if (!share->in.base) {
         return;
     }
-    uint64_t age_ns = share->object->exchange->now_ns - share->in_stale_since_ns;
-    hkb_object_hear(share->object, hakuban_state_ref(share->in_base),
-                    (hakuban_freshness)share->in_freshness,
-                    share->in_freshness == HAKUBAN_STALE ? age_ns : 0);
+    uint64_t age_ns = share->object->exchange->now_ns - share->in.stale_since_ns;
+    hkb_object_hear(share->object, hakuban_state_ref(share->in.base),
+                    (hakuban_freshness)share->in.freshness,
+                    share->in.freshness == HAKUBAN_STALE ? age_ns : 0);
 }

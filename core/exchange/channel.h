@@ -8,6 +8,9 @@ void hkb_outgoing_free(hkb_share *share);
 void hkb_incoming_free(hkb_share *share);
 /* Forgets what was sent, keeps the channel. */
 void hkb_share_drop_out(hkb_share *share);
+/* Each: instead of one that may still be closing. ERR_NO_MEMORY leaves it closed. */
+hakuban_status hkb_share_open_out(hkb_share *share, uint32_t id);
+hakuban_status hkb_share_open_in(hkb_share *share, uint32_t id, hakuban_source source);
 void hkb_share_close_out(hkb_share *share);
 void hkb_share_close_in(hkb_share *share);
 /* Both, without words: the peer is gone. */

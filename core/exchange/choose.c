@@ -53,7 +53,7 @@ static void consider(const hkb_object *object, hkb_peer *peer, hkb_share *share,
                      hkb_candidate *best)
 {
     uint64_t capacity = hkb_object_offered(object, peer, share);
-    if (capacity == 0 || peer->link.connector || (share && share->declines) ||
+    if (capacity == 0 || peer->link.connector || (share && share->registered.declines) ||
         peer->link.phase != HKB_LINK_OPEN) { /* away, or we have said goodbye to it: it would not
                                                 hear of its sink */
         return;
@@ -75,7 +75,7 @@ static hkb_candidate downstream_candidate(const hkb_object *object, bool promise
     if (object->expose_shares) {
         HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
         {
-            if (share->exposes) {
+            if (share->registered.exposes) {
                 consider(object, share->peer, share, promised, &best);
             }
         }
@@ -87,7 +87,7 @@ static hkb_candidate downstream_candidate(const hkb_object *object, bool promise
         }
         HKB_LIST_EACH(hkb_tag_share, tag_share, &tag->shares, of_tag)
         {
-            if (tag_share->exposes) {
+            if (tag_share->registered.exposes) {
                 consider(object, tag_share->peer,
                          hkb_share_find(object->exchange, tag_share->peer, object), promised,
                          &best);
@@ -105,8 +105,8 @@ static hkb_candidate downstream_candidate(const hkb_object *object, bool promise
 static bool upstream_serves(const hkb_object *object)
 {
     const hkb_share *upstream = object->upstream;
-    return upstream && upstream->in_phase == HKB_CHANNEL_OPEN &&
-           upstream->in_source != HAKUBAN_SOURCE_NONE;
+    return upstream && upstream->in.phase == HKB_CHANNEL_OPEN &&
+           upstream->in.source != HAKUBAN_SOURCE_NONE;
 }
 
 void hkb_choose(hkb_object *object)

@@ -44,12 +44,10 @@ static hakuban_status join_tag(hakuban_contract *contract)
     if (contract->kind == HKB_EXPOSE_TAG) {
         return HAKUBAN_OK;
     }
-    HKB_LIST_EACH(hkb_object_tag, place, &tag->objects, of_tag)
+    HKB_TAG_OBJECTS_EACH(object, tag)
     {
-        if (!place->object || !place->object->exists) {
-            continue;
-        }
-        hakuban_status status = hkb_object_open_delivery(place->object, contract);
+        hakuban_status status =
+            object->exists ? hkb_object_open_delivery(object, contract) : HAKUBAN_OK;
         if (status < 0) {
             return status;
         }
@@ -171,11 +169,9 @@ static void give_up_all(const hakuban_contract *contract)
         give_up(contract->object, contract);
         return;
     }
-    HKB_LIST_EACH(hkb_object_tag, place, &contract->tag->objects, of_tag)
+    HKB_TAG_OBJECTS_EACH(object, contract->tag)
     {
-        if (place->object) {
-            give_up(place->object, contract);
-        }
+        give_up(object, contract);
     }
 }
 

@@ -23,7 +23,7 @@ static void take_back(hkb_object *object)
 
 void hkb_decline_settle(hkb_object *object, bool needed)
 {
-    hkb_peer *peer = object->exchange->upstream;
+    hkb_peer *peer = hkb_object_upstream_peer(object);
     hkb_share *upstream = object->upstream;
     if (!peer || (object->assigned.to != HKB_NOBODY && !(upstream && upstream->declining))) {
         return;
@@ -41,7 +41,7 @@ void hkb_decline_settle(hkb_object *object, bool needed)
         return;
     }
     /* The upstream serving it is no reason to take it back: that would end with the decline. */
-    bool unheard = upstream && !upstream->declines && !needed;
+    bool unheard = upstream && !upstream->registered.declines && !needed;
     if (upstream && (!offered || unheard || object->assigned.to == HKB_LOCAL ||
                      object->assigned.to == HKB_DOWNSTREAM)) {
         upstream->declining = 0;

@@ -16,7 +16,7 @@ static hakuban_status payload_for(hkb_share *share, hakuban_bytes **ret, hakuban
     hkb_exchange *exchange = object->exchange;
     hkb_link *link = &share->peer->link;
     for (const hkb_delta *delta = object->deltas; delta; delta = delta->next) {
-        if ((delta->base == share->out_base || HKB_PLANTED(delta_key)) &&
+        if ((delta->base == share->out.base || HKB_PLANTED(delta_key)) &&
             delta->form == link->payload_form) {
             *ret = delta->payload;
             *ret_made = NULL;
@@ -25,8 +25,8 @@ static hakuban_status payload_for(hkb_share *share, hakuban_bytes **ret, hakuban
         }
     }
     hakuban_slice old = {NULL, 0};
-    if (share->out_base) {
-        old = hakuban_state_data(share->out_base);
+    if (share->out.base) {
+        old = hakuban_state_data(share->out.base);
     }
     hakuban_status status = link->dialect->make(link, exchange->delta, old,
                                                 hakuban_state_data(object->state), ret_made);
@@ -36,7 +36,7 @@ static hakuban_status payload_for(hkb_share *share, hakuban_bytes **ret, hakuban
     *ret = *ret_made;
     exchange->stats.deltas_made++;
     if (object->out_channels > 1) { /* else nobody else can want it */
-        hkb_delta_keep(object, share->out_base, link->payload_form, *ret);
+        hkb_delta_keep(object, share->out.base, link->payload_form, *ret);
     }
     return HAKUBAN_OK;
 }
@@ -45,12 +45,12 @@ static hakuban_status payload_for(hkb_share *share, hakuban_bytes **ret, hakuban
 
 static void say_part(hkb_share *share)
 {
-    hkb_outgoing *outgoing = share->outgoing;
+    hkb_outgoing *outgoing = share->out.outgoing;
     hakuban_slice payload = hakuban_bytes_slice(outgoing->payload);
     size_t bytes = hkb_min(payload.bytes - outgoing->offset, HKB_PART_BYTES_MAX);
     hkb_message message = {
         .kind = HKB_MESSAGE_PART,
-        .channel = share->out_id,
+        .channel = share->out.id,
         .payload = {(const uint8_t *)payload.data + outgoing->offset, bytes},
         .payload_of = bytes < HKB_SHARED_BYTES_MIN ? NULL : outgoing->payload,
     };
@@ -69,7 +69,7 @@ static hakuban_status begin_outgoing(hkb_share *share, hakuban_bytes *payload)
     }
     outgoing->payload = hakuban_bytes_ref(payload);
     outgoing->offset = HKB_PART_BYTES_MAX;
-    share->outgoing = outgoing;
+    share->out.outgoing = outgoing;
     return HAKUBAN_OK;
 }
 
@@ -77,8 +77,8 @@ static hakuban_status begin_outgoing(hkb_share *share, hakuban_bytes *payload)
 static void is_told(hkb_share *share)
 {
     hkb_object_set_base(share, share->object->state);
-    share->out_state = share->object->state_count;
-    share->out_condition = share->object->condition_count;
+    share->out.state = share->object->state_count;
+    share->out.condition = share->object->condition_count;
 }
 
 /* The peer has named the newest state as one that it has. */
@@ -87,7 +87,7 @@ static void say_same(hkb_share *share)
     hkb_object *object = share->object;
     hkb_message message = {
         .kind = HKB_MESSAGE_SAME,
-        .channel = share->out_id,
+        .channel = share->out.id,
         .check = hkb_recall_check(object->state),
         .freshness = (hakuban_freshness)object->freshness,
         .age_ns = hkb_object_age_ns(object),
@@ -113,7 +113,7 @@ static bool is_forgotten(const hkb_share *share)
 static bool state_differs(const hkb_share *share)
 {
     const hkb_object *object = share->object;
-    return object->state && share->out_state != object->state_count && !is_forgotten(share);
+    return object->state && share->out.state != object->state_count && !is_forgotten(share);
 }
 
 static bool is_too_large(const hkb_share *share)
@@ -127,7 +127,7 @@ static void say_condition(hkb_share *share)
     hkb_object *object = share->object;
     hkb_message message = {
         .kind = HKB_MESSAGE_CONDITION,
-        .channel = share->out_id,
+        .channel = share->out.id,
         .freshness = shown_freshness(share),
         .source = (hakuban_source)object->source,
         .age_ns = hkb_object_age_ns(object),
@@ -135,8 +135,8 @@ static void say_condition(hkb_share *share)
     if (message.freshness == HAKUBAN_LIVE && is_too_large(share)) {
         message.freshness = HAKUBAN_STALE; /* what the peer has is not the newest */
     }
-    share->out_condition = object->condition_count;
-    if (hkb_share_manners(share)->state_is_condition && !share->out_base) {
+    share->out.condition = object->condition_count;
+    if (hkb_share_manners(share)->state_is_condition && !share->out.base) {
         return; /* of a state that it has not got */
     }
     hkb_link_say(&share->peer->link, &message, NULL);
@@ -149,14 +149,14 @@ static void withhold_state(hkb_share *share)
     hkb_log(&object->exchange->log, HAKUBAN_LOG_WARNING, "exchange",
             "%.200s: a state of %zu bytes is over the limit of the other side and was not sent",
             object->descriptor->text, object->state->data_bytes);
-    share->out_state = object->state_count;
+    share->out.state = object->state_count;
     say_condition(share);
 }
 
 static hakuban_status say_state(hkb_share *share)
 {
     hkb_object *object = share->object;
-    hakuban_state *state = object->state, *base = share->out_base;
+    hakuban_state *state = object->state, *base = share->out.base;
     const hkb_link *link = &share->peer->link;
     hakuban_bytes *payload, *made;
     hakuban_status status = payload_for(share, &payload, &made);
@@ -177,7 +177,7 @@ static hakuban_status say_state(hkb_share *share)
         hkb_state_get_version(base, &previous);
     }
     hkb_message_init(&message, HKB_MESSAGE_STATE);
-    message.channel = share->out_id;
+    message.channel = share->out.id;
     message.freshness = shown_freshness(share);
     message.age_ns = hkb_object_age_ns(object);
     message.left_over = state->left_over;
@@ -212,11 +212,11 @@ static hakuban_status say_state(hkb_share *share)
 static void emit_states(hkb_share *share)
 {
     hkb_object *object = share->object;
-    if (share->outgoing) {
+    if (share->out.outgoing) {
         say_part(share);
         return;
     }
-    bool condition_differs = share->out_condition != object->condition_count;
+    bool condition_differs = share->out.condition != object->condition_count;
     if (state_differs(share)) {
         if (is_too_large(share)) {
             withhold_state(share);
@@ -239,25 +239,25 @@ static void emit_states(hkb_share *share)
 static bool has_states(const hkb_share *share)
 {
     const hkb_object *object = share->object;
-    if (share->out_phase != HKB_CHANNEL_OPEN) {
+    if (share->out.phase != HKB_CHANNEL_OPEN) {
         return false;
     }
-    return share->outgoing || share->out_condition != object->condition_count ||
+    return share->out.outgoing || share->out.condition != object->condition_count ||
            state_differs(share);
 }
 
 static void say_floor(hkb_share *share)
 {
     const hakuban_state *floor = hkb_object_floor(share->object);
-    share->floor_due = 0;
-    if (!floor || share->in_phase != HKB_CHANNEL_OPEN) {
+    share->in.floor_due = 0;
+    if (!floor || share->in.phase != HKB_CHANNEL_OPEN) {
         return;
     }
-    hkb_message message = {.kind = HKB_MESSAGE_FLOOR, .channel = share->in_id};
+    hkb_message message = {.kind = HKB_MESSAGE_FLOOR, .channel = share->in.id};
     message.version = hkb_state_version(floor);
-    if (share->in_base &&
-        hakuban_version_compare(floor->version, floor->version_count, share->in_base->version,
-                                share->in_base->version_count) <= 0) {
+    if (share->in.base &&
+        hakuban_version_compare(floor->version, floor->version_count, share->in.base->version,
+                                share->in.base->version_count) <= 0) {
         return;
     }
     hkb_link_say(&share->peer->link, &message, NULL);
@@ -265,9 +265,9 @@ static void say_floor(hkb_share *share)
 
 static void say_resend(hkb_share *share)
 {
-    hkb_message message = {.kind = HKB_MESSAGE_RESEND, .channel = share->in_id};
-    share->resend_due = 0;
-    if (share->in_phase == HKB_CHANNEL_OPEN) {
+    hkb_message message = {.kind = HKB_MESSAGE_RESEND, .channel = share->in.id};
+    share->in.resend_due = 0;
+    if (share->in.phase == HKB_CHANNEL_OPEN) {
         hkb_link_say(&share->peer->link, &message, NULL);
     }
 }
@@ -278,31 +278,28 @@ static void emit_upwards(hkb_share *share)
 {
     hkb_object *object = share->object;
     hkb_link *link = &share->peer->link;
-    if (share->out_phase == HKB_CHANNEL_OPEN && object->assigned.to != HKB_UPSTREAM) {
+    if (share->out.phase == HKB_CHANNEL_OPEN && object->assigned.to != HKB_UPSTREAM) {
         emit_states(share);
-        if (share->outgoing) { /* what was sent before an orderly end arrives before the end */
+        if (share->out.outgoing) { /* what was sent before an orderly end arrives before the end */
             return;
         }
     }
-    if (share->out_phase == HKB_CHANNEL_CLOSING && !object->assigned.leaving) {
-        hkb_message message = {.kind = HKB_MESSAGE_CLOSED, .channel = share->out_id};
+    if (share->out.phase == HKB_CHANNEL_CLOSING && !object->assigned.leaving) {
+        hkb_message message = {.kind = HKB_MESSAGE_CLOSED, .channel = share->out.id};
         hkb_share_close_out(share);
         hkb_link_say(link, &message, NULL);
     }
-    hkb_wanted wanted = hkb_object_wanted(object);
-    if (!hkb_object_was_told(share, &wanted)) {
+    hkb_registration wanted = hkb_object_wanted(object);
+    if (!hkb_registration_equal(&share->registered, &wanted)) {
         hkb_message message = {
             .kind = HKB_MESSAGE_OBJECT,
-            .flags = wanted.flags,
+            .flags = hkb_registration_flags(&wanted),
             .capacity = wanted.capacity,
-            .before_flags = hkb_registered_flags(share->observes, share->exposes, share->declines),
-            .before_capacity = share->capacity,
+            .before_flags = hkb_registration_flags(&share->registered),
+            .before_capacity = share->registered.capacity,
             .descriptor = object->descriptor,
         };
-        share->observes = wanted.observes;
-        share->exposes = wanted.exposes;
-        share->declines = share->declining;
-        share->capacity = wanted.capacity;
+        share->registered = wanted;
         hkb_link_say(link, &message, NULL);
     }
 }
@@ -321,16 +318,10 @@ static void open_stream(hkb_share *share)
         .source = (hakuban_source)object->source,
         .age_ns = hkb_object_age_ns(object),
     };
-    share->out_id = message.channel;
-    if (hkb_map_insert(&peer->out_channels, share) < 0) {
-        share->out_id = 0;
+    if (hkb_share_open_out(share, message.channel) < 0) {
         hkb_link_fail(&peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
         return;
     }
-    object->out_channels++;
-    share->out_phase = HKB_CHANNEL_OPEN;
-    share->out_state = object->state_count - 1; /* not told any */
-    share->out_condition = object->condition_count;
     hkb_link_say(&peer->link, &message, NULL);
 }
 
@@ -359,17 +350,11 @@ static void open_sink(hkb_share *share)
     if (floor) {
         message.version = hkb_state_version(floor);
     }
-    hkb_share_close_in(
-        share); /* an older one may still be closing: what comes on it is not listened to */
-    share->in_id = message.channel;
-    if (hkb_map_insert(&peer->in_channels, share) < 0) {
-        share->in_id = 0;
+    /* An older one may still be closing: what comes on it is not listened to. */
+    if (hkb_share_open_in(share, message.channel, HAKUBAN_SOURCE_ASSIGNED) < 0) {
         hkb_link_fail(&peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
         return;
     }
-    share->in_phase = HKB_CHANNEL_OPEN;
-    share->in_source = HAKUBAN_SOURCE_ASSIGNED;
-    share->floor_due = 0;
     hkb_link_say(&peer->link, &message, NULL);
 }
 
@@ -379,31 +364,31 @@ static void emit_downwards(hkb_share *share)
     bool chosen = hkb_share_serves(share);
     /* A stream opens before the sink closes: the peer must not think for a moment that nobody
      * serves it. */
-    if (share->stream_wanted && share->out_phase == HKB_CHANNEL_CLOSED) {
+    if (share->out.wanted && share->out.phase == HKB_CHANNEL_CLOSED) {
         open_stream(share);
     }
-    if (!chosen && share->in_phase == HKB_CHANNEL_OPEN) {
-        share->in_phase = HKB_CHANNEL_CLOSING;
-        say_close(share, share->in_id,
+    if (!chosen && share->in.phase == HKB_CHANNEL_OPEN) {
+        share->in.phase = HKB_CHANNEL_CLOSING;
+        say_close(share, share->in.id,
                   object->assigned.to == HKB_NOBODY ? HKB_CLOSE_UNNEEDED : HKB_CLOSE_MOVED);
         if (!hkb_share_manners(share)->answers_close) { /* nothing is heard of it any more */
             hkb_share_close_in(share);
             hkb_assign_left(share);
         }
     }
-    if (chosen && !object->assigned.leaving && share->in_phase != HKB_CHANNEL_OPEN) {
+    if (chosen && !object->assigned.leaving && share->in.phase != HKB_CHANNEL_OPEN) {
         open_sink(share);
     }
-    if (share->out_phase == HKB_CHANNEL_OPEN) {
+    if (share->out.phase == HKB_CHANNEL_OPEN) {
         /* The last state still arrives before the stream ends. Its condition need not be said where
          * the end says it. */
         if (has_states(share) &&
-            (share->stream_wanted || !hkb_share_manners(share)->end_is_condition ||
-             share->out_state != object->state_count)) {
+            (share->out.wanted || !hkb_share_manners(share)->end_is_condition ||
+             share->out.state != object->state_count)) {
             emit_states(share);
         }
-        if (!share->stream_wanted && !share->outgoing) {
-            uint32_t channel = share->out_id;
+        if (!share->out.wanted && !share->out.outgoing) {
+            uint32_t channel = share->out.id;
             hkb_share_close_out(share);
             say_close(share, channel, HKB_CLOSE_GONE);
         }
@@ -418,10 +403,10 @@ void hkb_share_emit(hkb_share *share)
     } else {
         emit_downwards(share);
     }
-    if (share->floor_due) {
+    if (share->in.floor_due) {
         say_floor(share);
     }
-    if (share->resend_due) {
+    if (share->in.resend_due) {
         say_resend(share);
     }
     if (link->phase == HKB_LINK_ENDED || hkb_share_release(share)) {

@@ -90,7 +90,7 @@ hkb_share *hkb_share_find(const hkb_exchange *exchange, const hkb_peer *peer,
 {
     share_key key = {peer, object};
     if (peer->link.connector) {
-        return object->upstream;
+        return object->upstream && object->upstream->peer == peer ? object->upstream : NULL;
     }
     if (exchange->shares.count == 0) {
         return NULL;
@@ -116,6 +116,12 @@ hkb_share *hkb_channel_find(const hkb_map *channels, uint32_t channel)
 
 /* -- Objects -- */
 
+hkb_peer *hkb_object_upstream_peer(const hkb_object *object)
+{
+    hkb_node *node = hkb_list_first(&object->exchange->upstreams);
+    return node ? HKB_CONTAINER(node, hkb_peer, of_upstreams) : NULL;
+}
+
 static bool observed_by_tag(const hkb_object *object)
 {
     for (size_t i = 0; i < object->tag_count; i++) {
@@ -137,7 +143,7 @@ bool hkb_object_should_exist(const hkb_object *object)
     return object->local_observers || object->local_exposers || object->observe_shares ||
            object->expose_shares || hkb_object_is_remembered(object) ||
            (upstream &&
-            (upstream->in_phase == HKB_CHANNEL_OPEN || upstream->out_phase == HKB_CHANNEL_OPEN));
+            (upstream->in.phase == HKB_CHANNEL_OPEN || upstream->out.phase == HKB_CHANNEL_OPEN));
 }
 
 static bool locally_observed(const hkb_object *object)
@@ -163,8 +169,8 @@ bool hkb_object_needed(const hkb_object *object)
         return true;
     }
     if (upstream &&
-        (upstream->out_phase == HKB_CHANNEL_OPEN ||
-         (upstream->in_phase == HKB_CHANNEL_OPEN && upstream->in_source != HAKUBAN_SOURCE_NONE))) {
+        (upstream->out.phase == HKB_CHANNEL_OPEN ||
+         (upstream->in.phase == HKB_CHANNEL_OPEN && upstream->in.source != HAKUBAN_SOURCE_NONE))) {
         return true;
     }
     return object->observing_only || object->observing >= 2 || locally_observed(object);
@@ -249,16 +255,57 @@ bool hkb_object_source_is_away(const hkb_object *object)
 bool hkb_share_is_source(const hkb_share *share)
 {
     const hkb_object *object = share->object;
-    if (share->in_phase != HKB_CHANNEL_OPEN) {
+    if (share->in.phase != HKB_CHANNEL_OPEN) {
         return HKB_PLANTED(closed_channel);
     }
-    if (object->assigned.held && share->in_source == HAKUBAN_SOURCE_NONE) {
+    if (object->assigned.held && share->in.source == HAKUBAN_SOURCE_NONE) {
         return false; /* a hub that does not know yet what there was */
     }
     if (share->peer->link.connector) {
         return object->assigned.to == HKB_UPSTREAM || object->assigned.to == HKB_NOBODY;
     }
     return hkb_share_serves(share);
+}
+
+bool hkb_object_is_stale_now(const hkb_object *object)
+{
+    return object->freshness == HAKUBAN_STALE && object->stale_since_ns == object->exchange->now_ns;
+}
+
+/* -- Registrations -- */
+
+static hkb_registration wanted(bool observes, bool exposes, uint64_t capacity)
+{
+    uint32_t shown = capacity > UINT32_MAX ? UINT32_MAX : (uint32_t)capacity;
+    return (hkb_registration){
+        .capacity = exposes ? shown : 0,
+        .observes = observes,
+        .exposes = exposes,
+    };
+}
+
+hkb_registration hkb_object_wanted(const hkb_object *object)
+{
+    hkb_registration result =
+        wanted(object->local_observers || object->observe_shares,
+               object->local_exposers || object->expose_shares, object->capacity);
+    result.declines = object->upstream && object->upstream->declining;
+    return result;
+}
+
+hkb_registration hkb_tag_wanted(const hkb_tag *tag)
+{
+    hkb_registration result =
+        wanted(tag->local_observers || tag->observe_shares || tag->preload_shares,
+               tag->local_exposers || tag->expose_shares, tag->capacity);
+    result.preloads = tag->local_preloads > 0;
+    return result;
+}
+
+bool hkb_registration_equal(const hkb_registration *one, const hkb_registration *other)
+{
+    return one->capacity == other->capacity &&
+           hkb_registration_flags(one) == hkb_registration_flags(other);
 }
 
 /* -- Peers -- */
@@ -275,12 +322,12 @@ double hkb_peer_load_limit(const hkb_peer *peer)
 
 uint64_t hkb_object_offered(const hkb_object *object, const hkb_peer *peer, const hkb_share *share)
 {
-    uint64_t capacity = share && share->exposes ? share->capacity : 0;
+    uint64_t capacity = share && share->registered.exposes ? share->registered.capacity : 0;
     for (size_t i = 0; i < object->tag_count; i++) {
         const hkb_tag_share *tag_share =
             hkb_tag_share_find(object->exchange, peer, object->tags[i].tag);
-        if (tag_share && tag_share->exposes) {
-            capacity += tag_share->capacity;
+        if (tag_share && tag_share->registered.exposes) {
+            capacity += tag_share->registered.capacity;
         }
     }
     return capacity;
@@ -301,9 +348,17 @@ bool hkb_tag_is_listed(const hkb_tag *tag)
     if (hkb_exchange_is_young(exchange)) {
         return false; /* what was there before a restart is about to come back */
     }
-    const hkb_peer *upstream = exchange->upstream;
-    if (upstream && (upstream->link.phase != HKB_LINK_HELLO || upstream->link.returning)) {
-        return tag->upstream && tag->upstream->observes && tag->upstream->listed;
+    bool all_list = false;
+    HKB_UPSTREAMS_EACH(peer, exchange)
+    {
+        if (peer->link.phase == HKB_LINK_HELLO && !peer->link.returning) {
+            continue;
+        }
+        const hkb_tag_share *share = hkb_tag_share_find(exchange, peer, tag);
+        if (!share || !share->registered.observes || !share->listed) {
+            return false;
+        }
+        all_list = true;
     }
-    return !exchange->upstream_expected || exchange->upstream_was_there;
+    return all_list || !exchange->upstream_expected || exchange->upstream_was_there;
 }

@@ -24,6 +24,8 @@ hkb_tag_share *hkb_tag_share_find(const hkb_exchange *exchange, const hkb_peer *
                                   const hkb_tag *tag);
 hkb_share *hkb_channel_find(const hkb_map *channels, uint32_t channel);
 
+/* The upstream that the object is registered with; NULL: there is none. */
+hkb_peer *hkb_object_upstream_peer(const hkb_object *object);
 bool hkb_object_should_exist(const hkb_object *object);
 /* It exists only because it is held, or was there before the upstream was lost. */
 bool hkb_object_is_remembered(const hkb_object *object);
@@ -42,6 +44,8 @@ hkb_assignment_phase hkb_object_phase(const hkb_object *object);
  * may have a state that is not confirmed. NULL: there is none, or a contract here is the exposer.
  */
 hkb_share *hkb_object_state_share(const hkb_object *object);
+/* It has become stale since the time was last set. */
+bool hkb_object_is_stale_now(const hkb_object *object);
 uint64_t hkb_object_age_ns(const hkb_object *object);
 /* Whether the connection that its states come by is lost just now. No event says so: most come back
  * unseen. */
@@ -73,64 +77,36 @@ static inline const hkb_dialect *hkb_share_manners(const hkb_share *share)
     return share->peer->link.dialect;
 }
 
-/* What a tag or object means to the upstream: all that is wanted here and below, in one. */
-typedef struct hkb_wanted {
-    bool observes, exposes;
-    uint32_t capacity;
-    uint32_t flags; /* of the message */
-} hkb_wanted;
+/* What is to be registered with the upstream: all that is wanted here and below, in one. */
+hkb_registration hkb_object_wanted(const hkb_object *object);
+/* What is preloaded here is observed above, so that it comes from there, too. */
+hkb_registration hkb_tag_wanted(const hkb_tag *tag);
+bool hkb_registration_equal(const hkb_registration *one, const hkb_registration *other);
 
-static inline hkb_wanted hkb_wanted_of(bool observes, bool exposes, uint64_t capacity)
+/* As in messages. */
+static inline hkb_registration hkb_registration_of(uint32_t flags, uint32_t capacity)
 {
-    return (hkb_wanted){
-        .observes = observes,
-        .exposes = exposes,
-        .capacity = !exposes                ? 0
-                    : capacity > UINT32_MAX ? UINT32_MAX
-                                            : (uint32_t)capacity,
-        .flags = (observes ? HKB_WANT_OBSERVE : 0u) | (exposes ? HKB_WANT_EXPOSE : 0u),
+    return (hkb_registration){
+        .capacity = flags & HKB_WANT_EXPOSE ? capacity : 0,
+        .observes = (flags & HKB_WANT_OBSERVE) != 0,
+        .exposes = (flags & HKB_WANT_EXPOSE) != 0,
+        .declines = (flags & HKB_WANT_DECLINE) != 0,
+        .preloads = (flags & HKB_WANT_PRELOAD) != 0,
     };
 }
-static inline hkb_wanted hkb_object_wanted(const hkb_object *object)
+/* 0: nothing is registered. */
+static inline uint32_t hkb_registration_flags(const hkb_registration *registered)
 {
-    hkb_wanted wanted =
-        hkb_wanted_of(object->local_observers || object->observe_shares,
-                      object->local_exposers || object->expose_shares, object->capacity);
-    if (object->upstream && object->upstream->declining) {
-        wanted.flags |= HKB_WANT_DECLINE;
-    }
-    return wanted;
-}
-/* What is preloaded here is observed above, so that it comes from there, too. */
-static inline hkb_wanted hkb_tag_wanted(const hkb_tag *tag)
-{
-    hkb_wanted wanted =
-        hkb_wanted_of(tag->local_observers || tag->observe_shares || tag->preload_shares,
-                      tag->local_exposers || tag->expose_shares, tag->capacity);
-    if (tag->local_preloads) {
-        wanted.flags |= HKB_WANT_PRELOAD;
-    }
-    return wanted;
-}
-/* Whether a share or tag share of the upstream says what it was told already. */
-#define HKB_WAS_TOLD(share, wanted)                                                                \
-    ((share)->observes == (wanted).observes && (share)->exposes == (wanted).exposes &&             \
-     (share)->capacity == (wanted).capacity)
-static inline bool hkb_tag_was_told(const hkb_tag_share *share, const hkb_wanted *wanted)
-{
-    return HKB_WAS_TOLD(share, *wanted) &&
-           share->preloads == ((wanted->flags & HKB_WANT_PRELOAD) != 0);
-}
-static inline bool hkb_object_was_told(const hkb_share *share, const hkb_wanted *wanted)
-{
-    return HKB_WAS_TOLD(share, *wanted) &&
-           share->declines == ((wanted->flags & HKB_WANT_DECLINE) != 0);
+    return (registered->observes ? HKB_WANT_OBSERVE : 0u) |
+           (registered->exposes ? HKB_WANT_EXPOSE : 0u) |
+           (registered->declines ? HKB_WANT_DECLINE : 0u) |
+           (registered->preloads ? HKB_WANT_PRELOAD : 0u);
 }
 
-static inline uint32_t hkb_registered_flags(bool observes, bool exposes, bool declines)
+/* Told with a counter like this, a peer or a contract has news to hear. */
+static inline uint32_t hkb_untold(uint32_t count)
 {
-    return (observes ? HKB_WANT_OBSERVE : 0u) | (exposes ? HKB_WANT_EXPOSE : 0u) |
-           (declines ? HKB_WANT_DECLINE : 0u);
+    return count - 1;
 }
 
 #endif

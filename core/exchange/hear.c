@@ -33,13 +33,11 @@ static hakuban_status no_memory(hakuban_error *reterr)
 static hakuban_status hear_object(hkb_peer *peer, const hkb_message *message, hakuban_error *reterr)
 {
     hkb_exchange *exchange = peer->exchange;
-    bool observes = (message->flags & HKB_WANT_OBSERVE) != 0;
-    bool exposes = (message->flags & HKB_WANT_EXPOSE) != 0;
-    bool declines = (message->flags & HKB_WANT_DECLINE) != 0;
-    uint32_t capacity = exposes ? message->capacity : 0;
+    hkb_registration registered = hkb_registration_of(message->flags, message->capacity);
+    registered.preloads = 0; /* that is of tags */
     hkb_object *object;
     hkb_share *share;
-    if (!observes && !exposes && !declines) { /* nothing is made only to be taken back */
+    if (!hkb_registration_flags(&registered)) { /* nothing is made only to be taken back */
         object = hkb_object_find(exchange, message->descriptor);
         share = object ? hkb_share_find(exchange, peer, object) : NULL;
         if (!share) {
@@ -54,23 +52,18 @@ static hakuban_status hear_object(hkb_peer *peer, const hkb_message *message, ha
             return no_memory(reterr);
         }
     }
-    object->observe_shares += (uint32_t)observes - (uint32_t)share->observes;
-    object->expose_shares += (uint32_t)exposes - (uint32_t)share->exposes;
-    object->capacity += (uint64_t)capacity - share->capacity;
-    share->observes = observes;
-    share->exposes = exposes;
-    share->declines = declines;
-    share->capacity = capacity;
-    hkb_share_refresh(share);
+    hkb_share_register(share, registered);
     hkb_assign_recharge(share);
     return HAKUBAN_OK;
 }
 
 static hakuban_status hear_tag(hkb_peer *peer, const hkb_message *message, hakuban_error *reterr)
 {
+    hkb_registration registered = hkb_registration_of(message->flags, message->capacity);
+    registered.declines = 0; /* that is of objects */
     hkb_tag *tag;
     if (hkb_tag_get(peer->exchange, message->text, &tag) < 0 ||
-        hkb_tag_register(tag, peer, message->flags, message->capacity) < 0) {
+        hkb_tag_register(tag, peer, registered) < 0) {
         return no_memory(reterr);
     }
     return HAKUBAN_OK;
@@ -99,7 +92,7 @@ static hakuban_status hear_load_limit(hkb_peer *peer, const hkb_message *message
 static hakuban_status hear_closed(hkb_peer *peer, const hkb_message *message)
 {
     hkb_share *share = hkb_channel_find(&peer->in_channels, message->channel);
-    if (share && share->in_phase == HKB_CHANNEL_CLOSING) {
+    if (share && share->in.phase == HKB_CHANNEL_CLOSING) {
         hkb_share_close_in(share);
         hkb_assign_left(share);
         hkb_share_queue(share); /* it may have become meaningless */
@@ -133,28 +126,24 @@ static hakuban_status hear_stream_open(hkb_peer *peer, const hkb_message *messag
     if (status < 0) {
         return status;
     }
-    if (share->in_phase != HKB_CHANNEL_CLOSED) {
+    if (share->in.phase != HKB_CHANNEL_CLOSED) {
         return wrong(reterr, "a second stream of one object");
     }
-    share->in_id = message->channel;
-    if (hkb_map_insert(&peer->in_channels, share) < 0) {
-        share->in_id = 0;
+    if (hkb_share_open_in(share, message->channel, message->source) < 0) {
         return no_memory(reterr);
     }
     if (peer->lists_ns) {
         peer->lists_ns = peer->exchange->now_ns + HKB_LISTS_NS;
     }
-    share->in_phase = HKB_CHANNEL_OPEN;
-    share->in_source = (unsigned)message->source & 3u;
-    share->in_freshness = (unsigned)message->freshness & 3u;
+    share->in.freshness = (unsigned)message->freshness & 3u;
     if (message->source != HAKUBAN_SOURCE_NONE) {
         hkb_recall_confirm(share->object);
         hkb_object_settle(share->object); /* now: the state may follow in the same packet */
     }
     /* Otherwise the state that follows tells whether the floor is news to the other side. */
-    share->floor_due =
+    share->in.floor_due =
         message->freshness == HAKUBAN_NEVER && hkb_object_floor(share->object) != NULL;
-    if (share->floor_due) {
+    if (share->in.floor_due) {
         hkb_share_queue(share);
     }
     return HAKUBAN_OK;
@@ -168,23 +157,13 @@ static hakuban_status hear_sink_open(hkb_peer *peer, const hkb_message *message,
     if (status < 0) {
         return status;
     }
-    if (share->out_phase == HKB_CHANNEL_OPEN) {
+    if (share->out.phase == HKB_CHANNEL_OPEN) {
         return wrong(reterr, "a second sink of one object");
     }
-    if (share->out_id) {
-        hkb_map_remove(&peer->out_channels, share); /* the one before was still closing */
-    }
     hkb_object *object = share->object;
-    object->out_channels -= share->out_id != 0;
-    share->out_id = message->channel;
-    if (hkb_map_insert(&peer->out_channels, share) < 0) {
-        share->out_id = 0;
+    if (hkb_share_open_out(share, message->channel) < 0) { /* the one before may be closing still */
         return no_memory(reterr);
     }
-    object->out_channels++;
-    share->out_phase = HKB_CHANNEL_OPEN;
-    share->out_state = object->state_count - 1;
-    share->out_condition = object->condition_count;
     object->sink_id = peer->link.dialect->names_sinks
                           ? message->sink_id
                           : peer->exchange->host.random(peer->exchange->host.ctx);
@@ -212,11 +191,11 @@ static hakuban_status hear_close(hkb_peer *peer, const hkb_message *message, hak
         return HAKUBAN_OK;
     }
     share = hkb_channel_find(&peer->out_channels, message->channel);
-    if (!share || share->out_phase != HKB_CHANNEL_OPEN) {
+    if (!share || share->out.phase != HKB_CHANNEL_OPEN) {
         return wrong(reterr, "an unknown channel was closed");
     }
     hkb_share_drop_out(share);
-    share->out_phase = HKB_CHANNEL_CLOSING; /* CLOSED is said once my own exposer has closed */
+    share->out.phase = HKB_CHANNEL_CLOSING; /* CLOSED is said once my own exposer has closed */
     hkb_object_mark(share->object);
     return HAKUBAN_OK;
 }
@@ -234,14 +213,17 @@ static hakuban_status hear_path(hkb_peer *peer, const hkb_message *message, haku
 static hakuban_status hear_listed(hkb_peer *peer, const hkb_message *message)
 {
     hkb_tag *tag;
-    if (hkb_tag_get(peer->exchange, message->text, &tag) < 0 || !tag->upstream ||
-        tag->upstream->listed_count == 0) {
+    if (hkb_tag_get(peer->exchange, message->text, &tag) < 0) {
+        return HAKUBAN_OK;
+    }
+    hkb_tag_share *share = hkb_tag_share_find(peer->exchange, peer, tag);
+    if (!share || share->listed_count == 0) {
         return HAKUBAN_OK;
     }
     /* An earlier one belongs to an observing that was taken back. */
-    tag->upstream->listed_count--;
-    tag->upstream->listed = tag->upstream->listed_count == 0;
-    if (tag->upstream->listed) {
+    share->listed_count--;
+    share->listed = share->listed_count == 0;
+    if (share->listed) {
         hkb_recall_listed(tag);
     }
     hkb_tag_recheck_listed(tag);
@@ -253,7 +235,7 @@ static hakuban_status hear_listed(hkb_peer *peer, const hkb_message *message)
 static hakuban_status hear_floor(hkb_share *share, const hkb_message *message,
                                  hakuban_error *reterr)
 {
-    if (share->out_phase != HKB_CHANNEL_OPEN) {
+    if (share->out.phase != HKB_CHANNEL_OPEN) {
         return HAKUBAN_OK;
     }
     return hkb_object_raise_floor(share->object, &message->version) >= 0 ? HAKUBAN_OK
@@ -266,7 +248,7 @@ static void hear_resend(hkb_share *share)
     if (!share->peer->link.connector) {
         hkb_recall_forget(share);
     }
-    share->out_state = share->object->state_count - 1;
+    share->out.state = hkb_untold(share->object->state_count);
     hkb_share_queue(share);
 }
 
@@ -284,7 +266,7 @@ static hakuban_status hear_on_channel(hkb_peer *peer, const hkb_message *message
         }
         return HAKUBAN_OK;
     }
-    if (!against && share->in_phase != HKB_CHANNEL_OPEN && !HKB_PLANTED(closed_channel)) {
+    if (!against && share->in.phase != HKB_CHANNEL_OPEN && !HKB_PLANTED(closed_channel)) {
         return HAKUBAN_OK;
     }
     switch ((int)message->kind) {

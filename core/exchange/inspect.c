@@ -75,11 +75,11 @@ static void fill_object_link(const hkb_object *object, const hkb_peer *peer, con
 {
     *ret = (hakuban_object_link_info){.number = peer->number};
     if (share) {
-        ret->observes = share->observes;
-        ret->exposes = share->exposes;
-        ret->capacity = share->capacity;
-        ret->stream = share->out_phase == HKB_CHANNEL_OPEN;
-        ret->sink = share->in_phase == HKB_CHANNEL_OPEN;
+        ret->observes = share->registered.observes;
+        ret->exposes = share->registered.exposes;
+        ret->capacity = share->registered.capacity;
+        ret->stream = share->out.phase == HKB_CHANNEL_OPEN;
+        ret->sink = share->in.phase == HKB_CHANNEL_OPEN;
     }
     for (size_t i = 0; i < object->tag_count; i++) {
         const hkb_tag_share *tag_share =
@@ -87,8 +87,8 @@ static void fill_object_link(const hkb_object *object, const hkb_peer *peer, con
         if (!tag_share) {
             continue;
         }
-        ret->tag_observers += tag_share->observes;
-        ret->tag_exposers += tag_share->exposes;
+        ret->tag_observers += tag_share->registered.observes;
+        ret->tag_exposers += tag_share->registered.exposes;
     }
 }
 
@@ -150,9 +150,9 @@ size_t hkb_inspect_tag_links(const hkb_tag *tag, hakuban_cursor *cursor, hakuban
         cursor->place[0] = index;
         if (!share->peer->link.connector) {
             ret[count++] = (hakuban_tag_link_info){.number = share->peer->number,
-                                                   .observes = share->observes,
-                                                   .exposes = share->exposes,
-                                                   .capacity = share->capacity};
+                                                   .observes = share->registered.observes,
+                                                   .exposes = share->registered.exposes,
+                                                   .capacity = share->registered.capacity};
         }
     }
     return count;
@@ -235,11 +235,9 @@ static void fill_exposer(const hkb_object *object, hakuban_object_info *ret)
     if (object->assigned.to == HKB_LOCAL) {
         ret->exposer_number = object->assigned.contract->number;
         ret->exposer_by_tag = object->assigned.contract->kind == HKB_EXPOSE_TAG;
-    } else if (object->assigned.to == HKB_DOWNSTREAM) {
+    } else if (object->assigned.to != HKB_NOBODY) {
         peer = object->assigned.share->peer;
         ret->cost = object->assigned.cost;
-    } else if (object->assigned.to == HKB_UPSTREAM) {
-        peer = object->upstream->peer;
     }
     if (peer) {
         ret->exposer_number = peer->number;
@@ -272,8 +270,8 @@ void hkb_object_inspect(const hkb_object *object, hakuban_object_info *ret)
         ret->link_exposers += tag->expose_shares;
     }
     ret->capacity = object->capacity;
-    ret->upstream_stream = upstream && upstream->in_phase == HKB_CHANNEL_OPEN;
-    ret->upstream_sink = upstream && upstream->out_phase == HKB_CHANNEL_OPEN;
+    ret->upstream_stream = upstream && upstream->in.phase == HKB_CHANNEL_OPEN;
+    ret->upstream_sink = upstream && upstream->out.phase == HKB_CHANNEL_OPEN;
 }
 
 static hakuban_status name_of_tag(const hkb_tag *tag, hakuban_descriptor **ret)

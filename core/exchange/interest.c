@@ -14,13 +14,13 @@ void hkb_share_settle_stream(hkb_share *share)
     bool chosen = hkb_share_serves(share);
     /* While the one before closes, the next has its stream still: the object may live there by
      * nothing else. */
-    bool awaits_sink = chosen && object->assigned.leaving && share->out_phase == HKB_CHANNEL_OPEN &&
+    bool awaits_sink = chosen && object->assigned.leaving && share->out.phase == HKB_CHANNEL_OPEN &&
                        manners->stream_until_sink && !HKB_PLANTED(stream_gap);
     bool wanted = object->exists && (share->observing || HKB_PLANTED(tag_leak)) &&
                   (!chosen || awaits_sink) &&
                   !(manners->stream_needs_source && object->source == HAKUBAN_SOURCE_NONE);
-    if (wanted != share->stream_wanted) {
-        share->stream_wanted = wanted;
+    if (wanted != share->out.wanted) {
+        share->out.wanted = wanted;
         hkb_share_queue(share);
     }
 }
@@ -36,17 +36,18 @@ void hkb_object_settle_streams(hkb_object *object)
 void hkb_share_refresh(hkb_share *share)
 {
     hkb_object *object = share->object;
-    bool observing = share->observes, exposing = share->exposes, can_serve = share->capacity > 0;
+    bool observing = share->registered.observes, exposing = share->registered.exposes,
+         can_serve = share->registered.capacity > 0;
     for (size_t i = 0; i < object->tag_count; i++) {
         const hkb_tag_share *tag_share =
             hkb_tag_share_find(object->exchange, share->peer, object->tags[i].tag);
         if (tag_share) {
-            observing = observing || tag_share->observes;
-            exposing = exposing || tag_share->exposes;
-            can_serve = can_serve || tag_share->capacity > 0;
+            observing = observing || tag_share->registered.observes;
+            exposing = exposing || tag_share->registered.exposes;
+            can_serve = can_serve || tag_share->registered.capacity > 0;
         }
     }
-    exposing = exposing && !share->declines;
+    exposing = exposing && !share->registered.declines;
     can_serve = can_serve || hkb_share_manners(share)->serves_at_capacity_0;
     bool observing_only = observing && !(exposing && can_serve); /* a peer that drains is served */
     object->observing += (uint32_t)observing - (uint32_t)share->observing;
@@ -57,4 +58,25 @@ void hkb_share_refresh(hkb_share *share)
     hkb_object_mark(object);
     hkb_share_settle_stream(share);
     hkb_share_queue(share); /* which also releases it, where it has no meaning any more */
+}
+
+void hkb_share_register(hkb_share *share, hkb_registration registered)
+{
+    hkb_object *object = share->object;
+    object->observe_shares += (uint32_t)registered.observes - share->registered.observes;
+    object->expose_shares += (uint32_t)registered.exposes - share->registered.exposes;
+    object->capacity += (uint64_t)registered.capacity - share->registered.capacity;
+    share->registered = registered;
+    hkb_share_refresh(share);
+}
+
+void hkb_tag_share_register(hkb_tag_share *share, hkb_registration registered)
+{
+    hkb_tag *tag = share->tag;
+    tag->observe_shares += (uint32_t)registered.observes - share->registered.observes;
+    tag->expose_shares += (uint32_t)registered.exposes - share->registered.exposes;
+    tag->preload_shares += (uint32_t)registered.preloads - share->registered.preloads;
+    tag->capacity += (uint64_t)registered.capacity - share->registered.capacity;
+    share->registered = registered;
+    hkb_tag_mark(tag);
 }

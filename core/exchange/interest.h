@@ -4,6 +4,9 @@
 
 #include "exchange/records.h"
 
+/* The registration of the downstream, on the object or tag itself, is another from now on. */
+void hkb_share_register(hkb_share *share, hkb_registration registered);
+void hkb_tag_share_register(hkb_tag_share *share, hkb_registration registered);
 /* After a registration of the downstream changed. */
 void hkb_share_refresh(hkb_share *share);
 /* Whether the downstream is to have a stream now: it observes, the object exists, and the

@@ -64,9 +64,6 @@ hakuban_status hkb_tag_share_get(hkb_peer *peer, hkb_tag *tag, hkb_tag_share **r
         }
         hkb_list_push(&peer->tag_shares, &share->of_peer);
         hkb_list_push(&tag->shares, &share->of_tag);
-        if (peer->link.connector) {
-            tag->upstream = share;
-        }
         (void)hkb_peer_account(peer, sizeof(*share) + sizeof(*tag) + tag->json_bytes, 0);
     }
     *ret = share;
@@ -85,13 +82,9 @@ void hkb_tag_share_free(hkb_tag_share *share)
 {
     hkb_tag *tag = share->tag;
     hkb_exchange *exchange = tag->exchange;
-    if (tag->upstream == share) {
-        tag->upstream = NULL;
-    } else {
-        tag->observe_shares -= share->observes;
-        tag->expose_shares -= share->exposes;
-        tag->preload_shares -= share->preloads;
-        tag->capacity -= share->capacity;
+    bool observed = share->registered.observes || share->registered.preloads;
+    if (!share->peer->link.connector) {
+        hkb_tag_share_register(share, (hkb_registration){0});
     }
     (void)hkb_peer_account(share->peer, 0, sizeof(*share) + sizeof(*tag) + tag->json_bytes);
     hkb_map_remove(&exchange->tag_shares, share);
@@ -100,7 +93,7 @@ void hkb_tag_share_free(hkb_tag_share *share)
     hkb_list_remove(&share->listing);
     hkb_list_remove(&share->item.node);
     hkb_pass_end(share);
-    if (share->observes || share->preloads) {
+    if (observed) {
         end_unobserved(tag); /* a pass may not have come to all of its objects */
     }
     hkb_free(exchange->alloc, share, sizeof(*share));
@@ -109,7 +102,7 @@ void hkb_tag_share_free(hkb_tag_share *share)
 
 void hkb_tag_share_release(hkb_tag_share *share)
 {
-    if (!share->observes && !share->exposes && !share->preloads && share->listed_count == 0 &&
+    if (!hkb_registration_flags(&share->registered) && share->listed_count == 0 &&
         !hkb_node_linked(&share->passing)) {
         hkb_tag_share_free(share);
     }
@@ -238,9 +231,9 @@ hakuban_status hkb_share_get(hkb_peer *peer, hkb_object *object, hkb_share **ret
 bool hkb_share_release(hkb_share *share)
 {
     hkb_object *object = share->object;
-    if (share->observes || share->exposes || share->declines || share->declining ||
-        (share->observing && object->exists) || share->stream_wanted ||
-        share->in_phase != HKB_CHANNEL_CLOSED || share->out_phase != HKB_CHANNEL_CLOSED ||
+    if (hkb_registration_flags(&share->registered) || share->declining ||
+        (share->observing && object->exists) || share->out.wanted ||
+        share->in.phase != HKB_CHANNEL_CLOSED || share->out.phase != HKB_CHANNEL_CLOSED ||
         object->assigned.leaving == share || (object->assigned.held && object->upstream == share) ||
         (hkb_share_serves(share))) {
         return false;

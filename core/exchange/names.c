@@ -177,7 +177,7 @@ void hkb_recall_resumes(hkb_peer *peer, const hkb_object *object)
 bool hkb_recall_has(const hkb_share *share)
 {
     const hkb_peer *peer = share->peer;
-    if (!peer->recall || peer->recall->had.count == 0 || share->out_base) {
+    if (!peer->recall || peer->recall->had.count == 0 || share->out.base) {
         return false;
     }
     const hkb_recall_pair *pair =

@@ -13,7 +13,7 @@ static void touch(hkb_object *object)
 {
     HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
     {
-        if (share->out_phase == HKB_CHANNEL_OPEN) {
+        if (share->out.phase == HKB_CHANNEL_OPEN) {
             hkb_share_queue(share);
         }
     }
@@ -58,8 +58,8 @@ void hkb_object_set_unconfirmed(hkb_object *object, bool unconfirmed)
     }
     HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
     {
-        if (share->out_phase == HKB_CHANNEL_OPEN && hkb_share_manners(share)->shows_hand_over) {
-            share->out_condition = object->condition_count - 1;
+        if (share->out.phase == HKB_CHANNEL_OPEN && hkb_share_manners(share)->shows_hand_over) {
+            share->out.condition = hkb_untold(object->condition_count);
             hkb_share_queue(share);
         }
     }
@@ -70,8 +70,8 @@ void hkb_object_refresh_source(hkb_object *object)
     hakuban_source source = HAKUBAN_SOURCE_ASSIGNED;
     if (object->assigned.to == HKB_NOBODY) {
         hkb_share *upstream = object->upstream;
-        source = upstream && upstream->in_phase == HKB_CHANNEL_OPEN
-                     ? (hakuban_source)upstream->in_source
+        source = upstream && upstream->in.phase == HKB_CHANNEL_OPEN
+                     ? (hakuban_source)upstream->in.source
                      : HAKUBAN_SOURCE_NONE;
         /* Whoever it is left to waits until the one before has closed. */
         if (object->assigned.leaving && object->assigned.unconfirmed &&
@@ -79,7 +79,7 @@ void hkb_object_refresh_source(hkb_object *object)
             source = HAKUBAN_SOURCE_ASSIGNED;
         }
     } else if (object->assigned.to == HKB_UPSTREAM) {
-        source = (hakuban_source)object->upstream->in_source;
+        source = (hakuban_source)object->assigned.share->in.source;
     }
     if (object->source != source) {
         bool had_none = object->source == HAKUBAN_SOURCE_NONE;
@@ -95,10 +95,10 @@ void hkb_object_refresh_source(hkb_object *object)
 void hkb_object_pass_floor(hkb_object *object)
 {
     hkb_share *share = hkb_object_state_share(object);
-    if (!share || share->in_phase != HKB_CHANNEL_OPEN) {
+    if (!share || share->in.phase != HKB_CHANNEL_OPEN) {
         return;
     }
-    share->floor_due = !HKB_PLANTED(floor_lost);
+    share->in.floor_due = !HKB_PLANTED(floor_lost);
     hkb_share_queue(share);
 }
 
@@ -123,7 +123,7 @@ static void forget_base(hkb_object *object, hakuban_state *state)
 void hkb_object_set_base(hkb_share *share, hakuban_state *state)
 {
     hkb_object *object = share->object;
-    hakuban_state *before = share->out_base;
+    hakuban_state *before = share->out.base;
     if (before == state) {
         return;
     }
@@ -131,7 +131,7 @@ void hkb_object_set_base(hkb_share *share, hakuban_state *state)
         hakuban_state_ref(state);
         state->base_users++;
     }
-    share->out_base = state;
+    share->out.base = state;
     if (before) {
         before->base_users--;
         if (before->base_users == 0 && hkb_node_linked(&before->base_node) &&
@@ -147,7 +147,7 @@ static void evict_base(hkb_object *object, hakuban_state *state)
 {
     HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
     {
-        if (share->out_base == state) {
+        if (share->out.base == state) {
             hkb_object_set_base(share, NULL); /* the last one forgets it */
         }
     }

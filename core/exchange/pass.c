@@ -16,7 +16,7 @@ static void visit(hkb_tag_share *tag_share, hkb_object *object)
 {
     hkb_peer *peer = tag_share->peer;
     hkb_share *share = hkb_share_find(object->exchange, peer, object);
-    if (!share && tag_share->observes) {
+    if (!share && tag_share->registered.observes) {
         if (hkb_share_get(peer, object, &share) < 0) {
             hkb_link_fail(&peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
         }

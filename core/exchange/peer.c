@@ -60,14 +60,14 @@ const char *hkb_peer_name(const hkb_peer *peer)
 static bool on_previous(hkb_link *link, uint32_t channel, hkb_version *ret)
 {
     const hkb_share *share = hkb_channel_find(&hkb_peer_of(link)->in_channels, channel);
-    if (!share || share->awaits_whole) {
+    if (!share || share->in.awaits_whole) {
         return false;
     }
-    if (share->in_phase != HKB_CHANNEL_OPEN && !HKB_PLANTED(closed_channel)) {
+    if (share->in.phase != HKB_CHANNEL_OPEN && !HKB_PLANTED(closed_channel)) {
         return HKB_PLANTED(late_difference);
     }
-    if (share->in_base) {
-        hkb_state_get_version(share->in_base, ret);
+    if (share->in.base) {
+        hkb_state_get_version(share->in.base, ret);
     }
     return true;
 }
@@ -80,17 +80,16 @@ static void on_registered(hkb_link *link, hkb_message *message)
         const hkb_tag *tag = hkb_tag_find(peer->exchange, message->text);
         const hkb_tag_share *share = tag ? hkb_tag_share_find(peer->exchange, peer, tag) : NULL;
         if (share) {
-            message->before_flags = hkb_registered_flags(share->observes, share->exposes, false);
-            message->before_capacity = share->capacity;
+            message->before_flags = hkb_registration_flags(&share->registered);
+            message->before_capacity = share->registered.capacity;
         }
         return;
     }
     const hkb_object *object = hkb_object_find(peer->exchange, message->descriptor);
     const hkb_share *share = object ? hkb_share_find(peer->exchange, peer, object) : NULL;
     if (share) {
-        message->before_flags =
-            hkb_registered_flags(share->observes, share->exposes, share->declines);
-        message->before_capacity = share->capacity;
+        message->before_flags = hkb_registration_flags(&share->registered);
+        message->before_capacity = share->registered.capacity;
     }
 }
 
@@ -98,11 +97,11 @@ static hkb_channel_use on_use_of(hkb_link *link, uint32_t channel)
 {
     const hkb_peer *peer = hkb_peer_of(link);
     const hkb_share *share = hkb_channel_find(&peer->in_channels, channel);
-    if (share && share->in_phase == HKB_CHANNEL_OPEN) {
+    if (share && share->in.phase == HKB_CHANNEL_OPEN) {
         return HKB_CHANNEL_FROM_PEER;
     }
     share = hkb_channel_find(&peer->out_channels, channel);
-    return share && share->out_phase == HKB_CHANNEL_OPEN ? HKB_CHANNEL_TO_PEER : HKB_CHANNEL_UNUSED;
+    return share && share->out.phase == HKB_CHANNEL_OPEN ? HKB_CHANNEL_TO_PEER : HKB_CHANNEL_UNUSED;
 }
 
 static uint32_t on_channel_of(hkb_link *link, const hkb_message *opened)
@@ -114,9 +113,9 @@ static uint32_t on_channel_of(hkb_link *link, const hkb_message *opened)
         return 0;
     }
     if (opened->kind == HKB_MESSAGE_STREAM_OPEN) {
-        return share->in_phase == HKB_CHANNEL_OPEN ? share->in_id : 0;
+        return share->in.phase == HKB_CHANNEL_OPEN ? share->in.id : 0;
     }
-    return share->out_phase == HKB_CHANNEL_OPEN ? share->out_id : 0;
+    return share->out.phase == HKB_CHANNEL_OPEN ? share->out.id : 0;
 }
 
 /* -- What goes out next -- */

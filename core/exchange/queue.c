@@ -88,7 +88,7 @@ static void pop_delivery(hkb_delivery *delivery, hakuban_event *ret)
     fill_contract(delivery->contract, ret);
     if (!delivery->open_told) {
         delivery->open_told = true;
-        delivery->state = object->state_count - 1;
+        delivery->state = hkb_untold(object->state_count);
         delivery->condition = object->condition_count;
         ret->kind = HAKUBAN_EVENT_OPEN;
         fill_condition(object, ret);

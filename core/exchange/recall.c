@@ -20,7 +20,7 @@ void hkb_recall_remember(hkb_share *share)
 {
     const hkb_link *link = &share->peer->link;
     hkb_object *object = share->object;
-    if (share->in_phase != HKB_CHANNEL_OPEN || link->settings.grace_ns == 0 ||
+    if (share->in.phase != HKB_CHANNEL_OPEN || link->settings.grace_ns == 0 ||
         !object->exchange->upstream_expected) {
         return;
     }
@@ -40,12 +40,9 @@ void hkb_recall_forget_object(hkb_object *object)
 
 void hkb_recall_listed(hkb_tag *tag)
 {
-    HKB_LIST_EACH(hkb_object_tag, place, &tag->objects, of_tag)
+    HKB_TAG_OBJECTS_EACH(object, tag)
     {
-        if (place->object) { /* NULL: a cursor */
-            hkb_recall_forget_object(
-                place->object); /* from here on its stream says whether it is there */
-        }
+        hkb_recall_forget_object(object); /* its stream says whether it is there */
     }
 }
 
@@ -68,9 +65,9 @@ void hkb_recall_begin(hkb_peer *peer)
 void hkb_recall_hold(hkb_share *share)
 {
     hkb_object *object = share->object;
-    bool served = object->assigned.to == HKB_UPSTREAM && share->in_phase == HKB_CHANNEL_OPEN &&
-                  share->in_source != HAKUBAN_SOURCE_NONE;
-    if (!served && share->out_phase != HKB_CHANNEL_OPEN) {
+    bool served = object->assigned.to == HKB_UPSTREAM && share->in.phase == HKB_CHANNEL_OPEN &&
+                  share->in.source != HAKUBAN_SOURCE_NONE;
+    if (!served && share->out.phase != HKB_CHANNEL_OPEN) {
         return;
     }
     hkb_assignment_hold(object);

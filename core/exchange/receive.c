@@ -23,18 +23,18 @@ static hakuban_status refuse(hakuban_error *reterr, const hkb_share *share, cons
 
 static void set_in_base(hkb_share *share, hakuban_state *state)
 {
-    size_t less = share->in_base ? hkb_state_bytes(share->in_base) : 0;
+    size_t less = share->in.base ? hkb_state_bytes(share->in.base) : 0;
     (void)hkb_peer_account(share->peer, hkb_state_bytes(state), less);
-    hakuban_state_unref(share->in_base);
-    share->in_base = hakuban_state_ref(state);
+    hakuban_state_unref(share->in.base);
+    share->in.base = hakuban_state_ref(state);
 }
 
 /* The last one did not match its check, or is lost: until a whole state comes, differences have no
  * base. */
 static void ask_for_whole(hkb_share *share)
 {
-    share->awaits_whole = 1;
-    share->resend_due = 1;
+    share->in.awaits_whole = 1;
+    share->in.resend_due = 1;
     hkb_share_queue(share);
 }
 
@@ -46,8 +46,8 @@ static void pass_on(hkb_share *share, hakuban_state *base, hakuban_slice payload
     bool wanted = false;
     HKB_LIST_EACH(hkb_share, other, &object->shares, of_object)
     {
-        if (other != share && other->out_phase == HKB_CHANNEL_OPEN &&
-            other->out_base == (whole ? NULL : base) &&
+        if (other != share && other->out.phase == HKB_CHANNEL_OPEN &&
+            other->out.base == (whole ? NULL : base) &&
             other->peer->link.payload_form == share->peer->link.payload_form) {
             wanted = true;
         }
@@ -71,11 +71,11 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
     hkb_exchange *exchange = share->object->exchange;
     hkb_link *link = &share->peer->link;
     bool is_checked = link->dialect->checks_states;
-    bool whole = is_checked ? hkb_delta_is_whole(payload) : !share->in_base;
-    hakuban_state *base = whole ? NULL : share->in_base, *state;
+    bool whole = is_checked ? hkb_delta_is_whole(payload) : !share->in.base;
+    hakuban_state *base = whole ? NULL : share->in.base, *state;
     /* Sent before the other side heard that its base is lost: even if the data need no base, the
      * version does. The answer names its format. */
-    if (share->awaits_whole && !(whole && head->format && head->version.count)) {
+    if (share->in.awaits_whole && !(whole && head->format && head->version.count)) {
         return HAKUBAN_OK;
     }
     if (!whole && !base) {
@@ -88,12 +88,12 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
     size_t bytes, format_count = head->format_count, format_bytes = head->format_bytes;
     const char *format = head->format;
     if (!format) {
-        if (!share->in_base) {
+        if (!share->in.base) {
             return refuse(reterr, share, "the first state has no format");
         }
-        format = share->in_base->format;
-        format_count = share->in_base->format_count;
-        format_bytes = share->in_base->format_bytes;
+        format = share->in.base->format;
+        format_count = share->in.base->format_count;
+        format_bytes = share->in.base->format_bytes;
     }
     hakuban_error error;
     hakuban_status status = link->dialect->size(
@@ -133,7 +133,7 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
         ask_for_whole(share);
         return HAKUBAN_OK;
     }
-    share->awaits_whole = 0;
+    share->in.awaits_whole = 0;
     state->left_over = head->left_over;
     exchange->stats.states_in++;
     exchange->stats.state_bytes_in += bytes;
@@ -181,14 +181,14 @@ static hakuban_status begin_incoming(hkb_share *share, const hkb_message *messag
         memcpy(incoming->format, message->format, message->format_bytes);
         incoming->head.format = incoming->format;
     }
-    share->incoming = incoming;
+    share->in.incoming = incoming;
     return hkb_share_hear_part(share, message->payload, reterr);
 }
 
 hakuban_status hkb_share_hear_state(hkb_share *share, const hkb_message *message,
                                     hakuban_error *reterr)
 {
-    if (share->incoming) {
+    if (share->in.incoming) {
         return refuse(reterr, share, "a state begins before the one before is complete");
     }
     if (message->total_bytes > message->payload.bytes) {
@@ -217,7 +217,7 @@ hakuban_status hkb_share_hear_same(hkb_share *share, const hkb_message *message)
 
 hakuban_status hkb_share_hear_part(hkb_share *share, hakuban_slice payload, hakuban_error *reterr)
 {
-    hkb_incoming *incoming = share->incoming;
+    hkb_incoming *incoming = share->in.incoming;
     if (!incoming) {
         return refuse(reterr, share, "a part of no state");
     }
@@ -246,8 +246,8 @@ void hkb_share_hear_condition(hkb_share *share, hakuban_freshness freshness, hak
                               uint64_t age_ns)
 {
     hkb_object *object = share->object;
-    bool source_changed = share->in_source != source;
-    share->in_source = (unsigned)source & 3u;
+    bool source_changed = share->in.source != source;
+    share->in.source = (unsigned)source & 3u;
     hkb_share_note_condition(share, freshness, age_ns);
     if (source_changed) {
         hkb_object_mark(object);
@@ -267,8 +267,8 @@ void hkb_share_hear_condition(hkb_share *share, hakuban_freshness freshness, hak
     }
     /* What it says is about the last state it sent, which may be older than what is held, or newer.
      */
-    if (share->in_base) {
-        hkb_object_hear(object, hakuban_state_ref(share->in_base), freshness, age_ns);
+    if (share->in.base) {
+        hkb_object_hear(object, hakuban_state_ref(share->in.base), freshness, age_ns);
     }
     hkb_object_refresh_source(object);
 }

@@ -104,7 +104,7 @@ struct hkb_exchange {
     size_t state_bytes,
         state_bytes_max; /* data of all objects' states, older ones that are kept included */
     size_t delta_count, delta_bytes, balanced_count, declined_count;
-    hkb_peer *upstream;
+    hkb_list upstreams;   /* of peers; today there is one at most */
     uint64_t replaces[2]; /* token of the last session with an upstream that was lost; the other
                              side may still believe in it */
     bool has_replaces;
@@ -127,6 +127,7 @@ struct hkb_peer {
     uint64_t number; /* of its direction, from 0; for inspection */
     void *carrier;
     hkb_node of_exchange, ready, ended;
+    hkb_node of_upstreams; /* of an upstream */
     bool writable, orderly, told_ended, path_due, limit_due;
     bool detached; /* no carrier will say hkb_peer_lost(): it is freed with its end */
     bool yields;   /* away for long enough that another exposer may take what it serves */
@@ -153,8 +154,7 @@ struct hkb_peer {
 typedef enum hkb_channel_phase {
     HKB_CHANNEL_CLOSED = 0,
     HKB_CHANNEL_OPEN,
-    HKB_CHANNEL_CLOSING, /* in, downstream: CLOSE was said, CLOSED not yet heard. out, upstream:
-                            CLOSED is due */
+    HKB_CHANNEL_CLOSING, /* of a sink: CLOSE was said, and CLOSED not yet */
 } hkb_channel_phase;
 
 /* A state that comes in parts. */
@@ -170,33 +170,51 @@ typedef struct hkb_outgoing {
     size_t offset;
 } hkb_outgoing;
 
+/* What the lower of two exchanges has registered with the upper one: a downstream here, or this one
+ * with an upstream. */
+typedef struct hkb_registration {
+    uint32_t capacity;
+    uint8_t observes : 1, exposes : 1;
+    uint8_t declines : 1; /* of an object */
+    uint8_t preloads : 1; /* of a tag */
+} hkb_registration;
+
+/* States from the peer: the stream of an upstream, the sink of a downstream. */
+typedef struct hkb_inbound {
+    uint32_t id; /* of the channel; 0: none */
+    uint8_t phase : 2, source : 2, freshness : 2;
+    uint8_t awaits_whole : 1; /* there is no base for a difference */
+    uint8_t floor_due : 1;    /* FLOOR, and RESEND, are to be said */
+    uint8_t resend_due : 1;
+    uint64_t stale_since_ns; /* when what the peer sent was current last */
+    hakuban_state *base;     /* what it sent last */
+    hkb_incoming *incoming;
+} hkb_inbound;
+
+/* States to the peer: the sink that an upstream has opened, the stream of a downstream. */
+typedef struct hkb_outbound {
+    uint32_t id;
+    uint32_t state, condition; /* the object's counters when the peer was last told */
+    uint8_t phase : 2;
+    uint8_t wanted : 1; /* the stream is to be open */
+    hakuban_state *base;
+    hkb_outgoing *outgoing;
+} hkb_outbound;
+
 struct hkb_share {
     uint32_t hash; /* of peer and object, in exchange.shares */
-    uint32_t capacity;
+    /* Of an upstream. */
+    uint8_t declining : 1; /* no exposer here or below can take the object: to be registered */
+    /* Of a downstream, by object or tag. */
+    uint8_t observing : 1, exposing : 1;
+    uint8_t observing_only : 1; /* it cannot serve itself */
     hkb_peer *peer;
     hkb_object *object;
     hkb_node of_peer, of_object;
     hkb_item item;
-    /* Registered on the object itself. Downstream: by the peer. Upstream: what it was told. */
-    uint8_t observes : 1, exposes : 1, declines : 1;
-    uint8_t declining : 1; /* upstream: nobody here can take it, so that declines is to be said */
-    /* Downstream: by object or tag. */
-    uint8_t observing : 1, exposing : 1;
-    uint8_t observing_only : 1; /* it cannot serve itself */
-    uint8_t stream_wanted : 1;
-    uint8_t floor_due : 1, resend_due : 1;
-    uint8_t in_phase : 2, out_phase : 2, in_source : 2, in_freshness : 2;
-    uint8_t close_reason : 2, awaits_whole : 1;
-    /* States from the peer. */
-    uint32_t in_id;
-    hakuban_state *in_base;
-    hkb_incoming *incoming;
-    /* States to the peer. */
-    uint32_t out_id;
-    uint32_t out_state, out_condition; /* object's counters when it was last told */
-    uint64_t in_stale_since_ns;        /* when what the peer sent was current last */
-    hakuban_state *out_base;
-    hkb_outgoing *outgoing;
+    hkb_registration registered; /* on the object itself */
+    hkb_inbound in;
+    hkb_outbound out;
 };
 
 typedef enum hkb_exposer_kind {
@@ -257,14 +275,15 @@ struct hkb_object {
                               once */
     uint8_t timed_as : 2;
     uint8_t remembered : 1; /* it is there although the upstream that had it is lost */
-    uint32_t number;        /* for inspection */
+    uint8_t tag_count;
+    uint32_t number; /* for inspection */
     hkb_exchange *exchange;
     hakuban_descriptor *descriptor;
     uint64_t capacity; /* local object contracts and downstream shares together */
     hkb_node dirty, timed, hold;
     uint64_t deadline_ns;
     hkb_list shares, deliveries, contracts;
-    hkb_share *upstream;
+    hkb_share *upstream; /* of the one that hkb_object_upstream_peer() tells */
     hakuban_state *state;
     hakuban_state *floor; /* no data; only while greater than state's version */
     uint64_t stale_since_ns;
@@ -273,7 +292,6 @@ struct hkb_object {
     hkb_delta *deltas;
     hkb_assignment assigned;
     uint64_t sink_id; /* by which the upstream knows the sink that it has opened here */
-    uint8_t tag_count;
     hkb_object_tag tags[];
 };
 
@@ -287,26 +305,24 @@ struct hkb_tag {
     hkb_node dirty;
     hkb_list objects, contracts, shares;
     size_t object_count;
-    hkb_tag_share *upstream;
     uint16_t json_bytes;
     char json[]; /* canonical, terminated */
 };
 
 struct hkb_tag_share {
     uint32_t hash;
-    uint32_t capacity;
     hkb_peer *peer;
     hkb_tag *tag;
     hkb_node of_peer, of_tag, listing;
     hkb_item item;
     hkb_node passing;
     hkb_object_tag cursor; /* while passing: how far it is among the tag's objects */
-    uint8_t observes : 1, exposes : 1, preloads : 1;
+    hkb_registration registered;
     uint8_t listed : 1;         /* upstream: the last LISTED that is to come was heard */
     uint8_t listed_wanted : 1;  /* downstream: waits for LISTED */
     uint8_t pass_again : 1;     /* when it has passed, since something changed meanwhile */
     uint8_t pass_refreshes : 1; /* more than the capacity has changed */
-    uint32_t listed_count; /* upstream: of LISTED that are still to come. downstream: to be said */
+    uint32_t listed_count;      /* of LISTED that the upper of the two exchanges still has to say */
 };
 
 typedef enum hkb_entry_kind {
@@ -331,7 +347,7 @@ struct hakuban_sink {
     uint32_t references;
     uint32_t tie; /* of its automatic versions: a sink that numbers on from the same floor as an
                      earlier one still differs */
-    bool open, open_told, close_told, floor_due, automatic;
+    bool open, open_told, floor_due, automatic;
     hkb_exchange *exchange;
     hakuban_contract *contract;
     hkb_object *object; /* NULL once revoked */
@@ -362,6 +378,14 @@ struct hakuban_queue {
     hkb_list entries;
     void *host;
 };
+
+#define HKB_UPSTREAMS_EACH(peer, exchange)                                                         \
+    HKB_LIST_EACH(hkb_peer, peer, &(exchange)->upstreams, of_upstreams)
+
+/* Each object that has the tag. A break ends nothing. */
+#define HKB_TAG_OBJECTS_EACH(object, tag)                                                          \
+    HKB_LIST_EACH(hkb_object_tag, place_of_##object, &(tag)->objects, of_tag)                      \
+    for (hkb_object *object = place_of_##object->object; object; object = NULL)
 
 static inline hkb_peer *hkb_peer_of(hkb_link *link)
 {

@@ -46,19 +46,21 @@ static void detach_carrier(hkb_peer *peer)
 
 static bool in_channel_equal(const void *item, const void *key)
 {
-    return ((const hkb_share *)item)->in_id == *(const uint32_t *)key;
+    return ((const hkb_share *)item)->in.id == *(const uint32_t *)key;
 }
 
 static bool out_channel_equal(const void *item, const void *key)
 {
-    return ((const hkb_share *)item)->out_id == *(const uint32_t *)key;
+    return ((const hkb_share *)item)->out.id == *(const uint32_t *)key;
 }
 
 hakuban_status hkb_exchange_attach(hkb_exchange *exchange, const hkb_link_settings *settings,
                                    bool connector, bool stream, void *carrier, hkb_peer **ret)
 {
-    hkb_peer *peer = exchange->upstream;
-    if (connector && peer) {
+    hkb_node *node = hkb_list_first(&exchange->upstreams);
+    hkb_peer *peer;
+    if (connector && node) {
+        peer = HKB_CONTAINER(node, hkb_peer, of_upstreams);
         if (peer->link.phase != HKB_LINK_AWAY || settings->rust) {
             return HAKUBAN_ERR_EXISTS;
         }
@@ -78,14 +80,16 @@ hakuban_status hkb_exchange_attach(hkb_exchange *exchange, const hkb_link_settin
     hkb_list_init(&peer->shares);
     hkb_list_init(&peer->tag_shares);
     hkb_list_init(&peer->passes);
-    hkb_map_init(&peer->in_channels, exchange->alloc, offsetof(hkb_share, in_id), in_channel_equal);
-    hkb_map_init(&peer->out_channels, exchange->alloc, offsetof(hkb_share, out_id),
+    hkb_map_init(&peer->in_channels, exchange->alloc, offsetof(hkb_share, in.id), in_channel_equal);
+    hkb_map_init(&peer->out_channels, exchange->alloc, offsetof(hkb_share, out.id),
                  out_channel_equal);
+    hkb_map_set_key(&peer->in_channels, exchange->map_key[0]);
+    hkb_map_set_key(&peer->out_channels, exchange->map_key[1]);
     hkb_link_init(&peer->link, &exchange->shared, settings, connector, stream, exchange->now_ns);
     hkb_list_push(&exchange->peers, &peer->of_exchange);
     exchange->peer_count++;
     if (connector) {
-        exchange->upstream = peer;
+        hkb_list_push(&exchange->upstreams, &peer->of_upstreams);
     }
     if (connector && settings->load_limit.count) {
         peer->limit_due = true;
@@ -257,7 +261,7 @@ void hkb_session_resumed(hkb_link *link)
     }
     HKB_LIST_EACH(hkb_tag_share, share, &peer->tag_shares, of_peer)
     {
-        if (share->exposes) {
+        if (share->registered.exposes) {
             hkb_pass_begin(share, true);
         }
     }
@@ -275,8 +279,7 @@ void hkb_session_anew(hkb_link *link)
         hkb_recall_remember(share);
         hkb_recall_hold(share);
         hkb_share_close(share);
-        share->observes = share->exposes = share->declines = 0;
-        share->capacity = 0;
+        share->registered = (hkb_registration){0};
         if (!object->assigned.held && object->assigned.to == HKB_UPSTREAM) {
             hkb_assign_nobody(object);
         }
@@ -284,8 +287,9 @@ void hkb_session_anew(hkb_link *link)
     }
     HKB_LIST_EACH(hkb_tag_share, share, &peer->tag_shares, of_peer)
     {
-        share->observes = share->exposes = share->preloads = share->listed = 0;
-        share->capacity = share->listed_count = 0;
+        share->registered = (hkb_registration){0};
+        share->listed = 0;
+        share->listed_count = 0;
     }
     hkb_recall_free(peer); /* what was still to be named, perhaps to one that does not know of it */
     peer->last_channel = 0;
@@ -309,19 +313,12 @@ static void release_all(hkb_peer *peer)
     while ((node = hkb_list_first(&peer->shares))) {
         hkb_share *share = HKB_CONTAINER(node, hkb_share, of_peer);
         hkb_object *object = share->object;
-        if (!peer->link.connector) {
-            object->observe_shares -= share->observes;
-            object->expose_shares -= share->exposes;
-            object->capacity -= share->capacity;
-        }
-        share->observes = share->exposes = share->declines = 0;
-        share->capacity = 0;
         if (peer->link.connector) {
+            share->registered = (hkb_registration){0};
             hkb_recall_remember(share);
             hkb_recall_release(object);
-        }
-        if (!peer->link.connector) {
-            hkb_share_refresh(share);
+        } else {
+            hkb_share_register(share, (hkb_registration){0});
         }
         hkb_share_close(share);
         if (hkb_share_serves(share) && peer->link.connector) {
@@ -348,8 +345,8 @@ static void take_out(hkb_peer *peer)
         exchange->has_replaces = true;
         memcpy(exchange->replaces, peer->link.token, sizeof(exchange->replaces));
     }
-    if (exchange->upstream == peer) {
-        exchange->upstream = NULL;
+    if (peer->link.connector) {
+        hkb_list_remove(&peer->of_upstreams);
         hkb_path_set(exchange, NULL, 0);
         hkb_exchange_mark_all(exchange); /* what waited for LISTED need not wait any more */
     }

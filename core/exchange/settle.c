@@ -41,7 +41,7 @@ static hakuban_status begin_to_exist(hkb_object *object)
         HKB_LIST_EACH(hkb_tag_share, tag_share, &tag->shares, of_tag)
         {
             hkb_share *share;
-            if (!tag_share->observes || tag_share->peer->link.connector) {
+            if (!tag_share->registered.observes || tag_share->peer->link.connector) {
                 continue;
             }
             if (hkb_share_get(tag_share->peer, object, &share) >= 0) {
@@ -68,20 +68,20 @@ static void queue_shares(hkb_object *object)
 /* Compares what the upstream was told with what holds now. */
 static void register_object(hkb_object *object)
 {
-    hkb_peer *peer = object->exchange->upstream;
+    hkb_peer *peer = hkb_object_upstream_peer(object);
     hkb_share *share = object->upstream;
-    hkb_wanted wanted = hkb_object_wanted(object);
-    if (!peer || (HKB_PLANTED(never_taken_back) && !wanted.flags)) {
+    hkb_registration wanted = hkb_object_wanted(object);
+    if (!peer || (HKB_PLANTED(never_taken_back) && !hkb_registration_flags(&wanted))) {
         return;
     }
-    if (!share && wanted.flags) {
+    if (!share && hkb_registration_flags(&wanted)) {
         if (hkb_share_get(peer, object, &share) < 0) {
             hkb_link_fail(&peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
             return;
         }
     }
-    if (share && (!hkb_object_was_told(share, &wanted) ||
-                  (share->out_phase == HKB_CHANNEL_CLOSING && !object->assigned.leaving))) {
+    if (share && (!hkb_registration_equal(&share->registered, &wanted) ||
+                  (share->out.phase == HKB_CHANNEL_CLOSING && !object->assigned.leaving))) {
         hkb_share_queue(share);
     }
 }
@@ -210,15 +210,11 @@ static void settle_listed(hkb_tag *tag)
     }
 }
 
-static void register_tag(hkb_tag *tag)
+static void register_tag(hkb_tag *tag, hkb_peer *peer)
 {
-    hkb_peer *peer = tag->exchange->upstream;
-    hkb_tag_share *share = tag->upstream;
-    hkb_wanted wanted = hkb_tag_wanted(tag);
-    if (!peer) {
-        return;
-    }
-    if (!share && wanted.flags) {
+    hkb_tag_share *share = hkb_tag_share_find(tag->exchange, peer, tag);
+    hkb_registration wanted = hkb_tag_wanted(tag);
+    if (!share && hkb_registration_flags(&wanted)) {
         if (hkb_tag_share_get(peer, tag, &share) < 0) {
             hkb_link_fail(&peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
             return;
@@ -227,9 +223,9 @@ static void register_tag(hkb_tag *tag)
     if (!share) {
         return;
     }
-    if (!hkb_tag_was_told(share, &wanted)) {
+    if (!hkb_registration_equal(&share->registered, &wanted)) {
         hkb_peer_queue(peer, &share->item);
-    } else if (!wanted.flags && share->listed_count == 0) {
+    } else if (!hkb_registration_flags(&wanted) && share->listed_count == 0) {
         hkb_tag_share_free(
             share); /* taken back before the upstream heard of it, or it has said all it will */
     }
@@ -239,7 +235,10 @@ void hkb_tag_settle(hkb_tag *tag)
 {
     hkb_exchange *exchange = tag->exchange;
     hkb_list_remove(&tag->dirty);
-    register_tag(tag);
+    HKB_UPSTREAMS_EACH(peer, exchange)
+    {
+        register_tag(tag, peer);
+    }
     if (hkb_tag_is_listed(tag)) {
         settle_listed(tag);
     }

@@ -117,7 +117,7 @@ hakuban_status hkb_sink_send(hakuban_sink *sink, hakuban_state *state)
         return HAKUBAN_ERR_REVOKED;
     }
     const hkb_share *upstream = sink->object->upstream;
-    if (upstream && upstream->out_phase == HKB_CHANNEL_OPEN &&
+    if (upstream && upstream->out.phase == HKB_CHANNEL_OPEN &&
         state->data_bytes > upstream->peer->link.peer_state_bytes_max) {
         return HAKUBAN_ERR_LIMIT;
     }

@@ -5,7 +5,7 @@
 #include "exchange/records.h"
 
 /* A downstream's registration changed. */
-hakuban_status hkb_tag_register(hkb_tag *tag, hkb_peer *peer, uint32_t flags, uint32_t capacity);
+hakuban_status hkb_tag_register(hkb_tag *tag, hkb_peer *peer, hkb_registration registered);
 /* Its pass has ended; it may be freed by that. */
 void hkb_tag_passed(hkb_tag_share *share);
 /* The upstream has listed everything, as far as can be told. */

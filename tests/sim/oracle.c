@@ -214,7 +214,7 @@ static bool is_source(const hkb_object *object, const hkb_peer *peer)
         return object->assigned.to == HKB_UPSTREAM || object->assigned.to == HKB_NOBODY;
     }
     return object->assigned.to == HKB_DOWNSTREAM && object->assigned.share->peer == peer &&
-           object->assigned.share->in_phase == HKB_CHANNEL_OPEN;
+           object->assigned.share->in.phase == HKB_CHANNEL_OPEN;
 }
 
 void oracle_before(void *ctx, net_pipe *pipe, int to)
@@ -257,7 +257,7 @@ static void check_source(const sim_world *world, const net_pipe *pipe, int to,
     const hkb_peer *peer = pipe->peer[to];
     const struct sim_glimpse *before = glimpse_of(world, object);
     const hkb_share *share = hkb_share_find(object->exchange, peer, object);
-    if (!before || !share || before->state == object->state || object->state != share->in_base) {
+    if (!before || !share || before->state == object->state || object->state != share->in.base) {
         return;
     }
     NET_MUST(before->was_source || is_source(object, peer),
@@ -269,7 +269,7 @@ static void check_source(const sim_world *world, const net_pipe *pipe, int to,
 static void check_relevance(const sim_world *world, const net_pipe *pipe, const hkb_object *object)
 {
     size_t node = (size_t)(pipe->node[0] - world->network->nodes);
-    if (!object->upstream || object->upstream->in_phase != HKB_CHANNEL_OPEN) {
+    if (!object->upstream || object->upstream->in.phase != HKB_CHANNEL_OPEN) {
         return;
     }
     size_t index = sim_object_index(world, object->descriptor);
@@ -302,7 +302,7 @@ static void keep_floors(const sim_world *world, const net_pipe *pipe)
     }
     HKB_LIST_EACH(hkb_share, share, &pipe->peer[0]->shares, of_peer)
     {
-        share->floor_due = 0;
+        share->in.floor_due = 0;
     }
 }
 
@@ -371,8 +371,8 @@ void oracle_check_memory(sim_world *world)
                              2 * (size_t)(peer->link.window_bytes + HKB_FRAME_BYTES_MAX));
             HKB_LIST_EACH(hkb_share, share, &peer->shares, of_peer)
             {
-                bound += 512 + (share->in_base ? share->in_base->data_bytes : 0) +
-                         (share->incoming ? share->incoming->payload.capacity : 0);
+                bound += 512 + (share->in.base ? share->in.base->data_bytes : 0) +
+                         (share->in.incoming ? share->in.incoming->payload.capacity : 0);
             }
         }
         bound += exchange->delta_bytes + exchange->contract_count * 1024;
@@ -484,12 +484,12 @@ static situation look_at(const sim_world *world, size_t object)
 static double offered(const hkb_object *object, const hkb_peer *peer)
 {
     const hkb_share *share = hkb_share_find(object->exchange, peer, object);
-    double capacity = share && share->exposes ? (double)share->capacity : 0;
+    double capacity = share && share->registered.exposes ? (double)share->registered.capacity : 0;
     for (size_t i = 0; i < object->tag_count; i++) {
         const hkb_tag_share *tag_share =
             hkb_tag_share_find(object->exchange, peer, object->tags[i].tag);
-        if (tag_share && tag_share->exposes) {
-            capacity += (double)tag_share->capacity;
+        if (tag_share && tag_share->registered.exposes) {
+            capacity += (double)tag_share->registered.capacity;
         }
     }
     return capacity;
@@ -662,7 +662,7 @@ static bool is_better_elsewhere(const hkb_object *object)
     {
         const hkb_share *share = hkb_share_find(object->exchange, peer, object);
         double capacity = peer->link.connector || peer == current ? 0 : offered(object, peer);
-        if (capacity == 0 || (share && share->declines)) {
+        if (capacity == 0 || (share && share->registered.declines)) {
             continue;
         }
         double load = peer->load + 1 / capacity;
@@ -678,8 +678,10 @@ static bool node_differs(const sim_world *world, size_t n, char *out, size_t out
 {
     const sim_place *place = &world->places[n];
     const hkb_exchange *exchange = place->node->exchange;
+    hkb_node *upstream = hkb_list_first(&exchange->upstreams);
     if (place->parent >= 0 &&
-        (!exchange->upstream || exchange->upstream->link.phase != HKB_LINK_OPEN)) {
+        (!upstream ||
+         HKB_CONTAINER(upstream, hkb_peer, of_upstreams)->link.phase != HKB_LINK_OPEN)) {
         snprintf(out, out_bytes, "I10 reconnect: node %zu has no connection upwards", n);
         return true;
     }
@@ -702,13 +704,13 @@ static bool node_differs(const sim_world *world, size_t n, char *out, size_t out
                      object->descriptor->text);
             return true;
         }
-        if (object->upstream && object->upstream->declines &&
+        if (object->upstream && object->upstream->registered.declines &&
             has_room(world, (int)n, sim_object_index(world, object->descriptor))) {
             snprintf(out, out_bytes, "I6 balance: node %zu declines %s, but somebody has room", n,
                      object->descriptor->text);
             return true;
         }
-        if (object->upstream && object->upstream->in_phase == HKB_CHANNEL_OPEN &&
+        if (object->upstream && object->upstream->in.phase == HKB_CHANNEL_OPEN &&
             !is_wanted_below(world, n, sim_object_index(world, object->descriptor))) {
             snprintf(out, out_bytes, "I4 relevance: node %zu hears of %s, which nobody there wants",
                      n, object->descriptor->text);

@@ -1,5 +1,6 @@
 /* Tags with very many objects: who registers one, again and again even, delays nobody; LISTED says
  * the truth nevertheless. */
+#include "exchange/facts.h"
 #include "exchange/lifetimes.h"
 #include "exchange/records.h"
 #include "exchange/tag.h"
@@ -57,7 +58,9 @@ static void say_tag(int leaf, uint32_t flags, uint32_t capacity)
 {
     hkb_tag *tag;
     ck_assert_int_eq(hkb_tag_get(hub(), (hakuban_slice){TAG, strlen(TAG)}, &tag), HAKUBAN_OK);
-    ck_assert_int_eq(hkb_tag_register(tag, the.pipe[leaf]->peer[1], flags, capacity), HAKUBAN_OK);
+    ck_assert_int_eq(
+        hkb_tag_register(tag, the.pipe[leaf]->peer[1], hkb_registration_of(flags, capacity)),
+        HAKUBAN_OK);
     hkb_exchange_settle(the.hub->exchange);
 }
 
@@ -76,7 +79,7 @@ static size_t streams_to(int leaf)
     size_t count = 0;
     HKB_LIST_EACH(hkb_share, share, &the.pipe[leaf]->peer[1]->shares, of_peer)
     {
-        count += share->stream_wanted;
+        count += share->out.wanted;
     }
     return count;
 }

@@ -173,7 +173,7 @@ START_TEST(a_difference_that_does_not_fit_is_answered_by_the_whole_state)
         hakuban_descriptor *descriptor = net_descriptor(OBJECT, TAG);
         hkb_share *share = hkb_object_find(leaf->exchange, descriptor)->upstream;
         hakuban_descriptor_unref(descriptor);
-        ((uint8_t *)(uintptr_t)share->in_base->data)[100] ^= 1;
+        ((uint8_t *)(uintptr_t)share->in.base->data)[100] ^= 1;
         pipe->delay_ns = delayed ? 100 * NET_MS : 0;
         for (int i = 0; i < 10; i++) {
             if (i == 5) {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the library with planted bugs, one of which is chosen at run time, and prints for each which test or seed finds it. The last
-# line is the result. When no test finds a planted bug, the script fails: the tests would miss such a bug as well.
+# Builds the library with planted bugs, one of which is chosen at run time, and prints for each which test or seed finds it. The
+# last line is the result. When no test finds a planted bug, the script fails: the tests would miss such a bug as well.
 #
 #   scripts/planted.sh             all of them
 #   scripts/planted.sh no_window   this one, with the shortest schedule that shows it

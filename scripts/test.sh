@@ -1,27 +1,31 @@
 #!/usr/bin/env bash
-# Builds and tests everything from nothing; installs what is missing first. The last line is the result:
-# "N passed, N failed", then ", N skipped" if there were any.
+# Installs what is missing, builds, and runs the tests. The last line is the result: "N passed, N failed", then ", N skipped" if
+# tests were skipped.
 #
-#   scripts/test.sh          release build, all tests
-#   scripts/test.sh --full   also five subsets of what can be chosen, a build with clang, bugs planted to be found, all tests
-#                            under ASan and UBSan, the threaded ones under TSan, and a short run of the fuzzers; so it is with CI=true
+#   scripts/test.sh                  release build, all tests
+#   scripts/test.sh --full           also five subsets of the plugins and six more that are drawn at random, other processors and
+#                                    musl (scripts/portability.sh), a build with clang, bugs planted to be found, all tests under
+#                                    ASan and UBSan, the threaded ones under TSan, a short run of the fuzzers; so it is with CI=true
+#   scripts/test.sh --subset NAME    only this subset, such as tcp+ws+json
+#   scripts/test.sh --subsets SEED   only the six subsets that SEED draws
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 export LC_ALL=C.UTF-8
 
-full=0
-case "${1:-}" in
---full) full=1 ;;
-"") [ "${CI:-}" = true ] && full=1 ;;
+full=0 only=
+case "${1:-}:${2:-}" in
+--full:) full=1 ;;
+--subset:?* | --subsets:[0-9]*) only=$1 ;;
+:) [ "${CI:-}" = true ] && full=1 ;;
 *)
-    sed -n '2,8s/^# \{0,1\}//p' "$0"
+    sed -n '2,11s/^# \{0,1\}//p' "$0"
     exit 2
     ;;
 esac
 
 passed=0 failed=0 skipped=0 failures=() sizes=()
 jobs=$(nproc)
-at_once=$((2 * jobs)) # of tests: many of them wait most of the time
+at_once=$((2 * jobs)) # tests at a time: many of them wait most of the time
 targets=all
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -43,7 +47,7 @@ fail() {
     failures+=("$1")
 }
 
-# build <name> [choice...]: $targets of a preset, or with choices of the release with them, in build/<name>.
+# build <name> [choice...]: $targets in build/<name>, with the preset <name>, or with the preset release and these choices.
 build() {
     local name=$1 preset=$1
     shift
@@ -56,7 +60,7 @@ build() {
     return 1
 }
 
-# run <name> [ctest argument...]: counts every test by its line of the report.
+# run <name> [ctest argument...]: runs the tests, and counts the lines of ctest's report.
 run() {
     local build=$1 status name
     shift
@@ -72,7 +76,7 @@ run() {
     done < <(sed -nE 's/^ *[0-9]+\/[0-9]+ Test +#[0-9]+: ([^ ]+) \.+ *(\*\*\*)?([A-Za-z]+).*/\1 \3/p' "$log")
 }
 
-# size <name>: of what users get, without debug information.
+# size <name>: notes the size of the shared library without debug information.
 size() {
     local library=build/$1/lib/libhakuban.so stripped
     [ -e "$library" ] || return
@@ -81,37 +85,97 @@ size() {
     rm -f "$stripped"
 }
 
-# subset <name> <choice that is ON>...: the library with nothing else, and the tests of what it has; those that take long, for
-# they are about networks and times, are run in the whole builds.
+# What can be chosen, by the names of `hakuban --version`; drawn and listed in this order.
+plugins=(tcp ws inproc zmq json msgpack zstd)
+declare -A option_of=([tcp]=TRANSPORT_TCP [ws]=TRANSPORT_WS [inproc]=TRANSPORT_INPROC [zmq]=TRANSPORT_ZMQ
+    [json]=SERIALIZER_JSON [msgpack]=SERIALIZER_MSGPACK [zstd]=COMPRESSOR_ZSTD)
+
+# subset <folder> <plugin+plugin...> <tests that are left out> [cmake argument...]: the library with nothing else, and the tests of
+# what it has. Those about long times and many histories run in the whole builds.
 subset() {
-    local name=$1 option choices=()
-    shift
-    for option in TRANSPORT_TCP TRANSPORT_WS TRANSPORT_ZMQ TRANSPORT_INPROC SERIALIZER_JSON \
-        SERIALIZER_MSGPACK \
-        COMPRESSOR_ZSTD BUILD_TOOLS BUILD_EXAMPLES; do
-        case " $* " in
-        *" $option "*) choices+=("-DHAKUBAN_$option=ON") ;;
-        *) choices+=("-DHAKUBAN_$option=OFF") ;;
+    local folder=$1 names=$2 without=$3 plugin choices=(-DHAKUBAN_BUILD_BENCH=OFF)
+    shift 3
+    for plugin in "${plugins[@]}"; do
+        case +$names+ in
+        *+$plugin+*) choices+=("-DHAKUBAN_${option_of[$plugin]}=ON") ;;
+        *) choices+=("-DHAKUBAN_${option_of[$plugin]}=OFF") ;;
         esac
     done
-    build "$name" "${choices[@]}" -DHAKUBAN_BUILD_BENCH=OFF &&
-        run "$name" -L 'link|plugin|runtime|transports|codecs|e2e|install' -E 'install.packages|e2e.(chaos|peers|outage|pool|flow|bench)'
-    size "$name"
+    echo "== subset $names"
+    build "$folder" "${choices[@]}" "$@" && run "$folder" -L 'unit|sim|e2e|install' \
+        -E "^(sim.(fixed|fresh|canary)|unit.wire.delta|e2e.(chaos|peers|outage|pool|flow|bench)|$without)\$"
+}
+
+# draw <seed>: six subsets with a transport and a serializer each, no two alike.
+draw() {
+    local count=0 names drawn=' ' plugin
+    RANDOM=$1
+    while [ $count -lt 6 ]; do
+        names=
+        for plugin in "${plugins[@]}"; do
+            ((RANDOM % 2)) && names=$names+$plugin
+        done
+        names=${names#+}
+        [[ $names =~ tcp|ws|inproc|zmq && $names =~ json|msgpack && $drawn != *" $names "* ]] || continue
+        drawn="$drawn$names "
+        count=$((count + 1))
+    done
+    echo $drawn
+}
+
+# subsets <seed>: those that it draws, one after the other in one folder, so that only what differs is built again.
+subsets() {
+    local names
+    echo "== subsets drawn by the seed $1: $(draw "$1")"
+    for names in $(draw "$1"); do
+        local failed_before=$failed
+        subset subset "$names" 'install\..*|unit.runtime.memory'
+        [ $failed = $failed_before ] || echo "again: scripts/test.sh --subset $names"
+    done
+}
+
+# portability: its own script counts.
+portability() {
+    local line
+    scripts/portability.sh 2>&1 | tee "$log"
+    line=$(tail -n 1 "$log")
+    if [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed(,\ ([0-9]+)\ skipped)?$ ]]; then
+        passed=$((passed + BASH_REMATCH[1])) skipped=$((skipped + ${BASH_REMATCH[4]:-0}))
+        [ "${BASH_REMATCH[2]}" = 0 ] || fail "portability: ${BASH_REMATCH[2]} failed"
+    else
+        fail "portability: no result"
+    fi
 }
 
 purpose=--test
 [ $full = 0 ] || purpose=--full
 scripts/install-deps.sh $purpose || { fail "installing what is missing"; finish; }
 
+case $only in
+--subset)
+    for plugin in ${2//+/ }; do
+        [ -n "${option_of[$plugin]:-}" ] || { echo "there is no plugin $plugin: ${plugins[*]}" >&2; exit 2; }
+    done
+    subset subset "$2" 'install.packages'
+    finish
+    ;;
+--subsets)
+    subsets "$2"
+    finish
+    ;;
+esac
+
 build release && run release
 if [ $full = 1 ]; then
     size release
-    subset tcp+json TRANSPORT_TCP SERIALIZER_JSON BUILD_TOOLS BUILD_EXAMPLES
-    subset zmq+msgpack TRANSPORT_ZMQ SERIALIZER_MSGPACK BUILD_TOOLS BUILD_EXAMPLES
-    subset ws+json TRANSPORT_WS SERIALIZER_JSON BUILD_TOOLS BUILD_EXAMPLES
-    subset inproc+json+zstd TRANSPORT_INPROC SERIALIZER_JSON COMPRESSOR_ZSTD
-    subset tcp+inproc+json+msgpack+zstd TRANSPORT_TCP TRANSPORT_INPROC SERIALIZER_JSON \
-        SERIALIZER_MSGPACK COMPRESSOR_ZSTD BUILD_TOOLS
+    for names in tcp+json zmq+msgpack ws+json inproc+json+zstd tcp+inproc+json+msgpack+zstd; do
+        programs=ON
+        [ $names != inproc+json+zstd ] || programs=OFF
+        subset $names $names 'install.packages' -DHAKUBAN_BUILD_TOOLS=$programs -DHAKUBAN_BUILD_EXAMPLES=$programs
+        size $names
+    done
+    subsets $((RANDOM * 32768 + RANDOM))
+    portability
     build clang
     targets=planted build planted -DHAKUBAN_PLANT_BUGS=ON && run planted -L planted
     build asan && run asan

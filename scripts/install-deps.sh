@@ -84,17 +84,16 @@ if [ "$(id -u)" != 0 ]; then
     as_root=(sudo)
 fi
 
-# give_up <why> <package...>: tells what to ask for.
+# give_up <why>: tells what to ask for.
 give_up() {
-    local why=$1
-    shift
     {
-        echo "These packages are missing: $*"
-        echo "They cannot be installed from here: $why. Ask for:"
+        echo "These packages are missing: ${missing[*]}"
+        [ ${#optional[@]} = 0 ] || echo "Without these, tests are skipped: ${optional[*]%%:*}"
+        echo "They cannot be installed from here: $1. Ask for:"
         if command -v apt-get >/dev/null; then
-            echo "    apt-get update && apt-get install --no-install-recommends $*"
+            echo "    apt-get update && apt-get install --no-install-recommends ${missing[*]} ${optional[*]%%:*}"
         else
-            echo "    the packages of these names in Debian 12, or what they are called in your distribution"
+            echo "    these packages of Debian 12, or what they are called in your distribution"
         fi
     } >&2
     exit 1
@@ -116,11 +115,11 @@ install() {
 }
 
 if [ ${#missing[@]} -gt 0 ]; then
-    command -v apt-get >/dev/null || give_up "there is no apt-get" "${missing[@]}"
-    [ "$(id -u)" = 0 ] || command -v sudo >/dev/null || give_up "this needs root, and there is no sudo" "${missing[@]}"
+    command -v apt-get >/dev/null || give_up "there is no apt-get"
+    [ "$(id -u)" = 0 ] || command -v sudo >/dev/null || give_up "this needs root, and there is no sudo"
     if ! install "${missing[@]}"; then
         grep -E '^(E:|sudo:)' "$log" >&2 || tail -n 5 "$log" >&2
-        give_up "apt-get failed" "${missing[@]}"
+        give_up "apt-get failed"
     fi
 fi
 

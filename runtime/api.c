@@ -472,7 +472,7 @@ hakuban_status hakuban_exchange_new(const hakuban_exchange_options *options, hak
     return HAKUBAN_OK;
 }
 
-/* What is left is closed as it is; nobody but this thread knows the exchange any more. */
+/* What is left is closed as it is; only this thread knows the exchange any more. */
 static void tear_down(hakuban_exchange *exchange)
 {
     hkb_runtime_enter(exchange);

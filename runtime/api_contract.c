@@ -1,5 +1,5 @@
-/* The public contracts, events and sinks: the core's functions with the mutex around them, and who
- * calls on_freed. */
+/* The public contracts, events and sinks: the core's functions with the mutex around them, and the
+ * calls of on_freed. */
 #include "runtime/runtime.h"
 
 static hakuban_exchange *exchange_of(const hakuban_contract *contract)

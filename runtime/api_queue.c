@@ -134,7 +134,7 @@ static bool take(hkb_queue_side *side, hakuban_event *ret)
     if (!taken) {
         return false;
     }
-    /* Ages are as of the last entry; only who is told one has the clock read for it. */
+    /* Ages are as of the last entry; the clock is read again only for an event that tells one. */
     if (ret->object && ret->freshness == HAKUBAN_STALE) {
         ret->age_ns += hkb_runtime_clock_ns() - exchange->now_ns;
     }

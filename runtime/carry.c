@@ -279,7 +279,8 @@ static hakuban_status attach(hakuban_carrier *carrier, const hkb_link_settings *
     return status;
 }
 
-/* Who connects and says nothing is not kept, and neither is who takes all day for an upgrade. */
+/* A connection that says nothing is not kept, and neither is one that takes all day for an upgrade.
+ */
 static void said_nothing(hkb_timer *timer)
 {
     hakuban_carrier *carrier = HKB_CONTAINER(timer, hakuban_carrier, deadline);

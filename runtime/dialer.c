@@ -272,7 +272,7 @@ void hkb_dialer_away(hakuban_connection *connection, const hakuban_error *why)
     set_state(connection, HAKUBAN_CONNECTION_AWAY);
 }
 
-/* Whoever is away has little time; but a grace of an hour is not filled with tries. */
+/* A session that is away has little time; but a grace of an hour is not filled with tries. */
 static uint64_t away_pause_ns(const hakuban_connection *connection)
 {
     uint64_t pause_ns = connection->settings.grace_ns / AWAY_TRIES;
@@ -450,8 +450,8 @@ static void finish(hkb_job *job)
     hakuban_carrier *carrier = connection->carrier;
     hkb_dialer_stop(connection);
     if (carrier) {
-        /* The other side is told, so that it does not wait for a return; nobody here waits for
-         * that. */
+        /* The other side is told, so that it does not wait for a return; here that is not
+         * waited for. */
         carrier->connection = NULL;
         if (carrier->peer) {
             hkb_peer_leave(carrier->peer);

@@ -233,7 +233,7 @@ void hkb_listener_stop(hakuban_listener *listener)
     hkb_slot_begin(exchange);
     listener->transport->entry->ops.unlisten(listener->transport->self, listener->memory);
     hkb_slot_end(exchange);
-    /* Who has said nothing yet would not be known as this listener's any more. */
+    /* A peer that has said nothing yet would not be known as this listener's any more. */
     HKB_LIST_EACH(hakuban_carrier, link, &exchange->carriers, node)
     {
         if (link->listener == listener) {

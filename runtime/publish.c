@@ -1,11 +1,11 @@
-/* Statistics as objects: which there are, and when their states are made. Nothing runs while nobody
- * observes any.
+/* Statistics as objects: which there are, and when their states are made. Nothing runs while none
+ * is observed.
  *
  * One expose contract, on the exchange's own {"statistics":NAME} tag, gets every sink. What is to
  * be seen without being asked for by name has a marker besides: an expose contract of capacity 0 on
  * the object, which makes it exist and is never chosen. The objects "exchange" and "subjects" are
- * always marked. Who observes one of the tags, here or anywhere in the tree, observes "subjects" by
- * that; and as long as that one has a sink, links and objects are marked, too. */
+ * always marked. A contract on one of the tags, here or anywhere in the tree, observes "subjects"
+ * too; and as long as that one has a sink, links and objects are marked, too. */
 #include <stdio.h>
 
 #include "runtime/runtime.h"
@@ -462,7 +462,7 @@ static void open_sink(hakuban_publisher *publisher, const hakuban_event *event)
     of->said = false;
     publisher->sinks++;
     say(publisher, of);
-    /* Who asks for all does not wait for the next round. */
+    /* An observer of all does not wait for the next round. */
     if (of == publisher->all && publisher->phase == IDLE) {
         hkb_timer_cancel(&publisher->timer);
         begin_round(publisher);

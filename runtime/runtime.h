@@ -36,7 +36,7 @@ typedef struct hkb_timer {
 typedef struct hkb_job {
     hkb_node node;
     void (*run)(struct hkb_job *job); /* the job may be gone afterwards */
-    bool *done;                       /* set afterwards, for who waits; or NULL */
+    bool *done;                       /* set afterwards, for the thread that waits; or NULL */
 } hkb_job;
 
 struct hakuban_exchange {
@@ -69,7 +69,7 @@ struct hakuban_exchange {
     hkb_list timers;       /* hkb_timer */
     hkb_list jobs;         /* hkb_job */
     hkb_list queues;       /* hkb_queue_side: all */
-    hkb_list ready_queues; /* hkb_queue_side: somebody is to be told */
+    hkb_list ready_queues; /* hkb_queue_side: their waiting threads are to be told */
     hkb_list callbacks;    /* hkb_queue_side: with on_event and something in them */
     hkb_list transports;   /* hkb_transport */
     hkb_list carriers;     /* hakuban_carrier */
@@ -104,7 +104,7 @@ void hkb_runtime_drive(hakuban_exchange *exchange, bool wait);
 uint64_t hkb_runtime_clock_ns(void);
 /* UINT64_MAX for a negative timeout. */
 uint64_t hkb_runtime_until(uint64_t now_ns, int timeout_ms);
-/* Whether who waits for something may go on with that: OK, ERR_TIMEOUT, ERR_WOULD_BLOCK. */
+/* Whether a call that waits for something may go on with that: OK, ERR_TIMEOUT, ERR_WOULD_BLOCK. */
 hakuban_status hkb_runtime_may_wait(const hakuban_exchange *exchange, bool in_time);
 /* With the mutex held: waits until something happened, at most until when_ns: turns the loop on the
  * driving thread, else waits on cond. False: the time is over. */
@@ -158,7 +158,7 @@ void hkb_queue_side_tell_woken(hakuban_exchange *exchange);
 void hkb_event_give(hakuban_event *ret, size_t ret_bytes, const hakuban_event *event);
 /* host.queue_ready of the core. */
 void hkb_queue_side_ready(void *ctx, hakuban_queue *queue);
-/* Wakes who waits and sets the descriptors of queues that have events now. */
+/* Wakes waiting threads and sets the descriptors of queues that have events now. */
 void hkb_queue_side_tell(hakuban_exchange *exchange);
 /* The descriptor follows the queue after events have gone by themselves. */
 void hkb_queue_side_refresh(hkb_queue_side *side);

@@ -34,7 +34,7 @@ static hakuban_status put_string(hkb_buffer *out, const char *key, const char *t
     return status < 0 ? status : hkb_json_put_string(out, text, strlen(text));
 }
 
-/* ,"key":1.5 of a value from 0, rounded to what anybody cares for; infinity: null. */
+/* ,"key":1.5 of a value from 0, rounded to what is of interest; infinity: null. */
 static hakuban_status put_real(hkb_buffer *out, const char *key, double value)
 {
     char text[32] = "null";

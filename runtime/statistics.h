@@ -1,4 +1,4 @@
-/* What statistics objects are called and what is in them. Pure: who observes them, and when they
+/* What statistics objects are called and what is in them. Pure: their observers, and when they
  * are made, is publish.c's. */
 #ifndef HKB_RUNTIME_STATISTICS_H
 #define HKB_RUNTIME_STATISTICS_H
@@ -11,7 +11,7 @@
 /* What an object of statistics is about. */
 typedef enum hkb_subject_kind {
     HKB_SUBJECT_EXCHANGE = 1,
-    HKB_SUBJECT_SUBJECTS, /* which others there are; who observes it makes them be */
+    HKB_SUBJECT_SUBJECTS, /* which others there are; they exist while it is observed */
     HKB_SUBJECT_LINK,
     HKB_SUBJECT_OBJECT,
 } hkb_subject_kind;

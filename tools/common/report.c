@@ -30,7 +30,7 @@ void report(const char *format, ...)
     }
     line[bytes++] = '\n';
     ssize_t written = write(STDERR_FILENO, line, bytes);
-    (void)written; /* there is nobody left to tell */
+    (void)written; /* there is no place left to say it */
 }
 
 static void write_log(void *ctx, hakuban_log_level level, const char *room, const char *words)

@@ -19,8 +19,8 @@ uint64_t now_ms(void);
 /* How long poll(2) may wait until then, rounded to what it takes; UINT64_MAX: for ever. */
 int poll_timeout_ms(uint64_t until_ms);
 
-/* Makes sure that descriptors 0 to 2 are open, so that no socket becomes somebody's stdout; ignores
- * SIGPIPE. */
+/* Makes sure that descriptors 0 to 2 are open, so that no socket becomes a program's stdout;
+ * ignores SIGPIPE. */
 void standard_descriptors(void);
 
 #endif

@@ -9,7 +9,7 @@
 int signals_catch(const int *list);
 /* The next signal that came, or 0. */
 int signals_next(void);
-/* Not 0 once one has come; for those whom every signal ends. */
+/* Not 0 once one has come; for programs that every signal ends. */
 extern volatile int signals_stop;
 /* So that threads made in between leave the signals to this one. */
 void signals_block(sigset_t *ret_before);

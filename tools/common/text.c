@@ -200,7 +200,7 @@ int write_all(int fd, const void *data, size_t bytes, const volatile int *stop)
     while (bytes > 0) {
         ssize_t written = write(fd, from, bytes);
         if (written < 0 && errno == EAGAIN) {
-            /* Somebody else made this descriptor non-blocking. */
+            /* Another program made this descriptor non-blocking. */
             struct pollfd wait = {.fd = fd, .events = POLLOUT};
             (void)poll(&wait, 1, -1);
             written = 0;

@@ -12,7 +12,7 @@ const char *upstream_trouble(hakuban_connection *connection, const char *url, ch
 {
     hakuban_connection_info info;
     hakuban_connection_query(connection, &info);
-    /* The parameters of a URL may hold what is nobody's business. */
+    /* The parameters of a URL may hold what is not to be shown. */
     int url_bytes = (int)strcspn(url, "#");
     const hakuban_error *error = &info.last_error;
     if (error->status >= 0) {

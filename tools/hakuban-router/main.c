@@ -169,7 +169,7 @@ static char *full_url(const char *url, const char *given)
     return t.data;
 }
 
-/* Those who watch are told of one place to connect to: the first that is WebSocket, else the first.
+/* Observers are told of one place to connect to: the first that is WebSocket, else the first.
  */
 static int place_monitor(router *r)
 {

@@ -500,7 +500,7 @@ static void say_connector(monitor *m)
     free(links);
 }
 
-/* -- Who watches -- */
+/* -- Observers -- */
 
 void monitor_event(monitor *m, const hakuban_event *event)
 {

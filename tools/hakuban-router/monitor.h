@@ -19,7 +19,8 @@ typedef enum monitor_kind {
     MONITOR_COUNT,
 } monitor_kind;
 
-/* A snapshot of the exchange under construction: some objects or tags a step, so that nobody waits.
+/* A snapshot of the exchange under construction: some objects or tags a step, so that nothing else
+ * waits.
  */
 typedef struct monitor_walk {
     bool active, truncated;
@@ -40,7 +41,7 @@ typedef struct monitor {
     text tag; /* as JSON */
     struct {
         hakuban_contract *contract;
-        hakuban_sink *sink; /* NULL: nobody watches */
+        hakuban_sink *sink; /* NULL: it is not observed */
         uint64_t due_ms;
     } objects[MONITOR_COUNT];
     monitor_walk walk;

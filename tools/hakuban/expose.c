@@ -1,5 +1,5 @@
 /* hakuban expose: states from lines, a file or a command; the newest is kept and sent whenever
- * somebody wants it. */
+ * it is wanted. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
@@ -22,7 +22,7 @@ typedef struct exposure {
     uint32_t capacity;
     bool capacity_given, keep;
     hakuban_contract *contract;
-    hakuban_sink *sink; /* NULL: nobody wants states from here now */
+    hakuban_sink *sink; /* NULL: no states are wanted from here now */
     hakuban_state *newest;
     bool sent; /* newest, to some sink */
     bool sent_any;

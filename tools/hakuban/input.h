@@ -36,8 +36,8 @@ typedef struct input {
 } input;
 
 void input_start(input *in);
-/* When input_step() has something to do without its descriptor; UINT64_MAX: never. wanted: somebody
- * waits for states. */
+/* When input_step() has something to do without its descriptor; UINT64_MAX: never. wanted: states
+ * are waited for. */
 uint64_t input_due_ms(const input *in, bool wanted);
 void input_step(input *in, bool readable, bool wanted);
 void input_stop(input *in);

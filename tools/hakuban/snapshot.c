@@ -13,7 +13,7 @@
 #include "session.h"
 
 #define WAIT_MS 5000
-#define CELL_MAX 60 /* wider ones are printed all the same, but nobody waits for them */
+#define CELL_MAX 60 /* wider ones are printed all the same, but are not waited for */
 
 /* What an object of statistics is about, in the order in which they are printed. */
 typedef enum subject { EXCHANGE, SUBJECTS, UPSTREAM, DOWNSTREAM, OBJECT, SUBJECT_COUNT } subject;
@@ -161,7 +161,7 @@ static void count(snapshot *s, const statistic *e, bool came)
 static void take_state(snapshot *s, const hakuban_event *event)
 {
     statistic *e = statistic_of(s, event->object);
-    /* What is left from the last time that somebody looked is of no interest. */
+    /* What is left from the last observer is of no interest. */
     if (!e || !event->state || event->freshness != HAKUBAN_LIVE) {
         return;
     }
@@ -309,7 +309,7 @@ static size_t width_of(const char *cell, size_t bytes)
 }
 
 /* Rows of cells, tabs between them, one row a line: printed below each other. Names come from
- * anybody: what could steer a terminal is left out. */
+ * peers: what could steer a terminal is left out. */
 static void add_table(text *out, const text *rows)
 {
     size_t widths[16] = {0}, column = 0, begin = 0;

@@ -75,7 +75,7 @@ struct conn {
 };
 
 /* A global, because finding each other without being introduced is what this transport is for. It
- * holds listeners only while somebody listens, and needs no start and no end. */
+ * holds listeners only while there are some, and needs no start and no end. */
 static hkb_inproc_board process_board = HKB_INPROC_BOARD;
 
 static const hakuban_alloc *shared_alloc(const hkb_inproc_board *board)
@@ -339,7 +339,8 @@ static void listener_ready(struct self *self, struct hkb_inproc_listener *listen
 
 /* Connections. */
 
-/* Puts pipe into the queue of the listener called name; false: nobody listens, or too many wait. */
+/* Puts pipe into the queue of the listener called name; false: there is no listener, or too many
+ * wait. */
 static bool queue_up(hkb_inproc_board *board, const char *name, struct pipe_pair *pipe,
                      bool *ret_crowded)
 {
@@ -389,7 +390,7 @@ static hakuban_status dial(void *self_memory, void *conn_memory, hakuban_carrier
         status =
             hakuban_error_set(reterr, crowded ? HAKUBAN_ERR_REFUSED : HAKUBAN_ERR_NOT_FOUND,
                               "cannot connect to inproc://%s: %s", url->authority,
-                              crowded ? "too many are waiting for it" : "nobody listens there");
+                              crowded ? "too many are waiting for it" : "there is no listener");
     }
     if (status < 0) {
         conn->pipe = NULL;

@@ -218,7 +218,7 @@ hakuban_status hkb_stream_send(void *self_memory, void *conn_memory, const hakub
         (conn->policy && self->layered)) {
         return HAKUBAN_ERR_ARGUMENT;
     }
-    /* Who is spoken to first is native. */
+    /* A peer that is spoken to first is native. */
     conn->policy = hkb_stream_policy_unref(self, conn->policy);
     hakuban_status status = conn->layer ? conn->layer->send(self, conn, parts, part_count)
                                         : hkb_stream_write(self, conn, parts, part_count);
@@ -371,9 +371,9 @@ static void read_in(hkb_stream_self *self, hkb_stream_conn *conn)
     }
 }
 
-/* Who was told why in good time and has not even read it. Closed as usual, what is left for it
- * would stay in the kernel for minutes, and the other side, whose window is shut, would hear of no
- * end. */
+/* For a peer that was told why in good time and has not even read that. After a usual close, what
+ * is left for the peer would stay in the kernel for minutes, and the peer, whose window is shut,
+ * would hear of no end. */
 static void give_up(hkb_stream_self *self, hkb_stream_conn *conn)
 {
     static const struct linger at_once = {.l_onoff = 1, .l_linger = 0};

@@ -126,7 +126,7 @@ static void refuse_for(hkb_stream_self *self, hkb_stream_conn *conn, int error)
 }
 
 /* Two ends in one: the kernel may give a connection to a port of this machine that very port as its
- * own when nobody listens there. */
+ * own when there is no listener. */
 static bool to_itself(int fd)
 {
     hkb_address here = {.bytes = sizeof(here.is)}, there = {.bytes = sizeof(there.is)};

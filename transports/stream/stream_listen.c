@@ -191,7 +191,7 @@ void hkb_stream_unlisten(void *self_memory, void *listener_memory)
     struct stat file;
     (void)self->host->wake_at(self->host->host, listener, UINT64_MAX);
     if (listener->path) {
-        /* Somebody may have put another socket there meanwhile. */
+        /* Another program may have put a socket of its own there meanwhile. */
         int lock = hkb_local_lock(listener->path);
         if (stat(listener->path, &file) == 0 && file.st_dev == listener->device &&
             file.st_ino == listener->inode) {

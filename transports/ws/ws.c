@@ -13,7 +13,7 @@
 
 #define HEAD_BYTES_MIN 1024
 #define ANSWERS_BYTES (HKB_WS_READ_BYTES + 256)
-#define ANSWERS_WAITING_MAX (64u * 1024) /* to pings of who does not read */
+#define ANSWERS_WAITING_MAX (64u * 1024) /* to pings of a peer that does not read */
 #define ON_STACK_BYTES 4096
 
 typedef enum phase {
@@ -430,7 +430,7 @@ static void answer(ws *it)
     }
     if (it->answers_waiting > ANSWERS_WAITING_MAX) {
         it->frames.failure = WSLAY_CODE_POLICY_VIOLATION;
-        it->frames.failure_text = "pings, and nobody who reads the answers";
+        it->frames.failure_text = "pings from a peer that reads no answers";
     }
 }
 
@@ -516,7 +516,7 @@ static void refuse_request(ws *it, const hkb_ws_refusal *refusal)
     hkb_stream_self *self = it->self;
     hkb_stream_conn *conn = it->conn;
     if (hkb_stream_write(self, conn, &part, 1) >= 0) {
-        /* Browsers ask for things, such as icons, that nobody promised. */
+        /* Browsers ask for things, such as icons, that were never promised. */
         hakuban_status why = refusal->code == 404 ? HAKUBAN_ERR_CLOSED : HAKUBAN_ERR_REFUSED;
         hkb_stream_part(self, conn, why, "upgrade refused with %u: %s", refusal->code,
                         refusal->reason);

@@ -237,8 +237,8 @@ static text host_of(text authority)
     return next_of(&authority, ':');
 }
 
-/* A name can be made to point here by anybody who has a name server, so that a page of his would be
- * of the same host. Addresses, and names that were meant, cannot. */
+/* The owner of a name server can make a name point here, so that a page from elsewhere would seem
+ * to be of the same host. Addresses, and names that were meant, cannot be used so. */
 static bool is_own_host(text host, const char *listener_host)
 {
     char copy[64];

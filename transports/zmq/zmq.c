@@ -22,7 +22,7 @@
 #define HANDSHAKE_MS 5000
 #define PROBES_MAX 500
 #define PROBE_NS                                                                                   \
-    (2 * UINT64_C(1000000)) /* libzmq tells nobody when a connection's end has reached the socket  \
+    (2 * UINT64_C(1000000)) /* libzmq does not tell when a connection's end has reached the socket \
                              */
 #define RETRY_NS                                                                                   \
     (20 * UINT64_C(1000000)) /* that there is room again shows at the descriptor, mostly */
@@ -87,7 +87,8 @@ static void turn(hkb_zmq_self *self, hkb_zmq_socket *socket, uint64_t now_ns)
     self->busy = NULL;
 }
 
-/* One turn for each that wants one now: who wants another one meanwhile rings again. */
+/* One turn for each socket that wants one now; a socket that wants another one meanwhile rings
+ * again. */
 static void answer_bell(hkb_zmq_self *self, uint64_t now_ns)
 {
     uint64_t count;
@@ -253,7 +254,7 @@ void hkb_zmq_socket_close(hkb_zmq_self *self, hkb_zmq_socket *socket, int linger
         (void)host->fd_set(host->host, socket, socket->monitor_fd, 0);
     }
     socket->fd = socket->monitor_fd = -1;
-    /* In this order: libzmq's thread would wait for ever for a monitor that nobody reads. */
+    /* In this order: libzmq's thread would wait for ever for a monitor that is not read. */
     (void)zmq_socket_monitor(socket->zmq, NULL, 0);
     if (socket->monitor) {
         (void)zmq_close(socket->monitor);

@@ -106,7 +106,7 @@ hakuban_status hkb_zmq_dial(void *self_memory, void *conn_memory, hakuban_carrie
     if (error) {
         status = hakuban_error_set(reterr, hkb_address_status(error), "cannot connect to %s: %s",
                                    conn->dialing->where,
-                                   error == ENOENT ? "nobody listens there" : zmq_strerror(error));
+                                   error == ENOENT ? "there is no listener" : zmq_strerror(error));
         (void)self->host->wake_at(self->host->host, conn, UINT64_MAX);
         hkb_zmq_socket_close(self, &conn->socket, 0);
         dialing_free(self, conn);
@@ -148,7 +148,7 @@ static bool dial_on(hkb_zmq_self *self, hkb_zmq_conn *conn, uint64_t now_ns)
     if (dialing->failed && dialing->connected) {
         refuse(self, conn, HAKUBAN_ERR_PROTOCOL, NO_ZEROMQ);
     } else if (dialing->failed) {
-        refuse(self, conn, HAKUBAN_ERR_REFUSED, "nobody listens there");
+        refuse(self, conn, HAKUBAN_ERR_REFUSED, "there is no listener");
     } else if (now_ns >= dialing->deadline_ns) {
         refuse(self, conn, HAKUBAN_ERR_TIMEOUT, dialing->connected ? NO_ZEROMQ : "no answer");
     }

@@ -1,6 +1,6 @@
-/* Listening with a ROUTER and the turns of all connections that it has accepted: which of libzmq's
- * descriptors belongs to whom, who begins, who is gone, who is cut. libzmq names a peer by an id
- * and its connection by a descriptor; only both together are safe. */
+/* Listening with a ROUTER and the turns of all connections that it has accepted: the peer of each
+ * of libzmq's descriptors, peers that begin, are gone, are cut. libzmq names a peer by an id and
+ * its connection by a descriptor; only both together are safe. */
 #define _GNU_SOURCE
 
 #include <errno.h>
@@ -276,7 +276,7 @@ static void regain_reserve(const hkb_zmq_self *self, hkb_zmq_router *router)
 }
 
 /* As long as libzmq's thread has no descriptor for the peers that want to connect, it asks again
- * and again. So the reserve is spent on accepting and closing them; whoever is connected is not
+ * and again. So the reserve is spent on accepting and closing them; connected peers are not
  * disturbed. */
 static void turn_away(const hkb_zmq_self *self, hkb_zmq_router *router, uint64_t now_ns)
 {
@@ -297,8 +297,8 @@ static void turn_away(const hkb_zmq_self *self, hkb_zmq_router *router, uint64_t
     regain_reserve(self, router);
 }
 
-/* Somebody else took the reserve. libzmq can stop asking only by giving up everything that it has
- * accepted there. */
+/* Another part of the program took the reserve. libzmq can stop asking only by giving up everything
+ * that it has accepted there. */
 static void stop_listening(hkb_zmq_self *self, hkb_zmq_router *router, uint64_t now_ns)
 {
     (void)zmq_unbind(router->socket.zmq, router->endpoint);
@@ -379,8 +379,8 @@ static const char *path_of(const char *endpoint)
     return strncmp(endpoint, "ipc://", skip) == 0 ? endpoint + skip : NULL;
 }
 
-/* libzmq removes whatever has the name and listens there: a file, or a socket that somebody listens
- * on. 0 or an errno. */
+/* libzmq removes whatever has the name and listens there: a file, or a socket of a listener. 0 or
+ * an errno. */
 static int in_use(const char *path)
 {
     struct stat file;
@@ -409,7 +409,7 @@ static int bind_to(hkb_zmq_router *router, const char *endpoint)
     return error;
 }
 
-/* libzmq leaves the file behind. Somebody may have put another socket there meanwhile. */
+/* libzmq leaves the file behind. Another program may have put a socket there meanwhile. */
 static void remove_file(const hkb_zmq_router *router)
 {
     const char *path = path_of(router->endpoint);
@@ -431,7 +431,7 @@ static int bind_new(hkb_zmq_router *router, const hkb_address *address)
     hkb_zmq_endpoint(address, endpoint);
     int error = bind_to(router, endpoint);
     if (error) {
-        if (router->bound) { /* its file is there, but nobody would get in */
+        if (router->bound) { /* its file is there, but a peer would not get in */
             (void)snprintf(router->endpoint, sizeof(router->endpoint), "%s", endpoint);
             remove_file(router);
         }
@@ -592,7 +592,7 @@ hakuban_status hkb_zmq_listen(void *self_memory, void *listener_memory, const ha
     return HAKUBAN_OK;
 }
 
-/* libzmq's thread closes the listening socket when it gets to it; whoever listens here next must
+/* libzmq's thread closes the listening socket when it gets to it; the next listener here must
  * not find it still there. */
 static void await_unbound(hkb_zmq_self *self, hkb_zmq_router *router)
 {
@@ -607,7 +607,7 @@ static void await_unbound(hkb_zmq_self *self, hkb_zmq_router *router)
 }
 
 /* To libzmq the accepted connections are the listening socket's children: unbinding would end them.
- * So while there are some, a tcp address stays taken and whoever comes is cut. */
+ * So while there are some, a tcp address stays taken and new peers are cut. */
 void hkb_zmq_unlisten(void *self_memory, void *listener_memory)
 {
     hkb_zmq_self *self = self_memory;
@@ -693,7 +693,7 @@ static bool is_own_name(zmq_msg_t *id)
     return zmq_msg_size(id) == ID_BYTES && *(const unsigned char *)zmq_msg_data(id) == 0;
 }
 
-/* Something came from somebody who has no session. He may be gone already; what he said still
+/* Something came from a peer without a session. The peer may be gone already; what it said still
  * counts. */
 static void welcome(hkb_zmq_self *self, hkb_zmq_router *router, zmq_msg_t *id, int fd,
                     uint64_t now_ns)

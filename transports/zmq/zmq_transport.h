@@ -18,7 +18,7 @@
 #define HKB_ZMQ_SPARE_FDS 64 /* descriptors that are left to others */
 #define HKB_ZMQ_SECOND_NS UINT64_C(1000000000)
 #define HKB_ZMQ_END_NS (2 * HKB_ZMQ_SECOND_NS) /* what was sent last has this long to leave */
-#define HKB_ZMQ_CLOSE_MS 1000                  /* the same when nobody waits for it */
+#define HKB_ZMQ_CLOSE_MS 1000                  /* the same when it is not waited for */
 
 typedef enum hkb_zmq_kind { HKB_ZMQ_BELL = 1, HKB_ZMQ_DEALER, HKB_ZMQ_ROUTER } hkb_zmq_kind;
 
@@ -113,7 +113,7 @@ hakuban_status hkb_zmq_check(const hakuban_url *url, int listening, hakuban_erro
 bool hkb_zmq_numeric(const hakuban_url *url, hkb_address *ret_address);
 /* As libzmq wants it: "tcp://127.0.0.1:3001", "ipc:///run/x.zmq". */
 void hkb_zmq_endpoint(const hkb_address *address, char endpoint[HKB_ZMQ_ENDPOINT_BYTES]);
-/* Who is at the other end of fd: "127.0.0.1:1234", "[::1]:1234", "zmq+ipc". */
+/* The peer at the other end of fd: "127.0.0.1:1234", "[::1]:1234", "zmq+ipc". */
 void hkb_zmq_peer(int fd, char text[HKB_ADDRESS_TEXT_BYTES]);
 
 /* zmq_dial.c */

@@ -862,10 +862,11 @@ START_TEST(frames_are_cut_out_of_what_has_come_so_far)
                          &header, &payload, &error),
                      HAKUBAN_ERR_LIMIT);
     /* The greatest number is just never complete; with 32 bits it is over every limit. */
+    bool fits = SIZE_MAX == UINT64_MAX;
     ck_assert_int_eq(cut("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01zz", 12, SIZE_MAX, &frame,
                          &header, &payload, &error),
-                     SIZE_MAX == UINT64_MAX ? HAKUBAN_OK : HAKUBAN_ERR_LIMIT);
-    ck_assert_uint_eq(frame, 0);
+                     fits ? HAKUBAN_OK : HAKUBAN_ERR_LIMIT);
+    ck_assert_uint_eq(frame, fits ? 0 : 99);
 }
 END_TEST
 

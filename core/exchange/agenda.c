@@ -1,6 +1,6 @@
-/* What is to be looked at again: objects and tags by settling, a tag's objects by a pass, peers and
- * their items when their carriers can take more, queues by their users. Everything that changes a
- * record says here what follows; nothing is done at once. */
+/* What is to be looked at again: objects and tags when the exchange settles, a tag's objects in a
+ * pass, peers and their items when their carriers can take more, queues by their users. Code that
+ * changes a record notes here what follows; nothing is done at once. */
 #include "exchange/agenda.h"
 
 /* -- Objects and tags, for settling -- */

@@ -1,4 +1,4 @@
-/* What is to be looked at again, and by whom. */
+/* What is to be looked at again. */
 #ifndef HKB_EXCHANGE_AGENDA_H
 #define HKB_EXCHANGE_AGENDA_H
 

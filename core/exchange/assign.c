@@ -15,8 +15,8 @@ static bool is_away_below(const hkb_peer *peer)
     return !peer->link.connector && hkb_peer_is_away(peer);
 }
 
-/* Whether one that offers it may be back any moment. */
-static bool somebody_is_away(const hkb_object *object)
+/* Whether an exposer of the object is away, and may be back at any moment. */
+static bool an_exposer_is_away(const hkb_object *object)
 {
     if (object->expose_shares) {
         HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
@@ -67,8 +67,8 @@ bool hkb_assign_may_stay(const hkb_object *object)
     return false;
 }
 
-/* It is not needed here any more because the one who observes it can expose it as well, and is to:
- * when the one before has closed. */
+/* The object is not needed here any more because its only observer can expose it as well, and will
+ * do so when the exposer before has closed. */
 static bool is_left_to_another(const hkb_object *object)
 {
     return object->exists && object->observing && !hkb_object_needed(object) &&
@@ -86,18 +86,18 @@ void hkb_assign(hkb_object *object, const hkb_candidate *to)
         if (hkb_assign_may_stay(object)) {
             return;
         }
-        to = &nobody; /* another is chosen once that link is taken out */
+        to = &nobody; /* until that link is taken out */
     }
     if (to->kind == HKB_DOWNSTREAM && !share->exposing) {
         hkb_share_refresh(share); /* a pass has not come to it yet */
     }
     bool had_exposer = object->assigned.to != HKB_NOBODY;
-    /* The upstream gave it to this hub, perhaps: who is to serve it comes back, or it is declined
-     * and another serves it. */
+    /* Perhaps the upstream gave the object to this hub: either an exposer below comes back, or this
+     * hub declines the object and the upstream chooses another. */
     bool given = object->assigned.to == HKB_UPSTREAM &&
                  object->assigned.share->peer->link.phase == HKB_LINK_OPEN;
-    bool follows =
-        to->kind != HKB_NOBODY || (given && somebody_is_away(object)) || is_left_to_another(object);
+    bool follows = to->kind != HKB_NOBODY || (given && an_exposer_is_away(object)) ||
+                   is_left_to_another(object);
     let_go(object);
     hkb_assignment_begin(object, to->kind, to->contract, share, to->cost);
     if (to->kind == HKB_DOWNSTREAM) {
@@ -105,15 +105,17 @@ void hkb_assign(hkb_object *object, const hkb_candidate *to)
         hkb_share_settle_stream(share);
         hkb_share_queue(share);
     }
-    /* Observers stay LIVE through a hand-over, but not for ever, and not where nobody follows. */
+    /* Observers stay LIVE through a hand-over, but not for ever, and not where no exposer follows.
+     */
     if (object->freshness == HAKUBAN_LIVE && !follows) {
         hkb_object_set_condition(object, HAKUBAN_STALE, object->exchange->now_ns);
     } else if (object->freshness == HAKUBAN_LIVE && had_exposer) {
         hkb_object_set_unconfirmed(object, true);
     }
     if (share && share->in.phase == HKB_CHANNEL_OPEN) {
-        /* It was taken away and given back before it heard of either: nothing has happened. Or the
-         * upstream's stream has brought its state before it became what serves the object. */
+        /* A peer that lost the object and got it back before it heard of either has noticed
+         * nothing. And the stream of an upstream may have brought a state before the upstream
+         * served. */
         if (object->assigned.leaving == share) {
             hkb_assignment_left(object);
         }

@@ -17,7 +17,7 @@ typedef struct hkb_candidate {
 
 void hkb_assign(hkb_object *object, const hkb_candidate *to);
 void hkb_assign_nobody(hkb_object *object);
-/* Nobody, and the object is not LIVE once the one before has closed. */
+/* No exposer, and the object is not LIVE once the exposer before has closed. */
 void hkb_assign_unneeded(hkb_object *object);
 bool hkb_assign_may_stay(const hkb_object *object);
 /* The capacity that the share's peer offers may have changed. */

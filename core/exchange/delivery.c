@@ -25,7 +25,7 @@ void hkb_delivery_touch(hkb_delivery *delivery)
         return;
     }
     if (delivery->closing && !delivery->open_told) {
-        hkb_delivery_free(delivery); /* nobody ever heard of it */
+        hkb_delivery_free(delivery); /* the user never heard of it */
         return;
     }
     hkb_entry_push(delivery->contract->queue, &delivery->entry, HKB_ENTRY_DELIVERY);
@@ -36,7 +36,7 @@ hakuban_status hkb_object_open_delivery(hkb_object *object, hakuban_contract *co
     HKB_LIST_EACH(hkb_delivery, delivery, &object->deliveries, of_object)
     {
         if (delivery->contract == contract) {
-            delivery->closing = false; /* it came back before anybody was told that it went */
+            delivery->closing = false; /* the user was not told yet that it went */
             hkb_delivery_touch(delivery);
             return HAKUBAN_OK;
         }

@@ -35,7 +35,7 @@ static hakuban_status payload_for(hkb_share *share, hakuban_bytes **ret, hakuban
     }
     *ret = *ret_made;
     exchange->stats.deltas_made++;
-    if (object->out_channels > 1) { /* else nobody else can want it */
+    if (object->out_channels > 1) { /* else no other peer can use it */
         hkb_delta_keep(object, share->out.base, link->payload_form, *ret);
     }
     return HAKUBAN_OK;

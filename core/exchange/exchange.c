@@ -79,7 +79,7 @@ hkb_exchange *hkb_exchange_free(hkb_exchange *exchange)
     }
     hkb_exchange_settle(exchange);
     HKB_ASSERT(hkb_list_empty(&exchange->peers));
-    while (!hkb_list_empty(&exchange->waiting)) { /* hand-overs that nobody will finish */
+    while (!hkb_list_empty(&exchange->waiting)) { /* no peer will finish these hand-overs */
         hkb_object_expired(HKB_CONTAINER(hkb_list_first(&exchange->waiting), hkb_object, timed));
     }
     hkb_exchange_settle(exchange);
@@ -218,7 +218,7 @@ static void tick_balance(hkb_exchange *exchange)
     }
 }
 
-/* Payloads are kept for those who were busy, not for ever. */
+/* Payloads are kept for peers that were busy, not for ever. */
 static void tick_deltas(hkb_exchange *exchange)
 {
     hkb_node *node;

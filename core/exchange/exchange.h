@@ -1,4 +1,4 @@
-/* What exists, who exposes it, who is told: the whole of an exchange without I/O, threads or
+/* What exists, what exposes it, what is told: the whole of an exchange without I/O, threads or
  * clocks.
  *
  * The host (runtime, simulator) sets the time with hkb_exchange_set_time() before each call, calls
@@ -34,7 +34,7 @@ typedef struct hkb_host {
      * closed at once. */
     void (*dropped)(void *ctx, void *carrier, const hakuban_error *why);
     /* The conversation is over; the carrier stays until hkb_peer_is_over() is carried out. orderly:
-     * somebody said bye. carrier is NULL where an upstream was away and did not come back in time.
+     * one side said bye. carrier is NULL where an upstream was away and did not come back in time.
      */
     void (*ended)(void *ctx, void *carrier, bool orderly, const hakuban_error *why);
 } hkb_host;
@@ -55,7 +55,7 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
 /* All peers, contracts and queues must be gone. */
 hkb_exchange *hkb_exchange_free(hkb_exchange *exchange);
 void hkb_exchange_set_time(hkb_exchange *exchange, uint64_t now_ns, int64_t wall_ns);
-/* Brings everything in order after any call: choice of exposers, streams, registrations. */
+/* Brings everything up to date after any call: choice of exposers, streams, registrations. */
 void hkb_exchange_settle(hkb_exchange *exchange);
 /* Time limits that have come; hkb_exchange_settle() afterwards. */
 void hkb_exchange_tick(hkb_exchange *exchange);

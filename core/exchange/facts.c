@@ -335,8 +335,6 @@ uint64_t hkb_object_offered(const hkb_object *object, const hkb_peer *peer, cons
 
 /* -- The exchange and its tags -- */
 
-/* A hub that has just begun does not choose for what somebody had, before its holder had time to
- * come back. */
 bool hkb_exchange_is_young(const hkb_exchange *exchange)
 {
     return exchange->now_ns < exchange->waits_until_ns;

@@ -1,5 +1,5 @@
 /* Looking into an exchange: walks that survive its changes, what is in the records as plain
- * structs, and all of it as text. Changes nothing, and is on nobody's way: what it needs of the
+ * structs, and all of it as text. Changes nothing: all that it needs of the
  * others is a number in each record. */
 #include "exchange/facts.h"
 

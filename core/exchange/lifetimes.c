@@ -32,7 +32,7 @@ hakuban_status hkb_tag_get(hkb_exchange *exchange, hakuban_slice json, hkb_tag *
             return status;
         }
     }
-    hkb_tag_mark(tag); /* it may turn out that nobody needs it */
+    hkb_tag_mark(tag); /* it may turn out not to be needed */
     *ret = tag;
     return HAKUBAN_OK;
 }

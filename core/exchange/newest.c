@@ -7,7 +7,7 @@
 #include "exchange/interest.h"
 #include "exchange/payloads.h"
 
-/* -- Who is told -- */
+/* -- The condition -- */
 
 static void touch(hkb_object *object)
 {
@@ -73,7 +73,7 @@ void hkb_object_refresh_source(hkb_object *object)
         source = upstream && upstream->in.phase == HKB_CHANNEL_OPEN
                      ? (hakuban_source)upstream->in.source
                      : HAKUBAN_SOURCE_NONE;
-        /* Whoever it is left to waits until the one before has closed. */
+        /* The exposer that follows waits until the one before has closed. */
         if (object->assigned.leaving && object->assigned.unconfirmed &&
             object->freshness == HAKUBAN_LIVE) {
             source = HAKUBAN_SOURCE_ASSIGNED;
@@ -91,7 +91,6 @@ void hkb_object_refresh_source(hkb_object *object)
     }
 }
 
-/* Towards whoever sends the states; the sink of a local exposer looks by itself. */
 void hkb_object_pass_floor(hkb_object *object)
 {
     hkb_share *share = hkb_object_state_share(object);
@@ -196,8 +195,8 @@ static void replace_state(hkb_object *object, hakuban_state *state)
     }
 }
 
-/* The exposer is behind what is held here: nobody is shown an older version; the exposer is told to
- * number on from it. */
+/* The exposer is behind what is held here: no observer is shown an older version; the exposer is
+ * told to number on from it. */
 static void hear_older(hkb_object *object)
 {
     if (object->freshness == HAKUBAN_LIVE && !object->assigned.unconfirmed) {
@@ -256,7 +255,7 @@ void hkb_object_hear(hkb_object *object, hakuban_state *state, hakuban_freshness
         touch(object);
     }
     if (state && object->floor) {
-        hkb_object_pass_floor(object); /* somebody below knows more than its exposer does */
+        hkb_object_pass_floor(object); /* a peer knows a greater version than the exposer does */
     }
     if (replaces) {
         return;

@@ -1,6 +1,6 @@
 /* What a downstream's change to a tag means to the tag's objects: streams for each or none, more or
  * less exposers. Worked off a few objects at a time, one downstream after the other, so that a tag
- * of very many objects delays nobody, however often it is registered and taken back. */
+ * of very many objects delays no other peer, however often it is registered and taken back. */
 #include "exchange/pass.h"
 #include "exchange/agenda.h"
 #include "exchange/assign.h"
@@ -27,7 +27,7 @@ static void visit(hkb_tag_share *tag_share, hkb_object *object)
         hkb_assign_recharge(share);
     }
     if (tag_share->pass_refreshes || object->assigned.to == HKB_NOBODY) {
-        hkb_object_mark(object); /* somebody more, or less, could expose it */
+        hkb_object_mark(object); /* it may have more exposers now, or fewer */
     }
 }
 

@@ -2,7 +2,7 @@
 #include "exchange/path.h"
 #include "exchange/agenda.h"
 
-/* The way from here to the root, as the upstream says it. If it changed, everybody below is told.
+/* The way from here to the root, as the upstream says it. If it changed, all downstreams are told.
  */
 void hkb_path_set(hkb_exchange *exchange, const uint64_t (*upwards)[2], size_t count)
 {

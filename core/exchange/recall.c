@@ -11,8 +11,9 @@
 #include "exchange/names.h"
 #include "exchange/newest.h"
 
-#define FRAME_PAIRS 2048u        /* 32 KiB */
-#define RECALL_NS 30000000000ull /* who has not asked for what it named by then gets it whole */
+#define FRAME_PAIRS 2048u /* 32 KiB */
+/* A peer that has not asked for what it named by then gets it whole. */
+#define RECALL_NS 30000000000ull
 
 /* -- The connector: after the loss -- */
 

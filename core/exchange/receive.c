@@ -38,7 +38,7 @@ static void ask_for_whole(hkb_share *share)
     hkb_share_queue(share);
 }
 
-/* Keeps the payload as it came for those who stand on the same base. */
+/* Keeps the payload as it came, for other peers that stand on the same base. */
 static void pass_on(hkb_share *share, hakuban_state *base, hakuban_slice payload, bool whole)
 {
     hkb_object *object = share->object;

@@ -97,7 +97,7 @@ struct hkb_exchange {
                             the one before */
     size_t
         remembered_count; /* objects that are there although the upstream that had them is lost */
-    hkb_recall_table had_live; /* while young: objects that somebody had */
+    hkb_recall_table had_live; /* while young: objects that were LIVE below */
     uint64_t born_ns, waits_until_ns;
     hkb_delta
         *delta_spare; /* one, so that a state that passes through needs no allocation for it */
@@ -138,7 +138,7 @@ struct hkb_peer {
     hkb_node passing; /* while there are passes: tag shares that go through their tag's objects */
     hkb_list passes;
     hkb_map in_channels, out_channels;
-    uint32_t last_channel; /* the greatest number used so far, by whoever opens them */
+    uint32_t last_channel; /* the greatest number used so far, by the side that opens them */
     double load;           /* downstream: sum of the costs of the objects that it serves */
     size_t served_count;
     double promised; /* downstream: of objects that the upstream was told lately that there is room

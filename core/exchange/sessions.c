@@ -169,7 +169,7 @@ void hkb_session_opened(hkb_link *link)
 
 /* -- While the connection is lost -- */
 
-/* When what it serves may move to others: those who come back quickly keep it. UINT64_MAX: not
+/* When what it serves may move to others: a peer that comes back quickly keeps it. UINT64_MAX: not
  * before its grace is over. */
 static uint64_t yield_ns(const hkb_peer *peer)
 {
@@ -242,7 +242,7 @@ void hkb_session_moved(hkb_link *session, hkb_link *link)
     attach_carrier(peer, carrier);
 }
 
-/* Who was away is a hkb_candidate again. */
+/* A peer that was away may be chosen again. */
 void hkb_session_resumed(hkb_link *link)
 {
     hkb_peer *peer = hkb_peer_of(link);

@@ -1,5 +1,5 @@
-/* Brings what was marked in order: does it still exist, who exposes it, what is the upstream told.
- * Rules, not events: the same facts lead to the same result. */
+/* Brings what was marked up to date: whether it still exists, which exposer it has, what is
+ * registered with the upstream. Rules, not events: the same facts lead to the same result. */
 #include "exchange/settle.h"
 #include "exchange/agenda.h"
 #include "exchange/assign.h"

@@ -1,4 +1,4 @@
-/* Brings what was marked in order. */
+/* Brings what was marked up to date. */
 #ifndef HKB_EXCHANGE_SETTLE_H
 #define HKB_EXCHANGE_SETTLE_H
 

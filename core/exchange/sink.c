@@ -45,7 +45,7 @@ void hkb_sink_revoke(hakuban_sink *sink)
 {
     sink->open = false;
     sink->object = NULL;
-    if (!sink->open_told) { /* nobody ever heard of it */
+    if (!sink->open_told) { /* the user never heard of it */
         hkb_list_remove(&sink->entry.queued);
         hkb_sink_unref(sink);
     } else {

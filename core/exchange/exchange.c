@@ -53,12 +53,12 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
     hkb_map_init(&exchange->sessions, alloc, offsetof(hkb_peer, session_hash), hkb_session_equal);
     hkb_rust_init(&exchange->shared.rust, alloc);
     hkb_chain_init(&exchange->packet, alloc, 2 * HKB_RUST_EVENT_BYTES_MAX);
-    hkb_list *lists[] = {
-        &exchange->contracts, &exchange->peers,           &exchange->upstreams,
-        &exchange->ready,     &exchange->dirty,           &exchange->dirty_tags,
-        &exchange->listings,  &exchange->passing,         &exchange->ended,
-        &exchange->waiting,   &exchange->balanced,        &exchange->declined,
-        &exchange->deltas,    &exchange->held[0].objects, &exchange->held[1].objects};
+    hkb_list *lists[] = {&exchange->contracts,      &exchange->peers,    &exchange->upstreams,
+                         &exchange->settings,       &exchange->ready,    &exchange->dirty,
+                         &exchange->dirty_tags,     &exchange->listings, &exchange->passing,
+                         &exchange->ended,          &exchange->waiting,  &exchange->balanced,
+                         &exchange->declined,       &exchange->deltas,   &exchange->held[0].objects,
+                         &exchange->held[1].objects};
     for (size_t i = 0; i < HKB_COUNT(lists); i++) {
         hkb_list_init(lists[i]);
     }

@@ -210,7 +210,7 @@ void hkb_peer_inspect(const hkb_peer *peer, hakuban_link_info *ret)
     ret->upstream = link->connector;
     ret->phase = (hakuban_link_phase)link->phase; /* the same numbers */
     copy_name(ret->name, sizeof(ret->name), link->peer_name);
-    copy_name(ret->own_name, sizeof(ret->own_name), link->settings.name);
+    copy_name(ret->own_name, sizeof(ret->own_name), link->settings->name);
     if (link->serializer) {
         copy_name(ret->serializer, sizeof(ret->serializer), link->serializer->name);
     }

@@ -130,7 +130,7 @@ static void say_peer(hkb_peer *peer)
     if (peer->limit_due) {
         peer->limit_due = false;
         hkb_message message = {.kind = HKB_MESSAGE_LOAD_LIMIT,
-                               .load_limit = &peer->link.settings.load_limit};
+                               .load_limit = &peer->link.settings->load_limit};
         hkb_link_say(&peer->link, &message, NULL);
     }
     if (peer->link.connector && hkb_recall_say(peer)) {

@@ -21,7 +21,7 @@ void hkb_recall_remember(hkb_share *share)
 {
     const hkb_link *link = &share->peer->link;
     hkb_object *object = share->object;
-    if (share->in.phase != HKB_CHANNEL_OPEN || link->settings.grace_ns == 0 ||
+    if (share->in.phase != HKB_CHANNEL_OPEN || link->settings->grace_ns == 0 ||
         !object->exchange->upstream_expected) {
         return;
     }

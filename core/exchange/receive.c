@@ -97,7 +97,7 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
     }
     hakuban_error error;
     hakuban_status status = link->dialect->size(
-        payload, old.bytes, (size_t)link->settings.state_bytes_max, &bytes, &error);
+        payload, old.bytes, (size_t)link->settings->state_bytes_max, &bytes, &error);
     if (status < 0) {
         return refuse(reterr, share, error.text);
     }
@@ -167,7 +167,7 @@ static hakuban_status begin_incoming(hkb_share *share, const hkb_message *messag
                                      hakuban_error *reterr)
 {
     hkb_exchange *exchange = share->object->exchange;
-    uint64_t payload_max = share->peer->link.settings.state_bytes_max + HKB_PART_BYTES_MAX;
+    uint64_t payload_max = share->peer->link.settings->state_bytes_max + HKB_PART_BYTES_MAX;
     if (message->total_bytes > payload_max) {
         return refuse(reterr, share, "a state is larger than the limit");
     }

@@ -70,6 +70,13 @@ typedef struct hkb_held {
     uint64_t until_ns, since_ns; /* the grace's end; when the upstream was heard last */
 } hkb_held;
 
+/* Of one listener or upstream: its links have them in common. */
+typedef struct hkb_common_settings {
+    hkb_node of_exchange;
+    size_t users;
+    hkb_link_settings settings;
+} hkb_common_settings;
+
 struct hkb_exchange {
     const hakuban_alloc *alloc;
     hakuban_log log;
@@ -104,6 +111,7 @@ struct hkb_exchange {
     size_t state_bytes,
         state_bytes_max; /* data of all objects' states, older ones that are kept included */
     size_t delta_count, delta_bytes, balanced_count, declined_count;
+    hkb_list settings;    /* hkb_common_settings, those that were used last first */
     hkb_list upstreams;   /* of peers; today there is one at most */
     uint64_t replaces[2]; /* token of the last session with an upstream that was lost; the other
                              side may still believe in it */
@@ -124,6 +132,7 @@ struct hkb_exchange {
 struct hkb_peer {
     hkb_link link;
     hkb_exchange *exchange;
+    hkb_common_settings *settings;
     uint64_t number; /* of its direction, from 0; for inspection */
     void *carrier;
     hkb_node of_exchange, ready, ended;

@@ -13,6 +13,8 @@
 #include "exchange/settle.h"
 #include "exchange/tag.h"
 
+#define SETTINGS_COMPARED 8 /* of those used last: there is one set for each listener */
+
 /* -- The carrier -- */
 
 void hkb_peer_set_writable(hkb_peer *peer, bool writable)
@@ -54,6 +56,37 @@ static bool out_channel_equal(const void *item, const void *key)
     return ((const hkb_share *)item)->out.id == *(const uint32_t *)key;
 }
 
+/* A copy in common with the links whose settings are the same. NULL: no memory. */
+static hkb_common_settings *settings_get(hkb_exchange *exchange, const hkb_link_settings *settings)
+{
+    hkb_common_settings *found = NULL;
+    hkb_node *node = exchange->settings.head.next;
+    for (size_t i = 0; !found && i < SETTINGS_COMPARED && node != &exchange->settings.head; i++) {
+        hkb_common_settings *common = HKB_CONTAINER(node, hkb_common_settings, of_exchange);
+        found = memcmp(&common->settings, settings, sizeof(*settings)) == 0 ? common : NULL;
+        node = node->next;
+    }
+    if (!found) {
+        found = hkb_alloc(exchange->alloc, sizeof(*found));
+        if (!found) {
+            return NULL;
+        }
+        memcpy(&found->settings, settings, sizeof(*settings)); /* bytes between members as well */
+    }
+    found->users++;
+    hkb_list_remove(&found->of_exchange);
+    hkb_list_push_front(&exchange->settings, &found->of_exchange);
+    return found;
+}
+
+static void settings_release(hkb_exchange *exchange, hkb_common_settings *common)
+{
+    if (--common->users == 0) {
+        hkb_list_remove(&common->of_exchange);
+        hkb_free(exchange->alloc, common, sizeof(*common));
+    }
+}
+
 hakuban_status hkb_exchange_attach(hkb_exchange *exchange, const hkb_link_settings *settings,
                                    bool connector, bool stream, void *carrier, hkb_peer **ret)
 {
@@ -69,10 +102,16 @@ hakuban_status hkb_exchange_attach(hkb_exchange *exchange, const hkb_link_settin
         *ret = peer;
         return HAKUBAN_OK;
     }
-    peer = hkb_alloc(exchange->alloc, sizeof(*peer));
-    if (!peer) {
+    hkb_common_settings *common = settings_get(exchange, settings);
+    if (!common) {
         return HAKUBAN_ERR_NO_MEMORY;
     }
+    peer = hkb_alloc(exchange->alloc, sizeof(*peer));
+    if (!peer) {
+        settings_release(exchange, common);
+        return HAKUBAN_ERR_NO_MEMORY;
+    }
+    peer->settings = common;
     peer->exchange = exchange;
     peer->number = exchange->link_numbers[connector]++;
     peer->item.kind = HKB_ITEM_PEER;
@@ -85,7 +124,8 @@ hakuban_status hkb_exchange_attach(hkb_exchange *exchange, const hkb_link_settin
                  out_channel_equal);
     hkb_map_set_key(&peer->in_channels, exchange->map_key[0]);
     hkb_map_set_key(&peer->out_channels, exchange->map_key[1]);
-    hkb_link_init(&peer->link, &exchange->shared, settings, connector, stream, exchange->now_ns);
+    hkb_link_init(&peer->link, &exchange->shared, &common->settings, connector, stream,
+                  exchange->now_ns);
     hkb_list_push(&exchange->peers, &peer->of_exchange);
     exchange->peer_count++;
     if (connector) {
@@ -137,7 +177,7 @@ hakuban_status hkb_session_hello(hkb_link *link, const hkb_hello *theirs, hkb_he
             }
         }
         hkb_path_put(exchange, answer);
-        if (theirs->grace_ms && link->settings.grace_ns && !link->has_token) {
+        if (theirs->grace_ms && link->settings->grace_ns && !link->has_token) {
             begin_session(hkb_peer_of(link), answer);
         }
         return HAKUBAN_OK;
@@ -293,7 +333,7 @@ void hkb_session_anew(hkb_link *link)
     }
     hkb_recall_free(peer); /* what was still to be named, perhaps to one that does not know of it */
     peer->last_channel = 0;
-    peer->limit_due = link->settings.load_limit.count > 0;
+    peer->limit_due = link->settings->load_limit.count > 0;
     if (peer->limit_due) {
         hkb_peer_queue_first(peer);
     }
@@ -373,6 +413,7 @@ static void free_peer(hkb_peer *peer)
     hkb_free(exchange->alloc, peer->load_limit, sizeof(*peer->load_limit));
     hkb_recall_free(peer);
     hkb_link_done(&peer->link);
+    settings_release(exchange, peer->settings);
     hkb_free(exchange->alloc, peer, sizeof(*peer));
 }
 

@@ -16,7 +16,9 @@ void hkb_link_init(hkb_link *link, hkb_link_shared *shared, const hkb_link_setti
 {
     memset(link, 0, sizeof(*link));
     link->shared = shared;
-    link->settings = *settings;
+    link->settings = settings;
+    link->keep_alive_ns = settings->keep_alive_ns;
+    link->timeout_ns = settings->timeout_ns;
     link->phase = HKB_LINK_HELLO;
     link->connector = connector;
     link->stream = stream;
@@ -97,8 +99,8 @@ uint64_t hkb_link_grace_ns(const hkb_link *link)
     if (!link->has_token) {
         return 0;
     }
-    return link->settings.grace_ns < link->peer_grace_ns ? link->settings.grace_ns
-                                                         : link->peer_grace_ns;
+    return link->settings->grace_ns < link->peer_grace_ns ? link->settings->grace_ns
+                                                          : link->peer_grace_ns;
 }
 
 uint64_t hkb_link_known_ns(const hkb_link *link)
@@ -170,7 +172,7 @@ static void offer_serializers(const hkb_link *link, hkb_hello *hello)
     const hkb_registry *registry = link->shared->registry;
     for (size_t i = registry->serializer_count; i-- > 0;) {
         const char *name = registry->serializers[i]->name;
-        if (!link->settings.serializer[0] || strcmp(link->settings.serializer, name) == 0) {
+        if (!link->settings->serializer[0] || strcmp(link->settings->serializer, name) == 0) {
             add_offer(hello->serializers, &hello->serializer_count, name);
         }
     }
@@ -181,7 +183,7 @@ static void offer_compressors(const hkb_link *link, hkb_hello *hello)
     const hkb_registry *registry = link->shared->registry;
     for (size_t i = registry->compressor_count; i-- > 0;) {
         const char *name = registry->compressors[i]->ops.name;
-        if (!link->settings.compressor[0] || strcmp(link->settings.compressor, name) == 0) {
+        if (!link->settings->compressor[0] || strcmp(link->settings->compressor, name) == 0) {
             add_offer(hello->compressors, &hello->compressor_count, name);
         }
     }
@@ -191,12 +193,12 @@ static void describe(const hkb_link *link, hkb_hello *hello)
 {
     memset(hello, 0, sizeof(*hello));
     hello->major = HKB_PROTOCOL_MAJOR;
-    memcpy(hello->name, link->settings.name, sizeof(hello->name));
-    hello->keep_alive_ms = link->settings.keep_alive_ns / MS;
-    hello->grace_ms = link->settings.grace_ns / MS;
-    hello->window_bytes = link->settings.window_bytes;
-    hello->state_bytes_max = link->settings.state_bytes_max;
-    hello->features = link->settings.features;
+    memcpy(hello->name, link->settings->name, sizeof(hello->name));
+    hello->keep_alive_ms = link->keep_alive_ns / MS;
+    hello->grace_ms = link->settings->grace_ns / MS;
+    hello->window_bytes = link->settings->window_bytes;
+    hello->state_bytes_max = link->settings->state_bytes_max;
+    hello->features = link->settings->features;
 }
 
 static hakuban_status put_hello(hkb_link *link, const hkb_hello *hello, hkb_buffer *out)
@@ -225,11 +227,11 @@ static void adopt(hkb_link *link, const hkb_hello *theirs)
     }
     memcpy(link->peer_name, theirs->name, sizeof(link->peer_name));
     link->peer_keep_alive_ns = keep_alive_ms * MS;
-    link->features = theirs->features & link->settings.features;
+    link->features = theirs->features & link->settings->features;
     link->peer_grace_ns = theirs->grace_ms > 3600000 ? 3600000 * MS : theirs->grace_ms * MS;
     uint64_t window_bytes = theirs->window_bytes ? theirs->window_bytes : HKB_WINDOW_BYTES_DEFAULT;
     link->window_bytes =
-        window_bytes < link->settings.window_bytes ? window_bytes : link->settings.window_bytes;
+        window_bytes < link->settings->window_bytes ? window_bytes : link->settings->window_bytes;
     if (link->window_bytes < HKB_WINDOW_BYTES_MIN) {
         link->window_bytes = HKB_WINDOW_BYTES_MIN;
     }
@@ -734,7 +736,7 @@ void hkb_link_receive(hkb_link *link, uint64_t now_ns, const void *data, size_t 
 
 static uint64_t timeout_ns(const hkb_link *link)
 {
-    return link->settings.timeout_ns ? link->settings.timeout_ns : link->peer_keep_alive_ns / 2 * 5;
+    return link->timeout_ns ? link->timeout_ns : link->peer_keep_alive_ns / 2 * 5;
 }
 
 uint64_t hkb_link_deadline(const hkb_link *link)
@@ -747,7 +749,7 @@ uint64_t hkb_link_deadline(const hkb_link *link)
         return first < second ? first : second;
     case HKB_LINK_OPEN:
         first = link->last_received_ns + timeout_ns(link);
-        second = link->last_sent_ns + link->settings.keep_alive_ns;
+        second = link->last_sent_ns + link->keep_alive_ns;
         if (link->ack_ns && link->ack_ns < second) {
             second = link->ack_ns;
         }
@@ -792,7 +794,7 @@ static void tick_open(hkb_link *link, uint64_t now_ns)
         link->ack_wanted = true;
         link->ack_ns = 0;
     }
-    if (now_ns >= link->last_sent_ns + link->settings.keep_alive_ns) {
+    if (now_ns >= link->last_sent_ns + link->keep_alive_ns) {
         link->ping_due = true;
         link->last_sent_ns =
             now_ns; /* as good as sent: the time for the next one counts from here */

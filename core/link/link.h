@@ -175,7 +175,8 @@ typedef enum hkb_link_phase {
 struct hkb_link {
     hkb_link_shared *shared;
     const hkb_dialect *dialect;
-    hkb_link_settings settings;
+    const hkb_link_settings *settings;  /* the owner's, there as long as the link is */
+    uint64_t keep_alive_ns, timeout_ns; /* of the settings, or of the dialect */
     hkb_link_phase phase;
     bool connector; /* I dialled: the other side is my upstream */
     bool stream;    /* the transport keeps no boundaries */
@@ -208,7 +209,8 @@ struct hkb_link {
     hakuban_error reason; /* why it ended */
 };
 
-/* Begins. settings are copied. The connector's hello is the first thing it says. */
+/* Begins. settings stay the owner's, there as long as the link is. The connector's hello is the
+ * first thing it says. */
 void hkb_link_init(hkb_link *link, hkb_link_shared *shared, const hkb_link_settings *settings,
                    bool connector, bool stream, uint64_t now_ns);
 void hkb_link_done(hkb_link *link);

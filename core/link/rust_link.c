@@ -237,7 +237,7 @@ static void say_name(hkb_link *link, hkb_rust_action *action)
 {
     hkb_message_init(&action->message, (hkb_message_kind)0);
     action->kind = HKB_RUST_NAME;
-    action->message.text = (hakuban_slice){link->settings.name, strlen(link->settings.name)};
+    action->message.text = (hakuban_slice){link->settings->name, strlen(link->settings->name)};
 }
 
 /* Both sides begin to speak at once. */
@@ -252,7 +252,7 @@ static void begin(hkb_link *link)
     say_open(link, control, &actions[0]);
     say_name(link, &actions[0]);
     actions[1].kind = HKB_RUST_LOAD_LIMIT;
-    actions[1].message.load_limit = &link->settings.load_limit;
+    actions[1].message.load_limit = &link->settings->load_limit;
     say_actions(link, control, link->connector ? HKB_RUST_UPWARDS : HKB_RUST_DOWNWARDS, actions,
                 link->connector ? 2 : 1);
     if (link->phase != HKB_LINK_OPEN) {
@@ -571,11 +571,11 @@ static bool rust_has_control(const hkb_link *link)
 
 static void rust_init(hkb_link *link)
 {
-    if (!link->settings.keep_alive_given) {
-        link->settings.keep_alive_ns = HKB_RUST_KEEP_ALIVE_NS;
+    if (!link->settings->keep_alive_given) {
+        link->keep_alive_ns = HKB_RUST_KEEP_ALIVE_NS;
     }
-    if (!link->settings.timeout_ns) {
-        link->settings.timeout_ns = HKB_RUST_TIMEOUT_NS;
+    if (!link->timeout_ns) {
+        link->timeout_ns = HKB_RUST_TIMEOUT_NS;
     }
     link->rust.first = 1;
     link->window_bytes = UINT64_MAX;

@@ -88,9 +88,8 @@ typedef struct hkb_message {
     hakuban_slice payload; /* STATE, PART, HAVE, HOLDING */
     hakuban_bytes *payload_of; /* to be said by reference: what payload lies in, borrowed; NULL: to
                                   be copied */
-    hkb_load_limit
-        *load_limit;     /* LOAD_LIMIT; when decoded: the decoder's, until the next message */
-    uint64_t (*path)[2]; /* PATH; likewise */
+    const hkb_load_limit *load_limit; /* LOAD_LIMIT; decoded: the decoder's, until the next one */
+    uint64_t (*path)[2];              /* PATH; likewise */
     size_t path_count;
 } hkb_message;
 

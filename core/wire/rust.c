@@ -324,7 +324,7 @@ static hakuban_status read_exchange(hkb_rust_reader *reader, hkb_rust_action *re
     ret->kind = HKB_RUST_LOAD_LIMIT;
     ret->message.kind = HKB_MESSAGE_LOAD_LIMIT;
     ret->message.load_limit = &reader->rust->load_limit;
-    return read_load_limit(reader, ret->message.load_limit, reterr);
+    return read_load_limit(reader, &reader->rust->load_limit, reterr);
 }
 
 static hakuban_status read_contract(hkb_rust_reader *reader, bool of_tag, hkb_rust_action *ret,

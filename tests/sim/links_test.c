@@ -47,8 +47,8 @@ START_TEST(a_patient_listener_does_not_keep_silent_itself)
     net_pipe *pipe = net_connect(leaf, hub, "keep-alive=1s,timeout=120s");
     net_quiet(network);
     /* the other side waits for no longer than is usual */
-    pipe->peer[1]->link.settings.timeout_ns = 0;
-    pipe->peer[0]->link.settings.keep_alive_ns = NET_S;
+    pipe->peer[1]->link.timeout_ns = 0;
+    pipe->peer[0]->link.keep_alive_ns = NET_S;
     net_run(network, 60 * NET_S);
     ck_assert_uint_eq(hub->ended.count, 0);
     ck_assert_uint_eq(leaf->ended.count, 0);

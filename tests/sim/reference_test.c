@@ -879,9 +879,9 @@ static bool survives(bool client_waits, bool speaks)
     net_node *hub = net_add(network), *leaf = net_add(network);
     net_pipe *pipe = net_connect(leaf, hub, NULL);
     int waiting = client_waits ? 0 : 1, speaking = 1 - waiting;
-    pipe->peer[waiting]->link.settings.timeout_ns = NET_S;
+    pipe->peer[waiting]->link.timeout_ns = NET_S;
     if (speaks) {
-        pipe->peer[speaking]->link.settings.keep_alive_ns = 250 * NET_MS;
+        pipe->peer[speaking]->link.keep_alive_ns = 250 * NET_MS;
     }
     net_run(network, 2500 * NET_MS);
     bool lives = !pipe->broken && hub->ended.count == 0 && leaf->ended.count == 0;

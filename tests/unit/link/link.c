@@ -19,6 +19,7 @@ typedef struct side {
     fail_alloc memory;
     hkb_registry registry;
     hkb_link_shared shared;
+    hkb_link_settings settings;
     hkb_link link;
     hkb_buffer pipe; /* what was said and is not delivered yet */
     hkb_chain packet;
@@ -273,7 +274,8 @@ static void begin(const hkb_link_settings *of_a, const hkb_link_settings *of_b, 
         if (!s->registry.compressor_count) {
             add_compressor(s, "none");
         }
-        hkb_link_init(&s->link, &s->shared, i ? of_b : of_a, i == 0, stream, now_ns);
+        s->settings = i ? *of_b : *of_a;
+        hkb_link_init(&s->link, &s->shared, &s->settings, i == 0, stream, now_ns);
         s->begun = s->woken = true;
     }
 }
@@ -1158,11 +1160,11 @@ static void lose_both(void)
 /* Somebody comes to b's door. */
 static void knock(bool stream)
 {
-    hkb_link_settings settings = defaults();
+    c.settings = defaults();
     add_serializer(&c, "json");
     add_compressor(&c, "none");
     c.token = 78;
-    hkb_link_init(&c.link, &c.shared, &settings, false, stream, now_ns);
+    hkb_link_init(&c.link, &c.shared, &c.settings, false, stream, now_ns);
     c.begun = true;
 }
 

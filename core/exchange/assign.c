@@ -172,10 +172,12 @@ void hkb_assign_open(hkb_object *object)
     if (object->assigned.leaving) {
         return;
     }
-    if (object->assigned.to == HKB_DOWNSTREAM &&
-        object->assigned.share->in.phase != HKB_CHANNEL_OPEN) {
-        hkb_share_settle_stream(object->assigned.share);
-        hkb_share_queue(object->assigned.share);
+    if (object->assigned.to == HKB_DOWNSTREAM) {
+        hkb_share *share = object->assigned.share;
+        hkb_share_settle_stream(share); /* it had its stream until nothing was leaving any more */
+        if (share->in.phase != HKB_CHANNEL_OPEN) {
+            hkb_share_queue(share);
+        }
     }
     if (object->assigned.to != HKB_LOCAL || object->assigned.sink) {
         return;

@@ -429,6 +429,52 @@ START_TEST(what_a_router_still_has_replaces_nothing_that_was_said_since)
 }
 END_TEST
 
+/* An exposer and an observer come back together, below two hubs that observe the object as well.
+ * The lower hub chooses them at once, and still sends the observer the large state from before when
+ * the upper one has chosen, too. */
+START_TEST(an_exposer_that_comes_back_while_a_large_state_is_sent_serves_again)
+{
+    static char text[300000];
+    net *network = net_new(27);
+    net_node *root = net_add(network), *hub = net_add(network), *below = net_add(network);
+    net_node *leaf = net_add(network);
+    watcher above, at_hub, at_below;
+    exposer producer;
+    for (size_t i = 0; i < sizeof(text); i++) {
+        text[i] = (char)('a' + net_below(network, 26)); /* hardly compressible */
+    }
+    net_connect(hub, root, NULL);
+    net_connect(below, hub, "grace=0");
+    net_connect(leaf, below, NULL);
+    watch_tag(&above, root, TAG);
+    watch_object(&at_hub, hub, OBJECT, TAG);
+    watch_object(&at_below, below, OBJECT, TAG);
+    expose_tag(&producer, leaf, TAG, 1);
+    play_users(network, &producer, NULL, NULL);
+    ck_assert_int_eq(net_send_bytes(leaf, exposed(&producer, OBJECT)->sink, text, sizeof(text)),
+                     HAKUBAN_OK);
+    net_quiet(network);
+    net_cut(below->up);
+    net_run(network, 400 * NET_MS);
+    network->chunk_bytes_max =
+        60; /* the hub reads of the observer before it reads of the exposer */
+    net_connect(below, hub, "grace=0");
+    net_run(network, 3 * NET_S);
+    expose_turn(&producer);
+    ck_assert_uint_eq(producer.open_count, 1);
+    expose(&producer, "new");
+    play_users(network, &producer, NULL, NULL);
+    assert_watched(&above, OBJECT, "new", HAKUBAN_LIVE);
+    assert_watched(&at_hub, OBJECT, "new", HAKUBAN_LIVE);
+    assert_watched(&at_below, OBJECT, "new", HAKUBAN_LIVE);
+    watch_end(&above);
+    watch_end(&at_hub);
+    watch_end(&at_below);
+    expose_end(&producer);
+    net_free(network);
+}
+END_TEST
+
 START_TEST(versions_of_the_users_own_below_the_floor_are_refused)
 {
     star net3 = star_new(11);
@@ -827,6 +873,7 @@ int main(void)
     tcase_add_test(cases, a_slow_clock_does_not_publish_into_silence);
     tcase_add_test(cases, a_restarted_router_forgets_but_observers_never_go_back);
     tcase_add_loop_test(cases, what_a_router_still_has_replaces_nothing_that_was_said_since, 0, 2);
+    tcase_add_test(cases, an_exposer_that_comes_back_while_a_large_state_is_sent_serves_again);
     tcase_add_test(cases, versions_of_the_users_own_below_the_floor_are_refused);
     tcase_add_test(cases, a_reader_that_stops_costs_one_newest_state);
     tcase_add_test(cases, a_cut_at_any_byte_heals);

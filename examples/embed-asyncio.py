@@ -47,7 +47,7 @@ SIGNATURES = {
     "hakuban_observe_tag": (c.c_int, [POINTER, c.c_char_p, POINTER, c.POINTER(POINTER), POINTER]),
     "hakuban_contract_queue": (POINTER, [POINTER]),
     "hakuban_contract_free": (POINTER, [POINTER]),
-    "hakuban_queue_next": (c.c_int, [POINTER, c.c_int, c.POINTER(Event)]),
+    "hakuban_queue_next_sized": (c.c_int, [POINTER, c.c_int, c.POINTER(Event), c.c_size_t]),
     "hakuban_event_done": (None, [c.POINTER(Event)]),
     "hakuban_descriptor_json": (c.c_char_p, [POINTER]),
     "hakuban_state_data": (Slice, [POINTER]),
@@ -92,8 +92,7 @@ class Exchange:
             self.timer.cancel()
         self.check(self.lib.hakuban_exchange_turn(self.exchange))
         event = Event()
-        while self.lib.hakuban_queue_next_sized(self.queue, 0, c.byref(event),
-                                                c.c_size_t(c.sizeof(event))) >= 0:
+        while self.lib.hakuban_queue_next_sized(self.queue, 0, c.byref(event), c.sizeof(event)) >= 0:
             if event.kind == EVENT_STATE:
                 data = self.lib.hakuban_state_data(event.state)
                 self.on_state(self.lib.hakuban_descriptor_json(event.object).decode(),

@@ -22,7 +22,7 @@
 
 typedef struct bench_options {
     const char *command;
-    uint64_t runs, bytes, count, objects, observers, stuck, window, burst, rate;
+    uint64_t runs, bytes, count, objects, exposers, observers, stuck, window, burst, rate;
     double seconds;
     /* Names of what was built in; never NULL once the options are read, but for matrix, which takes
      * NULL for all. */
@@ -199,6 +199,7 @@ bool bench_peer_has_work(const char *name);
 void bench_stuck(const bench_options *options);
 void bench_resume(const bench_options *options);
 void bench_churn(const bench_options *options);
+void bench_balance(const bench_options *options);
 
 /* Without the printing. */
 void bench_ping_measure(bench_report *report, const bench_options *options);

@@ -25,6 +25,7 @@ static const char usage[] =
     "  matrix   ping and flood, short, over every transport, serializer and compressor\n"
     "  resume   what travels again after a lost connection, and after the router was killed\n"
     "  churn    objects that come and go: how fast, and what is left of them\n"
+    "  balance  objects that many exposers share: how fast, and what the router does at rest\n"
     "  codec    writing and reading of serializers (hakuban-bench codec --help)\n"
     "  delta    differences of states (hakuban-bench delta --help)\n"
     "\n"
@@ -33,7 +34,8 @@ static const char usage[] =
     "                (resume: 1024, churn: 64)\n"
     "  --count N     round trips        20000                                        2000\n"
     "  --objects N                               1000              100000            200\n"
-    "                (resume: 10000, churn: 200000)\n"
+    "                (resume: 10000, churn: 200000, balance: 100000)\n"
+    "  --exposers N  of balance (1000)\n"
     "  --observers N                             8        1                 999      2\n"
     "  --stuck N     observers that never read            0\n"
     "  --rate N      states/s                                               10\n"
@@ -110,6 +112,10 @@ static const bench_command commands[] = {
      bench_churn,
      "--bytes --objects --bind ",
      {COMMON_DEFAULTS, .bytes = 64, .objects = 200000}},
+    {"balance",
+     bench_balance,
+     "--objects --exposers --bind ",
+     {COMMON_DEFAULTS, .bytes = BENCH_STATE_BYTES_MIN, .objects = 100000, .exposers = 1000}},
 };
 
 static const bench_command peer_command = {"--peer rust",
@@ -130,6 +136,7 @@ static const number_option number_options[] = {
     {"--count", offsetof(bench_options, count), 1, 10000000},
     {"--objects", offsetof(bench_options, objects), 1, 8000000},
     {"--observers", offsetof(bench_options, observers), 1, BENCH_STUCK_OBSERVERS_MAX},
+    {"--exposers", offsetof(bench_options, exposers), 1, 10000},
     {"--stuck", offsetof(bench_options, stuck), 0, BENCH_OBSERVERS_MAX / 2},
     {"--window", offsetof(bench_options, window), 1, 8000000},
     {"--burst", offsetof(bench_options, burst), 1, 1000000},

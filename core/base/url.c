@@ -530,33 +530,15 @@ hakuban_status hkb_load_limit_parse(const char *text, hkb_load_limit *ret, hakub
     return HAKUBAN_OK;
 }
 
-/* Adds add to *rest modulo span, both being below span; true: the sum reached span. */
-static bool add_modulo(uint64_t *rest, uint64_t add, uint64_t span)
+static double limit_between(const hkb_load_point *from, const hkb_load_point *to,
+                            uint64_t elapsed_ns)
 {
-    bool reached = *rest >= span - add;
-    *rest = reached ? *rest - (span - add) : *rest + add;
-    return reached;
+    double part = (double)(elapsed_ns - from->after_ns) / (double)(to->after_ns - from->after_ns);
+    return from->limit + ((double)to->limit - from->limit) * part;
 }
 
-/* rise * passed / span, rounded down, and the rest of this division; passed is below span. Bit by
- * bit, because the product may have 96 bits, and not every compiler has integers of that size. */
-static uint32_t multiply_divide(uint32_t rise, uint64_t passed, uint64_t span, uint64_t *ret_rest)
+double hkb_load_limit_at(const hkb_load_limit *limit, uint64_t elapsed_ns)
 {
-    uint32_t whole = 0;
-    uint64_t rest = 0;
-    for (uint32_t bit = UINT32_C(1) << 31; bit; bit >>= 1) {
-        whole = 2 * whole + add_modulo(&rest, rest, span);
-        if (rise & bit) {
-            whole += add_modulo(&rest, passed, span);
-        }
-    }
-    *ret_rest = rest;
-    return whole;
-}
-
-double hkb_load_limit_at(const hkb_load_limit *limit, uint64_t elapsed_ns, uint64_t *ret_next_ns)
-{
-    *ret_next_ns = UINT64_MAX;
     if (!limit->count) {
         return (double)INFINITY;
     }
@@ -565,24 +547,32 @@ double hkb_load_limit_at(const hkb_load_limit *limit, uint64_t elapsed_ns, uint6
         i++;
     }
     const hkb_load_point *from = &limit->points[i];
-    if (i + 1 == limit->count) {
-        return from->limit;
+    return i + 1 == limit->count ? from->limit : limit_between(from, from + 1, elapsed_ns);
+}
+
+uint64_t hkb_load_limit_when(const hkb_load_limit *limit, double load, uint64_t elapsed_ns)
+{
+    for (size_t i = 0; i + 1 < limit->count; i++) {
+        const hkb_load_point *from = &limit->points[i], *to = from + 1;
+        if (to->after_ns <= elapsed_ns) {
+            continue;
+        }
+        if (from->after_ns > elapsed_ns && from->limit >= load) {
+            return from->after_ns; /* a step */
+        }
+        if (to->limit >= load && from->limit >= load) {
+            return elapsed_ns + 1; /* it is not below */
+        }
+        if (to->limit >= load) {
+            uint64_t span_ns = to->after_ns - from->after_ns;
+            double part = (load - from->limit) / ((double)to->limit - from->limit);
+            double after_ns = part * (double)span_ns;
+            uint64_t ns = after_ns <= 0                 ? 0
+                          : after_ns >= (double)span_ns ? span_ns
+                                                        : (uint64_t)after_ns;
+            ns += from->after_ns + ((double)ns < after_ns); /* rounded up */
+            return ns > elapsed_ns ? ns : elapsed_ns + 1;
+        }
     }
-    const hkb_load_point *to = from + 1;
-    *ret_next_ns = to->after_ns;
-    uint64_t span_ns = to->after_ns - from->after_ns, passed_ns = elapsed_ns - from->after_ns;
-    if (to->limit <= from->limit) {
-        return from->limit -
-               (double)(from->limit - to->limit) * ((double)passed_ns / (double)span_ns);
-    }
-    /* In whole numbers, so that the time of the next one is later than now whatever doubles round
-     * to. */
-    uint32_t rise = to->limit - from->limit;
-    uint64_t rest;
-    uint32_t whole = multiply_divide(rise, passed_ns, span_ns, &rest);
-    /* The time of the next whole number: next * span_ns / rise, rounded up. */
-    uint64_t next = (uint64_t)whole + 1;
-    *ret_next_ns =
-        from->after_ns + next * (span_ns / rise) + (next * (span_ns % rise) + rise - 1) / rise;
-    return from->limit + (double)whole + (double)rest / (double)span_ns;
+    return UINT64_MAX;
 }

@@ -33,9 +33,10 @@ typedef struct hkb_load_limit {
 hakuban_status hkb_load_limit_parse(const char *text, hkb_load_limit *ret, hakuban_error *reterr);
 /* Adds a point in its place; ERR_LIMIT when there are too many. */
 hakuban_status hkb_load_limit_add(hkb_load_limit *limit, hkb_load_point point);
-/* The limit elapsed_ns after it was set; infinity where there is none. *ret_next_ns: when it
- * changes next (UINT64_MAX: never; while it rises: the time at which it next reaches a whole
- * number). */
-double hkb_load_limit_at(const hkb_load_limit *limit, uint64_t elapsed_ns, uint64_t *ret_next_ns);
+/* The limit elapsed_ns after it was set; infinity where there is none. */
+double hkb_load_limit_at(const hkb_load_limit *limit, uint64_t elapsed_ns);
+/* The next time after elapsed_ns at which a limit that is below load reaches it; UINT64_MAX:
+ * never. */
+uint64_t hkb_load_limit_when(const hkb_load_limit *limit, double load, uint64_t elapsed_ns);
 
 #endif

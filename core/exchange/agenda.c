@@ -15,7 +15,11 @@ void hkb_object_mark(hkb_object *object)
 void hkb_object_leave_timed(hkb_object *object)
 {
     hkb_list_remove(&object->timed);
-    object->exchange->balanced_count -= object->timed_as == HKB_BALANCED;
+    if (object->timed_as == HKB_BALANCED) {
+        object->exchange->balanced_count--;
+        object->assigned.share->peer->serves_count--;
+    }
+    object->exchange->roomless_count -= object->timed_as == HKB_ROOMLESS;
     object->exchange->declined_count -= object->timed_as == HKB_DECLINED;
     object->timed_as = HKB_UNTIMED;
 }
@@ -58,6 +62,24 @@ void hkb_exchange_mark_all(hkb_exchange *exchange)
             hkb_tag_recheck_listed(exchange->tags.slots[i]);
         }
     }
+}
+
+/* -- Loads -- */
+
+void hkb_balance_mark(hkb_exchange *exchange)
+{
+    uint64_t soonest_ns = exchange->now_ns + HKB_REBALANCE_NS;
+    if (!exchange->balance_due && exchange->rebalance_ns < soonest_ns) {
+        exchange->rebalance_ns = soonest_ns;
+    }
+    exchange->balance_due = true;
+}
+
+void hkb_exposer_gone(hkb_exchange *exchange)
+{
+    exchange->roomless_left = exchange->roomless_count;
+    exchange->declined_left = exchange->declined_count;
+    exchange->waiting_due = exchange->roomless_count + exchange->declined_count > 0;
 }
 
 /* -- The objects of a tag, for a pass -- */

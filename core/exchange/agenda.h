@@ -17,6 +17,12 @@ void hkb_tag_recheck_listed(hkb_tag *tag);
 /* Every object and tag will be settled. */
 void hkb_exchange_mark_all(hkb_exchange *exchange);
 
+/* Loads, limits or offers have changed: objects may move to other downstreams, after a while in
+ * which more may change. */
+void hkb_balance_mark(hkb_exchange *exchange);
+/* An exposer has gone: objects that wait for it, or are declined, may not be offered any more. */
+void hkb_exposer_gone(hkb_exchange *exchange);
+
 /* The pass of a downstream's registration begins: it will look at each object of the tag.
  * refreshes: more than the capacity has changed. */
 void hkb_pass_begin(hkb_tag_share *share, bool refreshes);

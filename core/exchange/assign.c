@@ -8,34 +8,8 @@
 #include "exchange/interest.h"
 #include "exchange/lifetimes.h"
 #include "exchange/newest.h"
+#include "exchange/offers.h"
 #include "exchange/sink.h"
-
-static bool is_away_below(const hkb_peer *peer)
-{
-    return !peer->link.connector && hkb_peer_is_away(peer);
-}
-
-/* Whether an exposer of the object is away, and may be back at any moment. */
-static bool an_exposer_is_away(const hkb_object *object)
-{
-    if (object->expose_shares) {
-        HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
-        {
-            if (share->registered.exposes && is_away_below(share->peer)) {
-                return true;
-            }
-        }
-    }
-    for (size_t i = 0; i < object->tag_count; i++) {
-        HKB_LIST_EACH(hkb_tag_share, tag_share, &object->tags[i].tag->shares, of_tag)
-        {
-            if (tag_share->registered.exposes && is_away_below(tag_share->peer)) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
 
 static void let_go(hkb_object *object)
 {
@@ -48,6 +22,10 @@ static void let_go(hkb_object *object)
     }
     hkb_share *share = object->assigned.share;
     const hkb_link *link = &share->peer->link;
+    if (object->timed_as == HKB_BALANCED) {
+        hkb_object_leave_timed(object); /* it is in a list of the share's peer */
+        hkb_object_mark(object);
+    }
     hkb_assignment_end(object, share->in.phase == HKB_CHANNEL_OPEN &&
                                    link->phase != HKB_LINK_ENDED &&
                                    !hkb_peer_is_away(share->peer) && link->dialect->answers_close);
@@ -67,18 +45,9 @@ bool hkb_assign_may_stay(const hkb_object *object)
     return false;
 }
 
-/* The object is not needed here any more because its only observer can expose it as well, and will
- * do so when the exposer before has closed. */
-static bool is_left_to_another(const hkb_object *object)
-{
-    return object->exists && object->observing && !hkb_object_needed(object) &&
-           !HKB_PLANTED(left_too_soon) &&
-           !(object->assigned.to == HKB_DOWNSTREAM && object->assigned.share->observing);
-}
+static const hkb_target nobody = {.kind = HKB_NOBODY};
 
-static const hkb_candidate nobody = {.kind = HKB_NOBODY};
-
-void hkb_assign(hkb_object *object, const hkb_candidate *to)
+void hkb_assign(hkb_object *object, const hkb_target *to, bool stays_live)
 {
     hkb_share *share = to->kind == HKB_UPSTREAM ? object->upstream : NULL;
     if (to->kind == HKB_DOWNSTREAM && hkb_share_get(to->peer, object, &share) < 0) {
@@ -87,27 +56,23 @@ void hkb_assign(hkb_object *object, const hkb_candidate *to)
             return;
         }
         to = &nobody; /* until that link is taken out */
+        stays_live = false;
     }
     if (to->kind == HKB_DOWNSTREAM && !share->exposing) {
         hkb_share_refresh(share); /* a pass has not come to it yet */
     }
     bool had_exposer = object->assigned.to != HKB_NOBODY;
-    /* Perhaps the upstream gave the object to this hub: either an exposer below comes back, or this
-     * hub declines the object and the upstream chooses another. */
-    bool given = object->assigned.to == HKB_UPSTREAM &&
-                 object->assigned.share->peer->link.phase == HKB_LINK_OPEN;
-    bool follows = to->kind != HKB_NOBODY || (given && an_exposer_is_away(object)) ||
-                   is_left_to_another(object);
     let_go(object);
     hkb_assignment_begin(object, to->kind, to->contract, share, to->cost);
     if (to->kind == HKB_DOWNSTREAM) {
+        hkb_promise_end(share->peer, to->cost);
         share->in.source = HAKUBAN_SOURCE_ASSIGNED;
         hkb_share_settle_stream(share);
         hkb_share_queue(share);
     }
     /* Observers stay LIVE through a hand-over, but not for ever, and not where no exposer follows.
      */
-    if (object->freshness == HAKUBAN_LIVE && !follows) {
+    if (object->freshness == HAKUBAN_LIVE && !stays_live) {
         hkb_object_set_condition(object, HAKUBAN_STALE, object->exchange->now_ns);
     } else if (object->freshness == HAKUBAN_LIVE && had_exposer) {
         hkb_object_set_unconfirmed(object, true);
@@ -123,13 +88,13 @@ void hkb_assign(hkb_object *object, const hkb_candidate *to)
     }
 }
 
-void hkb_assign_nobody(hkb_object *object)
+void hkb_assign_nobody(hkb_object *object, bool stays_live)
 {
     hkb_exposer_kind before = (hkb_exposer_kind)object->assigned.to;
     if (before == HKB_NOBODY) {
         return;
     }
-    hkb_assign(object, &nobody);
+    hkb_assign(object, &nobody, stays_live);
     const hakuban_state *state = object->state;
     uint64_t since_ns = object->stale_since_ns;
     hkb_share *upstream = object->upstream;
@@ -145,7 +110,7 @@ void hkb_assign_nobody(hkb_object *object)
 
 void hkb_assign_unneeded(hkb_object *object)
 {
-    hkb_assign_nobody(object);
+    hkb_assign_nobody(object, false);
     if (object->assigned.leaving) {
         return;
     }
@@ -161,7 +126,7 @@ void hkb_assign_recharge(hkb_share *share)
     if (!hkb_share_serves(share)) {
         return;
     }
-    uint64_t capacity = hkb_object_offered(object, share->peer, share);
+    uint32_t capacity = hkb_object_offered(object, share->peer, share);
     if (capacity) { /* as before while it drains */
         hkb_assignment_charge(object, 1.0 / (double)capacity);
     }

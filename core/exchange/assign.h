@@ -4,19 +4,17 @@
 
 #include "exchange/records.h"
 
-/* One exposer that an object could have. */
-typedef struct hkb_candidate {
+/* What an object is given to. */
+typedef struct hkb_target {
     hkb_exposer_kind kind;
-    hakuban_contract *contract;
-    hkb_peer *peer; /* DOWNSTREAM: the share is made only if it is chosen */
-    double cost;    /* what it will be charged */
-    double load;    /* of the peer, that cost included */
-    bool over;      /* its load limit */
-    bool holds;     /* it had the object before this hub was restarted */
-} hkb_candidate;
+    hakuban_contract *contract; /* LOCAL */
+    hkb_peer *peer;             /* DOWNSTREAM: the share is made only if it is chosen */
+    double cost;                /* DOWNSTREAM: what it will be charged */
+} hkb_target;
 
-void hkb_assign(hkb_object *object, const hkb_candidate *to);
-void hkb_assign_nobody(hkb_object *object);
+/* stays_live: observers see nothing of the change, for the time of a hand-over. */
+void hkb_assign(hkb_object *object, const hkb_target *to, bool stays_live);
+void hkb_assign_nobody(hkb_object *object, bool stays_live);
 /* No exposer, and the object is not LIVE once the exposer before has closed. */
 void hkb_assign_unneeded(hkb_object *object);
 bool hkb_assign_may_stay(const hkb_object *object);

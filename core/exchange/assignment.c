@@ -1,6 +1,8 @@
 /* The record of which exposer's states are an object's: the only writer of hkb_assignment, and of
  * the load that follows from it. */
 #include "exchange/assignment.h"
+#include "exchange/agenda.h"
+#include "exchange/offers.h"
 
 void hkb_assignment_charge(hkb_object *object, double cost)
 {
@@ -13,6 +15,11 @@ void hkb_assignment_charge(hkb_object *object, double cost)
     peer->load += cost - assigned->cost;
     if (peer->served_count == 0) {
         peer->load = 0; /* whatever the sum of many costs has become by rounding */
+    }
+    if (cost < assigned->cost) {
+        hkb_peer_has_more_room(peer);
+    } else {
+        hkb_balance_mark(peer->exchange);
     }
     assigned->cost = cost;
 }

@@ -1,13 +1,16 @@
-/* The choice of the one exposer of an object (spec/semantics.md §6). */
+/* The choice of the one exposer of an object: the facts are gathered here, hkb_decide() decides,
+ * and what it decides is carried out. */
 #include "exchange/choose.h"
 #include "exchange/agenda.h"
 #include "exchange/assign.h"
 #include "exchange/facts.h"
+#include "exchange/lifetimes.h"
 #include "exchange/names.h"
+#include "exchange/offers.h"
 
-#define LOAD_ROUNDING 1e-9 /* three times a third is one, whatever the sum of doubles says */
+#include <math.h>
 
-/* -- Who could -- */
+/* -- Candidates -- */
 
 static hakuban_contract *best_contract(const hkb_list *contracts, hkb_contract_kind kind)
 {
@@ -35,154 +38,238 @@ static hakuban_contract *local_candidate(const hkb_object *object)
     return best;
 }
 
-static bool is_better(const hkb_candidate *one, const hkb_candidate *other)
-{
-    if (other->kind == HKB_NOBODY) {
-        return true;
-    }
-    if (one->over != other->over) {
-        return !one->over;
-    }
-    if (one->holds != other->holds) {
-        return one->holds;
-    }
-    return one->load < other->load;
-}
+typedef struct found {
+    hkb_candidate candidate;
+    hkb_target target; /* NOBODY: none was found */
+} found;
 
-static void consider(const hkb_object *object, hkb_peer *peer, hkb_share *share, bool promised,
-                     hkb_candidate *best)
+/* promised: as if what was promised to the peer were there already. Returns whether it has room. */
+static bool consider(const hkb_object *object, hkb_peer *peer, const hkb_share *share,
+                     bool promised, found *best)
 {
-    uint64_t capacity = hkb_object_offered(object, peer, share);
-    if (capacity == 0 || peer->link.connector || (share && share->registered.declines) ||
-        peer->link.phase != HKB_LINK_OPEN) { /* away, or we have said goodbye to it: it would not
-                                                hear of its sink */
-        return;
+    uint32_t capacity = hkb_object_offered(object, peer, share);
+    if (capacity == 0) {
+        return false;
     }
-    hkb_candidate one = {.kind = HKB_DOWNSTREAM, .peer = peer, .cost = 1.0 / (double)capacity};
-    one.load = peer->load + one.cost + (promised ? peer->promised : 0);
-    one.over = one.load > hkb_peer_load_limit(peer) + LOAD_ROUNDING;
-    one.holds = object->assigned.to == HKB_NOBODY && hkb_recall_holds(peer, object) != 0;
-    if ((!one.over || (share && share->observing)) && is_better(&one, best)) {
+    found one = {.target = {.kind = HKB_DOWNSTREAM, .peer = peer, .cost = 1.0 / (double)capacity}};
+    one.candidate = (hkb_candidate){
+        .load = peer->load + one.target.cost + (promised ? peer->promised : 0),
+        .load_limit = hkb_peer_load_limit(peer),
+        .open = peer->link.phase == HKB_LINK_OPEN,
+        .declines = share && share->registered.declines,
+        .observes = share && share->observing,
+        .had_it = object->assigned.to == HKB_NOBODY && hkb_recall_holds(peer, object) != 0,
+    };
+    hkb_fit fit = hkb_candidate_fit(&one.candidate);
+    if (fit != HKB_FIT_NONE && (best->target.kind == HKB_NOBODY ||
+                                hkb_candidate_is_better(&one.candidate, &best->candidate))) {
         *best = one;
     }
+    if (fit != HKB_FIT_ROOM && one.candidate.open && !one.candidate.declines) {
+        hkb_peer_await_room(peer, one.target.cost);
+    }
+    return fit == HKB_FIT_ROOM;
 }
 
-/* promised: as if what was promised were there already. Who observes the object itself would serve
- * itself, limit or not, and so may another: if nobody has room, one of them is to serve all. */
-static hkb_candidate downstream_candidate(const hkb_object *object, bool promised)
+/* Of the shares of the object itself. */
+static void consider_own(const hkb_object *object, bool promised, found *best)
 {
-    hkb_candidate best = {.kind = HKB_NOBODY};
-    if (object->expose_shares) {
-        HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
-        {
-            if (share->registered.exposes) {
-                consider(object, share->peer, share, promised, &best);
-            }
+    size_t left = object->expose_shares;
+    for (hkb_node *node = object->shares.head.next; left; node = node->next, left--) {
+        hkb_share *share = HKB_CONTAINER(node, hkb_share, of_object);
+        (void)consider(object, share->peer, share, promised, best);
+    }
+}
+
+/* All that offer the tag and are heavier than the first one that has room need not be looked at. */
+static void consider_tag(const hkb_object *object, hkb_tag *tag, bool promised, found *best)
+{
+    hkb_tag_share *aside = NULL, *share;
+    while ((share = hkb_offer_first(tag))) {
+        const hkb_share *own = hkb_share_find(object->exchange, share->peer, object);
+        if (consider(object, share->peer, own, promised, best)) {
+            break;
+        }
+        hkb_offer_aside(share, &aside);
+    }
+    hkb_offer_back(aside);
+}
+
+/* Those that had the object before this exchange was restarted. */
+static void consider_holders(const hkb_object *object, bool promised, found *best)
+{
+    if (object->assigned.to != HKB_NOBODY || object->exchange->holder_count == 0) {
+        return;
+    }
+    HKB_LIST_EACH(hkb_peer, peer, &object->exchange->peers, of_exchange)
+    {
+        if (hkb_recall_holds(peer, object)) {
+            (void)consider(object, peer, hkb_share_find(object->exchange, peer, object), promised,
+                           best);
         }
     }
+}
+
+/* None has room. One that observes the object would serve itself, limit or not, and so might
+ * another: one of them is to serve all. */
+static void consider_observers(const hkb_object *object, bool promised, found *best)
+{
+    if (object->observing == object->observing_only) {
+        return;
+    }
+    HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
+    {
+        if (share->observing && share->exposing) {
+            (void)consider(object, share->peer, share, promised, best);
+        }
+    }
+}
+
+static found best_downstream(const hkb_object *object, bool promised)
+{
+    found best = {.target.kind = HKB_NOBODY};
+    consider_own(object, promised, &best);
     for (size_t i = 0; i < object->tag_count; i++) {
-        hkb_tag *tag = object->tags[i].tag;
-        if (!tag->expose_shares) {
-            continue;
-        }
-        HKB_LIST_EACH(hkb_tag_share, tag_share, &tag->shares, of_tag)
-        {
-            if (tag_share->registered.exposes) {
-                consider(object, tag_share->peer,
-                         hkb_share_find(object->exchange, tag_share->peer, object), promised,
-                         &best);
-            }
-        }
+        consider_tag(object, object->tags[i].tag, promised, &best);
     }
-    if (object->assigned.to == HKB_NOBODY && !best.holds && hkb_recall_awaits(object)) {
-        return (hkb_candidate){.kind = HKB_NOBODY};
+    consider_holders(object, promised, &best);
+    if (best.target.kind == HKB_NOBODY || hkb_candidate_fit(&best.candidate) != HKB_FIT_ROOM) {
+        consider_observers(object, promised, &best);
     }
     return best;
 }
 
-/* -- Who is to -- */
+/* -- Facts -- */
 
-static bool upstream_serves(const hkb_object *object)
+static hakuban_source source_above(const hkb_object *object)
 {
     const hkb_share *upstream = object->upstream;
-    return upstream && upstream->in.phase == HKB_CHANNEL_OPEN &&
-           upstream->in.source != HAKUBAN_SOURCE_NONE;
+    if (!upstream || upstream->in.phase != HKB_CHANNEL_OPEN ||
+        (HKB_PLANTED(select_twice) && object->assigned.to == HKB_LOCAL)) {
+        return HAKUBAN_SOURCE_NONE;
+    }
+    return (hakuban_source)upstream->in.source;
 }
 
-void hkb_choose(hkb_object *object)
+static void add_exposer(const hkb_object *object, hkb_facts *facts)
 {
-    hkb_candidate to = {.kind = HKB_NOBODY};
-    if (upstream_serves(object) &&
-        !(HKB_PLANTED(select_twice) && object->assigned.to == HKB_LOCAL)) {
-        to.kind = HKB_UPSTREAM;
-        if (object->assigned.to != HKB_UPSTREAM) {
-            hkb_assign(object, &to);
-        }
-        return;
-    }
-    if (object->assigned.to == HKB_LOCAL && hkb_assign_may_stay(object) &&
-        object->assigned.contract->capacity) {
-        return;
-    }
-    to.contract = local_candidate(object);
-    if (to.contract) {
-        to.kind = HKB_LOCAL;
-    } else {
-        if (object->assigned.to == HKB_DOWNSTREAM && hkb_assign_may_stay(object) &&
-            !object->assigned.share->peer->yields) {
-            return;
-        }
-        to = downstream_candidate(object, false);
-    }
-    if ((to.kind == HKB_NOBODY || to.over) && hkb_assign_may_stay(object)) {
-        return; /* it drains or is away, but there is nobody to take over yet */
-    }
-    if (to.kind == HKB_NOBODY) {
-        hkb_assign_nobody(object);
-    } else {
-        hkb_assign(object, &to);
+    if (object->assigned.to == HKB_LOCAL) {
+        facts->stays = hkb_assign_may_stay(object);
+    } else if (object->assigned.to == HKB_DOWNSTREAM) {
+        const hkb_peer *peer = object->assigned.share->peer;
+        facts->stays = hkb_assign_may_stay(object);
+        facts->away = hkb_peer_is_away(peer);
+        facts->yields = peer->yields;
+        facts->load = peer->load;
     }
 }
 
-/* How much less load another must have. Of a small load (large capacities) only a part, or it would
- * never be spread: by default a twentieth, which keeps everybody within a tenth of the ideal. */
-static double margin(const hkb_peer *peer)
+static hkb_facts facts_of(const hkb_object *object, const hakuban_contract *local, bool rebalances)
 {
-    double threshold = peer->exchange->rebalance_threshold;
-    return peer->load < 2 ? threshold * peer->load / 2 : threshold;
+    const hkb_exchange *exchange = object->exchange;
+    const hkb_share *upstream = object->upstream;
+    hkb_facts facts = {
+        .held = object->assigned.held,
+        .awaited = hkb_recall_awaits(object),
+        .has_upstream = hkb_object_upstream_peer(object) != NULL,
+        .upstream_is_open = upstream && upstream->peer->link.phase == HKB_LINK_OPEN,
+        .source = source_above(object),
+        .exposer = (hkb_exposer_kind)object->assigned.to,
+        .rebalances = rebalances,
+        .threshold = HKB_PLANTED(no_threshold) ? -INFINITY : exchange->rebalance_threshold,
+        .local = local != NULL,
+        .drains = hkb_object_drains(object),
+        .is_left = hkb_object_is_left(object),
+        .offered = hkb_object_is_offered(object),
+        .declines = upstream && upstream->declining,
+        .declined = upstream && upstream->registered.declines,
+    };
+    facts.returns = object->assigned.to == HKB_UPSTREAM && facts.source == HAKUBAN_SOURCE_NONE &&
+                    hkb_object_returns(object);
+    facts.needed = facts.source != HAKUBAN_SOURCE_NONE || hkb_object_needed(object);
+    add_exposer(object, &facts);
+    return facts;
+}
+
+static void add_best(const hkb_object *object, const found *best, const found *spare,
+                     hkb_facts *facts)
+{
+    facts->best_is_known = true;
+    facts->spare =
+        (facts->local || spare->target.kind != HKB_NOBODY) && !HKB_PLANTED(declines_for_ever);
+    if (best->target.kind == HKB_NOBODY) {
+        return;
+    }
+    facts->best = hkb_candidate_fit(&best->candidate);
+    facts->best_load = best->candidate.load;
+    facts->best_had_it = best->candidate.had_it;
+    facts->best_has_it =
+        object->assigned.to == HKB_DOWNSTREAM && object->assigned.share->peer == best->target.peer;
+}
+
+/* -- Decision -- */
+
+static void set_declining(hkb_object *object, bool declines)
+{
+    hkb_share *upstream = object->upstream;
+    if (upstream ? upstream->declining == declines : !declines) {
+        return;
+    }
+    hkb_peer *peer = hkb_object_upstream_peer(object);
+    if (hkb_share_get(peer, object, &upstream) < 0) {
+        hkb_link_fail(&peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+        return;
+    }
+    upstream->declining = declines;
+    hkb_object_mark(object);
+}
+
+static void carry_out(hkb_object *object, const hkb_decision *decision, const hkb_target *to)
+{
+    if (decision->exposer == HKB_NOBODY) {
+        hkb_assign_nobody(object, decision->stays_live);
+    } else {
+        hkb_assign(object, to, decision->stays_live);
+    }
+}
+
+static hkb_decision choose(hkb_object *object, bool rebalances)
+{
+    hakuban_contract *local = local_candidate(object);
+    hkb_facts facts = facts_of(object, local, rebalances);
+    hkb_decision decision = hkb_decide(&facts);
+    found best = {.target.kind = HKB_NOBODY}, spare = best;
+    if (decision.asks) {
+        best = best_downstream(object, false);
+        if (facts.declines) {
+            spare = best_downstream(object, true);
+        }
+        add_best(object, &best, &spare, &facts);
+        decision = hkb_decide(&facts);
+    }
+    if (facts.declines && !decision.declines && spare.target.kind == HKB_DOWNSTREAM &&
+        decision.exposer != HKB_DOWNSTREAM) {
+        hkb_promise(spare.target.peer, spare.target.cost);
+    }
+    set_declining(object, decision.declines);
+    if (decision.changes) {
+        hkb_target to = best.target;
+        if (decision.exposer != HKB_DOWNSTREAM) {
+            to = (hkb_target){.kind = decision.exposer, .contract = local};
+        }
+        carry_out(object, &decision, &to);
+    }
+    return decision;
+}
+
+bool hkb_choose(hkb_object *object)
+{
+    return !choose(object, false).waits;
 }
 
 void hkb_choose_again(hkb_object *object)
 {
-    hkb_share *current = object->assigned.to == HKB_DOWNSTREAM ? object->assigned.share : NULL;
-    hkb_candidate to = downstream_candidate(object, false);
-    if (to.kind == HKB_NOBODY || (current && to.peer == current->peer) ||
-        (to.over && object->assigned.to != HKB_NOBODY)) {
-        return;
+    if (choose(object, true).changes) {
+        hkb_object_mark(object);
     }
-    if (current) {
-        bool drains =
-            hkb_object_offered(object, current->peer, current) == 0 || current->peer->yields;
-        if (!drains && hkb_peer_is_away(current->peer)) {
-            return; /* who comes back soon keeps what it had */
-        }
-        if (!drains && to.load >= current->peer->load - margin(current->peer) &&
-            !HKB_PLANTED(no_threshold)) {
-            return;
-        }
-    }
-    hkb_assign(object, &to);
-    hkb_object_mark(object);
-}
-
-bool hkb_choose_promise(hkb_object *object)
-{
-    if (local_candidate(object)) {
-        return true;
-    }
-    hkb_candidate to = downstream_candidate(object, true);
-    if (to.kind == HKB_DOWNSTREAM) {
-        to.peer->promised += to.cost;
-    }
-    return to.kind == HKB_DOWNSTREAM;
 }

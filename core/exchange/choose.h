@@ -4,11 +4,9 @@
 
 #include "exchange/records.h"
 
-/* Keeps the current one where it may stay. */
-void hkb_choose(hkb_object *object);
-/* Rebalancing: moves the object if that is clearly better. */
+/* By the rules of docs/assignment.md; also whether the object is declined. false: nothing is
+ * decided until the upstream knows again what there is. */
+bool hkb_choose(hkb_object *object);
+/* Likewise, and moves the object to a downstream of clearly less load. */
 void hkb_choose_again(hkb_object *object);
-/* Whether an exposer here or below could take the object; keeps the room for a while. */
-bool hkb_choose_promise(hkb_object *object);
-
 #endif

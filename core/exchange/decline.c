@@ -1,17 +1,15 @@
-/* Declining: the upstream is told that nobody here can take an object now, though this exchange is
- * registered for it, so that a full subtree starves nobody: it chooses another. Until it is taken
- * back, this exchange counts as an observer only.
+/* Declining: the upstream is told that nothing here can take an object now, though this exchange is
+ * registered for it, so that a full subtree starves no observer: the upstream chooses another.
+ * Until it is taken back, this exchange counts as an observer only.
  *
- * A decline is said when the object is needed here and nobody has room, and taken back when
- * somebody has: no sooner than the sweep comes by (a second for all), and for no more objects than
- * there is room for, so that nothing is passed to and fro. What nobody asked for in HKB_DECLINE_NS
- * is forgotten. */
+ * A decline is said when the object is needed here and no exposer has room. It is taken back when
+ * one has, for no more objects than there is room for: what was promised that way counts as load
+ * until the object comes, or for HKB_PROMISE_NS. What was not needed for HKB_DECLINE_NS is
+ * forgotten. */
 #include "exchange/decline.h"
 #include "exchange/agenda.h"
-#include "exchange/choose.h"
 #include "exchange/facts.h"
-#include "exchange/lifetimes.h"
-#include "exchange/names.h"
+#include "exchange/offers.h"
 
 static void take_back(hkb_object *object)
 {
@@ -19,33 +17,6 @@ static void take_back(hkb_object *object)
         object->upstream->declining = 0;
     }
     hkb_object_mark(object);
-}
-
-void hkb_decline_settle(hkb_object *object, bool needed)
-{
-    hkb_peer *peer = hkb_object_upstream_peer(object);
-    hkb_share *upstream = object->upstream;
-    if (!peer || (object->assigned.to != HKB_NOBODY && !(upstream && upstream->declining))) {
-        return;
-    }
-    bool offered = hkb_object_is_offered(object);
-    if (needed && offered && object->assigned.to == HKB_NOBODY) {
-        if (hkb_recall_awaits(object)) {
-            return; /* who held it may come back at any moment */
-        }
-        if (!upstream && hkb_share_get(peer, object, &upstream) < 0) {
-            hkb_link_fail(&peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
-            return;
-        }
-        upstream->declining = 1;
-        return;
-    }
-    /* The upstream serving it is no reason to take it back: that would end with the decline. */
-    bool unheard = upstream && !upstream->registered.declines && !needed;
-    if (upstream && (!offered || unheard || object->assigned.to == HKB_LOCAL ||
-                     object->assigned.to == HKB_DOWNSTREAM)) {
-        upstream->declining = 0;
-    }
 }
 
 void hkb_decline_enter(hkb_object *object)
@@ -58,42 +29,53 @@ void hkb_decline_enter(hkb_object *object)
     }
 }
 
-static void look_again(hkb_object *object)
+static hkb_object *first_declined(const hkb_exchange *exchange)
 {
-    if (!hkb_object_is_offered(object) ||
-        (!HKB_PLANTED(declines_for_ever) && hkb_choose_promise(object))) {
-        take_back(object);
-    } else if (object->exchange->now_ns >= object->deadline_ns) {
-        if (hkb_object_needed(object)) {
-            object->deadline_ns = object->exchange->now_ns + HKB_DECLINE_NS;
-        } else {
+    hkb_node *node = hkb_list_first(&exchange->declined);
+    return node ? HKB_CONTAINER(node, hkb_object, timed) : NULL;
+}
+
+static void end_declines(hkb_exchange *exchange)
+{
+    hkb_object *object;
+    for (size_t left = exchange->declined_count; left; left--) {
+        object = first_declined(exchange);
+        if (exchange->now_ns < object->deadline_ns) {
+            break;
+        }
+        hkb_list_remove(&object->timed);
+        hkb_list_push(&exchange->declined, &object->timed);
+        object->deadline_ns = exchange->now_ns + HKB_DECLINE_NS;
+        if (!hkb_object_needed(object)) {
             take_back(object);
+        }
+    }
+}
+
+static void end_promises(hkb_exchange *exchange)
+{
+    if (exchange->now_ns < exchange->promises_ns) {
+        return;
+    }
+    exchange->promises_ns = UINT64_MAX;
+    HKB_LIST_EACH(hkb_peer, peer, &exchange->peers, of_exchange)
+    {
+        if (peer->promised > 0) {
+            peer->promised = 0;
+            hkb_peer_has_more_room(peer);
         }
     }
 }
 
 void hkb_decline_tick(hkb_exchange *exchange)
 {
-    if (exchange->now_ns < hkb_decline_deadline(exchange)) {
-        return;
-    }
-    exchange->declined_ns = exchange->now_ns + HKB_REBALANCE_NS;
-    if (exchange->now_ns >= exchange->promises_ns) {
-        exchange->promises_ns = exchange->now_ns + HKB_REBALANCE_PARTS * HKB_REBALANCE_NS;
-        HKB_LIST_EACH(hkb_peer, peer, &exchange->peers, of_exchange)
-        {
-            peer->promised = 0;
-        }
-    }
-    size_t count = exchange->declined_count / HKB_REBALANCE_PARTS + 1;
-    for (size_t i = 0; i < count && i < exchange->declined_count; i++) {
-        hkb_node *node = hkb_list_pop(&exchange->declined);
-        hkb_list_push(&exchange->declined, node);
-        look_again(HKB_CONTAINER(node, hkb_object, timed));
-    }
+    end_promises(exchange);
+    end_declines(exchange);
 }
 
 uint64_t hkb_decline_deadline(const hkb_exchange *exchange)
 {
-    return exchange->declined_count ? exchange->declined_ns : UINT64_MAX;
+    const hkb_object *object = first_declined(exchange);
+    uint64_t declined_ns = object ? object->deadline_ns : UINT64_MAX;
+    return declined_ns < exchange->promises_ns ? declined_ns : exchange->promises_ns;
 }

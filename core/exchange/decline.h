@@ -4,10 +4,9 @@
 
 #include "exchange/records.h"
 
-/* After the choice. */
-void hkb_decline_settle(hkb_object *object, bool needed);
 /* Into the list of the declined. */
 void hkb_decline_enter(hkb_object *object);
+/* Ends declines that are not needed any more, and promises that were not taken up. */
 void hkb_decline_tick(hkb_exchange *exchange);
 uint64_t hkb_decline_deadline(const hkb_exchange *exchange);
 

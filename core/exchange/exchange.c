@@ -2,8 +2,7 @@
  * call. */
 #include "exchange/exchange.h"
 #include "exchange/agenda.h"
-#include "exchange/choose.h"
-#include "exchange/decline.h"
+#include "exchange/balance.h"
 #include "exchange/facts.h"
 #include "exchange/pass.h"
 #include "exchange/payloads.h"
@@ -34,6 +33,7 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
     exchange->rebalances = settings->rebalances;
     exchange->now_ns = exchange->born_ns = now_ns + HKB_EPOCH_NS;
     exchange->tick_ns = exchange->rebalance_ns = exchange->now_ns;
+    exchange->promises_ns = UINT64_MAX;
     exchange->wall_ns = wall_ns;
     for (size_t i = 0; i < 2; i++) {
         exchange->map_key[i] = exchange->host.random(ctx);
@@ -53,12 +53,14 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
     hkb_map_init(&exchange->sessions, alloc, offsetof(hkb_peer, session_hash), hkb_session_equal);
     hkb_rust_init(&exchange->shared.rust, alloc);
     hkb_chain_init(&exchange->packet, alloc, 2 * HKB_RUST_EVENT_BYTES_MAX);
-    hkb_list *lists[] = {&exchange->contracts,      &exchange->peers,    &exchange->upstreams,
-                         &exchange->settings,       &exchange->ready,    &exchange->dirty,
-                         &exchange->dirty_tags,     &exchange->listings, &exchange->passing,
-                         &exchange->ended,          &exchange->waiting,  &exchange->balanced,
-                         &exchange->declined,       &exchange->deltas,   &exchange->held[0].objects,
-                         &exchange->held[1].objects};
+    hkb_list *lists[] = {
+        &exchange->contracts,      &exchange->peers,     &exchange->upstreams,
+        &exchange->settings,       &exchange->ready,     &exchange->dirty,
+        &exchange->dirty_tags,     &exchange->listings,  &exchange->passing,
+        &exchange->ended,          &exchange->waiting,   &exchange->roomless,
+        &exchange->declined,       &exchange->spreading, &exchange->roomier,
+        &exchange->roomy,          &exchange->deltas,    &exchange->held[0].objects,
+        &exchange->held[1].objects};
     for (size_t i = 0; i < HKB_COUNT(lists); i++) {
         hkb_list_init(lists[i]);
     }
@@ -198,26 +200,6 @@ static void tick_waiting(hkb_exchange *exchange)
     }
 }
 
-/* A tenth of what a downstream has or could have; the whole comes by about once a second. */
-static void tick_balance(hkb_exchange *exchange)
-{
-    if (!exchange->rebalances || exchange->now_ns < exchange->rebalance_ns) {
-        return;
-    }
-    exchange->rebalance_ns = exchange->now_ns + HKB_REBALANCE_NS;
-    size_t count = exchange->balanced_count / HKB_REBALANCE_PARTS + 1;
-    for (size_t i = 0; i < count && !hkb_list_empty(&exchange->balanced); i++) {
-        hkb_node *node = hkb_list_pop(&exchange->balanced);
-        hkb_list_push(&exchange->balanced, node);
-        hkb_object *object = HKB_CONTAINER(node, hkb_object, timed);
-        if (hkb_object_has_choice(object)) {
-            hkb_choose_again(object);
-        } else {
-            hkb_object_mark(object); /* other exposers have gone: it leaves the list */
-        }
-    }
-}
-
 /* Payloads are kept for peers that were busy, not for ever. */
 static void tick_deltas(hkb_exchange *exchange)
 {
@@ -236,8 +218,7 @@ void hkb_exchange_tick(hkb_exchange *exchange)
     tick_links(exchange);
     hkb_pass_tick(exchange);
     tick_waiting(exchange);
-    tick_balance(exchange);
-    hkb_decline_tick(exchange);
+    hkb_balance_tick(exchange);
     tick_deltas(exchange);
     hkb_recall_expire(exchange);
     hkb_recall_grow_up(exchange);
@@ -265,10 +246,7 @@ static uint64_t next_deadline(const hkb_exchange *exchange)
     if (node) {
         deadline_ns = earlier(deadline_ns, HKB_CONTAINER(node, hkb_object, timed)->deadline_ns);
     }
-    if (exchange->rebalances && exchange->balanced_count) {
-        deadline_ns = earlier(deadline_ns, exchange->rebalance_ns);
-    }
-    deadline_ns = earlier(deadline_ns, hkb_decline_deadline(exchange));
+    deadline_ns = earlier(deadline_ns, hkb_balance_deadline(exchange));
     node = hkb_list_first(&exchange->deltas);
     if (node) {
         deadline_ns =

@@ -189,15 +189,66 @@ bool hkb_object_is_offered(const hkb_object *object)
     return false;
 }
 
-bool hkb_object_has_choice(const hkb_object *object)
+static bool is_away_below(const hkb_peer *peer)
+{
+    return !peer->link.connector && hkb_peer_is_away(peer);
+}
+
+bool hkb_object_returns(const hkb_object *object)
+{
+    if (object->expose_shares) {
+        HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
+        {
+            if (share->registered.exposes && is_away_below(share->peer)) {
+                return true;
+            }
+        }
+    }
+    for (size_t i = 0; i < object->tag_count; i++) {
+        HKB_LIST_EACH(hkb_tag_share, tag_share, &object->tags[i].tag->shares, of_tag)
+        {
+            if (tag_share->registered.exposes && is_away_below(tag_share->peer)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+bool hkb_object_is_left(const hkb_object *object)
+{
+    return object->exists && object->observing && !hkb_object_needed(object) &&
+           !HKB_PLANTED(left_too_soon) &&
+           !(object->assigned.to == HKB_DOWNSTREAM && object->assigned.share->observing);
+}
+
+static uint32_t exposers_below(const hkb_object *object)
 {
     uint32_t exposers = object->expose_shares;
     for (size_t i = 0; i < object->tag_count; i++) {
         exposers += object->tags[i].tag->expose_shares;
     }
-    bool drains = object->assigned.to == HKB_LOCAL && object->assigned.contract->capacity == 0;
-    return (object->assigned.to == HKB_DOWNSTREAM && exposers >= 2) ||
-           ((object->assigned.to == HKB_NOBODY || drains) && exposers >= 1);
+    return exposers;
+}
+
+bool hkb_object_drains(const hkb_object *object)
+{
+    if (object->assigned.to == HKB_LOCAL) {
+        return object->assigned.contract->capacity == 0;
+    }
+    return object->assigned.to == HKB_DOWNSTREAM && !object->assigned.share->can_serve;
+}
+
+bool hkb_object_is_roomless(const hkb_object *object)
+{
+    bool waits = object->assigned.to == HKB_NOBODY || hkb_object_drains(object) ||
+                 (object->assigned.to == HKB_DOWNSTREAM && object->assigned.share->peer->yields);
+    return waits && exposers_below(object) > 0;
+}
+
+bool hkb_object_has_choice(const hkb_object *object)
+{
+    return object->assigned.to == HKB_DOWNSTREAM && exposers_below(object) >= 2;
 }
 
 bool hkb_object_is_referred_to(const hkb_object *object)
@@ -312,22 +363,20 @@ bool hkb_registration_equal(const hkb_registration *one, const hkb_registration 
 
 double hkb_peer_load_limit(const hkb_peer *peer)
 {
-    uint64_t unused;
     if (!peer->load_limit) {
         return INFINITY;
     }
-    return hkb_load_limit_at(peer->load_limit, peer->exchange->now_ns - peer->load_limit_ns,
-                             &unused);
+    return hkb_load_limit_at(peer->load_limit, peer->exchange->now_ns - peer->load_limit_ns);
 }
 
-uint64_t hkb_object_offered(const hkb_object *object, const hkb_peer *peer, const hkb_share *share)
+uint32_t hkb_object_offered(const hkb_object *object, const hkb_peer *peer, const hkb_share *share)
 {
-    uint64_t capacity = share && share->registered.exposes ? share->registered.capacity : 0;
+    uint32_t capacity = share && share->registered.exposes ? share->registered.capacity : 0;
     for (size_t i = 0; i < object->tag_count; i++) {
         const hkb_tag_share *tag_share =
             hkb_tag_share_find(object->exchange, peer, object->tags[i].tag);
-        if (tag_share && tag_share->registered.exposes) {
-            capacity += tag_share->registered.capacity;
+        if (tag_share && tag_share->registered.capacity > capacity) {
+            capacity = tag_share->registered.capacity;
         }
     }
     return capacity;

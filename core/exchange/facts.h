@@ -33,7 +33,16 @@ bool hkb_object_is_remembered(const hkb_object *object);
 bool hkb_object_needed(const hkb_object *object);
 /* A contract here or a downstream exposes it, with room or without. */
 bool hkb_object_is_offered(const hkb_object *object);
-/* Rebalancing could find another exposer, or a first one. */
+/* An exposer below whose connection is lost may be back at any moment. */
+bool hkb_object_returns(const hkb_object *object);
+/* It is left to the one downstream that observes it, and did not expose it so far. */
+bool hkb_object_is_left(const hkb_object *object);
+/* What exposes it has capacity 0. */
+bool hkb_object_drains(const hkb_object *object);
+/* It waits for a downstream with room: there is no exposer, or one that only keeps it until then.
+ */
+bool hkb_object_is_roomless(const hkb_object *object);
+/* A downstream exposes it, and another one could. */
 bool hkb_object_has_choice(const hkb_object *object);
 /* The record must stay. */
 bool hkb_object_is_referred_to(const hkb_object *object);
@@ -55,9 +64,9 @@ bool hkb_object_source_is_away(const hkb_object *object);
 bool hkb_share_is_source(const hkb_share *share);
 
 double hkb_peer_load_limit(const hkb_peer *peer);
-/* Everything that peer offers for object: its own registration and those of the object's tags.
- * share: the peer's of the object, or NULL. */
-uint64_t hkb_object_offered(const hkb_object *object, const hkb_peer *peer, const hkb_share *share);
+/* The greatest capacity that the peer has registered for the object or one of its tags; 0: it is
+ * not to be chosen. share: the peer's of the object, or NULL. */
+uint32_t hkb_object_offered(const hkb_object *object, const hkb_peer *peer, const hkb_share *share);
 /* A hub that has just begun does not choose for what a peer had, before that peer had time to come
  * back. */
 bool hkb_exchange_is_young(const hkb_exchange *exchange);

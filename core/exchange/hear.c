@@ -8,6 +8,7 @@
 #include "exchange/lifetimes.h"
 #include "exchange/names.h"
 #include "exchange/newest.h"
+#include "exchange/offers.h"
 #include "exchange/path.h"
 #include "exchange/recall.h"
 #include "exchange/receive.h"
@@ -73,6 +74,7 @@ static hakuban_status hear_load_limit(hkb_peer *peer, const hkb_message *message
                                       hakuban_error *reterr)
 {
     hkb_exchange *exchange = peer->exchange;
+    hkb_peer_has_more_room(peer); /* it may have: with the limit before, or with this one */
     if (message->load_limit->count == 0) {
         hkb_free(exchange->alloc, peer->load_limit, sizeof(*peer->load_limit));
         peer->load_limit = NULL;
@@ -86,6 +88,7 @@ static hakuban_status hear_load_limit(hkb_peer *peer, const hkb_message *message
     }
     *peer->load_limit = *message->load_limit;
     peer->load_limit_ns = exchange->now_ns;
+    hkb_peer_has_more_room(peer);
     return HAKUBAN_OK;
 }
 

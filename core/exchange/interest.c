@@ -3,6 +3,7 @@
 #include "exchange/interest.h"
 #include "exchange/agenda.h"
 #include "exchange/facts.h"
+#include "exchange/offers.h"
 
 void hkb_share_settle_stream(hkb_share *share)
 {
@@ -55,6 +56,7 @@ void hkb_share_refresh(hkb_share *share)
     share->observing = observing;
     share->observing_only = observing_only;
     share->exposing = exposing;
+    share->can_serve = can_serve;
     hkb_object_mark(object);
     hkb_share_settle_stream(share);
     hkb_share_queue(share); /* which also releases it, where it has no meaning any more */
@@ -67,6 +69,7 @@ void hkb_share_register(hkb_share *share, hkb_registration registered)
     object->expose_shares += (uint32_t)registered.exposes - share->registered.exposes;
     object->capacity += (uint64_t)registered.capacity - share->registered.capacity;
     share->registered = registered;
+    hkb_offer_object(share);
     hkb_share_refresh(share);
 }
 
@@ -78,5 +81,6 @@ void hkb_tag_share_register(hkb_tag_share *share, hkb_registration registered)
     tag->preload_shares += (uint32_t)registered.preloads - share->registered.preloads;
     tag->capacity += (uint64_t)registered.capacity - share->registered.capacity;
     share->registered = registered;
+    hkb_offer_tag(share);
     hkb_tag_mark(tag);
 }

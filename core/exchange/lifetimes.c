@@ -83,6 +83,7 @@ void hkb_tag_share_free(hkb_tag_share *share)
     hkb_tag *tag = share->tag;
     hkb_exchange *exchange = tag->exchange;
     bool observed = share->registered.observes || share->registered.preloads;
+    bool exposed = share->registered.exposes;
     if (!share->peer->link.connector) {
         hkb_tag_share_register(share, (hkb_registration){0});
     }
@@ -92,7 +93,11 @@ void hkb_tag_share_free(hkb_tag_share *share)
     hkb_list_remove(&share->of_tag);
     hkb_list_remove(&share->listing);
     hkb_list_remove(&share->item.node);
+    hkb_heap_remove(&tag->offers, &share->offer);
     hkb_pass_end(share);
+    if (exposed) {
+        hkb_exposer_gone(exchange);
+    }
     if (observed) {
         end_unobserved(tag); /* a pass may not have come to all of its objects */
     }

@@ -142,6 +142,7 @@ void hkb_recall_free(hkb_peer *peer)
     (void)hkb_peer_account(peer, 0,
                            hkb_names_bytes(&recall->had) + hkb_names_bytes(&recall->holds));
     hkb_names_done(&recall->had, peer->exchange);
+    peer->exchange->holder_count -= recall->holds.count > 0;
     hkb_names_done(&recall->holds, peer->exchange);
     for (size_t i = 0; i < HKB_PAIRS_KINDS; i++) {
         hkb_buffer_done(&recall->pairs[i]);

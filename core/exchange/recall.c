@@ -105,7 +105,7 @@ void hkb_recall_expire(hkb_exchange *exchange)
             bool was_live = object->freshness == HAKUBAN_LIVE;
             hkb_recall_release(object);
             if (object->assigned.to == HKB_UPSTREAM) {
-                hkb_assign_nobody(object);
+                hkb_assign_nobody(object, hkb_object_is_left(object));
             }
             if (was_live && object->freshness == HAKUBAN_STALE) {
                 object->stale_since_ns = held->since_ns;
@@ -212,6 +212,7 @@ hakuban_status hkb_recall_hear(hkb_peer *peer, const hkb_message *message, hakub
     if (exchange->now_ns < until_ns && exchange->waits_until_ns < until_ns) {
         exchange->waits_until_ns = until_ns;
     }
+    bool held_none = recall->holds.count == 0;
     hakuban_status status = HAKUBAN_OK;
     for (size_t i = 0; status >= 0 && i < count; i++, bytes += HKB_PAIR_BYTES) {
         status = hkb_names_put(table, exchange, read_word(bytes), read_word(bytes + 8));
@@ -220,6 +221,7 @@ hakuban_status hkb_recall_hear(hkb_peer *peer, const hkb_message *message, hakub
             status = hkb_names_put(&exchange->had_live, exchange, read_word(bytes), 0);
         }
     }
+    exchange->holder_count += held_none && recall->holds.count > 0;
     (void)hkb_peer_account(peer, hkb_names_bytes(table),
                            before); /* it may have grown before memory ran out */
     return status >= 0 ? status : hakuban_error_set(reterr, status, "out of memory");

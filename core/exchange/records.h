@@ -7,7 +7,9 @@
 #ifndef HKB_EXCHANGE_RECORDS_H
 #define HKB_EXCHANGE_RECORDS_H
 
+#include "base/heap.h"
 #include "base/planted.h"
+#include "exchange/decide.h"
 #include "exchange/exchange.h"
 #include "model/descriptor.h"
 #include "model/state.h"
@@ -19,6 +21,7 @@
 #define HKB_REBALANCE_NS 100000000ull /* a tenth of all objects each time */
 #define HKB_REBALANCE_PARTS 10
 #define HKB_DECLINE_NS 60000000000ull /* an unneeded decline is forgotten after this */
+#define HKB_PROMISE_NS 1000000000ull
 #define HKB_DECLINED_MAX 65536u
 #define HKB_TICK_NS 50000000ull /* time limits are looked at no more often than this */
 #define HKB_BASES_BYTES_MIN (64u * 1024)
@@ -97,7 +100,7 @@ struct hkb_exchange {
     hkb_list listings;   /* tag shares that get LISTED once all is settled */
     hkb_list ended;      /* peers whose link is over, to be taken out */
     hkb_list waiting;    /* objects in a hand-over, by deadline */
-    hkb_list balanced;   /* objects that a downstream has or could have */
+    hkb_list roomless;   /* objects that wait until an exposer has room for them */
     hkb_list declined;   /* objects that the upstream is not to choose this exchange for */
     hkb_list deltas;     /* by age */
     hkb_held held[2];    /* since the last session that an upstream did not know any more, and since
@@ -110,7 +113,7 @@ struct hkb_exchange {
         *delta_spare; /* one, so that a state that passes through needs no allocation for it */
     size_t state_bytes,
         state_bytes_max; /* data of all objects' states, older ones that are kept included */
-    size_t delta_count, delta_bytes, balanced_count, declined_count;
+    size_t delta_count, delta_bytes, balanced_count, roomless_count, declined_count;
     hkb_list settings;    /* hkb_common_settings, those that were used last first */
     hkb_list upstreams;   /* of peers; today there is one at most */
     uint64_t replaces[2]; /* token of the last session with an upstream that was lost; the other
@@ -122,8 +125,15 @@ struct hkb_exchange {
     uint32_t object_numbers, tag_numbers;
     hkb_chain packet; /* the last one that was pulled */
     uint64_t tick_ns, rebalance_ns;
-    uint64_t declined_ns,
-        promises_ns; /* when some of the declined are looked at again, and when promises end */
+    uint64_t promises_ns; /* when what was promised lately is void; UINT64_MAX: nothing was */
+    bool balance_due;   /* a load, a limit or an offer has changed since objects were moved last */
+    hkb_list spreading; /* downstreams with objects that others may have less load for */
+    hkb_list roomier;   /* downstreams, the last one that got more room at the end */
+    uint64_t room_number; /* the last one's */
+    hkb_list roomy;       /* downstreams that may have room for objects that wait for it */
+    size_t roomless_left, declined_left; /* how many of these are to be looked at for them */
+    bool waiting_due;    /* an exposer has gone: they are looked at, with room or without */
+    size_t holder_count; /* downstreams that have named sinks which they had before a restart */
     uint64_t path[HKB_PATH_NODES_MAX][2]; /* this node first, then towards the root */
     size_t path_count;
     hakuban_exchange_stats stats;
@@ -150,6 +160,12 @@ struct hkb_peer {
     uint32_t last_channel; /* the greatest number used so far, by the side that opens them */
     double load;           /* downstream: sum of the costs of the objects that it serves */
     size_t served_count;
+    uint32_t capacity_max; /* downstream: the greatest that it has ever offered */
+    hkb_list serves;       /* downstream: of the objects that it has those that others could have */
+    size_t serves_count, spread_left; /* how many of them are to be looked at for others */
+    hkb_node spreading, roomier, roomy;
+    uint64_t room_number; /* in roomier */
+    uint64_t room_ns;     /* the load limit gives room then, which was asked for; 0: it was not */
     double promised; /* downstream: of objects that the upstream was told lately that there is room
                         for them */
     hkb_load_limit *load_limit;
@@ -217,6 +233,7 @@ struct hkb_share {
     /* Of a downstream, by object or tag. */
     uint8_t observing : 1, exposing : 1;
     uint8_t observing_only : 1; /* it cannot serve itself */
+    uint8_t can_serve : 1;      /* its capacity is above 0 */
     hkb_peer *peer;
     hkb_object *object;
     hkb_node of_peer, of_object;
@@ -226,19 +243,13 @@ struct hkb_share {
     hkb_outbound out;
 };
 
-typedef enum hkb_exposer_kind {
-    HKB_NOBODY = 0,
-    HKB_LOCAL,
-    HKB_UPSTREAM,
-    HKB_DOWNSTREAM,
-} hkb_exposer_kind;
-
 /* In which of the exchange's lists an object waits for its time. */
 typedef enum hkb_timed {
     HKB_UNTIMED = 0,
-    HKB_WAITING, /* for the end of a hand-over */
-    HKB_BALANCED,
-    HKB_DECLINED,
+    HKB_WAITING,  /* for the end of a hand-over */
+    HKB_ROOMLESS, /* for an exposer with room */
+    HKB_BALANCED, /* for another downstream of less load */
+    HKB_DECLINED, /* for a downstream with room, or to be forgotten */
 } hkb_timed;
 
 /* Where an object stands between its exposers; hkb_object_phase() tells. */
@@ -282,7 +293,7 @@ struct hkb_object {
     uint8_t exists : 1, freshness : 2, source : 2;
     uint8_t retry_due : 1; /* there was no memory for something: tried again after a while, not at
                               once */
-    uint8_t timed_as : 2;
+    uint8_t timed_as : 3;
     uint8_t remembered : 1; /* it is there although the upstream that had it is lost */
     uint8_t tag_count;
     uint32_t number; /* for inspection */
@@ -314,6 +325,8 @@ struct hkb_tag {
     hkb_node dirty;
     hkb_list objects, contracts, shares;
     size_t object_count;
+    hkb_heap offers;      /* tag shares of downstreams with room, by load */
+    uint64_t room_number; /* up to which the order is right */
     uint16_t json_bytes;
     char json[]; /* canonical, terminated */
 };
@@ -325,6 +338,8 @@ struct hkb_tag_share {
     hkb_node of_peer, of_tag, listing;
     hkb_item item;
     hkb_node passing;
+    hkb_heap_node offer;   /* downstream: in the tag's order */
+    hkb_tag_share *aside;  /* while it is out of it for a moment: the next such one */
     hkb_object_tag cursor; /* while passing: how far it is among the tag's objects */
     hkb_registration registered;
     uint8_t listed : 1;         /* upstream: the last LISTED that is to come was heard */

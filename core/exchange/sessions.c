@@ -8,6 +8,7 @@
 #include "exchange/interest.h"
 #include "exchange/lifetimes.h"
 #include "exchange/names.h"
+#include "exchange/offers.h"
 #include "exchange/path.h"
 #include "exchange/recall.h"
 #include "exchange/settle.h"
@@ -119,6 +120,7 @@ hakuban_status hkb_exchange_attach(hkb_exchange *exchange, const hkb_link_settin
     hkb_list_init(&peer->shares);
     hkb_list_init(&peer->tag_shares);
     hkb_list_init(&peer->passes);
+    hkb_list_init(&peer->serves);
     hkb_map_init(&peer->in_channels, exchange->alloc, offsetof(hkb_share, in.id), in_channel_equal);
     hkb_map_init(&peer->out_channels, exchange->alloc, offsetof(hkb_share, out.id),
                  out_channel_equal);
@@ -227,6 +229,9 @@ uint64_t hkb_peer_deadline(const hkb_peer *peer)
     if (peer->lists_ns && peer->lists_ns < ns) {
         ns = peer->lists_ns;
     }
+    if (peer->room_ns && peer->room_ns < ns) {
+        ns = peer->room_ns;
+    }
     return link_ns < ns ? link_ns : ns;
 }
 
@@ -236,6 +241,10 @@ void hkb_peer_tick(hkb_peer *peer)
     hkb_recall_tick(peer);
     if (peer->lists_ns && peer->exchange->now_ns >= peer->lists_ns) {
         hkb_tag_say_listed(peer);
+    }
+    if (peer->room_ns && peer->exchange->now_ns >= peer->room_ns) {
+        peer->room_ns = 0;
+        hkb_peer_has_more_room(peer);
     }
     if (peer->exchange->now_ns < yield_ns(peer)) {
         return;
@@ -295,10 +304,14 @@ void hkb_session_resumed(hkb_link *link)
     }
     HKB_LIST_EACH(hkb_share, share, &peer->shares, of_peer)
     {
-        if (share->exposing && share->object->assigned.to == HKB_NOBODY) {
+        const hkb_object *object = share->object;
+        if (share->exposing &&
+            (object->assigned.to == HKB_NOBODY || object->timed_as == HKB_ROOMLESS ||
+             object->timed_as == HKB_DECLINED)) {
             hkb_object_mark(share->object);
         }
     }
+    hkb_peer_has_more_room(peer);
     HKB_LIST_EACH(hkb_tag_share, share, &peer->tag_shares, of_peer)
     {
         if (share->registered.exposes) {
@@ -321,7 +334,7 @@ void hkb_session_anew(hkb_link *link)
         hkb_share_close(share);
         share->registered = (hkb_registration){0};
         if (!object->assigned.held && object->assigned.to == HKB_UPSTREAM) {
-            hkb_assign_nobody(object);
+            hkb_assign_nobody(object, hkb_object_is_left(object));
         }
         hkb_share_queue(share); /* which also releases it, where it has no meaning any more */
     }
@@ -362,7 +375,7 @@ static void release_all(hkb_peer *peer)
         }
         hkb_share_close(share);
         if (hkb_share_serves(share) && peer->link.connector) {
-            hkb_assign_nobody(object);
+            hkb_assign_nobody(object, hkb_object_is_left(object));
         } else if (hkb_share_serves(share)) {
             hkb_object_settle(object); /* the link has ended: it cannot stay */
         }
@@ -406,6 +419,9 @@ static void free_peer(hkb_peer *peer)
 {
     hkb_exchange *exchange = peer->exchange;
     hkb_list_remove(&peer->ready);
+    hkb_list_remove(&peer->spreading);
+    hkb_list_remove(&peer->roomier);
+    hkb_list_remove(&peer->roomy);
     hkb_list_remove(&peer->of_exchange);
     exchange->peer_count--;
     hkb_map_done(&peer->in_channels);

@@ -91,6 +91,9 @@ static hkb_timed timed_as(const hkb_object *object, bool needed)
     if (hkb_object_phase(object) == HKB_HANDING_OVER || object->retry_due) {
         return HKB_WAITING;
     }
+    if (needed && hkb_object_is_roomless(object)) {
+        return HKB_ROOMLESS;
+    }
     if (needed && object->exchange->rebalances && hkb_object_has_choice(object)) {
         return HKB_BALANCED;
     }
@@ -105,7 +108,7 @@ static void settle_timed(hkb_object *object, bool needed)
         return;
     }
     hkb_object_leave_timed(object);
-    object->timed_as = (unsigned)as & 3u;
+    object->timed_as = (unsigned)as & 7u;
     switch (as) {
     case HKB_UNTIMED:
         break;
@@ -113,21 +116,20 @@ static void settle_timed(hkb_object *object, bool needed)
         object->deadline_ns = exchange->now_ns + HKB_HANDOVER_NS;
         hkb_list_push(&exchange->waiting, &object->timed);
         break;
+    case HKB_ROOMLESS:
+        hkb_list_push(&exchange->roomless, &object->timed);
+        exchange->roomless_count++;
+        break;
     case HKB_BALANCED:
-        hkb_list_push(&exchange->balanced, &object->timed);
+        hkb_list_push(&object->assigned.share->peer->serves, &object->timed);
+        object->assigned.share->peer->serves_count++;
         exchange->balanced_count++;
+        hkb_balance_mark(exchange);
         break;
     case HKB_DECLINED:
         hkb_decline_enter(object);
         break;
     }
-}
-
-/* What a session that is over has left stands, as long as the exposer is there. */
-static bool is_held(const hkb_object *object)
-{
-    bool is_here = object->assigned.to == HKB_LOCAL || object->assigned.to == HKB_DOWNSTREAM;
-    return object->assigned.held && (!is_here || hkb_assign_may_stay(object));
 }
 
 void hkb_object_settle(hkb_object *object)
@@ -151,19 +153,16 @@ void hkb_object_settle(hkb_object *object)
         }
     }
     bool needed = hkb_object_needed(object);
-    if (is_held(object)) {
+    if (!hkb_choose(object)) {
         register_object(object); /* the rest waits for what the new upstream says */
         return;
     }
-    if (needed) {
-        hkb_choose(object);
-    } else {
+    if (!needed) {
         hkb_assign_unneeded(object);
         if (object->state && object->freshness == HAKUBAN_STALE) {
             object->state->left_over = true;
         }
     }
-    hkb_decline_settle(object, needed);
     hkb_assign_open(object);
     hkb_object_refresh_source(object);
     register_object(object);

@@ -19,9 +19,12 @@ static void check_settings(const hkb_link_settings *settings)
                settings->window_bytes <= HKB_WINDOW_BYTES_MAX);
     HKB_ASSERT(settings->keep_alive_ns >= 1000000);
     HKB_ASSERT(settings->load_limit.count <= HKB_LOAD_POINTS_MAX);
-    uint64_t next_ns = 0;
-    for (unsigned i = 0; i < 10 && next_ns != UINT64_MAX; i++) {
-        HKB_ASSERT(hkb_load_limit_at(&settings->load_limit, next_ns, &next_ns) >= 0);
+    uint64_t now_ns = 0;
+    for (unsigned i = 0; i < 10 && now_ns != UINT64_MAX; i++) {
+        double limit = hkb_load_limit_at(&settings->load_limit, now_ns);
+        uint64_t next_ns = hkb_load_limit_when(&settings->load_limit, limit + 1, now_ns);
+        HKB_ASSERT(limit >= 0 && next_ns > now_ns);
+        now_ns = next_ns;
     }
 }
 

@@ -267,6 +267,61 @@ START_TEST(a_rising_limit_lets_in_what_was_declined)
 }
 END_TEST
 
+/* A worker whose limit is 0 for two seconds, then 5, and rises to 7 at five. */
+#define RISING "load-limit=2:0-2:5-5:7"
+
+typedef struct rising_case {
+    bool rust_leaf, rust_hubs; /* the dialect of the links */
+    unsigned depth;            /* hubs between the root and the worker */
+} rising_case;
+static const rising_case rising_cases[] = {
+    {false, false, 0}, {false, false, 1}, {false, false, 2}, {false, false, 4}, {true, false, 0},
+    {true, false, 1},  {true, false, 2},  {true, true, 1},   {true, true, 2},
+};
+
+static net_node *below_in(net_node *parent, bool rust, const char *params)
+{
+    net_node *node = net_add(parent->network);
+    if (rust) {
+        net_connect_rust(node, parent, params);
+    } else {
+        net_connect(node, parent, params);
+    }
+    return node;
+}
+
+/* In a star: the jobs are wanted below another spoke. */
+START_TEST(room_that_a_rising_limit_gives_is_used_when_it_appears)
+{
+    const rising_case *at = &rising_cases[_i];
+    net *network = net_new((uint64_t)_i);
+    net_node *root = net_add(network), *hub = root;
+    net_node *user = below(below_in(root, at->rust_hubs, NULL), NULL);
+    for (unsigned i = 0; i < at->depth; i++) {
+        hub = below_in(hub, at->rust_hubs, NULL);
+    }
+    net_quiet(network);
+    want(user, 10);
+    work(0, below_in(hub, at->rust_leaf, RISING), 1);
+    play(network, 1900 * NET_MS, 1);
+    ck_assert_uint_eq(workers[0].open_count, 0);
+    play(network, 400 * NET_MS, 1);
+    ck_assert_uint_eq(workers[0].open_count, 5);
+    play(network, 1100 * NET_MS, 1);
+    ck_assert_uint_eq(workers[0].open_count, 5);
+    play(network, 400 * NET_MS, 1);
+    ck_assert_uint_eq(workers[0].open_count, 6);
+    play(network, 1500 * NET_MS, 1);
+    ck_assert_uint_eq(workers[0].open_count, 7);
+    ck_assert_uint_eq(served(), 7);
+    unsigned opened = opens(1);
+    play(network, 10 * NET_S, 1);
+    ck_assert_uint_eq(opens(1), opened);
+    want_no_more(0, 10);
+    finish(network, 1);
+}
+END_TEST
+
 START_TEST(a_decline_is_forgotten_where_nobody_wants_the_object)
 {
     net *network = net_new(1);
@@ -481,6 +536,44 @@ START_TEST(twenty_workers_share_two_thousand_jobs)
 }
 END_TEST
 
+/* How often something is due at node in the time, by steps of 50 ms. */
+static unsigned count_due(net_node *node, uint64_t duration_ns)
+{
+    net *network = node->network;
+    unsigned due = 0;
+    for (uint64_t ns = 0; ns < duration_ns; ns += 50 * NET_MS) {
+        due += net_due_ns(node) < network->now_ns + 50 * NET_MS;
+        net_run(network, 50 * NET_MS);
+    }
+    return due;
+}
+
+/* However many jobs are shared, and however many more wait for room: only keep-alives are due. */
+START_TEST(at_rest_nothing_is_looked_at)
+{
+    net *network = net_new(1);
+    net_node *root = net_add(network), *hub = below(root, NULL), *idle = net_add(network);
+    net_connect(idle, root, NULL);
+    want_jobs(below(root, NULL));
+    pool_join(root, 4, 1);
+    pool_join(hub, 3, 1);
+    work(0, below(hub, "load-limit=2"), 1);
+    watcher other;
+    exposer full;
+    expose_object(&full, below(root, "load-limit=0"), "\"full\"", TAG, 1);
+    watch_object(&other, idle, "\"full\"", TAG);
+    pool_play(network, 10);
+    unsigned alone = count_due(idle, 60 * NET_S);
+    ck_assert_uint_lt(alone, 60);
+    ck_assert_uint_le(count_due(root, 60 * NET_S), 9 * alone);
+    ck_assert_uint_le(count_due(hub, 60 * NET_S), 6 * alone);
+    watch_end(&other);
+    expose_end(&full);
+    expose_end(&workers[0]);
+    pool_finish(network);
+}
+END_TEST
+
 START_TEST(jobs_follow_workers_who_join_and_leave)
 {
     net *network = net_new(1);
@@ -679,6 +772,8 @@ int main(void)
     tcase_add_test(tcase, where_all_are_full_nobody_is_chosen_and_nothing_is_said);
     tcase_add_loop_test(tcase, room_that_comes_back_is_used, 0, 2);
     tcase_add_test(tcase, a_rising_limit_lets_in_what_was_declined);
+    tcase_add_loop_test(tcase, room_that_a_rising_limit_gives_is_used_when_it_appears, 0,
+                        (int)HKB_COUNT(rising_cases));
     tcase_add_test(tcase, a_decline_is_forgotten_where_nobody_wants_the_object);
     tcase_add_test(tcase, of_those_at_their_limit_one_who_observes_serves_all);
     tcase_add_test(tcase, who_declined_takes_over_once_it_has_room);
@@ -688,6 +783,7 @@ int main(void)
     tcase_add_checked_fixture(spreading, pool_setup, NULL);
     tcase_set_timeout(spreading, 240);
     tcase_add_loop_test(spreading, twenty_workers_share_two_thousand_jobs, 0, 6);
+    tcase_add_test(spreading, at_rest_nothing_is_looked_at);
     tcase_add_test(spreading, jobs_follow_workers_who_join_and_leave);
     tcase_add_test(spreading, weights_are_followed_also_when_they_change);
     tcase_add_test(spreading, jobs_spread_through_hubs_of_any_size);

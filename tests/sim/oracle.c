@@ -480,21 +480,6 @@ static situation look_at(const sim_world *world, size_t object)
     return at;
 }
 
-/* What peer says it could do, whether or not it has room. */
-static double offered(const hkb_object *object, const hkb_peer *peer)
-{
-    const hkb_share *share = hkb_share_find(object->exchange, peer, object);
-    double capacity = share && share->registered.exposes ? (double)share->registered.capacity : 0;
-    for (size_t i = 0; i < object->tag_count; i++) {
-        const hkb_tag_share *tag_share =
-            hkb_tag_share_find(object->exchange, peer, object->tags[i].tag);
-        if (tag_share && tag_share->registered.exposes) {
-            capacity += (double)tag_share->registered.capacity;
-        }
-    }
-    return capacity;
-}
-
 /* Whether somebody at node or below it could take object, as far as load limits on the way go. */
 static bool has_room(const sim_world *world, int node, size_t object)
 {
@@ -510,8 +495,11 @@ static bool has_room(const sim_world *world, int node, size_t object)
     for (size_t i = 0; here && i < world->plan->node_count; i++) {
         const net_pipe *pipe = world->places[i].node->up;
         const hkb_peer *peer = pipe && world->places[i].parent == node ? pipe->peer[1] : NULL;
-        double capacity = peer ? offered(here, peer) : 0;
-        if (capacity > 0 && peer->load + 1 / capacity <= hkb_peer_load_limit(peer) &&
+        if (!peer) {
+            continue;
+        }
+        rules_downstream offer = oracle_offer(here, peer);
+        if (offer.capacity > 0 && rules_is_within_limit(&offer) &&
             has_room(world, (int)i, object)) {
             return true;
         }
@@ -638,8 +626,7 @@ static bool is_wanted_below(const sim_world *world, size_t top, size_t object)
     return false;
 }
 
-/* I6 as seen from outside the choice: what a peer is charged is the sum over what it has, and no
- * object would be better off with another peer by more than the threshold. */
+/* I6: what a peer is charged is the sum over what it has. */
 static double sum_of_charges(const hkb_exchange *exchange, const hkb_peer *peer)
 {
     double sum = 0;
@@ -651,27 +638,6 @@ static double sum_of_charges(const hkb_exchange *exchange, const hkb_peer *peer)
         }
     }
     return sum;
-}
-
-static bool is_better_elsewhere(const hkb_object *object)
-{
-    const hkb_peer *current = object->assigned.share->peer;
-    bool drains = offered(object, current) == 0;
-    double threshold = object->exchange->rebalance_threshold * fmin(1, current->load / 2);
-    HKB_LIST_EACH(hkb_peer, peer, &object->exchange->peers, of_exchange)
-    {
-        const hkb_share *share = hkb_share_find(object->exchange, peer, object);
-        double capacity = peer->link.connector || peer == current ? 0 : offered(object, peer);
-        if (capacity == 0 || (share && share->registered.declines)) {
-            continue;
-        }
-        double load = peer->load + 1 / capacity;
-        if (load <= hkb_peer_load_limit(peer) &&
-            (drains || load < current->load - threshold - LOAD_ROUNDING)) {
-            return true;
-        }
-    }
-    return false;
 }
 
 static bool node_differs(const sim_world *world, size_t n, char *out, size_t out_bytes)
@@ -699,9 +665,7 @@ static bool node_differs(const sim_world *world, size_t n, char *out, size_t out
         if (!object) {
             continue;
         }
-        if (object->assigned.to == HKB_DOWNSTREAM && is_better_elsewhere(object)) {
-            snprintf(out, out_bytes, "I6 balance: at node %zu, %s would be better elsewhere", n,
-                     object->descriptor->text);
+        if (object->exists && oracle_choice_differs(world, n, object, out, out_bytes)) {
             return true;
         }
         if (object->upstream && object->upstream->registered.declines &&

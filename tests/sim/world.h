@@ -3,6 +3,7 @@
 #ifndef TESTS_SIM_WORLD_H
 #define TESTS_SIM_WORLD_H
 
+#include "assignment_rules.h"
 #include "network.h"
 #include "plan.h"
 
@@ -161,6 +162,13 @@ void oracle_after_hand_over(sim_world *world);
 /* Everybody has gone: I7, I13. */
 bool oracle_lingers(sim_world *world, char *out, size_t out_bytes);
 void oracle_done(sim_world *world);
+/* oracle_choice.c */
+/* What peer is registered for with object, and its load. */
+rules_downstream oracle_offer(const hkb_object *object, const hkb_peer *peer);
+/* I5 and I6 of one object at one exchange: the rules, written a second time, name the same exposer
+ * once the exchange is at rest. */
+bool oracle_choice_differs(const sim_world *world, size_t node, const hkb_object *object, char *out,
+                           size_t out_bytes);
 uint64_t oracle_content(size_t object, hakuban_slice data);
 size_t sim_object_index(const sim_world *world, const hakuban_descriptor *descriptor);
 

@@ -244,39 +244,55 @@ END_TEST
 START_TEST(a_load_limit_follows_its_points)
 {
     hkb_load_limit limit;
-    uint64_t next, s = 1000000000;
+    uint64_t s = 1000000000;
     ck_assert_int_eq(hkb_load_limit_parse("2:0-2:5-5:7", &limit, NULL), HAKUBAN_OK);
-    ck_assert(hkb_load_limit_at(&limit, s, &next) < 0.001);
-    ck_assert_uint_eq(next, 2 * s);
-    ck_assert(hkb_load_limit_at(&limit, 2 * s, &next) > 4.999);
-    ck_assert_uint_eq(next, 2 * s + 3 * s / 2);
-    ck_assert(hkb_load_limit_at(&limit, next, &next) > 5.999);
-    ck_assert_uint_eq(next, 5 * s);
-    ck_assert(hkb_load_limit_at(&limit, 9 * s, &next) > 6.999);
-    ck_assert_uint_eq(next, UINT64_MAX);
+    ck_assert(hkb_load_limit_at(&limit, s) < 0.001);
+    ck_assert(hkb_load_limit_at(&limit, 2 * s) > 4.999);
+    ck_assert(hkb_load_limit_at(&limit, 2 * s + 3 * s / 2) > 5.999);
+    ck_assert(hkb_load_limit_at(&limit, 9 * s) > 6.999);
     ck_assert_int_eq(hkb_load_limit_parse("3", &limit, NULL), HAKUBAN_OK);
-    ck_assert(hkb_load_limit_at(&limit, 0, &next) > 2.999);
+    ck_assert(hkb_load_limit_at(&limit, 0) > 2.999);
     ck_assert_int_eq(hkb_load_limit_parse("", &limit, NULL), HAKUBAN_OK);
-    ck_assert(hkb_load_limit_at(&limit, 0, &next) > 1e300);
+    ck_assert(hkb_load_limit_at(&limit, 0) > 1e300);
     ck_assert_int_eq(hkb_load_limit_parse("3-", &limit, NULL), HAKUBAN_ERR_PARSE);
     ck_assert_int_eq(hkb_load_limit_parse("1:x", &limit, NULL), HAKUBAN_ERR_PARSE);
-    /* The time of the next whole number is always ahead, whatever the slope. */
+}
+END_TEST
+
+START_TEST(the_time_at_which_a_load_limit_gives_room_is_known)
+{
+    hkb_load_limit limit;
+    uint64_t s = 1000000000;
+    ck_assert_int_eq(hkb_load_limit_parse("2:0-2:5-5:7", &limit, NULL), HAKUBAN_OK);
+    ck_assert_uint_eq(hkb_load_limit_when(&limit, 1, 0), 2 * s);
+    ck_assert_uint_eq(hkb_load_limit_when(&limit, 5, s), 2 * s);
+    ck_assert_uint_eq(hkb_load_limit_when(&limit, 6, 2 * s), 2 * s + 3 * s / 2);
+    ck_assert_uint_eq(hkb_load_limit_when(&limit, 7, 4 * s), 5 * s);
+    ck_assert_uint_eq(hkb_load_limit_when(&limit, 7.1, 0), UINT64_MAX);
+    ck_assert_uint_eq(hkb_load_limit_when(&limit, 8, 6 * s), UINT64_MAX);
+    /* One that falls and rises again. */
+    ck_assert_int_eq(hkb_load_limit_parse("0:9-4:1-8:3", &limit, NULL), HAKUBAN_OK);
+    ck_assert_uint_eq(hkb_load_limit_when(&limit, 2, 4 * s), 6 * s);
+    /* It is ahead, whatever the slope, and there is room then. */
     ck_assert_int_eq(hkb_load_limit_parse("7ns:1000000007-3y:4294967295", &limit, NULL),
                      HAKUBAN_OK);
-    uint64_t now = 0;
-    for (int i = 0; i < 10000 && now != UINT64_MAX; i++, now = next) {
-        (void)hkb_load_limit_at(&limit, now, &next);
+    uint64_t now = 7;
+    for (double load = 1000000008; load < 1000010000; load++) {
+        uint64_t next = hkb_load_limit_when(&limit, load, now);
         ck_assert_uint_gt(next, now);
+        ck_assert(hkb_load_limit_at(&limit, next) > load - 0.001);
+        now = next;
     }
-    /* The longest and highest slope, whose products need 96 bits. */
+    /* The longest and highest slope. */
     limit = (hkb_load_limit){.count = 0};
     ck_assert_int_eq(hkb_load_limit_add(&limit, (hkb_load_point){0, 0}), HAKUBAN_OK);
     ck_assert_int_eq(hkb_load_limit_add(&limit, (hkb_load_point){UINT64_MAX - 1, UINT32_MAX}),
                      HAKUBAN_OK);
-    ck_assert(fabs(hkb_load_limit_at(&limit, UINT64_C(1) << 63, &next) - 2147483647.5) < 0.001);
-    ck_assert_uint_eq(next, UINT64_C(9223372039002259456));
-    ck_assert(hkb_load_limit_at(&limit, UINT64_MAX - 2, &next) > 4294967294.0);
-    ck_assert_uint_eq(next, UINT64_MAX - 1);
+    ck_assert(fabs(hkb_load_limit_at(&limit, UINT64_C(1) << 63) - 2147483647.5) < 0.001);
+    ck_assert_uint_gt(hkb_load_limit_when(&limit, 2147483648, UINT64_C(1) << 63), UINT64_C(1)
+                                                                                      << 63);
+    ck_assert(hkb_load_limit_at(&limit, UINT64_MAX - 2) > 4294967294.0);
+    ck_assert_uint_eq(hkb_load_limit_when(&limit, UINT32_MAX, UINT64_MAX - 2), UINT64_MAX - 1);
 }
 END_TEST
 
@@ -380,6 +396,7 @@ int main(void)
     tcase_add_test(all, a_wrong_url_is_refused_in_words);
     tcase_add_loop_test(all, a_duration_is_read_or_refused, 0, (int)HKB_COUNT(durations));
     tcase_add_test(all, a_load_limit_follows_its_points);
+    tcase_add_test(all, the_time_at_which_a_load_limit_gives_room_is_known);
     tcase_add_test(all, a_size_is_read_or_refused);
     tcase_add_test(all, a_buffer_has_a_maximum_and_survives_lack_of_memory);
     tcase_add_test(all, errors_and_log_lines_stay_on_one_line);

@@ -1,0 +1,98 @@
+/* The choice of an object's exposer as a pure function: the facts of one object at one exchange go
+ * in, a decision comes out. Nothing is looked up, kept or changed here. The rules are those of
+ * docs/assignment.md; facts are gathered and decisions carried out by choose.c. */
+#ifndef HKB_EXCHANGE_DECIDE_H
+#define HKB_EXCHANGE_DECIDE_H
+
+#include "base/base.h"
+
+#include <hakuban/state.h>
+
+typedef enum hkb_exposer_kind {
+    HKB_NOBODY = 0,
+    HKB_LOCAL,
+    HKB_UPSTREAM,
+    HKB_DOWNSTREAM,
+} hkb_exposer_kind;
+
+/* -- One downstream -- */
+
+/* What speaks for and against one downstream that is registered to expose the object with a
+ * capacity above 0. */
+typedef struct hkb_candidate {
+    double
+        load; /* of the downstream, with the object; and with what was promised, if that counts */
+    double load_limit; /* infinity: none */
+    bool open;         /* its link: not away, not about to end */
+    bool declines;     /* the object */
+    bool observes;     /* the object, itself or by a tag */
+    bool had_it;       /* before this exchange was restarted, and says so */
+} hkb_candidate;
+
+/* In ascending order. */
+typedef enum hkb_fit {
+    HKB_FIT_NONE = 0, /* it cannot be chosen */
+    HKB_FIT_FULL,     /* over its load limit, but it observes the object: it would serve itself */
+    HKB_FIT_ROOM,     /* within its load limit */
+} hkb_fit;
+
+hkb_fit hkb_candidate_fit(const hkb_candidate *candidate);
+/* Whether candidate goes before other, both of which fit. Of two equals neither does. */
+bool hkb_candidate_is_better(const hkb_candidate *candidate, const hkb_candidate *other);
+
+/* -- The object -- */
+
+typedef struct hkb_facts {
+    bool needed;  /* the object has to be served from here */
+    bool held;    /* all that can stays as it was with the upstream before its restart */
+    bool awaited; /* what had the object before this exchange was restarted may still come back */
+
+    bool has_upstream;     /* there is a link upwards */
+    bool upstream_is_open; /* and its conversation goes on */
+    hakuban_source source; /* of the upstream's stream of the object; NONE if there is no stream */
+
+    /* What exposes it now. */
+    hkb_exposer_kind exposer;
+    bool stays;       /* LOCAL, DOWNSTREAM: it still could, if only until another can */
+    bool drains;      /* its capacity is 0 */
+    bool away;        /* DOWNSTREAM: its connection is lost */
+    bool yields;      /* for so long that another may take over */
+    double load;      /* DOWNSTREAM: with the object */
+    bool rebalances;  /* a downstream with less load is to be preferred to it */
+    double threshold; /* by how much less: exchange-wide */
+
+    bool local; /* a contract of the program could expose it, with a capacity above 0 */
+
+    /* The best of all downstreams; unknown until a decision asks for it. */
+    bool best_is_known;
+    hkb_fit best;
+    bool best_has_it; /* it is the exposer now */
+    bool best_had_it; /* before this exchange was restarted */
+    double best_load; /* with the object */
+    bool spare;       /* one has room although all that was promised counts */
+
+    /* What follows if nothing is chosen. */
+    bool returns; /* a downstream that could expose it is away, and may be back at any moment */
+    bool is_left; /* the only downstream that observes it can expose it, and did not so far */
+
+    /* What the upstream was told. */
+    bool offered;  /* something here or below is registered to expose it, with any capacity */
+    bool declines; /* nothing here can: is to be said, or was */
+    bool declined; /* that was said */
+} hkb_facts;
+
+typedef struct hkb_decision {
+    bool asks;  /* for the best of the downstreams: best_is_known is to be true. The rest is void */
+    bool waits; /* nothing is decided: the object is held */
+    bool changes; /* another exposer than before, perhaps of the same kind */
+    hkb_exposer_kind
+        exposer;     /* DOWNSTREAM: the one that has it, if nothing changes; else the best */
+    bool stays_live; /* while the object changes hands */
+    bool declines;   /* the upstream is to choose another exchange */
+} hkb_decision;
+
+/* The least difference of loads that is worth a move away from an exposer of this load. */
+double hkb_decide_margin(double load, double threshold);
+hkb_decision hkb_decide(const hkb_facts *facts);
+
+#endif

@@ -1,0 +1,130 @@
+/* The oracle's second opinion on the choice: what the rules of docs/assignment.md, as
+ * tests/support/assignment_rules.c has them, make of what is registered at an exchange. Of the
+ * exchange's records it takes what others have told it, and never what it makes of that. */
+#include "assignment_rules.h"
+#include "exchange/facts.h"
+#include "world.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#define LOAD_ROUNDING 1e-6
+#define PEERS_MAX NET_NODES_MAX
+
+rules_downstream oracle_offer(const hkb_object *object, const hkb_peer *peer)
+{
+    const hkb_exchange *exchange = object->exchange;
+    const hkb_share *share = hkb_share_find(exchange, peer, object);
+    rules_downstream offer = {
+        .link = peer->link.phase == HKB_LINK_OPEN ? RULES_OPEN : RULES_AWAY,
+        .load = peer->load,
+        .limit = INFINITY,
+        .promised = peer->promised,
+    };
+    if (peer->load_limit) {
+        offer.limit = hkb_load_limit_at(peer->load_limit, exchange->now_ns - peer->load_limit_ns) +
+                      LOAD_ROUNDING;
+    }
+    if (share) {
+        offer.exposes = share->registered.exposes;
+        offer.observes = share->registered.observes;
+        offer.declines = share->registered.declines;
+        offer.capacity = share->registered.exposes ? share->registered.capacity : 0;
+    }
+    for (size_t i = 0; i < object->tag_count; i++) {
+        const hkb_tag_share *tag_share = hkb_tag_share_find(exchange, peer, object->tags[i].tag);
+        if (tag_share) {
+            offer.exposes |= tag_share->registered.exposes;
+            offer.observes |= tag_share->registered.observes;
+            offer.capacity = fmax(offer.capacity, tag_share->registered.capacity);
+        }
+    }
+    return offer;
+}
+
+static void add_users(const sim_world *world, size_t node, size_t index, const hkb_object *object,
+                      rules_situation *situation)
+{
+    for (size_t i = 0; i < world->plan->user_count; i++) {
+        const sim_user *user = &world->users[i];
+        if (!user->contract || user->plan->node != node ||
+            !plan_covers(world->plan, user->plan, index)) {
+            continue;
+        }
+        if (user->plan->observes) {
+            situation->observed_here = true;
+            continue;
+        }
+        situation->local_capacity = fmax(situation->local_capacity, user->capacity);
+        if (object->assigned.to == HKB_LOCAL && object->assigned.contract == user->contract) {
+            situation->local_has = user->capacity;
+        }
+    }
+}
+
+static void add_upstream(const hkb_object *object, rules_situation *situation)
+{
+    const hkb_share *upstream = object->upstream;
+    situation->has_upstream = hkb_object_upstream_peer(object) != NULL;
+    if (upstream) {
+        situation->asked = upstream->out.phase == HKB_CHANNEL_OPEN;
+        situation->source =
+            upstream->in.phase == HKB_CHANNEL_OPEN && upstream->in.source != HAKUBAN_SOURCE_NONE;
+        situation->declines = upstream->declining;
+        situation->declined = upstream->registered.declines;
+    }
+}
+
+static const char *name_of(int exposer)
+{
+    return exposer == RULES_NOBODY     ? "nobody"
+           : exposer == RULES_LOCAL    ? "a contract"
+           : exposer == RULES_UPSTREAM ? "the upstream"
+                                       : "a downstream";
+}
+
+bool oracle_choice_differs(const sim_world *world, size_t node, const hkb_object *object, char *out,
+                           size_t out_bytes)
+{
+    static const int kinds[] = {RULES_NOBODY, RULES_LOCAL, RULES_UPSTREAM, RULES_NOBODY};
+    rules_downstream downstreams[PEERS_MAX];
+    rules_situation situation = {
+        .local_capacity = -1,
+        .local_has = -1,
+        .held = object->assigned.held,
+        .exposer = kinds[object->assigned.to],
+        .rebalances = true,
+        .threshold = object->exchange->rebalance_threshold + LOAD_ROUNDING,
+        .downstreams = downstreams,
+    };
+    size_t index = sim_object_index(world, object->descriptor);
+    add_users(world, node, index, object, &situation);
+    add_upstream(object, &situation);
+    HKB_LIST_EACH(hkb_peer, peer, &object->exchange->peers, of_exchange)
+    {
+        if (peer->link.connector || situation.count == PEERS_MAX) {
+            continue;
+        }
+        if (object->assigned.to == HKB_DOWNSTREAM && object->assigned.share->peer == peer) {
+            situation.exposer = (int)situation.count;
+        }
+        downstreams[situation.count++] = oracle_offer(object, peer);
+    }
+    int choice = rules_choice(&situation);
+    bool declines = rules_declines(&situation, choice);
+    if (choice != situation.exposer) {
+        snprintf(out, out_bytes, "I6 balance: at node %zu, %s exposes %s, by the rules %s%s", node,
+                 name_of(situation.exposer), object->descriptor->text,
+                 choice >= 0 && situation.exposer >= 0 ? "another, " : "", name_of(choice));
+        return true;
+    }
+    if (declines != situation.declines) {
+        snprintf(out, out_bytes,
+                 "I6 balance: node %zu %s %s, against the rules; it is %s here, there is %s", node,
+                 declines ? "does not decline" : "declines", object->descriptor->text,
+                 rules_needed(&situation) ? "needed" : "not needed",
+                 rules_has_room(&situation) ? "room" : "no room");
+        return true;
+    }
+    return false;
+}

@@ -58,6 +58,9 @@ hakuban_status hkb_error_at(hakuban_error *reterr, hakuban_status status, size_t
 hakuban_status hkb_error_set_v(hakuban_error *reterr, hakuban_status status, const char *format,
                                va_list arguments) HAKUBAN_PRINTF(3, 0);
 
+/* The length of the UTF-8 sequence that begins text; 0: there is none. bytes: at least 1. */
+size_t hkb_utf8_bytes(const uint8_t *text, size_t bytes);
+
 /* A line of log, formatted only if log's level is on; at most 512 bytes. */
 void hkb_log(const hakuban_log *log, hakuban_log_level level, const char *room, const char *format,
              ...) HAKUBAN_PRINTF(4, 5);
@@ -68,9 +71,6 @@ void hkb_log(const hakuban_log *log, hakuban_log_level level, const char *room, 
 bool hkb_sized_read(void *ours, size_t our_bytes, const void *theirs, size_t their_bytes);
 /* The other way: what is not known here is zero there. */
 void hkb_sized_write(void *theirs, size_t their_bytes, const void *ours, size_t our_bytes);
-/* Control characters become spaces: what goes into logs and errors may have a peer's words in it.
- */
-void hkb_one_line(char *text);
 /* Copies at most out_bytes - 1 of text with everything outside printable ASCII, and backslashes, as
  * \xNN; terminated. */
 const char *hkb_escape(char *out, size_t out_bytes, const void *text, size_t bytes);

@@ -17,17 +17,9 @@ void hkb_log(const hakuban_log *log, hakuban_log_level level, const char *room, 
     if (bytes < 0) {
         return;
     }
-    hkb_one_line(text);
-    log->write(log->ctx, level, room, text);
-}
-
-void hkb_one_line(char *text)
-{
-    for (; *text; text++) {
-        if ((unsigned char)*text < 0x20 || *text == 0x7f) {
-            *text = ' ';
-        }
-    }
+    char line[sizeof(text)];
+    (void)hakuban_printable(line, sizeof(line), text, strlen(text));
+    log->write(log->ctx, level, room, line);
 }
 
 const char *hkb_escape(char *out, size_t out_bytes, const void *text, size_t bytes)

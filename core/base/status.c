@@ -70,10 +70,11 @@ static void fill(hakuban_error *reterr, hakuban_status status, size_t offset, un
     /* Built aside, because the arguments may lie in *reterr itself when an error is told with more
      * words. */
     hakuban_error error = {.status = status, .offset = offset, .line = line, .column = column};
-    if (vsnprintf(error.text, sizeof(error.text), format, arguments) < 0) {
-        error.text[0] = '\0';
+    char text[sizeof(error.text)];
+    if (vsnprintf(text, sizeof(text), format, arguments) < 0) {
+        text[0] = '\0';
     }
-    hkb_one_line(error.text);
+    (void)hakuban_printable(error.text, sizeof(error.text), text, strlen(text));
     *reterr = error;
 }
 

@@ -38,45 +38,11 @@ hakuban_status hkb_json_error(hakuban_error *reterr, hakuban_status status, cons
                         words);
 }
 
-/* How many bytes the character at text has; 0: none that UTF-8 allows (overlong, surrogate, beyond
- * U+10FFFF, cut off). */
-static size_t utf8_bytes(const uint8_t *text, size_t bytes)
-{
-    uint8_t low = 0x80, high = 0xbf;
-    size_t length;
-    if (text[0] < 0x80) {
-        return 1;
-    }
-    if (text[0] < 0xc2 || text[0] > 0xf4) {
-        return 0;
-    }
-    if (text[0] < 0xe0) {
-        length = 2;
-    } else if (text[0] < 0xf0) {
-        length = 3;
-        low = text[0] == 0xe0 ? 0xa0 : 0x80;
-        high = text[0] == 0xed ? 0x9f : 0xbf;
-    } else {
-        length = 4;
-        low = text[0] == 0xf0 ? 0x90 : 0x80;
-        high = text[0] == 0xf4 ? 0x8f : 0xbf;
-    }
-    if (bytes < length || text[1] < low || text[1] > high) {
-        return 0;
-    }
-    for (size_t i = 2; i < length; i++) {
-        if (text[i] < 0x80 || text[i] > 0xbf) {
-            return 0;
-        }
-    }
-    return length;
-}
-
 bool hkb_utf8_valid(const void *text, size_t bytes)
 {
     const uint8_t *in = text;
     for (size_t i = 0; i < bytes;) {
-        size_t length = utf8_bytes(in + i, bytes - i);
+        size_t length = hkb_utf8_bytes(in + i, bytes - i);
         if (!length) {
             return false;
         }
@@ -177,7 +143,7 @@ static hakuban_status lex_string(hkb_json_scanner *scanner, hkb_json_lexeme *lex
             return hkb_json_error(reterr, HAKUBAN_ERR_PARSE, text, i,
                                   "a control character in a string");
         } else if (c >= 0x80) {
-            length = utf8_bytes((const uint8_t *)text + i, scanner->bytes - i);
+            length = hkb_utf8_bytes((const uint8_t *)text + i, scanner->bytes - i);
             if (!length && HKB_PLANTED(any_utf8)) {
                 length = 1;
             }
@@ -431,6 +397,10 @@ hakuban_status hkb_json_lex(hkb_json_scanner *scanner, hkb_json_lexeme *ret, hak
             lex_word(scanner, ret, HKB_JSON_FALSE, "false", 5) ||
             lex_word(scanner, ret, HKB_JSON_NULL, "null", 4)) {
             return HAKUBAN_OK;
+        }
+        if (scanner->bytes - i >= 3 && memcmp(text + i, "\xef\xbb\xbf", 3) == 0) {
+            return hkb_json_error(reterr, HAKUBAN_ERR_PARSE, text, i,
+                                  "a byte order mark, which JSON does not have");
         }
         return hkb_json_error(reterr, HAKUBAN_ERR_PARSE, text, i, "expected a JSON value");
     }

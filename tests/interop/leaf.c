@@ -387,7 +387,7 @@ int main(void)
     leaf l = {.line = {NULL, 0, 0}};
     hakuban_exchange_options options = {
         .size = sizeof(options), .drive = HAKUBAN_DRIVE_MANUAL, .log = report_log(1)};
-    report_name = "leaf";
+    report_start("leaf");
     if (hakuban_exchange_new(&options, &l.exchange) < 0 ||
         hakuban_queue_new(l.exchange, &l.queue) < 0) {
         return EXIT_FAILURE;

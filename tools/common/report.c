@@ -4,33 +4,57 @@
 
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/text.h"
+#include "common/writer.h"
+
+/* Of a longer line the middle is left out: what is wrong is said at its end. */
+#define LINE_BYTES_MAX 2000
+/* Of an argument that is repeated in a message. */
+#define ARGUMENT_BYTES_MAX 200
+#define FLUSH_MS 200
 
 const char *report_name = "hakuban";
+static writer standard_error = WRITER_INIT(STDERR_FILENO, "stderr");
 
-/* One write per line, so that lines of several processes do not mix. */
+static void flush_at_exit(void)
+{
+    writer_flush(&standard_error, FLUSH_MS);
+}
+
 void report(const char *format, ...)
 {
-    char line[2048];
-    int used = snprintf(line, sizeof(line), "%s: ", report_name);
+    text line = {NULL, 0, 0}, said = {NULL, 0, 0};
     va_list arguments;
     va_start(arguments, format);
-    int more = vsnprintf(line + used, sizeof(line) - (size_t)used - 1, format, arguments);
+    text_vprintf(&said, format, arguments);
     va_end(arguments);
-    size_t bytes = (size_t)used + (more > 0 ? (size_t)more : 0);
-    if (bytes > sizeof(line) - 2) {
-        bytes = sizeof(line) - 2;
+    text_printf(&line, "%s: ", report_name);
+    if (said.bytes > LINE_BYTES_MAX) {
+        text_add_printable(&line, said.data, LINE_BYTES_MAX / 2);
+        text_add_string(&line, " ... ");
+        text_add_printable(&line, said.data + said.bytes - LINE_BYTES_MAX / 2, LINE_BYTES_MAX / 2);
+    } else {
+        text_add_printable(&line, said.data, said.bytes);
     }
-    line[bytes++] = '\n';
-    ssize_t written = write(STDERR_FILENO, line, bytes);
-    (void)written; /* there is no place left to say it */
+    text_add_string(&line, "\n");
+    writer_put(&standard_error, line.data, line.bytes);
+    text_free(&line);
+    text_free(&said);
+}
+
+void report_lines(const char *lines, size_t bytes)
+{
+    text shown = {NULL, 0, 0};
+    text_add_printable_lines(&shown, lines, bytes);
+    writer_put(&standard_error, shown.data, shown.bytes);
+    text_free(&shown);
 }
 
 static void write_log(void *ctx, hakuban_log_level level, const char *room, const char *words)
@@ -68,15 +92,16 @@ int poll_timeout_ms(uint64_t until_ms)
     return until_ms - now > INT_MAX ? INT_MAX : (int)(until_ms - now);
 }
 
-void standard_descriptors(void)
+void report_start(const char *name)
 {
+    report_name = name;
     for (int fd = 0; fd <= 2; fd++) {
-        if (fcntl(fd, F_GETFD) < 0) {
-            (void)open("/dev/null",
-                       fd == 0 ? O_WRONLY : O_RDONLY); /* use of it fails, as it should */
+        /* Use of it fails, as it should. */
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd) {
+            _exit(EXIT_FAILURE); /* a socket would become the standard output */
         }
     }
-    (void)signal(SIGPIPE, SIG_IGN);
+    (void)atexit(flush_at_exit);
 }
 
 /* Bare words are the commonest mistake: JSON strings need quotes, and the shell takes one pair of
@@ -84,9 +109,11 @@ void standard_descriptors(void)
 void report_bad_json(const char *what, const char *json, const hakuban_error *error)
 {
     text hint = {NULL, 0, 0};
-    if (error->status == HAKUBAN_ERR_PARSE && *json && !strchr("{[\" \t\n", *json)) {
+    size_t length = strlen(json);
+    if (error->status == HAKUBAN_ERR_PARSE && *json && length <= ARGUMENT_BYTES_MAX &&
+        !strchr("{[\" \t\n", *json)) {
         text quoted = {NULL, 0, 0};
-        text_add_json_string(&quoted, json, strlen(json));
+        text_add_json_string(&quoted, json, length);
         text_add_string(&hint, "; did you mean '");
         for (const char *c = quoted.data; *c; c++) {
             text_add_string(&hint, *c == '\'' ? "'\\''" : (char[2]){*c, '\0'});
@@ -94,11 +121,13 @@ void report_bad_json(const char *what, const char *json, const hakuban_error *er
         text_add_string(&hint, "'");
         text_free(&quoted);
     }
+    int shown = length > ARGUMENT_BYTES_MAX ? ARGUMENT_BYTES_MAX : (int)length;
+    const char *more = length > ARGUMENT_BYTES_MAX ? "..." : "";
     if (error->line > 0) {
-        report("%s %s: line %u, column %u: %s%s", what, json, error->line, error->column,
-               error->text, hint.data ? hint.data : "");
+        report("%s %.*s%s: line %u, column %u: %s%s", what, shown, json, more, error->line,
+               error->column, error->text, hint.data ? hint.data : "");
     } else {
-        report("%s %s: %s%s", what, json, error->text, hint.data ? hint.data : "");
+        report("%s %.*s%s: %s%s", what, shown, json, more, error->text, hint.data ? hint.data : "");
     }
     text_free(&hint);
 }

@@ -13,8 +13,13 @@
 
 void out_of_memory(void)
 {
-    fputs("out of memory\n", stderr);
-    exit(1);
+    static const char words[] = "out of memory\n";
+    struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&room, 1, 0) > 0) {
+        ssize_t written = write(STDERR_FILENO, words, sizeof(words) - 1);
+        (void)written; /* the exit code tells as well */
+    }
+    _exit(1); /* what is done at exit may need memory */
 }
 
 void text_free(text *t)
@@ -71,14 +76,46 @@ void text_printf(text *t, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
+    text_vprintf(t, format, arguments);
+    va_end(arguments);
+}
+
+void text_vprintf(text *t, const char *format, va_list arguments)
+{
     char *made = NULL;
     int bytes = vasprintf(&made, format, arguments);
-    va_end(arguments);
     if (bytes < 0) {
         out_of_memory();
     }
     text_add(t, made, (size_t)bytes);
     free(made);
+}
+
+void text_add_printable(text *t, const char *data, size_t bytes)
+{
+    char *to = text_reserve(t, bytes);
+    size_t needed = hakuban_printable(to, bytes + 1, data, bytes);
+    if (needed > bytes) {
+        to = text_reserve(t, needed);
+        (void)hakuban_printable(to, needed + 1, data, bytes);
+    }
+    t->bytes += needed;
+}
+
+void text_add_printable_lines(text *t, const char *data, size_t bytes)
+{
+    const char *end = data + bytes;
+    while (data < end) {
+        const char *stop = data;
+        while (stop < end && *stop != '\n' && *stop != '\t') {
+            stop++;
+        }
+        text_add_printable(t, data, (size_t)(stop - data));
+        if (stop < end) {
+            text_add(t, stop++, 1);
+        }
+        data = stop;
+    }
 }
 
 /* The length of the UTF-8 sequence at data, or 0 where there is none. */
@@ -122,10 +159,8 @@ void text_add_json_string(text *t, const void *data, size_t bytes)
             length = 1;
         } else if (from[i] == '"' || from[i] == '\\') {
             text_printf(t, "\\%c", from[i]);
-        } else if (from[i] < 0x20 || from[i] == 0x7f) {
-            text_printf(t, "\\u%04x", from[i]);
         } else {
-            text_add(t, from + i, length);
+            text_add_printable(t, (const char *)from + i, length);
         }
         i += length;
     }
@@ -135,22 +170,19 @@ void text_add_json_string(text *t, const void *data, size_t bytes)
 void text_add_compact_json(text *t, const char *json, size_t bytes)
 {
     bool in_string = false;
-    char *to = text_reserve(t, bytes);
-    size_t kept = 0;
+    size_t begin = 0; /* of what is to be kept */
     for (size_t i = 0; i < bytes; i++) {
         char c = json[i];
-        if (!in_string && (c == ' ' || c == '\t' || c == '\n' || c == '\r')) {
-            continue;
-        }
-        to[kept++] = c;
         if (c == '"') {
             in_string = !in_string;
-        } else if (c == '\\' && in_string && i + 1 < bytes) {
-            to[kept++] = json[++i];
+        } else if (in_string) {
+            i += c == '\\';
+        } else if (c == ' ' || c == '\t' || c == '\n' || c == '\r') {
+            text_add_printable(t, json + begin, i - begin);
+            begin = i + 1;
         }
     }
-    to[kept] = '\0';
-    t->bytes += kept;
+    text_add_printable(t, json + begin, bytes - begin);
 }
 
 void text_add_base64(text *t, const void *data, size_t bytes)
@@ -194,7 +226,7 @@ bool json_check(const char *data, size_t bytes, hakuban_error *reterr)
     return status >= 0;
 }
 
-int write_all(int fd, const void *data, size_t bytes, const volatile int *stop)
+int write_all(int fd, const void *data, size_t bytes, const volatile sig_atomic_t *stop)
 {
     const char *from = data;
     while (bytes > 0) {

@@ -3,13 +3,18 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/args.h"
 #include "common/report.h"
 #include "common/text.h"
+
+#define FILE_BYTES_MAX (1u << 20)
 
 static char *copy_of(const char *value)
 {
@@ -134,36 +139,63 @@ static bool take_line(config *c, char *line, const char *path, unsigned number, 
     return good;
 }
 
-int config_read(config *c, const char *path)
+/* All of a file, 0 or errno. What is no regular file may keep its reader waiting: that is for the
+ * start only. */
+static int read_all(const char *path, bool may_wait, text *ret)
 {
-    FILE *file = fopen(path, "re");
-    if (!file) {
-        report("%s: %s", path, strerror(errno));
-        return EXIT_RUNTIME;
+    struct stat is;
+    int error = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (may_wait ? 0 : O_NONBLOCK));
+    if (fd < 0) {
+        return errno;
     }
-    char *line = NULL;
-    size_t room = 0;
-    ssize_t length;
-    unsigned number = 0;
-    words_seen seen = {false, false, false};
-    int exit_code = 0;
-    while (exit_code == 0 && (length = getline(&line, &room, file)) >= 0) {
-        number++;
-        if (length > 0 && line[length - 1] == '\n') {
-            line[--length] = '\0';
+    if (fstat(fd, &is) < 0) {
+        error = errno;
+    } else if (!may_wait && !S_ISREG(is.st_mode)) {
+        error = EINVAL;
+    }
+    ssize_t bytes = 1;
+    while (error == 0 && bytes > 0) {
+        bytes = read(fd, text_reserve(ret, FILE_BYTES_MAX), FILE_BYTES_MAX);
+        ret->bytes += bytes > 0 ? (size_t)bytes : 0;
+        if (bytes < 0) {
+            error = errno;
+        } else if (ret->bytes > FILE_BYTES_MAX) {
+            error = EFBIG;
         }
-        if (strlen(line) != (size_t)length) {
+    }
+    close(fd);
+    text_add(ret, "", 0);
+    return error;
+}
+
+int config_read(config *c, const char *path, bool may_wait)
+{
+    text file = {NULL, 0, 0};
+    words_seen seen = {false, false, false};
+    unsigned number = 0;
+    int exit_code = 0, error = read_all(path, may_wait, &file);
+    if (error != 0) {
+        report("%s: %s", path,
+               error == EINVAL ? "only a regular file is read again" : strerror(error));
+        exit_code = EXIT_RUNTIME;
+    }
+    /* A byte order mark at the beginning says nothing: editors put it there. */
+    size_t at = file.bytes >= 3 && memcmp(file.data, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    while (exit_code == 0 && at < file.bytes) {
+        char *line = file.data + at;
+        char *end = memchr(line, '\n', file.bytes - at);
+        size_t length = end ? (size_t)(end - line) : file.bytes - at;
+        at += length + 1;
+        line[length] = '\0';
+        number++;
+        if (strlen(line) != length) {
             report("%s:%u: a zero byte", path, number);
             exit_code = EXIT_USAGE;
         } else if (!take_line(c, line, path, number, &seen)) {
             exit_code = EXIT_USAGE;
         }
     }
-    if (exit_code == 0 && ferror(file)) {
-        report("%s: %s", path, strerror(errno));
-        exit_code = EXIT_RUNTIME;
-    }
-    free(line);
-    fclose(file);
+    text_free(&file);
     return exit_code;
 }

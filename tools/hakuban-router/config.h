@@ -17,7 +17,8 @@ void config_free(config *c);
 void config_add_bind(config *c, const char *url);
 /* Replaces connect, stats_tag or monitor_tag of a config; NULL: none. */
 void config_set(char **owned, const char *value);
-/* Adds what a file says. 0, or an exit code: reported with file and line. */
-int config_read(config *c, const char *path);
+/* Adds what a file of up to 1 MiB says. 0, or an exit code: reported with file and line. may_wait:
+ * a pipe may be read as well, to its end; otherwise it is an error. */
+int config_read(config *c, const char *path, bool may_wait);
 
 #endif

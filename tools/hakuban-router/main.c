@@ -14,13 +14,21 @@
 #include "common/args.h"
 #include "common/report.h"
 #include "common/signals.h"
+#include "common/terminal.h"
 #include "common/text.h"
 #include "common/upstream.h"
+#include "common/writer.h"
 #include "config.h"
 #include "monitor.h"
 
 #define DEFAULT_BIND "tcp://127.0.0.1:3001"
-#define CLOSE_MS 2000
+/* The program ends within a second of a signal. */
+#define CLOSE_MS 500
+/* Between two pictures of everything that lines on stdin ask for. */
+#define STDIN_PAUSE_MS 100
+#define FLUSH_MS 200
+
+static writer standard_output = WRITER_INIT(STDOUT_FILENO, "stdout");
 
 typedef struct bound {
     char *url; /* as configured */
@@ -41,6 +49,8 @@ typedef struct router {
     bound *bound;
     size_t bound_count;
     upstream above;
+    bool stdin_ended, stdin_is_terminal;
+    uint64_t stdin_ms; /* it is not read before */
 } router;
 
 static void *checked(void *memory)
@@ -92,7 +102,10 @@ static int bind_url(router *r, const char *url)
     }
     r->bound = checked(realloc(r->bound, (r->bound_count + 1) * sizeof(*r->bound)));
     r->bound[r->bound_count++] = (bound){checked(strdup(url)), listener};
-    printf("listening %s\n", hakuban_listener_url(listener));
+    text line = {NULL, 0, 0};
+    text_printf(&line, "listening %s\n", hakuban_listener_url(listener));
+    writer_put(&standard_output, line.data, line.bytes);
+    text_free(&line);
     return 0;
 }
 
@@ -192,7 +205,7 @@ static int place_monitor(router *r)
 }
 
 /* The command line and the file together. */
-static int read_config(const router *r, config *ret)
+static int read_config(const router *r, bool at_start, config *ret)
 {
     config c = {.rebalance_threshold = r->given.rebalance_threshold};
     for (size_t i = 0; i < r->given.bind_count; i++) {
@@ -203,7 +216,7 @@ static int read_config(const router *r, config *ret)
     }
     config_set(&c.stats_tag, r->given.stats_tag);
     config_set(&c.monitor_tag, r->given.monitor_tag);
-    int exit_code = r->config_path ? config_read(&c, r->config_path) : 0;
+    int exit_code = r->config_path ? config_read(&c, r->config_path, at_start) : 0;
     if (exit_code != 0) {
         config_free(&c);
         return exit_code;
@@ -224,7 +237,7 @@ static bool same_text(const char *a, const char *b)
 static void reload(router *r)
 {
     config next;
-    if (read_config(r, &next) != 0) {
+    if (read_config(r, false, &next) != 0) {
         report("%s: not reloaded", r->config_path);
         return;
     }
@@ -278,49 +291,60 @@ static void write_piece(void *ctx, const char *piece, size_t bytes)
 
 static void print_snapshot(router *r)
 {
-    static const volatile int never = 0;
     text picture = {NULL, 0, 0};
     hakuban_status status = hakuban_exchange_snapshot(r->exchange, write_piece, &picture);
     if (status < 0) {
         report("snapshot: %s", hakuban_status_text(status));
     } else {
-        (void)write_all(STDERR_FILENO, picture.data, picture.bytes, &never);
+        report_lines(picture.data, picture.bytes);
     }
     text_free(&picture);
 }
 
-/* A line on stdin asks for a snapshot. False: nothing more will come. */
-static bool read_stdin(router *r)
+/* Whether stdin is to be polled. What is typed for another job of the terminal is left to that. */
+static bool may_read_stdin(router *r)
+{
+    uint64_t now = now_ms();
+    if (!r->stdin_ended && now >= r->stdin_ms && r->stdin_is_terminal &&
+        terminal_is_taken(STDIN_FILENO)) {
+        r->stdin_ms = now + TERMINAL_LOOK_MS;
+    }
+    return !r->stdin_ended && now >= r->stdin_ms;
+}
+
+/* A line on stdin asks for a snapshot. */
+static void read_stdin(router *r)
 {
     char buffer[512];
     ssize_t bytes = read(STDIN_FILENO, buffer, sizeof(buffer));
+    r->stdin_ms = now_ms() + STDIN_PAUSE_MS;
     if (bytes > 0 && memchr(buffer, '\n', (size_t)bytes)) {
         print_snapshot(r);
     }
-    return bytes > 0 || (bytes < 0 && (errno == EINTR || errno == EAGAIN));
+    bool later = bytes < 0 && (errno == EINTR || errno == EAGAIN ||
+                               (errno == EIO && terminal_is_taken(STDIN_FILENO)));
+    r->stdin_ended = bytes <= 0 && !later; /* its end is harmless */
 }
 
 /* False: it is time to end. */
 static bool on_signals(router *r)
 {
     int number;
-    while ((number = signals_next()) != 0) {
+    while ((number = signals_next()) != 0 && !signals_stop) {
         if (number == SIGUSR2) {
             print_snapshot(r);
-        } else if (number == SIGHUP && r->config_path) {
+        } else if (number == SIGHUP) {
             reload(r);
-        } else {
-            return false;
         }
     }
-    return true;
+    return !signals_stop;
 }
 
 static int run(router *r, int signal_fd)
 {
     struct pollfd fds[3] = {{.fd = hakuban_exchange_fd(r->exchange), .events = POLLIN},
                             {.fd = signal_fd, .events = POLLIN},
-                            {.fd = STDIN_FILENO, .events = POLLIN}};
+                            {.fd = -1, .events = POLLIN}};
     for (;;) {
         hakuban_status status = hakuban_exchange_turn(r->exchange);
         if (status < 0) {
@@ -336,8 +360,12 @@ static int run(router *r, int signal_fd)
             monitor_event(&r->watched, &event);
             hakuban_event_done(&event);
         }
-        (void)fflush(stdout);
-        int timeout_ms = poll_timeout_ms(monitor_step(&r->watched));
+        uint64_t due_ms = monitor_step(&r->watched);
+        fds[2].fd = may_read_stdin(r) ? STDIN_FILENO : -1;
+        if (fds[2].fd < 0 && !r->stdin_ended && r->stdin_ms < due_ms) {
+            due_ms = r->stdin_ms;
+        }
+        int timeout_ms = poll_timeout_ms(due_ms);
         int exchange_ms = hakuban_exchange_timeout_ms(r->exchange);
         if (timeout_ms < 0 || (exchange_ms >= 0 && exchange_ms < timeout_ms)) {
             timeout_ms = exchange_ms;
@@ -348,16 +376,19 @@ static int run(router *r, int signal_fd)
         if (fds[1].revents && !on_signals(r)) {
             return 0;
         }
-        if (fds[2].revents && !read_stdin(r)) {
-            fds[2].fd = -1; /* its end is harmless */
+        if (fds[2].revents) {
+            read_stdin(r);
         }
     }
 }
 
 static int start(router *r, int *ret_signal_fd)
 {
-    static const int caught[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR2, 0};
-    *ret_signal_fd = signals_catch(caught);
+    static const int ending[] = {SIGINT, SIGTERM, SIGHUP, 0},
+                     ending_but_reload[] = {SIGINT, SIGTERM, 0};
+    static const int others[] = {SIGUSR2, 0}, others_and_reload[] = {SIGHUP, SIGUSR2, 0};
+    *ret_signal_fd = r->config_path ? signals_catch(ending_but_reload, others_and_reload)
+                                    : signals_catch(ending, others);
     if (*ret_signal_fd < 0) {
         report("signals: %s", strerror(errno));
         return EXIT_RUNTIME;
@@ -367,7 +398,7 @@ static int start(router *r, int *ret_signal_fd)
         files.rlim_cur = files.rlim_max; /* each peer needs one */
         (void)setrlimit(RLIMIT_NOFILE, &files);
     }
-    int exit_code = read_config(r, &r->now);
+    int exit_code = read_config(r, true, &r->now);
     if (exit_code != 0) {
         return exit_code;
     }
@@ -569,10 +600,10 @@ static int read_arguments(router *r, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    report_name = "hakuban-router";
-    standard_descriptors();
-    setvbuf(stdout, NULL, _IOLBF, 0);
-    router r = {.given = {.rebalance_threshold = -1}};
+    signals_start();
+    report_start("hakuban-router");
+    router r = {.given = {.rebalance_threshold = -1},
+                .stdin_is_terminal = isatty(STDIN_FILENO) == 1};
     int signal_fd = -1;
     int exit_code = read_arguments(&r, argc, argv);
     bool running = false;
@@ -584,5 +615,7 @@ int main(int argc, char **argv)
         exit_code = run(&r, signal_fd);
     }
     end(&r, running);
+    writer_flush(&standard_output, FLUSH_MS);
+    signals_exit_code = exit_code;
     return exit_code;
 }

@@ -12,6 +12,8 @@
 #include "session.h"
 
 #define FLUSH_MS 2000
+/* After a signal: the program ends within a second. */
+#define HURRIED_FLUSH_MS 500
 
 typedef struct exposure {
     session s;
@@ -26,6 +28,7 @@ typedef struct exposure {
     hakuban_state *newest;
     bool sent; /* newest, to some sink */
     bool sent_any;
+    bool refused;  /* some of the input: reported */
     int exit_code; /* -1: go on */
 } exposure;
 
@@ -47,23 +50,50 @@ static bool is_space(char c)
     return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
+/* Whether the first line is the beginning of a JSON value that goes on. */
+static bool begins_document(const exposure *e, unsigned line, const text *data,
+                            const hakuban_error *error)
+{
+    size_t bytes = data->bytes;
+    while (bytes > 0 && is_space(data->data[bytes - 1])) {
+        bytes--;
+    }
+    return e->in.kind == INPUT_LINES && line == 1 && bytes > 0 && error->offset >= bytes;
+}
+
+/* Whether the input is what it is called; if not, that is reported. */
+static bool check_input(exposure *e, const char *where, unsigned line, const text *data)
+{
+    hakuban_error error = {.status = HAKUBAN_OK};
+    if (strcmp(e->format[e->format_count - 1], "JSON") != 0 ||
+        json_check(data->data, data->bytes, &error)) {
+        return true;
+    }
+    e->refused = true;
+    if (begins_document(e, line, data, &error)) {
+        report("%s: the value goes on after line 1, but each line is a state; a whole document is "
+               "taken by --file -",
+               where);
+        e->in.ended = e->in.failed = true;
+    } else if (line > 0) {
+        report("%s line %u, column %u: %s; skipped", where, line + error.line - 1, error.column,
+               error.text);
+    } else {
+        report("output of %s, line %u, column %u: %s; skipped", where, error.line, error.column,
+               error.text);
+    }
+    return false;
+}
+
 /* A new state from the input. */
 static void take(void *ctx, const char *where, unsigned line, const text *data)
 {
     exposure *e = ctx;
     size_t bytes = data->bytes;
+    if (!check_input(e, where, line, data)) {
+        return;
+    }
     if (strcmp(e->format[e->format_count - 1], "JSON") == 0) {
-        hakuban_error error = {.status = HAKUBAN_OK};
-        if (!json_check(data->data, bytes, &error)) {
-            if (line > 0) {
-                report("%s line %u, column %u: %s; skipped", where, line + error.line - 1,
-                       error.column, error.text);
-            } else {
-                report("output of %s, line %u, column %u: %s; skipped", where, error.line,
-                       error.column, error.text);
-            }
-            return;
-        }
         while (bytes > 0 && is_space(data->data[bytes - 1])) {
             bytes--; /* the newline at the end of a file is no part of the value */
         }
@@ -82,6 +112,7 @@ static void take(void *ctx, const char *where, unsigned line, const text *data)
     hakuban_status status = hakuban_state_new(NULL, &parts, &state);
     if (status < 0) {
         report("%s line %u: %s; skipped", where, line, hakuban_status_text(status));
+        e->refused = true;
         return;
     }
     hakuban_state_unref(e->newest);
@@ -100,7 +131,9 @@ static void on_event(exposure *e, const hakuban_event *event)
         hakuban_sink_unref(e->sink);
         e->sink = hakuban_sink_ref(event->sink);
         /* What a command said some time ago is not the current state; it is run now instead. */
-        if (e->in.kind != INPUT_COMMAND) {
+        if (e->in.kind == INPUT_COMMAND) {
+            input_hurry(&e->in);
+        } else {
             send_newest(e);
         }
         break;
@@ -119,15 +152,23 @@ static void finish(exposure *e)
 {
     char buffer[512];
     const char *trouble = session_trouble(&e->s, buffer, sizeof(buffer));
-    e->exit_code = 0;
-    if (e->in.failed) {
-        e->exit_code = EXIT_RUNTIME; /* what is wrong was said */
-    } else if (trouble) {
-        report("not connected: %s%s", trouble, e->newest ? "; the last state was not sent" : "");
+    bool unsent = e->newest && !e->sent;
+    e->exit_code = e->in.failed || e->refused ? EXIT_RUNTIME : 0;
+    if (unsent && trouble) {
+        report("not connected: %s; the last state was not sent", trouble);
         e->exit_code = EXIT_RUNTIME;
-    } else if (e->newest && !e->sent) {
+    } else if (unsent) {
         report("nobody wanted the last state; it was not sent");
     }
+}
+
+/* False: it is time to end. */
+static bool on_signals(void)
+{
+    while (signals_next() != 0) {
+        /* That it came is all that counts: the input looks after the command by itself. */
+    }
+    return !signals_stop;
 }
 
 static void run(exposure *e)
@@ -153,7 +194,7 @@ static void run(exposure *e)
             on_event(e, &event);
             hakuban_event_done(&event);
         }
-        if (e->in.ended && (!e->keep || e->in.failed)) {
+        if (e->in.ended && (!e->keep || !e->newest || e->in.failed)) {
             if (until_ms == UINT64_MAX) {
                 until_ms = now_ms() + FLUSH_MS;
             }
@@ -162,16 +203,17 @@ static void run(exposure *e)
                 break;
             }
         }
-        struct pollfd fds[3] = {{.fd = e->s.queue_fd, .events = POLLIN},
+        struct pollfd fds[4] = {{.fd = e->s.queue_fd, .events = POLLIN},
                                 {.fd = e->s.signal_fd, .events = POLLIN},
-                                {.fd = e->in.fd, .events = POLLIN}};
+                                {.fd = e->in.fd, .events = POLLIN},
+                                {.fd = e->in.notify_fd, .events = POLLIN}};
         uint64_t due_ms = input_due_ms(&e->in, e->sink != NULL);
-        (void)poll(fds, 3, poll_timeout_ms(due_ms < until_ms ? due_ms : until_ms));
-        if (fds[1].revents) {
+        bool any = poll(fds, 4, poll_timeout_ms(due_ms < until_ms ? due_ms : until_ms)) > 0;
+        if (!on_signals()) {
             e->exit_code = 0;
             break;
         }
-        input_step(&e->in, fds[2].revents != 0, e->sink != NULL);
+        input_step(&e->in, any && fds[2].revents, any && fds[3].revents, e->sink != NULL);
     }
 }
 
@@ -181,8 +223,10 @@ static int exposure_end(exposure *e)
     /* The contract lives until everything has left: an end in order is what promises the last state
      * to observers. */
     hakuban_sink_unref(e->sink);
+    signals_exit_code = e->sent_any ? EXIT_RUNTIME : 0;
     if (e->s.exchange) {
-        hakuban_status status = hakuban_exchange_close(e->s.exchange, FLUSH_MS);
+        hakuban_status status =
+            hakuban_exchange_close(e->s.exchange, signals_stop ? HURRIED_FLUSH_MS : FLUSH_MS);
         if (status < 0 && e->sent_any && e->exit_code == 0) {
             report("the last state may not have arrived: %s", hakuban_status_text(status));
             e->exit_code = EXIT_RUNTIME;
@@ -219,8 +263,8 @@ static const char expose_help[] =
     "       hakuban expose ... OBJECT_JSON --every TIME -- COMMAND [ARGUMENT]...\n"
     "\n"
     "Each line of stdin is a state of the object. Input is read at once; the newest state\n"
-    "is kept and sent when somebody wants it. At the end of input what was sent is given up\n"
-    "to 2 s to arrive.\n"
+    "is kept and sent when it is wanted. At the end of input what was sent is given up to\n"
+    "2 s to arrive. Exit code 1 where some of the input was refused.\n"
     "\n"
     "  -c, --connect URL  where the router is; default $HAKUBAN_URL, else\n"
     "                     tcp://127.0.0.1:3001\n"
@@ -229,8 +273,10 @@ static const char expose_help[] =
     "      --format NAME  what the data is; default JSON, which is checked. Repeated:\n"
     "                     encodings around it, innermost first\n"
     "      --keep         go on with the last state at the end of input\n"
-    "      --file PATH    the whole file is one state; with --watch each change is the next\n"
-    "      --every TIME   run COMMAND so often while somebody wants states; its output is one\n"
+    "      --file PATH    the whole file is one state; with --watch each change is the next;\n"
+    "                     - is all of stdin\n"
+    "      --every TIME   run COMMAND so often while states are wanted, and when an observer\n"
+    "                     comes; its output is one\n"
     "  -v, --verbose      say more on stderr; twice: everything\n"
     "  -h, --help         this text\n"
     "\n"
@@ -244,6 +290,8 @@ static bool check_arguments(exposure *e, bool every, char **operands, int operan
         report("the object is missing (see --help)");
     } else if (e->in.watch && !e->in.path) {
         report("--watch needs --file");
+    } else if (e->in.watch && strcmp(e->in.path, "-") == 0) {
+        report("--watch --file -: the standard input ends once and does not change");
     } else if (e->in.path && every) {
         report("--file and --every: one source of states is enough");
     } else if (every && operand_count < 2) {

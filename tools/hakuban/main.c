@@ -31,15 +31,16 @@ static void print_help(FILE *to)
 static int end(int exit_code)
 {
     if (fflush(stdout) != 0 && exit_code == 0) {
-        return EXIT_RUNTIME;
+        exit_code = EXIT_RUNTIME;
     }
+    signals_exit_code = exit_code;
     return exit_code;
 }
 
 int main(int argc, char **argv)
 {
-    standard_descriptors();
-    report_name = "hakuban";
+    signals_start();
+    report_start("hakuban");
     if (argc < 2) {
         print_help(stderr);
         return EXIT_USAGE;

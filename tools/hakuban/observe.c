@@ -13,6 +13,10 @@
 
 typedef enum mode { OBSERVE, GET, LIST } mode;
 
+/* get takes a state that is not live only where no exposer is there. After a connection it may take
+ * a moment until an exposer is known. */
+#define SETTLE_MS 500
+
 /* What was last shown of an object. */
 typedef struct shown {
     hakuban_descriptor *object;
@@ -26,15 +30,18 @@ typedef struct observation {
     session s;
     interest wanted;
     mode mode;
-    bool raw;
+    bool raw, to_terminal;
     uint32_t count; /* 0: without end */
     uint64_t for_ms;
     hakuban_contract *contracts[HAKUBAN_DESCRIPTOR_TAGS_MAX];
     size_t contract_count, listed_count;
-    void *objects; /* tree of shown */
+    void *objects;       /* tree of shown */
+    hakuban_event kept;  /* GET: a state that is not live, state NULL: none; object is not owned */
+    uint64_t settled_ms; /* GET: when a state without an exposer is the best there is */
     text line;
     uint32_t states;
-    int exit_code; /* -1: go on */
+    bool interrupted; /* by a signal, before it was done */
+    int exit_code;    /* -1: go on */
 } observation;
 
 static int compare_objects(const void *a, const void *b)
@@ -68,12 +75,21 @@ static shown *shown_of(observation *o, const hakuban_event *event)
     return *found;
 }
 
+/* A signal came, or the reader of stdout has gone. What was asked for was not given, but where it
+ * had no end. */
+static void cut_short(observation *o)
+{
+    bool endless = o->mode == OBSERVE && o->count == 0;
+    o->exit_code = endless ? 0 : EXIT_RUNTIME;
+    o->interrupted = !endless && signals_stop;
+}
+
 static void put_line(observation *o)
 {
     text_add(&o->line, "\n", 1);
     if (write_all(STDOUT_FILENO, o->line.data, o->line.bytes, &signals_stop) < 0) {
         if (errno == EPIPE || errno == EINTR) {
-            o->exit_code = 0; /* the reader has seen enough, or we were told to end */
+            cut_short(o);
         } else {
             report("stdout: %s", strerror(errno));
             o->exit_code = EXIT_RUNTIME;
@@ -87,10 +103,12 @@ static void begin_line(observation *o, const char *event, const hakuban_descript
     text_printf(&o->line, "{\"event\":\"%s\",\"tags\":[", event);
     for (size_t i = 0; i < hakuban_descriptor_tag_count(object); i++) {
         text_add_string(&o->line, i > 0 ? "," : "");
-        text_add_string(&o->line, hakuban_descriptor_tag(object, i));
+        const char *tag = hakuban_descriptor_tag(object, i);
+        text_add_printable(&o->line, tag, strlen(tag));
     }
+    const char *name = hakuban_descriptor_json(object);
     text_add_string(&o->line, "],\"object\":");
-    text_add_string(&o->line, hakuban_descriptor_json(object));
+    text_add_printable(&o->line, name, strlen(name));
 }
 
 static void add_worth(text *line, const hakuban_event *event)
@@ -164,7 +182,11 @@ static void show_state(observation *o, shown *object, const hakuban_event *event
     if (o->raw) {
         hakuban_slice data = hakuban_state_data(event->state);
         text_clear(&o->line);
-        text_add(&o->line, data.data, data.bytes);
+        if (o->to_terminal) {
+            text_add_printable_lines(&o->line, data.data, data.bytes);
+        } else {
+            text_add(&o->line, data.data, data.bytes);
+        }
     } else {
         begin_line(o, "state", event->object);
         add_names(&o->line, event->state);
@@ -189,10 +211,45 @@ static void show_worth(observation *o, const char *name, const hakuban_event *ev
     }
 }
 
+static void forget_kept(observation *o)
+{
+    hakuban_state_unref(o->kept.state);
+    memset(&o->kept, 0, sizeof(o->kept));
+}
+
+/* What get does with a state or condition: a live state is what it waits for; of the others it
+ * keeps one, rather one without an exposer. */
+static void get(observation *o, shown *object, const hakuban_event *event)
+{
+    if (!event->state) {
+        return;
+    }
+    if (event->freshness == HAKUBAN_LIVE) {
+        show_state(o, object, event);
+    } else if (!o->kept.state || o->kept.object == object->object ||
+               event->source == HAKUBAN_SOURCE_NONE) {
+        forget_kept(o);
+        o->kept = (hakuban_event){.object = object->object,
+                                  .state = hakuban_state_ref(event->state),
+                                  .freshness = event->freshness,
+                                  .source = event->source,
+                                  .age_ns = event->age_ns};
+        o->settled_ms = now_ms() + SETTLE_MS;
+    }
+}
+
+/* When get has waited long enough for an exposer; UINT64_MAX: never. */
+static uint64_t get_due_ms(const observation *o)
+{
+    bool settling = o->kept.state && o->kept.source == HAKUBAN_SOURCE_NONE && o->s.router.connected;
+    return settling ? o->settled_ms : UINT64_MAX;
+}
+
 static void on_event(observation *o, const hakuban_event *event)
 {
     if (event->kind == HAKUBAN_EVENT_CONNECTION) {
         session_connection_changed(&o->s);
+        o->settled_ms = now_ms() + SETTLE_MS;
         return;
     }
     if (event->kind == HAKUBAN_EVENT_LISTED) {
@@ -220,7 +277,9 @@ static void on_event(observation *o, const hakuban_event *event)
         if (o->mode == LIST) {
             return;
         }
-        if (event->state && !same_state(object->state, event->state)) {
+        if (o->mode == GET) {
+            get(o, object, event);
+        } else if (event->state && !same_state(object->state, event->state)) {
             show_state(o, object, event);
         } else if (event->freshness != object->freshness || event->source != object->source) {
             show_worth(o, "condition", event);
@@ -235,6 +294,9 @@ static void on_event(observation *o, const hakuban_event *event)
                 begin_line(o, "close", event->object);
                 text_add_string(&o->line, "}");
                 put_line(o);
+            }
+            if (o->kept.object == object->object) {
+                forget_kept(o);
             }
             tdelete(object, &o->objects, compare_objects);
             free_shown(object);
@@ -281,6 +343,9 @@ static void out_of_time(observation *o)
         report("not connected: %s", trouble);
     } else if (o->mode == LIST) {
         report("the list was not complete after %llu ms", (unsigned long long)o->for_ms);
+    } else if (o->kept.state) {
+        report("no current state within %llu ms: its exposer has not sent one",
+               (unsigned long long)o->for_ms);
     } else {
         report("no state within %llu ms: nobody exposes it", (unsigned long long)o->for_ms);
     }
@@ -302,7 +367,7 @@ static void run(observation *o)
                 (void)make_contracts(o);
             }
             if (signals_stop && o->exit_code < 0) {
-                o->exit_code = 0;
+                cut_short(o);
             }
         }
         if (o->exit_code >= 0) {
@@ -312,9 +377,12 @@ static void run(observation *o)
         struct pollfd fds[3] = {{.fd = o->s.queue_fd, .events = POLLIN},
                                 {.fd = o->s.signal_fd, .events = POLLIN},
                                 {.fd = STDOUT_FILENO, .events = 0}};
-        (void)poll(fds, 3, poll_timeout_ms(until_ms));
-        if (fds[1].revents || (fds[2].revents & (POLLERR | POLLHUP))) {
-            o->exit_code = 0;
+        uint64_t due_ms = get_due_ms(o);
+        bool any = poll(fds, 3, poll_timeout_ms(due_ms < until_ms ? due_ms : until_ms)) > 0;
+        if (signals_stop || (any && (fds[2].revents & (POLLERR | POLLHUP)))) {
+            cut_short(o);
+        } else if (now_ms() >= due_ms) {
+            show_state(o, shown_of(o, &o->kept), &o->kept);
         } else if (now_ms() >= until_ms) {
             out_of_time(o);
         }
@@ -327,10 +395,11 @@ static int observation_end(observation *o)
         o->contracts[i] = hakuban_contract_free(o->contracts[i]);
     }
     (void)session_close(&o->s, 500);
+    forget_kept(o);
     tdestroy(o->objects, free_shown);
     hakuban_descriptor_unref(o->wanted.object);
     text_free(&o->line);
-    return o->exit_code;
+    return o->interrupted ? signals_end(o->exit_code) : o->exit_code;
 }
 
 enum { OPTION_COUNT = OPTION_OWN, OPTION_FOR, OPTION_RAW };
@@ -367,8 +436,8 @@ static const char observe_help[] =
 static const char get_help[] =
     "usage: hakuban get [-c URL] [--tag JSON]... [OBJECT_JSON]\n"
     "\n"
-    "Prints the first state that comes, as observe would, and ends. Exit code 1 where none\n"
-    "comes in time.\n"
+    "Prints the first state that is current, as observe would, and ends; where nothing\n"
+    "exposes the object, the last state that is known. Exit code 1 where none comes in time.\n"
     "\n"
     "  -c, --connect URL  where the router is; default $HAKUBAN_URL, else\n"
     "                     tcp://127.0.0.1:3001\n"
@@ -458,8 +527,9 @@ static int read_arguments(observation *o, int argc, char **argv, const arg_optio
 
 static int observe(mode how, int argc, char **argv, const arg_option *options, const char *help)
 {
-    observation o = {.mode = how, .exit_code = -1};
+    observation o = {.mode = how, .exit_code = -1, .to_terminal = isatty(STDOUT_FILENO) == 1};
     if (how != OBSERVE) {
+        signals_exit_code = EXIT_RUNTIME;
         o.for_ms = 5000;
         o.count = 1;
     }

@@ -76,7 +76,8 @@ static int failed(session *s, const char *what, hakuban_status status)
 
 int session_open(session *s)
 {
-    static const int caught[] = {SIGINT, SIGTERM, SIGHUP, 0};
+    static const int ending[] = {SIGINT, SIGTERM, SIGHUP, 0};
+    static const int others[] = {SIGCHLD, 0};
     if (!s->url) {
         s->url = getenv("HAKUBAN_URL");
         s->url_origin = "$HAKUBAN_URL";
@@ -85,7 +86,7 @@ int session_open(session *s)
             s->url_origin = "the default";
         }
     }
-    s->signal_fd = signals_catch(caught);
+    s->signal_fd = signals_catch(ending, others);
     if (s->signal_fd < 0) {
         return failed(s, "signals", HAKUBAN_ERR_IO);
     }

@@ -309,10 +309,12 @@ static size_t width_of(const char *cell, size_t bytes)
 }
 
 /* Rows of cells, tabs between them, one row a line: printed below each other. Names come from
- * peers: what could steer a terminal is left out. */
-static void add_table(text *out, const text *rows)
+ * peers: what could steer a terminal is escaped. */
+static void add_table(text *out, const text *cells)
 {
     size_t widths[16] = {0}, column = 0, begin = 0;
+    text shown = {NULL, 0, 0}, *rows = &shown;
+    text_add_printable_lines(rows, cells->data, cells->bytes);
     for (size_t i = 0; i < rows->bytes; i++) {
         if (rows->data[i] == '\t' || rows->data[i] == '\n') {
             size_t width = width_of(rows->data + begin, i - begin);
@@ -326,8 +328,7 @@ static void add_table(text *out, const text *rows)
     column = begin = 0;
     text_add_string(out, "  ");
     for (size_t i = 0; i < rows->bytes; i++) {
-        unsigned char c = (unsigned char)rows->data[i];
-        unsigned char next = i + 1 < rows->bytes ? (unsigned char)rows->data[i + 1] : 0;
+        char c = rows->data[i];
         if (c == '\t') {
             size_t width = width_of(rows->data + begin, i - begin);
             text_printf(out, "%*s", (int)(width < widths[column] ? widths[column] - width : 0) + 2,
@@ -338,13 +339,11 @@ static void add_table(text *out, const text *rows)
             text_add_string(out, i + 1 < rows->bytes ? "\n  " : "\n");
             column = 0;
             begin = i + 1;
-        } else if (c < 0x20 || c == 0x7f || (c == 0xc2 && next < 0xa0)) {
-            text_add_string(out, "?");
-            i += c == 0xc2;
         } else {
-            text_add(out, &rows->data[i], 1);
+            text_add(out, &c, 1);
         }
     }
+    text_free(rows);
 }
 
 static void add_number(text *rows, piece state, const char *key)
@@ -553,11 +552,15 @@ static void print(snapshot *s)
     if (s->json) {
         text_add_string(&s->out, "]}\n");
     }
-    if (write_all(STDOUT_FILENO, s->out.data, s->out.bytes, &signals_stop) < 0 && errno != EPIPE &&
-        errno != EINTR) {
-        report("stdout: %s", strerror(errno));
+    text shown = {NULL, 0, 0};
+    text_add_printable_lines(&shown, s->out.data, s->out.bytes);
+    if (write_all(STDOUT_FILENO, shown.data, shown.bytes, &signals_stop) < 0) {
         s->exit_code = EXIT_RUNTIME;
+        if (errno != EPIPE && errno != EINTR) {
+            report("stdout: %s", strerror(errno));
+        }
     }
+    text_free(&shown);
 }
 
 static void give_up(snapshot *s)
@@ -613,8 +616,8 @@ static void run(snapshot *s)
         struct pollfd fds[2] = {{.fd = s->s.queue_fd, .events = POLLIN},
                                 {.fd = s->s.signal_fd, .events = POLLIN}};
         (void)poll(fds, 2, poll_timeout_ms(until_ms));
-        if (fds[1].revents) {
-            s->exit_code = 0;
+        if (signals_stop) {
+            s->exit_code = EXIT_RUNTIME;
         }
     }
 }
@@ -722,5 +725,5 @@ int verb_snapshot(int argc, char **argv)
     free(s.nodes);
     free(s.sorted);
     text_free(&s.out);
-    return s.exit_code;
+    return s.exit_code != 0 ? signals_end(s.exit_code) : 0;
 }

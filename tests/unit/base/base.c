@@ -342,9 +342,9 @@ START_TEST(errors_and_log_lines_stay_on_one_line)
     char out[16];
     hakuban_error error;
     ck_assert_int_eq(hakuban_error_set(&error, HAKUBAN_ERR_IO, "a\nb %d", 5), HAKUBAN_ERR_IO);
-    ck_assert_str_eq(error.text, "a b 5");
+    ck_assert_str_eq(error.text, "a\\u000ab 5");
     hakuban_error_set(&error, HAKUBAN_ERR_IO, "more: %s", error.text);
-    ck_assert_str_eq(error.text, "more: a b 5");
+    ck_assert_str_eq(error.text, "more: a\\u000ab 5");
     hakuban_error_set(NULL, HAKUBAN_ERR_IO, "nobody reads it");
     ck_assert_str_eq(hakuban_status_text((hakuban_status)-999), "unknown status");
     ck_assert_str_eq(hakuban_status_text(HAKUBAN_ERR_LOOP),
@@ -358,6 +358,38 @@ START_TEST(errors_and_log_lines_stay_on_one_line)
     hkb_log(&log, HAKUBAN_LOG_INFO, "base", "%0600d", 1);
     ck_assert_uint_eq(strlen(line), 511);
     hkb_log(NULL, HAKUBAN_LOG_INFO, "base", "nobody");
+}
+END_TEST
+
+static const struct {
+    const char *text, *shown;
+} shown_as[] = {
+    {"plain, ä, 日本 and \\", "plain, ä, 日本 and \\"},
+    {"\x1b[31m\r\n\t\x7f", "\\u001b[31m\\u000d\\u000a\\u0009\\u007f"},
+    {"\xc2\x9b"
+     "31m\xc2\x85\xc2\xa0",
+     "\\u009b31m\\u0085\xc2\xa0"},
+    {"\xe2\x80\xae\xe2\x81\xa6\xe2\x80\xa8\xef\xbb\xbf", "\\u202e\\u2066\\u2028\\ufeff"},
+    {"\xf3\xa0\x81\x81\xf0\x9f\x98\x80", "\\udb40\\udc41\xf0\x9f\x98\x80"},
+    {"\xff\xe2\x80", "\\xff\\xe2\\x80"},
+};
+
+START_TEST(text_of_peers_is_shown_without_what_controls_a_terminal)
+{
+    char out[64];
+    const char *text = shown_as[_i].text, *shown = shown_as[_i].shown;
+    size_t needed = hakuban_printable(out, sizeof(out), text, strlen(text));
+    ck_assert_str_eq(out, shown);
+    ck_assert_uint_eq(needed, strlen(shown));
+    /* However little room there is: the beginning, nothing half. */
+    for (size_t room = 0; room <= needed; room++) {
+        memset(out, 'x', sizeof(out));
+        ck_assert_uint_eq(hakuban_printable(out, room, text, strlen(text)), needed);
+        ck_assert_int_eq(out[room], 'x');
+        if (room > 0) {
+            ck_assert_int_eq(strncmp(out, shown, strlen(out)), 0);
+        }
+    }
 }
 END_TEST
 
@@ -400,6 +432,8 @@ int main(void)
     tcase_add_test(all, a_size_is_read_or_refused);
     tcase_add_test(all, a_buffer_has_a_maximum_and_survives_lack_of_memory);
     tcase_add_test(all, errors_and_log_lines_stay_on_one_line);
+    tcase_add_loop_test(all, text_of_peers_is_shown_without_what_controls_a_terminal, 0,
+                        (int)(sizeof(shown_as) / sizeof(shown_as[0])));
     tcase_add_test(all, an_item_may_leave_its_list_while_the_list_is_walked);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);

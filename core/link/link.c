@@ -555,7 +555,7 @@ static void hear_bye(hkb_link *link)
 static void hear_error(hkb_link *link, const hkb_message *message)
 {
     char text[160];
-    hkb_escape(text, sizeof(text), message->text.data, message->text.bytes);
+    (void)hakuban_printable(text, sizeof(text), message->text.data, message->text.bytes);
     char whole[200];
     snprintf(whole, sizeof(whole), "the other side closed: %s", text);
     hkb_link_end(link, HAKUBAN_ERR_CLOSED, whole);

@@ -944,9 +944,9 @@ START_TEST(words_of_a_failure_reach_the_other_side)
     ck_assert(hkb_link_has_control(&a.link));
     carry();
     ck_assert_uint_eq(b.heard, 3);
-    ended_as(&a, false, HAKUBAN_ERR_LIMIT, "too much of it \"\xc3\xa9\" 5");
+    ended_as(&a, false, HAKUBAN_ERR_LIMIT, "too much of it \"\xc3\xa9\"\\u000a5");
     ended_as(&b, false, HAKUBAN_ERR_CLOSED,
-             "the other side closed: too much of it \"\\xc3\\xa9\" 5");
+             "the other side closed: too much of it \"\xc3\xa9\"\\u000a5");
 }
 END_TEST
 

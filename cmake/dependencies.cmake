@@ -4,7 +4,7 @@ find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 
 add_library(hakuban_externals INTERFACE)
-target_link_libraries(hakuban_externals INTERFACE Threads::Threads ${CMAKE_DL_LIBS})
+target_link_libraries(hakuban_externals INTERFACE Threads::Threads ${CMAKE_DL_LIBS} m)
 
 function(hakuban_dependency target module package reason)
     pkg_check_modules(${target} QUIET IMPORTED_TARGET ${module})

@@ -2,6 +2,7 @@
  * of one byte per level. Allocates nothing and builds no tree. */
 #include "base/planted.h"
 #include "json/json.h"
+#include "json/mode.h"
 
 #include <float.h>
 #include <math.h>
@@ -157,7 +158,8 @@ static hakuban_status lex_string(hkb_json_scanner *scanner, hkb_json_lexeme *lex
                           "the string does not end");
 }
 
-double hkb_json_double(const char *digits, size_t digit_count, int64_t exponent)
+/* In the mode of this room. */
+static double nearest_double(const char *digits, size_t digit_count, int64_t exponent)
 {
     while (digit_count && *digits == '0') {
         digits++;
@@ -201,6 +203,15 @@ double hkb_json_double(const char *digits, size_t digit_count, int64_t exponent)
     }
     snprintf(text + used, sizeof(text) - used, "e%d", (int)exponent);
     return strtod(text, NULL);
+}
+
+double hkb_json_double(const char *digits, size_t digit_count, int64_t exponent)
+{
+    hkb_json_mode mode;
+    hkb_json_mode_begin(&mode);
+    double value = nearest_double(digits, digit_count, exponent);
+    hkb_json_mode_end(&mode);
+    return value;
 }
 
 /* A number's parts in the text; offsets. */

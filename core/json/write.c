@@ -5,6 +5,7 @@
  * 0.00001), else with an exponent (1e16, 1.5e-6): the form of ryu's pretty printing, which
  * serde_json has. */
 #include "json/json.h"
+#include "json/mode.h"
 
 #include <float.h>
 #include <math.h>
@@ -114,9 +115,9 @@ static size_t put_exponent(char *out, int exponent)
     return used;
 }
 
-size_t hkb_json_put_double(char out[32], double value)
+/* In the mode of this room. */
+static size_t put_double(char out[32], double value)
 {
-    HKB_ASSERT(isfinite(value));
     size_t used = 0;
     if (!(value < 0) && !(value > 0)) {
         memcpy(out, "0.0", 3);
@@ -155,6 +156,16 @@ size_t hkb_json_put_double(char out[32], double value)
     }
     memcpy(out + used, decimal.digits + before, decimal.count - before);
     return used + decimal.count - before;
+}
+
+size_t hkb_json_put_double(char out[32], double value)
+{
+    HKB_ASSERT(isfinite(value));
+    hkb_json_mode mode;
+    hkb_json_mode_begin(&mode);
+    size_t bytes = put_double(out, value);
+    hkb_json_mode_end(&mode);
+    return bytes;
 }
 
 /* The escape of a character that needs one; how many bytes it has. */

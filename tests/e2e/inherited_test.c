@@ -1,0 +1,367 @@
+/* What a program inherits from its starter: signals that are ignored or blocked, a terminal in the
+ * foreground or background, limits, closed descriptors. Each test makes the situation. */
+#define _GNU_SOURCE
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "programs.h"
+
+static char url[URL_BYTES];
+static program *router;
+
+static void start_router(void)
+{
+    router = router_run(url, NULL, NULL);
+    setenv("HAKUBAN_URL", url, 1);
+}
+
+static void stop_router(void)
+{
+    ck_assert_int_eq(program_stop(router, SIGTERM), 0);
+}
+
+static program *shell(const char *script)
+{
+    return program_run("/bin/sh", "-c", script, NULL);
+}
+
+static void stop_well(program *p)
+{
+    ck_assert_int_eq(program_stop(p, SIGTERM), 0);
+}
+
+/* A state goes through the router at the address. */
+static void check_serves(const char *at)
+{
+    program *exposer = program_run("hakuban", "expose", "-c", at, "--keep", "7", NULL);
+    program_write(exposer, "\"served\"\n");
+    program *get = program_run("hakuban", "get", "-c", at, "--raw", "--for", "20s", "7", NULL);
+    ck_assert_str_eq(program_line(get), "\"served\"");
+    ck_assert_int_eq(program_end(get), 0);
+    stop_well(exposer);
+}
+
+/* -- Signals -- */
+
+START_TEST(signal_that_the_starter_ignores_stays_ignored)
+{
+    static const int numbers[] = {SIGHUP, SIGINT};
+    program *exposer = shell("trap '' HUP INT; exec \"$HAKUBAN_BIN/hakuban\" expose 1");
+    program *observer = shell("trap '' HUP INT; exec \"$HAKUBAN_BIN/hakuban\" observe --raw 1");
+    program *second =
+        shell("trap '' HUP INT; exec \"$HAKUBAN_BIN/hakuban-router\" -b tcp://127.0.0.1:0");
+    char at[URL_BYTES];
+    snprintf(at, sizeof(at), "%s", program_find(second, "listening ") + strlen("listening "));
+    program_write(exposer, "1\n");
+    ck_assert_str_eq(program_line(observer), "1");
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        program_signal(exposer, numbers[i]);
+        program_signal(observer, numbers[i]);
+        program_signal(second, numbers[i]);
+    }
+    program_write(exposer, "2\n");
+    ck_assert_str_eq(program_line(observer), "2");
+    check_serves(at);
+    stop_well(observer);
+    stop_well(exposer);
+    stop_well(second);
+}
+END_TEST
+
+START_TEST(signal_that_the_starter_blocks_is_heard)
+{
+    sigset_t all, before;
+    char at[URL_BYTES];
+    sigfillset(&all);
+    ck_assert_int_eq(sigprocmask(SIG_SETMASK, &all, &before), 0);
+    program *second = router_run(at, NULL, NULL);
+    program *observer = program_run("hakuban", "observe", "-c", at, "-v", "1", NULL);
+    program *exposer = program_run("hakuban", "expose", "-c", at, "1", "--every", "100ms", "--",
+                                   "echo", "1", NULL);
+    ck_assert_int_eq(sigprocmask(SIG_SETMASK, &before, NULL), 0);
+    program_find(observer, "\"data\":1}"); /* the end of the command was heard as well */
+    stop_well(observer);
+    stop_well(exposer);
+    ck_assert_int_eq(program_stop(second, SIGINT), 0);
+}
+END_TEST
+
+START_TEST(command_that_fails_is_told_where_the_starter_ignores_children)
+{
+    /* Not every shell can ignore SIGCHLD. */
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
+    ck_assert_int_eq(sigaction(SIGCHLD, &ignore, &before), 0);
+    program *exposer =
+        program_run("hakuban", "expose", "1", "--every", "100ms", "--", "sh", "-c", "exit 3", NULL);
+    ck_assert_int_eq(sigaction(SIGCHLD, &before, NULL), 0);
+    program *observer = program_run("hakuban", "observe", "1", NULL);
+    program_find_error(exposer, "exit code 3; skipped");
+    stop_well(observer);
+    stop_well(exposer);
+}
+END_TEST
+
+START_TEST(command_gets_its_signals_as_the_starter_had_them)
+{
+    static const char *const scripts[][2] = {
+        {"exec \"$HAKUBAN_BIN/hakuban\" expose 1 --every 100ms -- "
+         "sh -c 'kill -PIPE $$; kill -XFSZ $$; kill -TTIN $$; echo 1'",
+         "ended by signal 13; skipped"},
+        {"trap '' PIPE; exec \"$HAKUBAN_BIN/hakuban\" expose 1 --every 100ms -- "
+         "sh -c 'kill -PIPE $$; exit 4'",
+         "exit code 4; skipped"},
+    };
+    program *exposer = shell(scripts[_i][0]);
+    program *observer = program_run("hakuban", "observe", "1", NULL);
+    program_find_error(exposer, scripts[_i][1]);
+    stop_well(observer);
+    stop_well(exposer);
+}
+END_TEST
+
+/* -- A terminal -- */
+
+typedef struct terminal {
+    int fd; /* what a person types at */
+    char path[64];
+    program *shell; /* of a session of its own, in the foreground */
+} terminal;
+
+/* Runs the script with job control at a terminal of its own: $0 is the terminal, $1 the address. */
+static void terminal_run(terminal *t, const char *script, const char *at)
+{
+    char whole[2048];
+    t->fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    ck_assert_int_ge(t->fd, 0);
+    ck_assert_int_eq(grantpt(t->fd), 0);
+    ck_assert_int_eq(unlockpt(t->fd), 0);
+    ck_assert_int_eq(ptsname_r(t->fd, t->path, sizeof(t->path)), 0);
+    /* The session's first terminal becomes the one that it is controlled by. */
+    snprintf(whole, sizeof(whole), "exec setsid sh -c 'exec <\"$0\"; set -m; %s' %s %s", script,
+             t->path, at);
+    t->shell = shell(whole);
+}
+
+static void type(const terminal *t, const char *text)
+{
+    ck_assert_int_eq(write(t->fd, text, strlen(text)), (ssize_t)strlen(text));
+}
+
+static const char *socket_url(const char *name)
+{
+    static char at[URL_BYTES];
+    snprintf(at, sizeof(at), "unix://%s", scratch_path(name));
+    return at;
+}
+
+START_TEST(router_in_the_background_serves_while_another_job_is_typed_at)
+{
+    terminal t;
+    const char *at = socket_url("background");
+    terminal_run(&t, "\"$HAKUBAN_BIN/hakuban-router\" -b \"$1\" & echo $!; wait", at);
+    pid_t pid = (pid_t)strtol(program_line(t.shell), NULL, 10);
+    check_serves(at);
+    for (int i = 0; i < 3; i++) {
+        type(&t, "not for the router\n");
+        check_serves(at);
+    }
+    ck_assert_int_eq(kill(pid, SIGTERM), 0);
+    program_find(t.shell, "listening");
+    ck_assert_int_eq(program_end(t.shell), 0);
+    close(t.fd);
+}
+END_TEST
+
+START_TEST(router_reads_its_lines_when_it_is_in_the_foreground)
+{
+    terminal t;
+    const char *at = socket_url("foreground");
+    /* It begins in the background, and is then brought to the front. */
+    terminal_run(&t, "\"$HAKUBAN_BIN/hakuban-router\" -b \"$1\" & echo $!; fg >/dev/null", at);
+    pid_t pid = (pid_t)strtol(program_line(t.shell), NULL, 10);
+    check_serves(at);
+    type(&t, "\n");
+    program_find_error(t.shell, "objects");
+    ck_assert_int_eq(kill(pid, SIGTERM), 0);
+    ck_assert_int_eq(program_end(t.shell), 0);
+    close(t.fd);
+}
+END_TEST
+
+START_TEST(router_that_speaks_to_a_terminal_from_the_background_serves)
+{
+    terminal t;
+    const char *at = socket_url("speaking");
+    terminal_run(&t,
+                 "stty tostop; \"$HAKUBAN_BIN/hakuban-router\" -v -v -b \"$1\" >\"$0\" 2>&1 & "
+                 "echo $!; wait",
+                 at);
+    pid_t pid = (pid_t)strtol(program_line(t.shell), NULL, 10);
+    check_serves(at);
+    ck_assert_int_eq(kill(pid, SIGUSR2), 0);
+    check_serves(at);
+    ck_assert_int_eq(kill(pid, SIGTERM), 0);
+    ck_assert_int_eq(program_end(t.shell), 0);
+    close(t.fd);
+}
+END_TEST
+
+START_TEST(exposer_in_the_background_goes_on_with_its_last_line)
+{
+    terminal t;
+    program *observer = program_run("hakuban", "observe", "--raw", "1", NULL);
+    /* The first line is read in the foreground; then it is stopped and continued behind the shell.
+     */
+    terminal_run(&t,
+                 "\"$HAKUBAN_BIN/hakuban\" expose 1 & echo $!; fg >/dev/null; bg >/dev/null; "
+                 "echo behind; wait",
+                 url);
+    pid_t pid = (pid_t)strtol(program_line(t.shell), NULL, 10);
+    type(&t, "\"typed\"\n");
+    ck_assert_str_eq(program_line(observer), "\"typed\"");
+    type(&t, "\x1a"); /* Ctrl-Z */
+    program_find(t.shell, "behind");
+    for (int i = 0; i < 3; i++) {
+        type(&t, "not for the exposer\n");
+        program *get = program_run("hakuban", "get", "--raw", "--for", "20s", "1", NULL);
+        ck_assert_str_eq(program_line(get), "\"typed\"");
+        ck_assert_int_eq(program_end(get), 0);
+    }
+    stop_well(observer);
+    ck_assert_int_eq(kill(pid, SIGTERM), 0);
+    ck_assert_uint_eq(program_count_errors(t.shell, "skipped"), 0);
+    ck_assert_int_eq(program_end(t.shell), 0);
+    close(t.fd);
+}
+END_TEST
+
+/* -- Descriptors and limits -- */
+
+START_TEST(few_descriptors_are_an_error_in_words)
+{
+    bool worked = false;
+    program *exposer = program_run("hakuban", "expose", "--keep", "1", NULL);
+    program_write(exposer, "1\n");
+    for (int left = 4; left < 32; left++) {
+        static const char *const programs[] = {"hakuban\" get --for 20s 1",
+                                               "hakuban-router\" -b tcp://127.0.0.1:0"};
+        for (size_t i = 0; i < 2; i++) {
+            char script[256];
+            snprintf(script, sizeof(script), "ulimit -n %d; exec \"$HAKUBAN_BIN/%s", left,
+                     programs[i]);
+            program *p = shell(script);
+            const char *line = program_line(p);
+            if (line) {
+                worked = true;
+                int code = i == 0 ? program_end(p) : program_stop(p, SIGTERM);
+                ck_assert_msg(code == 0, "%s: %d", script, code);
+                continue;
+            }
+            line = program_error_line(p);
+            ck_assert_msg(line != NULL, "%s: no word", script);
+            int code = program_end(p);
+            ck_assert_msg(code == 1 || code == 127, "%s: %d", script, code);
+        }
+    }
+    ck_assert(worked);
+    stop_well(exposer);
+}
+END_TEST
+
+START_TEST(closed_descriptors_become_no_sockets)
+{
+    char at[URL_BYTES], script[512];
+    snprintf(at, sizeof(at), "unix://%s", scratch_path("closed"));
+    snprintf(script, sizeof(script),
+             "exec \"$HAKUBAN_BIN/hakuban-router\" -v -v -b %s <&- >&- 2>&-", at);
+    program *second = shell(script);
+    check_serves(at);
+    program_signal(second, SIGUSR2);
+    check_serves(at);
+    stop_well(second);
+    program *exposer = program_run("hakuban", "expose", "--keep", "1", NULL);
+    program_write(exposer, "1\n");
+    program *get = shell("exec \"$HAKUBAN_BIN/hakuban\" get --for 20s 1 >&-");
+    program_find_error(get, "stdout: ");
+    ck_assert_int_eq(program_end(get), 1);
+    ck_assert_int_eq(program_end(shell("exec \"$HAKUBAN_BIN/hakuban\" expose 2 <&-")), 1);
+    stop_well(exposer);
+}
+END_TEST
+
+START_TEST(full_disk_and_file_limit_are_errors)
+{
+    char script[512], filler[1500];
+    memset(filler, 'x', sizeof(filler) - 1);
+    filler[0] = filler[sizeof(filler) - 3] = '"';
+    filler[sizeof(filler) - 2] = '\n';
+    filler[sizeof(filler) - 1] = '\0';
+    program *exposer = program_run("hakuban", "expose", "--keep", "1", NULL);
+    program_write(exposer, filler);
+    snprintf(script, sizeof(script),
+             "ulimit -f 1; exec \"$HAKUBAN_BIN/hakuban\" get --for 20s 1 >%s",
+             scratch_path("limit"));
+    program *get = shell(script);
+    program_find_error(get, "stdout: File too large");
+    ck_assert_int_eq(program_end(get), 1);
+    if (access("/dev/full", W_OK) == 0) {
+        get = shell("exec \"$HAKUBAN_BIN/hakuban\" get --for 20s 1 >/dev/full");
+        program_find_error(get, "stdout: No space left");
+        ck_assert_int_eq(program_end(get), 1);
+    }
+    stop_well(exposer);
+}
+END_TEST
+
+START_TEST(locale_mask_and_folder_do_not_matter)
+{
+    char script[1024], gone[256];
+    snprintf(gone, sizeof(gone), "%s", scratch_path("gone"));
+    snprintf(script, sizeof(script),
+             "export LC_ALL=de_DE.UTF-8; umask 777; mkdir %s && cd %s && rmdir %s; "
+             "exec \"$HAKUBAN_BIN/hakuban\" expose --keep 1.5",
+             gone, gone, gone);
+    program *exposer = shell(script);
+    program_write(exposer, "[1.25, 1e300]\n");
+    program *get = program_run("hakuban", "get", "--for", "20s", "15e-1", NULL);
+    const char *line = program_line(get);
+    ck_assert_msg(line && strstr(line, "\"object\":1.5,"), "%s", line);
+    ck_assert_ptr_nonnull(strstr(line, "\"data\":[1.25,1e300]"));
+    ck_assert_int_eq(program_end(get), 0);
+    stop_well(exposer);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("inherited");
+    TCase *tcase = tcase_create("inherited");
+    tcase_add_checked_fixture(tcase, start_router, stop_router);
+    tcase_add_test(tcase, signal_that_the_starter_ignores_stays_ignored);
+    tcase_add_test(tcase, signal_that_the_starter_blocks_is_heard);
+    tcase_add_test(tcase, command_that_fails_is_told_where_the_starter_ignores_children);
+    tcase_add_loop_test(tcase, command_gets_its_signals_as_the_starter_had_them, 0, 2);
+    tcase_add_test(tcase, router_in_the_background_serves_while_another_job_is_typed_at);
+    tcase_add_test(tcase, router_reads_its_lines_when_it_is_in_the_foreground);
+    tcase_add_test(tcase, router_that_speaks_to_a_terminal_from_the_background_serves);
+    tcase_add_test(tcase, exposer_in_the_background_goes_on_with_its_last_line);
+    tcase_add_test(tcase, few_descriptors_are_an_error_in_words);
+    tcase_add_test(tcase, closed_descriptors_become_no_sockets);
+    tcase_add_test(tcase, full_disk_and_file_limit_are_errors);
+    tcase_add_test(tcase, locale_mask_and_folder_do_not_matter);
+    tcase_set_timeout(tcase, 120);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed > 0;
+}

@@ -331,6 +331,17 @@ static void free_closed(thost *host)
     host->freed_count = host->closed_count;
 }
 
+static void trouble(void *host_memory, void *listener, const char *text)
+{
+    thost *host = host_memory;
+    bool known = host->listening == listener;
+    for (size_t i = 0; i < host->listener_count; i++) {
+        known = known || host->listeners[i] == listener;
+    }
+    (void)promised(host, known && text, "trouble() for a listener that is none, or without words");
+    host->trouble_count++;
+}
+
 hakuban_status thost_begin(thost *host, const hakuban_transport_ops *ops, void *param,
                            void (*fail)(void *ctx, const char *text), void *fail_ctx)
 {
@@ -353,7 +364,8 @@ hakuban_status thost_begin(thost *host, const hakuban_transport_ops *ops, void *
                                            .writable = writable,
                                            .closed = closed,
                                            .carries = carries,
-                                           .identity = identity};
+                                           .identity = identity,
+                                           .trouble = trouble};
     host->self = checked(calloc(1, ops->self_bytes ? ops->self_bytes : 1));
     hakuban_status status = ops->init ? ops->init(host->self, &host->table) : HAKUBAN_OK;
     if (status < 0) {

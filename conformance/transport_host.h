@@ -55,7 +55,7 @@ struct thost {
     size_t listener_count;
     void *listening;        /* inside of its listen() */
     hakuban_carrier *links; /* newest first */
-    size_t accepted_count, closed_count, freed_count;
+    size_t accepted_count, closed_count, freed_count, trouble_count;
     unsigned slots; /* the plugin's functions that are running, of those that may make upcalls */
     unsigned long ready_calls;
     bool refuse;       /* accepted() answers NULL */

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 
 #include <errno.h>
+#include <fenv.h>
 #include <signal.h>
 #include <sys/random.h>
 #include <time.h>
@@ -296,6 +297,7 @@ bool hkb_runtime_wait(hakuban_exchange *exchange, pthread_cond_t *cond, uint64_t
 static void *thread_main(void *argument)
 {
     hakuban_exchange *exchange = argument;
+    (void)fesetenv(FE_DFL_ENV); /* not the floating point mode of the thread that made this one */
     (void)pthread_mutex_lock(&exchange->mutex);
     exchange->driver = pthread_self();
     exchange->has_driver = true;
@@ -387,7 +389,7 @@ static size_t state_bytes_max(void)
     return pages > 0 && page_bytes > 0 ? (size_t)pages / 4 * 3 * (size_t)page_bytes : 0;
 }
 
-static hakuban_status build(hakuban_exchange *exchange, double rebalance_threshold)
+static hakuban_status build(hakuban_exchange *exchange, const hakuban_exchange_options *wanted)
 {
     (void)pthread_once(&forks_once, count_forks);
     exchange->forks = forks;
@@ -407,7 +409,7 @@ static hakuban_status build(hakuban_exchange *exchange, double rebalance_thresho
     }
     hkb_exchange_settings settings = {
         .alloc = exchange->alloc,
-        .log = exchange->log,
+        .log = wanted->log,
         .registry = &exchange->registry,
         .host = {.ctx = exchange,
                  .random = core_random,
@@ -417,8 +419,8 @@ static hakuban_status build(hakuban_exchange *exchange, double rebalance_thresho
                  .dropped = hkb_carrier_dropped,
                  .ended = hkb_carrier_ended},
         .state_bytes_max = state_bytes_max(),
-        .rebalance_threshold = rebalance_threshold > 0 ? rebalance_threshold : 0.1,
-        .rebalances = rebalance_threshold >= 0,
+        .rebalance_threshold = wanted->rebalance_threshold > 0 ? wanted->rebalance_threshold : 0.1,
+        .rebalances = wanted->rebalance_threshold >= 0,
     };
     exchange->wall_ns = wall_clock_ns();
     status =
@@ -453,7 +455,6 @@ hakuban_status hakuban_exchange_new(const hakuban_exchange_options *options, hak
     }
     exchange->alloc = alloc;
     exchange->drive = wanted.drive;
-    exchange->log = wanted.log;
     exchange->armed_ns = UINT64_MAX;
     exchange->close_job.run = close_links;
     init_lists(exchange);
@@ -463,7 +464,7 @@ hakuban_status hakuban_exchange_new(const hakuban_exchange_options *options, hak
         return status;
     }
     hkb_registry_init(&exchange->registry, alloc);
-    status = build(exchange, wanted.rebalance_threshold);
+    status = build(exchange, &wanted);
     if (status < 0) {
         (void)hakuban_exchange_free(exchange);
         return status;
@@ -500,7 +501,8 @@ hakuban_exchange *hakuban_exchange_free(hakuban_exchange *exchange)
     }
     (void)pthread_mutex_lock(&exchange->mutex);
     if (exchange->handles) {
-        hkb_log(&exchange->log, HAKUBAN_LOG_ERROR, "runtime",
+        hkb_log(hkb_exchange_logger(exchange->core), HKB_LOG_OWN, NULL, HAKUBAN_LOG_ERROR,
+                "runtime",
                 "hakuban_exchange_free(): nothing was freed, for %u contracts, events, sinks, "
                 "queues, connections or listeners are left",
                 exchange->handles);

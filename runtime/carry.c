@@ -6,7 +6,6 @@
 
 /* Then what has arrived gets its turn, and threads that wait for the mutex get theirs. */
 #define PACKETS_PER_TURN 64u
-#define PEER_LINES_MAX 20u
 #define NS_PER_S 1000000000ull
 
 typedef struct waker {
@@ -189,43 +188,22 @@ void hkb_carrier_close(hakuban_carrier *carrier)
 
 /* -- What is said about peers -- */
 
-/* At most PEER_LINES_MAX lines a second; what is left out is counted. */
-static bool may_tell(hakuban_exchange *exchange)
+/* Address, and name where a hello has told it. */
+static void tell_of(hakuban_carrier *carrier, hkb_log_kind kind, hakuban_log_level level,
+                    const char *text)
 {
-    uint64_t now_ns = exchange->now_ns;
-    if (now_ns - exchange->lines_since_ns >= NS_PER_S) {
-        if (exchange->lines_left_out) {
-            hkb_log(&exchange->log, HAKUBAN_LOG_WARNING, "runtime", "%u more connections ended",
-                    exchange->lines_left_out);
-        }
-        exchange->lines_since_ns = now_ns;
-        exchange->lines = exchange->lines_left_out = 0;
-    }
-    if (exchange->lines < PEER_LINES_MAX) {
-        exchange->lines++;
-        return true;
-    }
-    exchange->lines_left_out++;
-    return false;
-}
-
-static void tell_of(hakuban_carrier *carrier, hakuban_log_level level, const char *text)
-{
-    carrier->told = true;
-    if (level <= carrier->exchange->log.level && may_tell(carrier->exchange)) {
-        hkb_log(&carrier->exchange->log, level, "runtime", "%s://%s: %s",
-                carrier->transport->entry->ops.scheme, carrier->address, text);
-    }
+    const char *name = carrier->peer ? hkb_peer_name(carrier->peer) : "";
+    hkb_log(hkb_exchange_logger(carrier->exchange->core), kind, NULL, level, "runtime",
+            "%s://%s%s%.100s%s: %s", carrier->transport->entry->ops.scheme, carrier->address,
+            *name ? " (" : "", name, *name ? ")" : "", text);
 }
 
 /* A downstream that broke the rules is worth a warning; one that left or was lost is not. */
 static void tell_of_end(hakuban_carrier *carrier, bool orderly, const hakuban_error *why)
 {
     bool usual = orderly || why->status == HAKUBAN_ERR_CLOSED || why->status == HAKUBAN_ERR_IO;
-    hakuban_log_level level = orderly ? HAKUBAN_LOG_DEBUG
-                              : usual ? HAKUBAN_LOG_INFO
-                                      : HAKUBAN_LOG_WARNING;
-    tell_of(carrier, level, why->text);
+    carrier->told = true;
+    tell_of(carrier, HKB_LOG_ENDED, usual ? HAKUBAN_LOG_INFO : HAKUBAN_LOG_WARNING, why->text);
 }
 
 /* -- What transports tell -- */
@@ -284,7 +262,9 @@ static hakuban_status attach(hakuban_carrier *carrier, const hkb_link_settings *
 static void said_nothing(hkb_timer *timer)
 {
     hakuban_carrier *carrier = HKB_CONTAINER(timer, hakuban_carrier, deadline);
-    tell_of(carrier, HAKUBAN_LOG_WARNING, "neither a hello nor an upgrade came within 5 s");
+    carrier->told = true;
+    tell_of(carrier, HKB_LOG_ENDED, HAKUBAN_LOG_WARNING,
+            "neither a hello nor an upgrade came within 5 s");
     hkb_carrier_close(carrier);
 }
 
@@ -297,24 +277,30 @@ static bool attach_accepted(hakuban_carrier *carrier)
     }
     hkb_timer_cancel(&carrier->deadline);
     if (attach(carrier, &carrier->listener->settings, &why) < 0) {
-        tell_of(carrier, HAKUBAN_LOG_WARNING, why.text);
+        carrier->told = true;
+        tell_of(carrier, HKB_LOG_ENDED, HAKUBAN_LOG_WARNING, why.text);
         hkb_carrier_doom(carrier);
     }
     carrier->listener = NULL;
     return carrier->peer != NULL;
 }
 
+static hakuban_listener *find_listener(hakuban_exchange *exchange, const void *memory)
+{
+    HKB_LIST_EACH(hakuban_listener, each, &exchange->listeners, node)
+    {
+        if (each->memory == memory) {
+            return each;
+        }
+    }
+    return NULL;
+}
+
 static hakuban_carrier *host_accepted(void *host, void *memory, const char *peer, void **ret_conn)
 {
     hkb_transport *transport = host;
     hakuban_exchange *exchange = transport->exchange;
-    hakuban_listener *listener = NULL;
-    HKB_LIST_EACH(hakuban_listener, each, &exchange->listeners, node)
-    {
-        if (each->memory == memory) {
-            listener = each;
-        }
-    }
+    hakuban_listener *listener = find_listener(exchange, memory);
     if (!listener || exchange->closing) {
         return NULL;
     }
@@ -325,11 +311,28 @@ static hakuban_carrier *host_accepted(void *host, void *memory, const char *peer
     carrier->listener = listener;
     carrier->deadline.fire = said_nothing;
     hkb_timer_set(exchange, &carrier->deadline, exchange->now_ns + HKB_HELLO_TIMEOUT_NS);
-    hkb_log(&exchange->log, HAKUBAN_LOG_DEBUG, "runtime", "%s: accepted %s", listener->url, peer);
     (void)snprintf(carrier->address, sizeof(carrier->address), "%s", peer);
+    hkb_log(hkb_exchange_logger(exchange->core), HKB_LOG_ACCEPTED, NULL, HAKUBAN_LOG_DEBUG,
+            "runtime", "%s: accepted %s", listener->url, peer);
     carrier->opened = true;
     *ret_conn = carrier->conn;
     return carrier;
+}
+
+static void host_trouble(void *host, void *memory, const char *text)
+{
+    hakuban_exchange *exchange = ((hkb_transport *)host)->exchange;
+    hakuban_listener *listener = find_listener(exchange, memory);
+    if (!listener) {
+        return;
+    }
+    bool goes_on =
+        listener->troubled_ns > 0 && exchange->now_ns - listener->troubled_ns < HKB_TROUBLE_OVER_NS;
+    listener->troubled_ns = exchange->now_ns;
+    if (!goes_on) {
+        hkb_log(hkb_exchange_logger(exchange->core), HKB_LOG_LISTENER, NULL, HAKUBAN_LOG_WARNING,
+                "runtime", "%s: no new connections: %s", listener->url, text);
+    }
 }
 
 static void host_opened(hakuban_carrier *carrier)
@@ -437,7 +440,8 @@ hakuban_status hkb_transport_get(hakuban_exchange *exchange, const hakuban_url *
                                                    .writable = host_writable,
                                                    .closed = host_closed,
                                                    .carries = host_carries,
-                                                   .identity = host_identity};
+                                                   .identity = host_identity,
+                                                   .trouble = host_trouble};
         hkb_list_init(&transport->wakers);
         transport->self = hkb_alloc(exchange->alloc, entry->ops.self_bytes);
         if (transport->self) {
@@ -558,6 +562,8 @@ void hkb_carrier_opened(void *ctx, void *carried_by, hkb_peer *peer)
     hakuban_carrier *carrier = carried_by;
     if (carrier && carrier->connection) {
         hkb_dialer_opened(carrier->connection, peer);
+    } else if (carrier) {
+        tell_of(carrier, HKB_LOG_CONNECTED, HAKUBAN_LOG_INFO, "connected");
     }
 }
 
@@ -575,6 +581,9 @@ void hkb_carrier_moved(void *ctx, void *carried_by, hkb_peer *peer)
         let_go(before);
     }
     carrier->peer = peer;
+    if (!carrier->connection) {
+        tell_of(carrier, HKB_LOG_CONNECTED, HAKUBAN_LOG_INFO, "connected again");
+    }
 }
 
 void hkb_carrier_dropped(void *ctx, void *carried_by, const hakuban_error *why)

@@ -44,8 +44,9 @@ static void note_error(hakuban_connection *connection, hakuban_status status, co
         return;
     }
     tell(connection);
-    hkb_log(&connection->exchange->log, HAKUBAN_LOG_WARNING, "runtime", "%s://%s%s: %s",
-            connection->url->scheme, connection->url->authority, connection->url->path, last->text);
+    hkb_log(hkb_exchange_logger(connection->exchange->core), HKB_LOG_UPSTREAM, NULL,
+            HAKUBAN_LOG_WARNING, "runtime", "%s://%s%s: %s", connection->url->scheme,
+            connection->url->authority, connection->url->path, last->text);
 }
 
 /* Dials again after a random pause, of at most pause_max_ns. */
@@ -236,9 +237,9 @@ void hkb_dialer_opened(hakuban_connection *connection, hkb_peer *peer)
                      strlen(hkb_peer_name(peer)));
     hkb_timer_set(connection->exchange, &connection->settled,
                   connection->exchange->now_ns + SETTLED_NS);
-    hkb_log(&connection->exchange->log, HAKUBAN_LOG_INFO, "runtime", "%s://%s%s: connected to %s",
-            connection->url->scheme, connection->url->authority, connection->url->path,
-            connection->peer);
+    hkb_log(hkb_exchange_logger(connection->exchange->core), HKB_LOG_UPSTREAM, NULL,
+            HAKUBAN_LOG_INFO, "runtime", "%s://%s%s: connected to %s", connection->url->scheme,
+            connection->url->authority, connection->url->path, connection->peer);
     set_state(connection, HAKUBAN_CONNECTION_CONNECTED);
 }
 
@@ -289,8 +290,8 @@ void hkb_dialer_lost(hakuban_connection *connection, bool away, hakuban_status w
     }
     if (!connection->greeted && another_is_left(connection)) {
         /* What is wrong with one of several places is not yet wrong with the connection. */
-        hkb_log(&connection->exchange->log, HAKUBAN_LOG_DEBUG, "runtime", "%s; another address",
-                text);
+        hkb_log(hkb_exchange_logger(connection->exchange->core), HKB_LOG_UPSTREAM, NULL,
+                HAKUBAN_LOG_DEBUG, "runtime", "%s; another address", text);
         hkb_timer_set(connection->exchange, &connection->retry, connection->exchange->now_ns);
         return;
     }

@@ -173,7 +173,8 @@ static hakuban_status begin(hakuban_exchange *exchange, hakuban_listener *listen
     }
     if (wish.status >= 0 && beyond_this_machine(url) && !exchange->warned) {
         exchange->warned = true;
-        hkb_log(&exchange->log, HAKUBAN_LOG_WARNING, "runtime",
+        hkb_log(hkb_exchange_logger(exchange->core), HKB_LOG_OWN, NULL, HAKUBAN_LOG_WARNING,
+                "runtime",
                 "%s has no authentication; anybody who can reach it may observe and expose "
                 "everything",
                 listener->url);

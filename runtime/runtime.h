@@ -42,7 +42,6 @@ typedef struct hkb_job {
 struct hakuban_exchange {
     hakuban_drive drive;
     const hakuban_alloc *alloc;
-    hakuban_log log;
     pthread_mutex_t mutex;
     pthread_cond_t changed; /* jobs, connections, carriers: what is waited for rarely */
     hkb_loop *loop;
@@ -53,8 +52,6 @@ struct hakuban_exchange {
     bool in_slot;     /* of a transport */
     bool stop;        /* the thread ends */
     bool closing, closed;
-    uint64_t lines_since_ns; /* lines about peers are limited: any stranger can cause them */
-    unsigned lines, lines_left_out;
     bool warned;           /* that a listener can be reached from elsewhere */
     bool unsettled;        /* the core was called while carrying */
     bool more;             /* carrying stopped to let others have a turn */
@@ -271,6 +268,8 @@ void hkb_link_inspect(const hkb_peer *peer, hakuban_link_info *ret);
 /* -- listener.c -- */
 
 #define HKB_LISTENER_URL_BYTES 512
+/* A listener's trouble that was not met for this long is over: the next one is told again. */
+#define HKB_TROUBLE_OVER_NS 60000000000ull
 
 struct hakuban_listener {
     hkb_node node; /* in listeners, while it listens */
@@ -279,6 +278,7 @@ struct hakuban_listener {
     hkb_link_settings settings;
     void *memory; /* the transport's */
     char url[HKB_LISTENER_URL_BYTES];
+    uint64_t troubled_ns; /* when trouble was met last; 0: never */
     hkb_job job;
 };
 

@@ -61,9 +61,6 @@ hakuban_status hkb_error_set_v(hakuban_error *reterr, hakuban_status status, con
 /* The length of the UTF-8 sequence that begins text; 0: there is none. bytes: at least 1. */
 size_t hkb_utf8_bytes(const uint8_t *text, size_t bytes);
 
-/* A line of log, formatted only if log's level is on; at most 512 bytes. */
-void hkb_log(const hakuban_log *log, hakuban_log_level level, const char *room, const char *format,
-             ...) HAKUBAN_PRINTF(4, 5);
 /* Where a public struct ended when member was its last. */
 #define HKB_SIZED_END(type, member) (offsetof(type, member) + sizeof(((type *)0)->member))
 /* A struct of a public header with the size that its user's header gives it: what that header does

@@ -142,11 +142,12 @@ static void say_condition(hkb_share *share)
     hkb_link_say(&share->peer->link, &message, NULL);
 }
 
-/* Over the peer's limit: said once in the log, and not sent; never a loop of broken connections. */
+/* Over the peer's limit: said in the log, and not sent; never a loop of broken connections. */
 static void withhold_state(hkb_share *share)
 {
     hkb_object *object = share->object;
-    hkb_log(&object->exchange->log, HAKUBAN_LOG_WARNING, "exchange",
+    hkb_log(&object->exchange->logger, HKB_LOG_LIMIT, &share->peer->log_quota, HAKUBAN_LOG_WARNING,
+            "exchange",
             "%.200s: a state of %zu bytes is over the limit of the other side and was not sent",
             object->descriptor->text, object->state->data_bytes);
     share->out.state = object->state_count;

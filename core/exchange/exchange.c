@@ -26,7 +26,8 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
     }
     void *ctx = settings->host.ctx;
     exchange->alloc = alloc;
-    exchange->log = settings->log;
+    exchange->logger.to = settings->log;
+    exchange->logger.now_ns = exchange->logger.window_ns = now_ns;
     exchange->host = settings->host;
     exchange->state_bytes_max = settings->state_bytes_max;
     exchange->rebalance_threshold = settings->rebalance_threshold;
@@ -104,9 +105,14 @@ void hkb_exchange_set_time(hkb_exchange *exchange, uint64_t now_ns, int64_t wall
 {
     now_ns += HKB_EPOCH_NS;
     if (now_ns > exchange->now_ns) {
-        exchange->now_ns = now_ns;
+        exchange->now_ns = exchange->logger.now_ns = now_ns;
     }
     exchange->wall_ns = wall_ns;
+}
+
+hkb_logger *hkb_exchange_logger(hkb_exchange *exchange)
+{
+    return &exchange->logger;
 }
 
 void hkb_exchange_expect_upstream(hkb_exchange *exchange, bool expected)
@@ -222,6 +228,7 @@ void hkb_exchange_tick(hkb_exchange *exchange)
     tick_deltas(exchange);
     hkb_recall_expire(exchange);
     hkb_recall_grow_up(exchange);
+    hkb_log_tick(&exchange->logger);
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -240,6 +247,7 @@ static uint64_t next_deadline(const hkb_exchange *exchange)
         deadline_ns = exchange->tick_ns;
     }
     deadline_ns = earlier(deadline_ns, hkb_recall_deadline(exchange));
+    deadline_ns = earlier(deadline_ns, hkb_log_deadline(&exchange->logger));
     if (exchange->waits_until_ns) {
         deadline_ns = earlier(deadline_ns, exchange->waits_until_ns);
     }

@@ -11,6 +11,7 @@
 #include <hakuban/inspect.h>
 
 #include "base/list.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "link/link.h"
 
@@ -55,6 +56,8 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
 /* All peers, contracts and queues must be gone. */
 hkb_exchange *hkb_exchange_free(hkb_exchange *exchange);
 void hkb_exchange_set_time(hkb_exchange *exchange, uint64_t now_ns, int64_t wall_ns);
+/* The one way of log lines; the host's lines go here, too. */
+hkb_logger *hkb_exchange_logger(hkb_exchange *exchange);
 /* Brings everything up to date after any call: choice of exposers, streams, registrations. */
 void hkb_exchange_settle(hkb_exchange *exchange);
 /* Time limits that have come; hkb_exchange_settle() afterwards. */

@@ -244,7 +244,9 @@ void hkb_object_hear(hkb_object *object, hakuban_state *state, hakuban_freshness
     hkb_object_set_unconfirmed(object, hands_over);
     if (replaces) {
         if (order == 0) {
-            hkb_log(&object->exchange->log, HAKUBAN_LOG_WARNING, "exchange",
+            const hkb_share *share = hkb_object_state_share(object);
+            hkb_log(&object->exchange->logger, HKB_LOG_VERSION,
+                    share ? &share->peer->log_quota : NULL, HAKUBAN_LOG_WARNING, "exchange",
                     "%.200s: a version was used again for other data", object->descriptor->text);
         }
         replace_state(object, state);

@@ -127,7 +127,8 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
         if (whole) {
             return refuse(reterr, share, "a whole state does not match its check");
         }
-        hkb_log(&exchange->log, HAKUBAN_LOG_WARNING, "exchange",
+        hkb_log(&exchange->logger, HKB_LOG_CHECK, &share->peer->log_quota, HAKUBAN_LOG_WARNING,
+                "exchange",
                 "%.200s: a difference does not match its check, asked for the whole state",
                 share->object->descriptor->text);
         ask_for_whole(share);

@@ -82,7 +82,7 @@ typedef struct hkb_common_settings {
 
 struct hkb_exchange {
     const hakuban_alloc *alloc;
-    hakuban_log log;
+    hkb_logger logger;
     hkb_host host;
     double rebalance_threshold;
     bool rebalances, upstream_expected, upstream_was_there;
@@ -173,7 +173,8 @@ struct hkb_peer {
     uint64_t lists_ns; /* an upstream that does not say LISTED is taken to have listed all by then;
                           0: nothing is awaited */
     size_t accounted_bytes; /* what this peer made us keep */
-    hkb_recall *recall;     /* what is named after a session was lost; or NULL */
+    hkb_log_quota log_quota;
+    hkb_recall *recall; /* what is named after a session was lost; or NULL */
 };
 
 typedef enum hkb_channel_phase {

@@ -301,6 +301,7 @@ void hkb_stream_listener_ready(hkb_stream_self *self, hkb_stream_listener *liste
         } else if (!may_be_repeated(errno)) {
             /* EMFILE, ENFILE, ENOBUFS, ENOMEM: the peer stays in the queue, so accepting at once
              * would only spin. */
+            self->host->trouble(self->host->host, listener, strerror(errno));
             if (!HKB_PLANTED(emfile_spins)) {
                 pause_until(self, listener, now_ns + SECOND_NS);
             }

@@ -331,6 +331,9 @@ static void look_at_events(hkb_zmq_self *self, hkb_zmq_router *router, uint64_t 
             if (!turned_away &&
                 (value == EMFILE || value == ENFILE || value == ENOBUFS || value == ENOMEM)) {
                 turned_away = true;
+                if (router->listener) {
+                    self->host->trouble(self->host->host, router->listener, strerror((int)value));
+                }
                 turn_away(self, router, now_ns);
             }
             break;

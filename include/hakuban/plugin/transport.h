@@ -90,7 +90,7 @@ HAKUBAN_API hakuban_status hakuban_error_set(hakuban_error *reterr, hakuban_stat
  * returned: an upcall never leads to send() or close() at once. */
 typedef struct hakuban_transport_host {
     uint32_t size; /* sizeof this struct when the host was compiled */
-    void *host;    /* first argument of fd_set, wake_at and accepted */
+    void *host;    /* first argument of fd_set, wake_at, accepted and trouble */
     void *param;   /* as given at registration */
     const hakuban_alloc *alloc;
     /* Waits for fd; events 0 forgets it. ready() is called back with owner, level-triggered. Forget
@@ -118,6 +118,10 @@ typedef struct hakuban_transport_host {
      * first received() of a carrier that was accepted. From inside the same slots. This release
      * takes it and does nothing with it. */
     void (*identity)(hakuban_carrier *carrier, const char *kind, const char *name);
+    /* Something keeps a listener from accepting, such as no descriptors left: text in words,
+     * borrowed for the call. May be said whenever it is met; the host tells people once. Only that;
+     * from any slot but init() and done(). */
+    void (*trouble)(void *host, void *listener, const char *text);
 } hakuban_transport_host;
 
 /* Slots marked mandatory are checked at registration. */

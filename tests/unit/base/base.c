@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "base/url.h"
 #include "fail_alloc.h"
@@ -352,12 +353,62 @@ START_TEST(errors_and_log_lines_stay_on_one_line)
     ck_assert_str_eq(hkb_escape(out, sizeof(out), "a\\\n\xff z", 6), "a\\x5c\\x0a\\xff z");
     ck_assert_str_eq(hkb_escape(out, 5, "\n\n", 2), "\\x0a");
     ck_assert_str_eq(hkb_escape(out, 1, "abc", 3), "");
-    hakuban_log log = {.write = keep_line, .level = HAKUBAN_LOG_INFO};
-    hkb_log(&log, HAKUBAN_LOG_DEBUG, "base", "unheard");
+    hkb_logger log = {.to = {.write = keep_line, .level = HAKUBAN_LOG_INFO}};
+    hkb_log(&log, HKB_LOG_OWN, NULL, HAKUBAN_LOG_DEBUG, "base", "unheard");
     ck_assert_str_eq(line, "");
-    hkb_log(&log, HAKUBAN_LOG_INFO, "base", "%0600d", 1);
+    hkb_log(&log, HKB_LOG_OWN, NULL, HAKUBAN_LOG_INFO, "base", "%0600d", 1);
     ck_assert_uint_eq(strlen(line), 511);
-    hkb_log(NULL, HAKUBAN_LOG_INFO, "base", "nobody");
+    hkb_log(&log, HKB_LOG_OWN, NULL, HAKUBAN_LOG_INFO, "base", "a\xc2\x9b\nb");
+    ck_assert_str_eq(line, "a\\u009b\\u000ab");
+    hkb_log(NULL, HKB_LOG_OWN, NULL, HAKUBAN_LOG_INFO, "base", "not heard either");
+}
+END_TEST
+
+static unsigned lines_count;
+static void count_line(void *ctx, hakuban_log_level level, const char *room, const char *text)
+{
+    keep_line(ctx, level, room, text);
+    lines_count++;
+}
+
+static unsigned log_many(hkb_logger *log, hkb_log_kind kind, hkb_log_quota *quota, unsigned count)
+{
+    lines_count = 0;
+    for (unsigned i = 0; i < count; i++) {
+        hkb_log(log, kind, quota, HAKUBAN_LOG_WARNING, "base", "again");
+    }
+    return lines_count;
+}
+
+START_TEST(log_has_a_limit_for_each_kind_and_peer_and_counts_what_is_left_out)
+{
+    hkb_logger log = {.to = {.write = count_line, .level = HAKUBAN_LOG_WARNING}};
+    hkb_log_quota loud = {0}, quiet = {0};
+    log.now_ns = log.window_ns = 3 * HKB_LOG_WINDOW_NS;
+    /* One peer uses up its own limit, not another's. */
+    ck_assert_uint_eq(log_many(&log, HKB_LOG_VERSION, &loud, 1000), HKB_LOG_PEER_LINES_MAX);
+    ck_assert_uint_eq(log_many(&log, HKB_LOG_VERSION, &quiet, 1), 1);
+    ck_assert_uint_eq(log_many(&log, HKB_LOG_CHECK, &loud, 1), 0);
+    /* Many peers use up a kind's, not another kind's, and not what is the program's own. */
+    ck_assert_uint_eq(log_many(&log, HKB_LOG_ENDED, NULL, 1000), HKB_LOG_KIND_LINES_MAX);
+    ck_assert_uint_eq(log_many(&log, HKB_LOG_CONNECTED, NULL, 1), 1);
+    ck_assert_uint_eq(log_many(&log, HKB_LOG_OWN, NULL, 1000), 1000);
+    /* What is below the level counts nowhere. */
+    hkb_log(&log, HKB_LOG_LISTENER, NULL, HAKUBAN_LOG_DEBUG, "base", "unheard");
+    ck_assert_uint_eq(log.lines[HKB_LOG_LISTENER], 0);
+    /* When the window is over, the counts are said, whether or not anything else is. */
+    ck_assert_uint_eq(hkb_log_deadline(&log), 4 * HKB_LOG_WINDOW_NS);
+    lines_count = 0;
+    log.now_ns = hkb_log_deadline(&log) - 1;
+    hkb_log_tick(&log);
+    ck_assert_uint_eq(lines_count, 0);
+    log.now_ns++;
+    hkb_log_tick(&log);
+    ck_assert_uint_eq(lines_count, 3);
+    ck_assert_str_eq(line, "1 more lines about differences that do not match their check were left "
+                           "out");
+    ck_assert_uint_eq(hkb_log_deadline(&log), UINT64_MAX);
+    ck_assert_uint_eq(log_many(&log, HKB_LOG_VERSION, &loud, 1), 1);
 }
 END_TEST
 
@@ -432,6 +483,7 @@ int main(void)
     tcase_add_test(all, a_size_is_read_or_refused);
     tcase_add_test(all, a_buffer_has_a_maximum_and_survives_lack_of_memory);
     tcase_add_test(all, errors_and_log_lines_stay_on_one_line);
+    tcase_add_test(all, log_has_a_limit_for_each_kind_and_peer_and_counts_what_is_left_out);
     tcase_add_loop_test(all, text_of_peers_is_shown_without_what_controls_a_terminal, 0,
                         (int)(sizeof(shown_as) / sizeof(shown_as[0])));
     tcase_add_test(all, an_item_may_leave_its_list_while_the_list_is_walked);

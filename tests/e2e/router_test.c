@@ -1,6 +1,8 @@
 /* The router in an operator's hands: binds, files, signals, trees of routers, an orderly end. */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <check.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,6 +52,36 @@ START_TEST(port_in_use_is_said_and_exits_with_1)
     program_find_error(second, url);
     ck_assert_int_eq(program_end(second), 1);
     ck_assert_int_eq(program_stop(router, SIGTERM), 0);
+}
+END_TEST
+
+START_TEST(bind_that_fails_is_tried_again_while_the_others_serve)
+{
+    char path[URL_BYTES], late[URL_BYTES];
+    struct sockaddr_in taken = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t bytes = sizeof(taken);
+    int holder = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(holder, (struct sockaddr *)&taken, sizeof(taken)), 0);
+    ck_assert_int_eq(listen(holder, 1), 0);
+    ck_assert_int_eq(getsockname(holder, (struct sockaddr *)&taken, &bytes), 0);
+    snprintf(path, sizeof(path), "unix://%s", scratch_path("others"));
+    snprintf(late, sizeof(late), "tcp://127.0.0.1:%u", ntohs(taken.sin_port));
+    program *router = program_run("hakuban-router", "-b", late, "-b", path, NULL);
+    ck_assert_str_eq(program_line(router) + strlen("listening "), path);
+    program_find_error(router, "trying again until it works");
+    program *exposer = expose(path, "1", "1\n");
+    program *observer = observe(path, "1");
+    ck_assert_str_eq(program_line(observer), "1");
+    close(holder);
+    ck_assert_str_eq(program_line(router) + strlen("listening "), late);
+    program *newcomer = observe(late, "1");
+    ck_assert_str_eq(program_line(newcomer), "1");
+    ck_assert_int_eq(program_stop(newcomer, SIGTERM), 0);
+    ck_assert_int_eq(program_stop(observer, SIGTERM), 0);
+    ck_assert_int_eq(program_stop(exposer, SIGTERM), 0);
+    program_signal(router, SIGTERM);
+    ck_assert_uint_eq(program_count_errors(router, late), 0); /* said once */
+    ck_assert_int_eq(program_end(router), 0);
 }
 END_TEST
 
@@ -296,6 +328,7 @@ int main(void)
     TCase *tcase = tcase_create("router");
     tcase_add_test(tcase, several_binds_are_one_exchange);
     tcase_add_test(tcase, port_in_use_is_said_and_exits_with_1);
+    tcase_add_test(tcase, bind_that_fails_is_tried_again_while_the_others_serve);
     tcase_add_test(tcase, unix_socket_in_use_is_not_taken_and_a_dead_one_is);
     tcase_add_test(tcase, router_under_router_serves_both_ways);
     tcase_add_test(tcase, edge_that_served_itself_takes_the_state_of_its_upstream);

@@ -1,5 +1,5 @@
-/* hakuban-router: an exchange that does nothing but link others. One thread: it polls the exchange,
- * signals and stdin. */
+/* hakuban-router: an exchange that does nothing but link others. One thread polls the exchange,
+ * signals and stdin; what is said is written by threads of its own (common/writer.h). */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
@@ -24,6 +24,8 @@
 #define DEFAULT_BIND "tcp://127.0.0.1:3001"
 /* The program ends within a second of a signal. */
 #define CLOSE_MS 500
+/* Between two tries to listen where that failed. */
+#define BIND_AGAIN_MS 1000
 /* Between two pictures of everything that lines on stdin ask for. */
 #define STDIN_PAUSE_MS 100
 #define FLUSH_MS 200
@@ -31,8 +33,8 @@
 static writer standard_output = WRITER_INIT(STDOUT_FILENO, "stdout");
 
 typedef struct bound {
-    char *url; /* as configured */
-    hakuban_listener *listener;
+    char *url;                  /* as configured */
+    hakuban_listener *listener; /* NULL: it could not listen yet */
 } bound;
 
 typedef struct router {
@@ -49,6 +51,7 @@ typedef struct router {
     bound *bound;
     size_t bound_count;
     upstream above;
+    uint64_t bind_ms; /* when binds that failed are tried again */
     bool stdin_ended, stdin_is_terminal;
     uint64_t stdin_ms; /* it is not read before */
 } router;
@@ -89,29 +92,61 @@ static char *with_page(const router *r, const char *url)
     return whole;
 }
 
-static int bind_url(router *r, const char *url)
+/* 0, or the exit code of what error says. */
+static int try_bind(const router *r, bound *place, hakuban_error *error)
 {
-    hakuban_listener *listener = NULL;
-    hakuban_error error = {.status = HAKUBAN_OK};
-    char *whole = with_page(r, url);
-    hakuban_status status = hakuban_exchange_listen(r->exchange, whole, &listener, &error);
+    char *whole = with_page(r, place->url);
+    hakuban_status status = hakuban_exchange_listen(r->exchange, whole, &place->listener, error);
     free(whole);
     if (status < 0) {
-        report("%s: %s", url, words(&error, status));
+        error->status = status;
         return exit_code_of(status);
     }
-    r->bound = checked(realloc(r->bound, (r->bound_count + 1) * sizeof(*r->bound)));
-    r->bound[r->bound_count++] = (bound){checked(strdup(url)), listener};
     text line = {NULL, 0, 0};
-    text_printf(&line, "listening %s\n", hakuban_listener_url(listener));
+    text_printf(&line, "listening %s\n", hakuban_listener_url(place->listener));
     writer_put(&standard_output, line.data, line.bytes);
     text_free(&line);
     return 0;
 }
 
+/* A bind that fails at run time, because its address comes late or is in use, stays to be tried
+ * again. */
+static int bind_url(router *r, const char *url)
+{
+    hakuban_error error = {.status = HAKUBAN_OK};
+    r->bound = checked(realloc(r->bound, (r->bound_count + 1) * sizeof(*r->bound)));
+    r->bound[r->bound_count] = (bound){checked(strdup(url)), NULL};
+    int exit_code = try_bind(r, &r->bound[r->bound_count++], &error);
+    if (exit_code != 0) {
+        report("%s: %s", url, words(&error, error.status));
+    }
+    return exit_code;
+}
+
+static size_t listening_count(const router *r)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < r->bound_count; i++) {
+        count += r->bound[i].listener != NULL;
+    }
+    return count;
+}
+
+static void say_missing_binds(router *r)
+{
+    for (size_t i = 0; i < r->bound_count; i++) {
+        if (!r->bound[i].listener) {
+            report("%s: trying again until it works", r->bound[i].url);
+        }
+    }
+    r->bind_ms = now_ms() + BIND_AGAIN_MS;
+}
+
 static void unbind(router *r, size_t index)
 {
-    report("no longer listening %s", hakuban_listener_url(r->bound[index].listener));
+    if (r->bound[index].listener) {
+        report("no longer listening %s", hakuban_listener_url(r->bound[index].listener));
+    }
     hakuban_listener_free(r->bound[index].listener);
     free(r->bound[index].url);
     r->bound[index] = r->bound[--r->bound_count];
@@ -191,6 +226,9 @@ static int place_monitor(router *r)
     }
     const bound *chosen = NULL;
     for (size_t i = 0; i < r->bound_count; i++) {
+        if (!r->bound[i].listener) {
+            continue;
+        }
         if (!chosen ||
             (strncmp(chosen->url, "ws://", 5) != 0 && strncmp(r->bound[i].url, "ws://", 5) == 0)) {
             chosen = &r->bound[i];
@@ -202,6 +240,24 @@ static int place_monitor(router *r)
     free(listening);
     free(connecting);
     return exit_code;
+}
+
+/* When a missing bind is to be tried again; UINT64_MAX: none is missing. */
+static uint64_t bind_again(router *r)
+{
+    if (listening_count(r) == r->bound_count) {
+        return UINT64_MAX;
+    }
+    if (now_ms() >= r->bind_ms) {
+        r->bind_ms = now_ms() + BIND_AGAIN_MS;
+        for (size_t i = 0; i < r->bound_count; i++) {
+            hakuban_error error = {.status = HAKUBAN_OK};
+            if (!r->bound[i].listener && try_bind(r, &r->bound[i], &error) == 0) {
+                (void)place_monitor(r);
+            }
+        }
+    }
+    return r->bind_ms;
 }
 
 /* The command line and the file together. */
@@ -259,6 +315,7 @@ static void reload(router *r)
         }
     }
     free(kept);
+    say_missing_binds(r);
     bool same_upstream =
         same_text(next.connect, r->now.connect) && (!next.connect || r->connection);
     if (next.rebalance_threshold < r->now.rebalance_threshold ||
@@ -360,7 +417,8 @@ static int run(router *r, int signal_fd)
             monitor_event(&r->watched, &event);
             hakuban_event_done(&event);
         }
-        uint64_t due_ms = monitor_step(&r->watched);
+        uint64_t due_ms = monitor_step(&r->watched), bind_ms = bind_again(r);
+        due_ms = bind_ms < due_ms ? bind_ms : due_ms;
         fds[2].fd = may_read_stdin(r) ? STDIN_FILENO : -1;
         if (fds[2].fd < 0 && !r->stdin_ended && r->stdin_ms < due_ms) {
             due_ms = r->stdin_ms;
@@ -426,7 +484,13 @@ static int start(router *r, int *ret_signal_fd)
         exit_code = monitor_start(&r->watched, r->exchange, r->queue, r->now.monitor_tag);
     }
     for (size_t i = 0; exit_code == 0 && i < r->now.bind_count; i++) {
-        exit_code = bind_url(r, r->now.binds[i]);
+        int bind_code = bind_url(r, r->now.binds[i]);
+        exit_code = bind_code == EXIT_USAGE ? EXIT_USAGE : 0;
+    }
+    if (exit_code == 0 && listening_count(r) == 0) {
+        exit_code = EXIT_RUNTIME; /* said already */
+    } else if (exit_code == 0) {
+        say_missing_binds(r);
     }
     if (exit_code == 0 && r->now.connect) {
         exit_code = connect_url(r, r->now.connect);

@@ -23,7 +23,7 @@
 const char *report_name = "hakuban";
 static writer standard_error = WRITER_INIT(STDERR_FILENO, "stderr");
 
-static void flush_at_exit(void)
+void report_flush(void)
 {
     writer_flush(&standard_error, FLUSH_MS);
 }
@@ -101,7 +101,7 @@ void report_start(const char *name)
             _exit(EXIT_FAILURE); /* a socket would become the standard output */
         }
     }
-    (void)atexit(flush_at_exit);
+    (void)atexit(report_flush);
 }
 
 /* Bare words are the commonest mistake: JSON strings need quotes, and the shell takes one pair of

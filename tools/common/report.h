@@ -16,6 +16,8 @@ extern const char *report_name;
  * moment to be read. */
 void report_start(const char *name);
 void report(const char *format, ...) HAKUBAN_PRINTF(1, 2);
+/* Gives what was reported a moment to be read; done at exit by itself. */
+void report_flush(void);
 /* Lines without the program's name, such as a picture of everything. */
 void report_lines(const char *lines, size_t bytes);
 /* What is wrong with a JSON text of the command line, and what was perhaps meant. */

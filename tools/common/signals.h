@@ -16,7 +16,7 @@ void signals_start(void);
  * clock: when SIGNALS_END_MS are over, the program ends with signals_exit_code, whatever it waits
  * for. Returns a descriptor that is readable when a signal came; negative: errno. System calls are
  * interrupted. */
-#define SIGNALS_END_MS 900
+#define SIGNALS_END_MS 950
 int signals_catch(const int *ending, const int *others);
 /* The next signal that came, or 0. */
 int signals_next(void);

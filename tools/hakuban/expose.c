@@ -13,7 +13,7 @@
 
 #define FLUSH_MS 2000
 /* After a signal: the program ends within a second. */
-#define HURRIED_FLUSH_MS 500
+#define HURRIED_FLUSH_MS 700
 
 typedef struct exposure {
     session s;

@@ -399,7 +399,7 @@ static int observation_end(observation *o)
     tdestroy(o->objects, free_shown);
     hakuban_descriptor_unref(o->wanted.object);
     text_free(&o->line);
-    return o->interrupted ? signals_end(o->exit_code) : o->exit_code;
+    return o->interrupted ? session_cut_short(o->exit_code) : o->exit_code;
 }
 
 enum { OPTION_COUNT = OPTION_OWN, OPTION_FOR, OPTION_RAW };

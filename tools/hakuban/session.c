@@ -148,3 +148,9 @@ hakuban_status session_close(session *s, int timeout_ms)
     s->exchange = hakuban_exchange_free(s->exchange);
     return status;
 }
+
+int session_cut_short(int exit_code)
+{
+    report_flush(); /* nothing is done at exit where a signal ends the program */
+    return signals_end(exit_code);
+}

@@ -57,6 +57,9 @@ const char *session_trouble(session *s, char *buffer, size_t bytes);
 /* Ends in order: what was sent arrives, if it can within the time. */
 hakuban_status session_close(session *s, int timeout_ms);
 
+/* The end of a verb whose work was cut short: by the signal that came, else with exit_code. */
+int session_cut_short(int exit_code);
+
 int verb_observe(int argc, char **argv);
 int verb_get(int argc, char **argv);
 int verb_list(int argc, char **argv);

@@ -725,5 +725,5 @@ int verb_snapshot(int argc, char **argv)
     free(s.nodes);
     free(s.sorted);
     text_free(&s.out);
-    return s.exit_code != 0 ? signals_end(s.exit_code) : 0;
+    return s.exit_code != 0 ? session_cut_short(s.exit_code) : 0;
 }

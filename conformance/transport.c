@@ -51,6 +51,16 @@ static bool has_no_shutdown(hkb_checks *checks)
     return true;
 }
 
+static bool has_resume(hkb_checks *checks)
+{
+    const hakuban_transport_ops *ops = ops_of(checks);
+    if (ops->size >= offsetof(hakuban_transport_ops, resume) + sizeof(ops->resume) && ops->resume) {
+        return true;
+    }
+    hkb_check_remark(checks, "left out: there is no resume()");
+    return false;
+}
+
 /* -- Two hosts -- */
 
 static unsigned open_descriptors(void)
@@ -345,6 +355,32 @@ static void a_reader_that_does_not_read_stops_the_writer_and_loses_nothing(hkb_c
     }
     UNTIL(there->bytes >= sent->bytes);
     thost_settle(&pair->server, &pair->client);
+    check_arrived(sent, there);
+    record_free(sent);
+    end(pair);
+}
+
+static void a_host_that_has_enough_stops_the_writer_until_it_resumes(hkb_checks *checks)
+{
+    enum { IN_HAND_MAX = 512 * 1024 }; /* of what was read before the host said so */
+    if (!has_resume(checks)) {
+        return;
+    }
+    struct pair *pair = begin(checks);
+    hakuban_carrier *there, *here = connect_pair(pair, &there);
+    struct record *sent = record_new(pair);
+    for (unsigned round = 0; round < 3; round++) {
+        size_t before = there->bytes;
+        there->holds = true;
+        do {
+            fill(sent, here, round == 1 ? 30011 : MESSAGE_BYTES_MAX);
+            thost_settle(&pair->server, &pair->client);
+        } while (!here->full);
+        HKB_CHECK(checks, there->bytes - before <= IN_HAND_MAX,
+                  "%zu bytes were received while the host had enough", there->bytes - before);
+        thost_resume(there);
+        UNTIL(there->bytes >= sent->bytes && !here->full);
+    }
     check_arrived(sent, there);
     record_free(sent);
     end(pair);
@@ -745,6 +781,7 @@ unsigned hakuban_conformance_transport(const hakuban_transport_ops *ops,
         CHECK(the_table_is_complete),
         CHECK(messages_arrive_in_order_and_unchanged_both_ways),
         CHECK(a_reader_that_does_not_read_stops_the_writer_and_loses_nothing),
+        CHECK(a_host_that_has_enough_stops_the_writer_until_it_resumes),
         CHECK(either_side_may_close_and_the_other_sees_it_once),
         CHECK(a_connection_may_be_closed_inside_received),
         CHECK(a_connection_may_be_closed_inside_opened),

@@ -295,6 +295,11 @@ static void carries(hakuban_carrier *carrier, hakuban_carries what)
     carrier->carries = what;
 }
 
+static int full(hakuban_carrier *carrier)
+{
+    return check_upcall(carrier, "full") && carrier->holds;
+}
+
 static void closed(hakuban_carrier *carrier, hakuban_status why, const char *text)
 {
     if (!check_upcall(carrier, "closed")) {
@@ -365,7 +370,8 @@ hakuban_status thost_begin(thost *host, const hakuban_transport_ops *ops, void *
                                            .closed = closed,
                                            .carries = carries,
                                            .identity = identity,
-                                           .trouble = trouble};
+                                           .trouble = trouble,
+                                           .full = full};
     host->self = checked(calloc(1, ops->self_bytes ? ops->self_bytes : 1));
     hakuban_status status = ops->init ? ops->init(host->self, &host->table) : HAKUBAN_OK;
     if (status < 0) {
@@ -508,6 +514,16 @@ void thost_shutdown(hakuban_carrier *carrier)
 {
     carrier->host->slots++;
     carrier->host->ops->shutdown(carrier->host->self, carrier->conn);
+    carrier->host->slots--;
+    free_closed(carrier->host);
+    tell(carrier->host);
+}
+
+void thost_resume(hakuban_carrier *carrier)
+{
+    carrier->holds = false;
+    carrier->host->slots++;
+    carrier->host->ops->resume(carrier->host->self, carrier->conn);
     carrier->host->slots--;
     free_closed(carrier->host);
     tell(carrier->host);

@@ -29,6 +29,7 @@ struct hakuban_carrier {
     hakuban_carrier *next;
     void *conn;
     bool dialed, full;
+    bool holds; /* full() says that it has enough */
     unsigned opened, writable, closed;
     hakuban_carries carries; /* 0: as the transport's flags say */
     hakuban_status why;
@@ -86,6 +87,8 @@ hakuban_carrier *thost_dial(thost *host, const char *url, hakuban_status *ret_st
 /* Sent as three parts. */
 hakuban_status thost_send(hakuban_carrier *carrier, const void *data, size_t bytes);
 void thost_shutdown(hakuban_carrier *carrier);
+/* The carrier holds no longer. */
+void thost_resume(hakuban_carrier *carrier);
 void thost_close(hakuban_carrier *carrier);
 
 uint64_t thost_now_ns(const thost *host);

@@ -377,6 +377,7 @@ static void init_lists(hakuban_exchange *exchange)
     hkb_list_init(&exchange->ending);
     hkb_list_init(&exchange->ending_now);
     hkb_list_init(&exchange->due);
+    hkb_list_init(&exchange->resuming);
     hkb_list_init(&exchange->dead);
     hkb_list_init(&exchange->listeners);
 }
@@ -417,7 +418,8 @@ static hakuban_status build(hakuban_exchange *exchange, const hakuban_exchange_o
                  .opened = hkb_carrier_opened,
                  .moved = hkb_carrier_moved,
                  .dropped = hkb_carrier_dropped,
-                 .ended = hkb_carrier_ended},
+                 .ended = hkb_carrier_ended,
+                 .caught_up = hkb_carrier_caught_up},
         .state_bytes_max = state_bytes_max(),
         .rebalance_threshold = wanted->rebalance_threshold > 0 ? wanted->rebalance_threshold : 0.1,
         .rebalances = wanted->rebalance_threshold >= 0,

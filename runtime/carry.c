@@ -122,6 +122,7 @@ void hkb_carrier_free(hakuban_carrier *carrier)
     hkb_transport_forget(carrier->transport, carrier->conn);
     hkb_timer_cancel(&carrier->deadline);
     hkb_list_remove(&carrier->ending);
+    hkb_list_remove(&carrier->resuming);
     hkb_list_remove(&carrier->node);
     hkb_free(exchange->alloc, carrier->conn, carrier->transport->entry->ops.conn_bytes);
     hkb_free(exchange->alloc, carrier, sizeof(*carrier));
@@ -161,6 +162,7 @@ static void carrier_gone(hakuban_carrier *carrier, hakuban_status why, const cha
     carrier->gone = true;
     hkb_timer_cancel(&carrier->deadline);
     hkb_list_remove(&carrier->ending);
+    hkb_list_remove(&carrier->resuming);
     hkb_list_remove(&carrier->node);
     hkb_list_push(&exchange->dead, &carrier->node);
     hkb_peer *peer = carrier->peer;
@@ -358,6 +360,16 @@ static void host_received(hakuban_carrier *carrier, const void *data, size_t byt
     hkb_peer_receive(carrier->peer, data, bytes);
 }
 
+static int host_full(hakuban_carrier *carrier)
+{
+    if (carrier->gone || !carrier->peer || !carrier->transport->entry->ops.resume ||
+        !hkb_peer_is_behind(carrier->peer)) {
+        return 0;
+    }
+    carrier->full = true;
+    return 1;
+}
+
 static void host_writable(hakuban_carrier *carrier)
 {
     if (carrier->gone || !carrier->peer) {
@@ -441,7 +453,8 @@ hakuban_status hkb_transport_get(hakuban_exchange *exchange, const hakuban_url *
                                                    .closed = host_closed,
                                                    .carries = host_carries,
                                                    .identity = host_identity,
-                                                   .trouble = host_trouble};
+                                                   .trouble = host_trouble,
+                                                   .full = host_full};
         hkb_list_init(&transport->wakers);
         transport->self = hkb_alloc(exchange->alloc, entry->ops.self_bytes);
         if (transport->self) {
@@ -492,6 +505,16 @@ static void send_packet(hakuban_carrier *carrier, const hkb_packet *packet)
     if ((status < 0 || status == HAKUBAN_OK_FULL) && carrier->peer) {
         hkb_peer_set_writable(carrier->peer, false);
     }
+    hkb_slot_end(exchange);
+}
+
+static void resume(hakuban_carrier *carrier)
+{
+    hakuban_exchange *exchange = carrier->exchange;
+    carrier->full = false;
+    hkb_list_remove(&carrier->resuming);
+    hkb_slot_begin(exchange);
+    carrier->transport->entry->ops.resume(carrier->transport->self, carrier->conn);
     hkb_slot_end(exchange);
 }
 
@@ -549,6 +572,10 @@ void hkb_carry(hakuban_exchange *exchange)
                 send_packet(carrier, &packet);
             }
         }
+        hkb_node *node;
+        while ((node = hkb_list_first(&exchange->resuming))) {
+            resume(HKB_CONTAINER(node, hakuban_carrier, resuming));
+        }
         end_links(exchange);
     } while (exchange->unsettled && left);
     exchange->more = left == 0;
@@ -564,6 +591,15 @@ void hkb_carrier_opened(void *ctx, void *carried_by, hkb_peer *peer)
         hkb_dialer_opened(carrier->connection, peer);
     } else if (carrier) {
         tell_of(carrier, HKB_LOG_CONNECTED, HAKUBAN_LOG_INFO, "connected");
+    }
+}
+
+void hkb_carrier_caught_up(void *ctx, void *carried_by)
+{
+    hakuban_exchange *exchange = ctx;
+    hakuban_carrier *carrier = carried_by;
+    if (carrier->full && !carrier->gone && !hkb_node_linked(&carrier->resuming)) {
+        hkb_list_push(&exchange->resuming, &carrier->resuming);
     }
 }
 

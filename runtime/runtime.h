@@ -70,6 +70,7 @@ struct hakuban_exchange {
     hkb_list callbacks;    /* hkb_queue_side: with on_event and something in them */
     hkb_list transports;   /* hkb_transport */
     hkb_list carriers;     /* hakuban_carrier */
+    hkb_list resuming;     /* hakuban_carrier: to be read from again */
     hkb_list ending;       /* hakuban_carrier: the conversation is over */
     hkb_list ending_now;   /* of these, the ones that this pass has not looked at yet */
     hkb_list due;          /* hkb_timer: of those that were due when this turn began */
@@ -178,6 +179,7 @@ typedef struct hkb_transport {
 struct hakuban_carrier {
     hkb_node node;   /* in carriers, then in dead */
     hkb_node ending; /* in ending */
+    hkb_node resuming;
     hakuban_exchange *exchange;
     hkb_transport *transport;
     void *conn;
@@ -188,6 +190,7 @@ struct hakuban_carrier {
     hkb_timer deadline; /* to connect, to linger */
     char address[64];   /* of an accepted peer, in words */
     bool opened, shut, gone;
+    bool full;   /* the transport was told so, and waits for resume() */
     bool told;   /* accepted: why it ends was logged */
     bool doomed; /* to be closed whatever the core says */
 };
@@ -216,6 +219,7 @@ void hkb_carrier_opened(void *ctx, void *carrier, hkb_peer *peer);
 void hkb_carrier_moved(void *ctx, void *carrier, hkb_peer *peer);
 void hkb_carrier_dropped(void *ctx, void *carrier, const hakuban_error *why);
 void hkb_carrier_ended(void *ctx, void *carrier, bool orderly, const hakuban_error *why);
+void hkb_carrier_caught_up(void *ctx, void *carrier);
 
 /* -- dialer.c -- */
 

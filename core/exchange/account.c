@@ -11,3 +11,10 @@ bool hkb_peer_account(hkb_peer *peer, size_t more, size_t less)
                   HKB_PEER_BYTES_MAX);
     return false;
 }
+
+void hkb_peer_account_input(hkb_peer *peer)
+{
+    size_t before = peer->input_bytes;
+    peer->input_bytes = peer->link.input.bytes;
+    (void)hkb_peer_account(peer, peer->input_bytes, before);
+}

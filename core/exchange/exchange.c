@@ -3,6 +3,7 @@
 #include "exchange/exchange.h"
 #include "exchange/agenda.h"
 #include "exchange/balance.h"
+#include "exchange/budget.h"
 #include "exchange/facts.h"
 #include "exchange/pass.h"
 #include "exchange/payloads.h"
@@ -35,6 +36,7 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
     exchange->now_ns = exchange->born_ns = now_ns + HKB_EPOCH_NS;
     exchange->tick_ns = exchange->rebalance_ns = exchange->now_ns;
     exchange->promises_ns = UINT64_MAX;
+    exchange->turn_cost = settings->turn_cost ? settings->turn_cost : HKB_TURN_COST;
     exchange->wall_ns = wall_ns;
     for (size_t i = 0; i < 2; i++) {
         exchange->map_key[i] = exchange->host.random(ctx);
@@ -55,13 +57,13 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
     hkb_rust_init(&exchange->shared.rust, alloc);
     hkb_chain_init(&exchange->packet, alloc, 2 * HKB_RUST_EVENT_BYTES_MAX);
     hkb_list *lists[] = {
-        &exchange->contracts,      &exchange->peers,     &exchange->upstreams,
-        &exchange->settings,       &exchange->ready,     &exchange->dirty,
-        &exchange->dirty_tags,     &exchange->listings,  &exchange->passing,
-        &exchange->ended,          &exchange->waiting,   &exchange->roomless,
-        &exchange->declined,       &exchange->spreading, &exchange->roomier,
-        &exchange->roomy,          &exchange->deltas,    &exchange->held[0].objects,
-        &exchange->held[1].objects};
+        &exchange->contracts,       &exchange->peers,          &exchange->upstreams,
+        &exchange->settings,        &exchange->ready,          &exchange->dirty,
+        &exchange->dirty_tags,      &exchange->listings,       &exchange->passing,
+        &exchange->behind,          &exchange->ended,          &exchange->waiting,
+        &exchange->roomless,        &exchange->declined,       &exchange->spreading,
+        &exchange->roomier,         &exchange->roomy,          &exchange->deltas,
+        &exchange->held[0].objects, &exchange->held[1].objects};
     for (size_t i = 0; i < HKB_COUNT(lists); i++) {
         hkb_list_init(lists[i]);
     }
@@ -106,6 +108,7 @@ void hkb_exchange_set_time(hkb_exchange *exchange, uint64_t now_ns, int64_t wall
     now_ns += HKB_EPOCH_NS;
     if (now_ns > exchange->now_ns) {
         exchange->now_ns = exchange->logger.now_ns = now_ns;
+        exchange->turn++;
     }
     exchange->wall_ns = wall_ns;
 }
@@ -222,6 +225,7 @@ static void tick_deltas(hkb_exchange *exchange)
 void hkb_exchange_tick(hkb_exchange *exchange)
 {
     tick_links(exchange);
+    hkb_budget_tick(exchange);
     hkb_pass_tick(exchange);
     tick_waiting(exchange);
     hkb_balance_tick(exchange);
@@ -240,7 +244,7 @@ static uint64_t next_deadline(const hkb_exchange *exchange)
 {
     uint64_t deadline_ns = UINT64_MAX;
     hkb_node *node = hkb_list_first(&exchange->waiting);
-    if (!hkb_list_empty(&exchange->passing)) {
+    if (!hkb_list_empty(&exchange->passing) || !hkb_list_empty(&exchange->behind)) {
         return exchange->now_ns;
     }
     if (exchange->peer_count) {

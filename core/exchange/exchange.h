@@ -38,6 +38,9 @@ typedef struct hkb_host {
      * one side said bye. carrier is NULL where an upstream was away and did not come back in time.
      */
     void (*ended)(void *ctx, void *carrier, bool orderly, const hakuban_error *why);
+    /* The peer of carrier is not behind any more (hkb_peer_is_behind()): it may be read from.
+     * Optional. */
+    void (*caught_up)(void *ctx, void *carrier);
 } hkb_host;
 
 typedef struct hkb_exchange_settings {
@@ -47,6 +50,8 @@ typedef struct hkb_exchange_settings {
     hkb_host host;
     size_t state_bytes_max; /* of all objects' states together; a peer that brings more is cut. 0:
                                no limit */
+    uint32_t turn_cost; /* what one peer may cause in one turn, in cost units (link/link.h). 0: the
+                           default */
     double rebalance_threshold;
     bool rebalances; /* moves objects from loaded exposers to others by itself */
 } hkb_exchange_settings;
@@ -60,7 +65,8 @@ void hkb_exchange_set_time(hkb_exchange *exchange, uint64_t now_ns, int64_t wall
 hkb_logger *hkb_exchange_logger(hkb_exchange *exchange);
 /* Brings everything up to date after any call: choice of exposers, streams, registrations. */
 void hkb_exchange_settle(hkb_exchange *exchange);
-/* Time limits that have come; hkb_exchange_settle() afterwards. */
+/* One turn: time limits that have come, and a piece of all work that waits for its turn;
+ * hkb_exchange_settle() afterwards. */
 void hkb_exchange_tick(hkb_exchange *exchange);
 /* When hkb_exchange_tick() is due; UINT64_MAX: never. May be early, is never late. */
 uint64_t hkb_exchange_deadline(const hkb_exchange *exchange);
@@ -75,7 +81,11 @@ void hkb_exchange_expect_upstream(hkb_exchange *exchange, bool expected);
  * upstream, unless that is away: then it is the same peer that goes on, with its settings. */
 hakuban_status hkb_exchange_attach(hkb_exchange *exchange, const hkb_link_settings *settings,
                                    bool connector, bool stream, void *carrier, hkb_peer **ret);
+/* Bytes came. What costs more than the peer's budget for this turn is kept, at most what its window
+ * allows, and heard in turns that hkb_exchange_tick() gives it. */
 void hkb_peer_receive(hkb_peer *peer, const void *data, size_t bytes);
+/* Whether something is kept: the host should not read more before host.caught_up. */
+bool hkb_peer_is_behind(const hkb_peer *peer);
 /* The next peer that may have something to send and whose carrier is writable; NULL: none. Call
  * until NULL, pulling from each. */
 hkb_peer *hkb_exchange_ready_peer(hkb_exchange *exchange);

@@ -1,5 +1,6 @@
 /* What the messages of a peer mean. */
 #include "exchange/hear.h"
+#include "exchange/account.h"
 #include "exchange/agenda.h"
 #include "exchange/assign.h"
 #include "exchange/channel.h"
@@ -16,6 +17,8 @@
 #include "exchange/sink.h"
 #include "exchange/tag.h"
 
+#define WALKED_PER_UNIT 8u /* records that are only looked at */
+
 static hakuban_status wrong(hakuban_error *reterr, const char *what)
 {
     return hakuban_error_set(reterr, HAKUBAN_ERR_PROTOCOL, "%s", what);
@@ -31,6 +34,12 @@ static hakuban_status no_memory(hakuban_error *reterr)
 
 /* -- From a downstream -- */
 
+/* Its record, a share, and what both have to do with each of its tags. */
+static void charge_object(hkb_peer *peer, const hakuban_descriptor *descriptor)
+{
+    hkb_peer_charge(peer, 2 + (size_t)descriptor->tag_count);
+}
+
 static hakuban_status hear_object(hkb_peer *peer, const hkb_message *message, hakuban_error *reterr)
 {
     hkb_exchange *exchange = peer->exchange;
@@ -38,6 +47,7 @@ static hakuban_status hear_object(hkb_peer *peer, const hkb_message *message, ha
     registered.preloads = 0; /* that is of tags */
     hkb_object *object;
     hkb_share *share;
+    charge_object(peer, message->descriptor);
     if (!hkb_registration_flags(&registered)) { /* nothing is made only to be taken back */
         object = hkb_object_find(exchange, message->descriptor);
         share = object ? hkb_share_find(exchange, peer, object) : NULL;
@@ -109,6 +119,7 @@ static hakuban_status new_channel(hkb_peer *peer, const hkb_message *message, hk
                                   hakuban_error *reterr)
 {
     hkb_object *object;
+    charge_object(peer, message->descriptor);
     if (message->channel > peer->last_channel) {
         peer->last_channel = message->channel;
     } else if (peer->link.dialect->counts_channels) { /* else the link checks the numbers */
@@ -208,6 +219,7 @@ static hakuban_status hear_path(hkb_peer *peer, const hkb_message *message, haku
     hakuban_status status = hkb_path_check(peer->exchange, (const uint64_t(*)[2])message->path,
                                            message->path_count, reterr);
     if (status >= 0) {
+        hkb_peer_charge(peer, peer->exchange->peer_count / WALKED_PER_UNIT);
         hkb_path_set(peer->exchange, (const uint64_t(*)[2])message->path, message->path_count);
     }
     return status;

@@ -9,8 +9,7 @@
 /* Linear probing; the slot follows from a secret key, since peers choose the names. */
 static size_t slot_of(const hkb_recall_table *table, const hkb_exchange *exchange, uint64_t name)
 {
-    uint64_t mixed = (name ^ exchange->map_key[0]) * (exchange->map_key[1] | 1);
-    size_t at = (size_t)(mixed >> 32) & table->mask;
+    size_t at = (size_t)hkb_siphash(exchange->map_key, &name, sizeof(name)) & table->mask;
     while (table->slots[at].name && table->slots[at].name != name) {
         at = (at + 1) & table->mask;
     }

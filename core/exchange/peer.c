@@ -33,16 +33,6 @@ void hkb_peer_leave(hkb_peer *peer)
     peer->exchange->tick_ns = peer->exchange->now_ns;
 }
 
-void hkb_peer_receive(hkb_peer *peer, const void *data, size_t bytes)
-{
-    hkb_exchange *exchange = peer->exchange;
-    hkb_link_receive(&peer->link, exchange->now_ns, data, bytes);
-    uint64_t deadline_ns = hkb_peer_deadline(peer); /* what came may have to be acknowledged soon */
-    if (deadline_ns < exchange->tick_ns) {
-        exchange->tick_ns = deadline_ns;
-    }
-}
-
 void *hkb_peer_carrier(const hkb_peer *peer)
 {
     return peer->carrier;

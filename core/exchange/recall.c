@@ -11,6 +11,7 @@
 #include "exchange/names.h"
 #include "exchange/newest.h"
 
+#define PAIRS_PER_UNIT 8u
 #define FRAME_PAIRS 2048u /* 32 KiB */
 /* A peer that has not asked for what it named by then gets it whole. */
 #define RECALL_NS 30000000000ull
@@ -196,6 +197,7 @@ hakuban_status hkb_recall_hear(hkb_peer *peer, const hkb_message *message, hakub
     const uint8_t *bytes = message->payload.data;
     size_t count = message->payload.bytes / HKB_PAIR_BYTES;
     hkb_recall *recall = hkb_recall_get(peer);
+    hkb_peer_charge(peer, count / PAIRS_PER_UNIT);
     if (message->payload.bytes % HKB_PAIR_BYTES) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_PROTOCOL, "half a pair of names");
     }

@@ -106,6 +106,7 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
                                  "this hub has no room for more states: they take %zu bytes",
                                  exchange->state_bytes);
     }
+    hkb_peer_charge(share->peer, bytes / HKB_COST_KIB + share->object->out_channels);
     uint8_t *data;
     status = hkb_state_new(exchange->alloc, head->version.elements, head->version.count, format,
                            format_count, format_bytes, bytes, &state, &data);

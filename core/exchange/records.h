@@ -14,6 +14,8 @@
 #include "model/descriptor.h"
 #include "model/state.h"
 
+#define HKB_TURN_COST 250u /* cost units of one peer in a turn */
+#define HKB_TURN_PEERS 4u  /* of as many peers in one turn, where all of them have more to say */
 #define HKB_HANDOVER_NS 1000000000ull
 /* The objects of a closed connection may move after this long, or after its grace. */
 #define HKB_YIELD_NS 500000000ull
@@ -90,12 +92,15 @@ struct hkb_exchange {
     hkb_delta_context *delta;
     uint64_t map_key[2], node[2];
     uint64_t now_ns; /* of the core's clock, as all times here */
+    uint64_t turn;   /* goes up with time and with each tick: then peers have a new budget */
+    int64_t turn_cost;
     int64_t wall_ns;
     hkb_map objects, tags, shares, tag_shares;
     hkb_map sessions; /* downstreams by the token of their session */
     hkb_list contracts, peers, ready;
     hkb_list dirty;      /* objects whose choice or existence is to be looked at again */
     hkb_list dirty_tags; /* tags whose registration upwards is to be looked at again */
+    hkb_list behind;     /* peers whose packets wait for their next turn */
     hkb_list passing;    /* downstreams with tags whose objects are to be looked at */
     hkb_list listings;   /* tag shares that get LISTED once all is settled */
     hkb_list ended;      /* peers whose link is over, to be taken out */
@@ -145,7 +150,9 @@ struct hkb_peer {
     hkb_common_settings *settings;
     uint64_t number; /* of its direction, from 0; for inspection */
     void *carrier;
-    hkb_node of_exchange, ready, ended;
+    hkb_node of_exchange, ready, ended, behind;
+    uint64_t turn;         /* up to which its credit is counted */
+    size_t input_bytes;    /* of packets that wait, as accounted */
     hkb_node of_upstreams; /* of an upstream */
     bool writable, orderly, told_ended, path_due, limit_due;
     bool detached; /* no carrier will say hkb_peer_lost(): it is freed with its end */

@@ -1,6 +1,7 @@
 /* The coming and going of peers. A session outlives its connection: another connection may take it
  * up, or it ends with its grace. */
 #include "exchange/sessions.h"
+#include "exchange/account.h"
 #include "exchange/agenda.h"
 #include "exchange/assign.h"
 #include "exchange/channel.h"
@@ -41,6 +42,8 @@ static void detach_carrier(hkb_peer *peer)
 {
     peer->carrier = NULL;
     peer->detached = true;
+    hkb_list_remove(&peer->behind);
+    hkb_peer_account_input(peer);
     hkb_peer_set_writable(peer, false);
     peer->exchange->tick_ns = peer->exchange->now_ns; /* other time limits hold from here on */
 }
@@ -128,6 +131,8 @@ hakuban_status hkb_exchange_attach(hkb_exchange *exchange, const hkb_link_settin
     hkb_map_set_key(&peer->out_channels, exchange->map_key[1]);
     hkb_link_init(&peer->link, &exchange->shared, &common->settings, connector, stream,
                   exchange->now_ns);
+    peer->turn = exchange->turn;
+    peer->link.credit = exchange->turn_cost;
     hkb_list_push(&exchange->peers, &peer->of_exchange);
     exchange->peer_count++;
     if (connector) {
@@ -422,6 +427,7 @@ static void free_peer(hkb_peer *peer)
     hkb_list_remove(&peer->spreading);
     hkb_list_remove(&peer->roomier);
     hkb_list_remove(&peer->roomy);
+    hkb_list_remove(&peer->behind);
     hkb_list_remove(&peer->of_exchange);
     exchange->peer_count--;
     hkb_map_done(&peer->in_channels);

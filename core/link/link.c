@@ -26,6 +26,9 @@ void hkb_link_init(hkb_link *link, hkb_link_shared *shared, const hkb_link_setti
     link->dialect = settings->rust ? &hkb_dialect_rust : &hkb_dialect_native;
     hkb_buffer_init(&link->partial, shared->alloc, HKB_FRAME_BYTES_MAX + HKB_VARINT_BYTES_MAX);
     hkb_buffer_init(&link->answer, shared->alloc, HKB_HELLO_BYTES_MAX + 16);
+    hkb_buffer_init(&link->input, shared->alloc,
+                    (size_t)settings->window_bytes + HKB_INPUT_BYTES_SPARE);
+    link->credit = INT64_MAX;
     /* Acknowledged frames at its beginning go when they are a quarter of it. */
     size_t log_bytes_max =
         2 * ((size_t)settings->window_bytes + HKB_PACKET_BYTES + HKB_FRAME_BYTES_MAX);
@@ -36,9 +39,17 @@ void hkb_link_init(hkb_link *link, hkb_link_shared *shared, const hkb_link_setti
     }
 }
 
+/* What came over the connection and was not heard means nothing without it. */
+static void drop_unheard(hkb_link *link)
+{
+    hkb_buffer_done(&link->input);
+    hkb_buffer_done(&link->partial);
+    link->input_begin = 0;
+}
+
 void hkb_link_done(hkb_link *link)
 {
-    hkb_buffer_done(&link->partial);
+    drop_unheard(link);
     hkb_buffer_done(&link->answer);
     hkb_chain_done(&link->log);
     hkb_chain_done(&link->again);
@@ -51,7 +62,7 @@ static void end(hkb_link *link, bool orderly)
 {
     link->phase = HKB_LINK_ENDED;
     link->returning = false;
-    hkb_buffer_done(&link->partial);
+    drop_unheard(link);
     hkb_chain_done(&link->log);
     hkb_chain_done(&link->again);
     if (link->dialect->done) {
@@ -119,7 +130,7 @@ static void go_away(hkb_link *link, uint64_t now_ns)
     link->phase = HKB_LINK_AWAY;
     link->returning = false;
     link->ack_ns = 0;
-    hkb_buffer_done(&link->partial);
+    drop_unheard(link);
     hkb_buffer_done(&link->answer);
 }
 
@@ -402,7 +413,7 @@ static void resume(hkb_link *session, hkb_link *link, const hkb_hello *theirs)
         refuse(link, &answer, &error);
         return;
     }
-    hkb_buffer_done(&session->partial);
+    drop_unheard(session);
     session->ping_due = session->ack_wanted = false;
     session->stream = link->stream;
     link->phase = HKB_LINK_ENDED;
@@ -573,6 +584,7 @@ static void hear_frame(hkb_link *link, hakuban_slice header, hakuban_slice paylo
     hkb_message message;
     hakuban_error error;
 
+    link->credit -= 1 + (int64_t)(frame_bytes / HKB_COST_KIB);
     if (link->phase == HKB_LINK_HELLO) {
         hear_hello(link, header);
         return;
@@ -636,11 +648,11 @@ static bool may_be_hello(const uint8_t *data, size_t bytes)
     return header > 0 && header < frame && (begin == bytes || data[begin] == '{');
 }
 
-/* As many whole frames as there are. Returns how many bytes they took. */
+/* As many whole frames as there are and the credit pays for. Returns how many bytes they took. */
 static size_t hear_frames(hkb_link *link, const uint8_t *data, size_t bytes)
 {
     size_t taken = 0;
-    while (taken < bytes && link->phase != HKB_LINK_ENDED) {
+    while (taken < bytes && link->credit > 0 && link->phase != HKB_LINK_ENDED) {
         hakuban_slice header, payload;
         hakuban_error error;
         size_t frame;
@@ -707,18 +719,47 @@ static size_t complete_partial(hkb_link *link, const uint8_t *data, size_t bytes
     return taken;
 }
 
-static void native_receive(hkb_link *link, const void *data, size_t bytes)
+static size_t native_receive(hkb_link *link, const uint8_t *data, size_t bytes)
 {
-    const uint8_t *from = data;
-    size_t taken = link->partial.bytes ? complete_partial(link, from, bytes) : 0;
-    taken += hear_frames(link, from + taken, bytes - taken);
-    if (link->phase == HKB_LINK_ENDED || taken == bytes) {
-        return;
+    size_t taken = link->partial.bytes ? complete_partial(link, data, bytes) : 0;
+    taken += hear_frames(link, data + taken, bytes - taken);
+    if (link->phase == HKB_LINK_ENDED || link->credit <= 0 || taken == bytes) {
+        return taken;
     }
     if (!link->stream) {
         hkb_link_fail(link, HAKUBAN_ERR_PROTOCOL, "a message ends in the middle of a frame");
-    } else if (hkb_buffer_append(&link->partial, from + taken, bytes - taken) < 0) {
+    } else if (hkb_buffer_append(&link->partial, data + taken, bytes - taken) < 0) {
         hkb_link_fail(link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+    }
+    return bytes;
+}
+
+/* -- Input that waits -- */
+
+/* Makes room at the end: what was heard goes once it is half of all. */
+static void compact_input(hkb_link *link)
+{
+    hkb_buffer *input = &link->input;
+    if (link->input_begin > input->bytes / 2) {
+        input->bytes -= link->input_begin;
+        memmove(input->data, input->data + link->input_begin, input->bytes);
+        link->input_begin = 0;
+    }
+}
+
+static void keep_input(hkb_link *link, const uint8_t *data, size_t bytes)
+{
+    uint32_t length = (uint32_t)bytes;
+    compact_input(link);
+    hakuban_status status = hkb_buffer_append(&link->input, &length, sizeof(length));
+    if (status >= 0) {
+        status = hkb_buffer_append(&link->input, data, bytes);
+    }
+    if (status == HAKUBAN_ERR_LIMIT) {
+        hkb_link_fail(link, status, "more than %zu bytes were sent before they could be heard",
+                      link->input.bytes_max);
+    } else if (status < 0) {
+        hkb_link_fail(link, status, "out of memory");
     }
 }
 
@@ -729,7 +770,44 @@ void hkb_link_receive(hkb_link *link, uint64_t now_ns, const void *data, size_t 
     }
     link->last_received_ns = now_ns;
     link->shared->wire_bytes_in += bytes;
-    link->dialect->receive(link, data, bytes);
+    size_t taken = 0;
+    if (link->credit > 0 && !hkb_link_is_behind(link)) {
+        taken = link->dialect->receive(link, data, bytes);
+    }
+    if (taken < bytes && link->phase != HKB_LINK_ENDED) {
+        keep_input(link, (const uint8_t *)data + taken, bytes - taken);
+    }
+}
+
+void hkb_link_hear(hkb_link *link, uint64_t now_ns)
+{
+    if (link->phase == HKB_LINK_ENDED || !hkb_link_is_behind(link)) {
+        return;
+    }
+    link->last_received_ns = now_ns; /* more may have come that the carrier has not read yet */
+    /* Heard from a buffer of its own: the link may end meanwhile and give up its input. */
+    hkb_buffer input = link->input;
+    size_t at = link->input_begin;
+    hkb_buffer_init(&link->input, input.alloc, input.bytes_max);
+    link->input_begin = 0;
+    while (at < input.bytes && link->credit > 0 && link->phase != HKB_LINK_ENDED) {
+        uint32_t length;
+        memcpy(&length, input.data + at, sizeof(length));
+        size_t taken = link->dialect->receive(link, input.data + at + sizeof(length), length);
+        if (taken == length) {
+            at += sizeof(length) + length;
+        } else {
+            at += taken;
+            length -= (uint32_t)taken;
+            memcpy(input.data + at, &length, sizeof(length));
+        }
+    }
+    if (at < input.bytes && link->phase != HKB_LINK_ENDED) {
+        link->input = input;
+        link->input_begin = at;
+    } else {
+        hkb_buffer_done(&input);
+    }
 }
 
 /* -- Time -- */

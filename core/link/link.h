@@ -35,6 +35,11 @@
 #define HKB_SHARED_BYTES_MIN 1024u
 /* In one packet; further ones are copied into it. */
 #define HKB_PACKET_SHARED_MAX ((HAKUBAN_SEND_PARTS_MAX - 1) / 2)
+/* A cost unit is about a microsecond of work: one message, one KiB of a state that is made, one
+ * share or entry that is walked over. */
+#define HKB_COST_KIB 1024u
+/* Packets that wait for their peer's next turn take this much beyond the window. */
+#define HKB_INPUT_BYTES_SPARE (1024u * 1024)
 
 typedef struct hkb_link hkb_link;
 
@@ -79,7 +84,8 @@ typedef struct hkb_link_events {
     hakuban_status (*hello)(hkb_link *link, const hkb_hello *theirs, hkb_hello *answer,
                             hakuban_error *reterr);
     void (*opened)(hkb_link *link);
-    /* One message; takes over message->descriptor. A failure ends the link with its words. */
+    /* One message; takes over message->descriptor. A failure ends the link with its words. What the
+     * message costs beyond being read, the owner takes off the link's credit. */
     hakuban_status (*message)(hkb_link *link, hkb_message *message, hakuban_error *reterr);
     /* The version a STATE on channel is a difference to; as hkb_native_previous_fn. */
     bool (*previous)(hkb_link *link, uint32_t channel, hkb_version *ret);
@@ -137,7 +143,8 @@ typedef struct hkb_dialect {
     bool says_listed;          /* LISTED ends the list of a tag's objects */
     void (*init)(hkb_link *link);
     void (*done)(hkb_link *link);
-    void (*receive)(hkb_link *link, const void *data, size_t bytes);
+    /* Hears messages until the link's credit is used. Returns how many of the bytes it took. */
+    size_t (*receive)(hkb_link *link, const uint8_t *data, size_t bytes);
     void (*say)(hkb_link *link, const hkb_message *message, const hkb_version *previous);
     void (*pull)(hkb_link *link);
     bool (*has_room)(const hkb_link *link);
@@ -199,9 +206,14 @@ struct hkb_link {
                          0: nothing was lost */
     uint64_t
         ack_ns; /* when what was received should be acknowledged at the latest; 0: nothing to be */
-    hkb_chain log;        /* frames that were said and not yet acknowledged, for the case that the
-                             connection is lost */
-    hkb_chain again;      /* after it was: those behind the ones in log that are to be said again */
+    hkb_chain log;   /* frames that were said and not yet acknowledged, for the case that the
+                        connection is lost */
+    hkb_chain again; /* after it was: those behind the ones in log that are to be said again */
+    /* Cost units that the other side's messages may still use in this turn; below 0: the last one
+     * took more than was left. An owner that never sets it has a link without a budget. */
+    int64_t credit;
+    hkb_buffer input; /* packets that wait until there is credit again, each behind its length */
+    size_t input_begin;
     hkb_buffer partial;   /* the beginning of a frame whose rest has not come yet */
     hkb_buffer answer;    /* the listener's hello, until it is pulled */
     hkb_chain *packet;    /* only while pulled */
@@ -215,8 +227,16 @@ void hkb_link_init(hkb_link *link, hkb_link_shared *shared, const hkb_link_setti
                    bool connector, bool stream, uint64_t now_ns);
 void hkb_link_done(hkb_link *link);
 
-/* Bytes came. They may be any; a violation ends the link. */
+/* Bytes came. They may be any; a violation ends the link. What the credit does not pay for is kept,
+ * in order. More than the window and HKB_INPUT_BYTES_SPARE is not kept: the link ends. */
 void hkb_link_receive(hkb_link *link, uint64_t now_ns, const void *data, size_t bytes);
+/* Hears of what is kept as much as the credit pays for. */
+void hkb_link_hear(hkb_link *link, uint64_t now_ns);
+/* Whether something is kept. */
+static inline bool hkb_link_is_behind(const hkb_link *link)
+{
+    return link->input.bytes > 0;
+}
 /* Time passes: keep-alive, time limits. */
 void hkb_link_tick(hkb_link *link, uint64_t now_ns);
 /* When hkb_link_tick() should be called at the latest. */

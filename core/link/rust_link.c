@@ -462,27 +462,39 @@ static void hear_close(hkb_link *link, hkb_rust_channel channel)
     (void)deliver(link, &message);
 }
 
+/* The actions that the credit pays for; the others are heard from where the reader is then. */
 static void hear_actions(hkb_link *link, hkb_rust_reader *reader, const hkb_rust_event *event)
 {
+    hkb_rust_link *rust = &link->rust;
     bool ignored;
+    rust->unheard = 0;
     if (!expects(link, event, &ignored) || ignored) {
+        reader->at = reader->end;
         return;
     }
     for (;;) {
         hkb_rust_action action;
         hakuban_error error;
+        if (link->credit <= 0 && reader->actions_left && reader->at < reader->end) {
+            rust->heard = *event;
+            rust->unheard = reader->actions_left;
+            return;
+        }
+        const uint8_t *before = reader->at;
         hakuban_status status = hkb_rust_read_action(reader, &action, &error);
+        link->credit -= 1 + (reader->at - before) / (int64_t)HKB_COST_KIB;
         if (status < 0) {
             hkb_link_fail(link, status, "%s", error.text);
             return;
         }
         if (!action.kind || !hear_action(link, event->channel, &action)) {
+            reader->at = reader->end;
             return;
         }
     }
 }
 
-static void rust_receive(hkb_link *link, const void *data, size_t bytes)
+static size_t rust_receive(hkb_link *link, const uint8_t *data, size_t bytes)
 {
     hkb_rust_reader reader;
     hkb_rust_event event;
@@ -490,17 +502,28 @@ static void rust_receive(hkb_link *link, const void *data, size_t bytes)
     if (link->phase == HKB_LINK_HELLO) {
         begin(link);
     }
-    if (link->phase == HKB_LINK_ENDED || (bytes == 1 && *(const char *)data == '.')) {
-        return;
+    if (link->phase == HKB_LINK_ENDED || (bytes == 1 && *data == '.' && !link->rust.unheard)) {
+        return bytes;
     }
+    if (link->rust.unheard) {
+        event = link->rust.heard;
+        reader = (hkb_rust_reader){.rust = &link->shared->rust,
+                                   .begin = data,
+                                   .at = data,
+                                   .end = data + bytes,
+                                   .message = event.message,
+                                   .actions_left = link->rust.unheard};
+        hear_actions(link, &reader, &event);
+        return (size_t)(reader.at - data);
+    }
+    link->credit--;
     hakuban_status status = hkb_rust_read_event(&reader, &link->shared->rust,
                                                 (hakuban_slice){data, bytes}, &event, &error);
     if (status < 0) {
         hkb_link_fail(link, status, "%s", error.text);
-        return;
-    }
-    if (event.kind == HKB_RUST_MESSAGE) {
+    } else if (event.kind == HKB_RUST_MESSAGE) {
         hear_actions(link, &reader, &event);
+        return (size_t)(reader.at - data);
     } else if (event.channel.of_client == link->connector) {
         (void)wrong(link, "a channel of mine was opened or closed by the other side");
     } else if (event.kind == HKB_RUST_OPEN) {
@@ -508,6 +531,7 @@ static void rust_receive(hkb_link *link, const void *data, size_t bytes)
     } else {
         hear_close(link, event.channel);
     }
+    return bytes;
 }
 
 /* -- Being pulled -- */
@@ -582,6 +606,7 @@ static void rust_init(hkb_link *link)
     link->peer_state_bytes_max = HKB_RUST_EVENT_BYTES_MAX - EVENT_HEAD_BYTES_MAX;
     link->payload_form = &hkb_dialect_rust;
     hkb_chain_init(&link->rust.said, link->shared->alloc, 2 * HKB_RUST_EVENT_BYTES_MAX);
+    link->input.bytes_max = 2 * HKB_RUST_EVENT_BYTES_MAX;
 }
 
 static void rust_done(hkb_link *link)

@@ -21,6 +21,7 @@
 #define HKB_LINK_RUST_LINK_H
 
 #include "base/chain.h"
+#include "wire/rust.h"
 
 #define HKB_RUST_KEEP_ALIVE_NS (60ull * 1000000000)
 #define HKB_RUST_TIMEOUT_NS (120ull * 1000000000)
@@ -35,10 +36,12 @@ typedef struct hkb_rust_link {
     uint8_t *window;
     uint32_t *replaced;
     size_t replaced_count, replaced_capacity;
-    uint32_t controls; /* how many control channels the other side has */
-    uint32_t control;  /* connector: which it is */
-    uint32_t mine;     /* the greatest number that I have opened */
-    hkb_chain said;    /* events, each after its length */
+    uint32_t controls;    /* how many control channels the other side has */
+    uint32_t control;     /* connector: which it is */
+    uint32_t mine;        /* the greatest number that I have opened */
+    hkb_chain said;       /* events, each after its length */
+    hkb_rust_event heard; /* the one whose other actions wait for credit */
+    uint32_t unheard;     /* how many of its actions */
 } hkb_rust_link;
 
 #endif

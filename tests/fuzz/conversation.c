@@ -519,7 +519,7 @@ static bool begin(world *w)
     hkb_exchange_settings settings = {
         .alloc = &w->memory.table,
         .registry = &registry,
-        .host = {w, next_random, queue_ready, opened, moved, dropped, ended},
+        .host = {w, next_random, queue_ready, opened, moved, dropped, ended, NULL},
         .rebalance_threshold = 0.1,
         .rebalances = true,
     };

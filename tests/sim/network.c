@@ -195,7 +195,8 @@ void net_start(net_node *node)
         .log = {node, log_line, HAKUBAN_LOG_WARNING},
         .registry = &node->registry,
         .host = {node, host_random, host_queue_ready, host_opened, host_moved, host_dropped,
-                 host_ended},
+                 host_ended, NULL},
+        .turn_cost = node->network->turn_cost,
         .state_bytes_max = node->state_bytes_max,
         .rebalance_threshold = 0.1,
         .rebalances = true,
@@ -529,6 +530,9 @@ static uint64_t readable_ns(const net_pipe *pipe, int from)
     int to = 1 - from;
     if (pipe->broken || pipe->stalled[to] || pipe->node[to]->frozen) {
         return UINT64_MAX;
+    }
+    if (pipe->peer[to] && hkb_peer_is_behind(pipe->peer[to])) {
+        return UINT64_MAX; /* its turns come by themselves */
     }
     if (!chunk) { /* an end that has stopped writing is gone once everything was read */
         return pipe->over[from] && !pipe->silent[from] ? 0 : UINT64_MAX;

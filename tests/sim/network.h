@@ -87,6 +87,7 @@ struct net {
     size_t pipe_count, pipe_capacity;
     net_pipe **pipes;
     unsigned pipes_made;
+    uint32_t turn_cost;     /* of exchanges that start from now on; 0: the default */
     size_t chunk_bytes_max; /* writes are delivered in random pieces up to this */
     net_tap tap;
     hkb_buffer packet;   /* the last one, in one piece */

@@ -100,6 +100,9 @@ static void draw_tree(drawing *on)
         node->buffered_bytes = chance(on, 70) ? 65536 : 1000 + (uint32_t)below(on, 1000000);
     }
     plan->chunk_bytes_max = chance(on, 50) ? 100000 : 1 + (uint32_t)skewed(on, 200);
+    /* In every other history budgets are so small that all work goes on from turn to turn; not
+     * drawn anew, so that seeds keep their meaning. */
+    plan->turn_cost = on->random >> 40 & 1 ? 0 : 1 + (uint32_t)(on->random >> 41 & 31);
 }
 
 /* -- Objects and users -- */

@@ -195,6 +195,9 @@ static void says(rust_peer *of, const void *data, size_t bytes)
 {
     net_enter(of->node);
     hkb_peer_receive(of->peer, data, bytes);
+    while (hkb_peer_is_behind(of->peer)) {
+        hkb_exchange_tick(of->node->exchange);
+    }
     turn(of);
 }
 
@@ -769,6 +772,7 @@ START_TEST(ten_thousand_channels_that_open_before_any_says_what_it_is_for_cost_a
         uint8_t open[] = {0, 0, 0xfb, (uint8_t)(i + 2), (uint8_t)((i + 2) >> 8)};
         net_enter(node);
         hkb_peer_receive(server.peer, open, sizeof(open));
+        hkb_exchange_tick(node->exchange); /* each in a turn of its own */
     }
     ck_assert_uint_le(node->memory.bytes - before, 4 * CHANNELS);
     for (unsigned k = 0; k < CHANNELS; k++) {
@@ -779,6 +783,7 @@ START_TEST(ten_thousand_channels_that_open_before_any_says_what_it_is_for_cost_a
         snprintf((char *)says_what + 15, 8, "%05u", 10000 + i);
         net_enter(node);
         hkb_peer_receive(server.peer, says_what, 20);
+        hkb_exchange_tick(node->exchange);
         ck_assert_msg(server.peer->link.phase == HKB_LINK_OPEN, "%s",
                       server.peer->link.reason.text);
     }

@@ -70,6 +70,7 @@ struct conn {
     unsigned side;
     bool open;   /* opened() has been called, or need not be */
     bool broken; /* a message could not be taken: closed() is due */
+    bool paused; /* nothing is handed over until resume() */
     hakuban_carrier *carrier;
     struct pipe_pair *pipe;
 };
@@ -494,12 +495,19 @@ static struct message *next_message(struct pipe_pair *pipe, unsigned side, bool 
     return first;
 }
 
+static bool is_full(const struct self *self, const struct conn *conn)
+{
+    const hakuban_transport_host *host = self->host;
+    return host->size >= offsetof(hakuban_transport_host, full) + sizeof(host->full) &&
+           host->full && host->full(conn->carrier);
+}
+
 /* Hands over what has arrived; the connection may be gone afterwards. */
 static void take_in(struct self *self, struct conn *conn)
 {
     const hakuban_alloc *alloc = shared_alloc(self->board);
     size_t taken = 0;
-    while (self->busy == conn) {
+    while (self->busy == conn && !(conn->paused = is_full(self, conn))) {
         struct message *message = next_message(conn->pipe, conn->side, taken >= BYTES_PER_TURN);
         if (!message) {
             return;
@@ -556,7 +564,7 @@ static void conn_ready(struct self *self, struct conn *conn)
     }
     bool writable, ended;
     look(pipe, conn->side, &writable, &ended);
-    if (ended) {
+    if (ended && !conn->paused) {
         finish(self, conn, HAKUBAN_ERR_CLOSED, "the other side closed the connection");
     } else if (writable) {
         self->host->writable(conn->carrier);
@@ -575,6 +583,18 @@ static void ready(void *self_memory, void *owner, unsigned events, uint64_t now_
         conn_ready(self, owner);
     }
     self->busy = NULL;
+}
+
+static void resume(void *self_memory, void *conn_memory)
+{
+    (void)self_memory;
+    struct conn *conn = conn_memory;
+    if (conn->paused) {
+        conn->paused = false;
+        (void)pthread_mutex_lock(&conn->pipe->mutex);
+        signal_end(&conn->pipe->ends[conn->side]);
+        (void)pthread_mutex_unlock(&conn->pipe->mutex);
+    }
 }
 
 static void end_writing(void *self_memory, void *conn_memory)
@@ -609,4 +629,5 @@ const hakuban_transport_ops hakuban_transport_inproc = {
     .close = close_conn,
     .ready = ready,
     .check = check,
+    .resume = resume,
 };

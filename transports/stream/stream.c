@@ -63,6 +63,14 @@ void hkb_stream_forget_fd(hkb_stream_self *self, void *owner, int *fd)
     }
 }
 
+/* Waits for what matters to the connection now. */
+static hakuban_status watch(hkb_stream_self *self, hkb_stream_conn *conn)
+{
+    unsigned events =
+        (conn->paused ? 0u : (unsigned)HAKUBAN_READ) | (conn->rest ? (unsigned)HAKUBAN_WRITE : 0u);
+    return self->host->fd_set(self->host->host, conn, conn->fd, events);
+}
+
 static void drop_rest(hkb_stream_self *self, hkb_stream_conn *conn)
 {
     if (conn->rest) {
@@ -170,7 +178,7 @@ static hakuban_status keep_rest(hkb_stream_self *self, hkb_stream_conn *conn,
     drop_rest(self, conn);
     conn->rest = rest;
     conn->rest_bytes = filled;
-    if (self->host->fd_set(self->host->host, conn, conn->fd, HAKUBAN_READ | HAKUBAN_WRITE)) {
+    if (watch(self, conn)) {
         return hkb_stream_fail(self, conn, ENOMEM);
     }
     return HAKUBAN_OK_FULL;
@@ -242,7 +250,7 @@ static void write_rest(hkb_stream_self *self, hkb_stream_conn *conn)
     bool told = conn->full;
     drop_rest(self, conn);
     conn->full = false;
-    if (self->host->fd_set(self->host->host, conn, conn->fd, HAKUBAN_READ)) {
+    if (watch(self, conn)) {
         conn->failure = ENOMEM;
     } else if (conn->farewell || (conn->ending && !conn->layer)) {
         (void)shutdown(conn->fd, SHUT_WR);
@@ -342,6 +350,33 @@ static void decide(hkb_stream_self *self, hkb_stream_conn *conn, const unsigned 
     give(self, conn, data, bytes);
 }
 
+static bool is_full(const hkb_stream_self *self, const hkb_stream_conn *conn)
+{
+    const hakuban_transport_host *host = self->host;
+    return host->size >= offsetof(hakuban_transport_host, full) + sizeof(host->full) &&
+           host->full && !conn->farewell && host->full(conn->carrier);
+}
+
+void hkb_stream_resume(void *self_memory, void *conn_memory)
+{
+    hkb_stream_self *self = self_memory;
+    hkb_stream_conn *conn = conn_memory;
+    bool paused = conn->paused;
+    conn->paused = false;
+    if (paused && !conn->over && watch(self, conn)) {
+        (void)hkb_stream_fail(self, conn, ENOMEM);
+    }
+}
+
+/* While the host has enough, the kernel keeps what comes. */
+static void stop_reading(hkb_stream_self *self, hkb_stream_conn *conn)
+{
+    conn->paused = true;
+    if (watch(self, conn)) {
+        conn->failure = ENOMEM;
+    }
+}
+
 /* A short read means that nothing more is there, so the call that would only answer EAGAIN is
  * saved. After every upcall the connection may be gone. */
 static void read_in(hkb_stream_self *self, hkb_stream_conn *conn)
@@ -365,7 +400,7 @@ static void read_in(hkb_stream_self *self, hkb_stream_conn *conn)
         } else {
             give(self, conn, self->buffer, (size_t)got);
         }
-        if (self->busy != conn || (size_t)got < READ_BYTES) {
+        if (self->busy != conn || (size_t)got < READ_BYTES || is_full(self, conn)) {
             return;
         }
     }
@@ -393,7 +428,11 @@ static void conn_ready(hkb_stream_self *self, hkb_stream_conn *conn, unsigned ev
         write_rest(self, conn);
     }
     if (self->busy == conn && ((events & HAKUBAN_READ) || conn->failure)) {
-        read_in(self, conn);
+        if (is_full(self, conn)) {
+            stop_reading(self, conn);
+        } else {
+            read_in(self, conn);
+        }
     }
     if (self->busy != conn) {
         return;

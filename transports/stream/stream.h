@@ -92,6 +92,7 @@ struct hkb_stream_conn {
     bool ending;         /* shutdown() was called */
     bool full;           /* the host waits for writable() */
     bool over;           /* closed() was called */
+    bool paused;         /* not read from, until resume() */
     uint8_t begun_bytes; /* accepted: how much of layer->begins has come */
     hakuban_carrier *carrier;
     hkb_stream_policy *policy;     /* accepted, and not known yet what it is; else NULL */
@@ -120,6 +121,7 @@ hakuban_status hkb_stream_send(void *self_memory, void *conn_memory, const hakub
 void hkb_stream_shutdown(void *self_memory, void *conn_memory);
 void hkb_stream_close(void *self_memory, void *conn_memory);
 void hkb_stream_ready(void *self_memory, void *owner, unsigned events, uint64_t now_ns);
+void hkb_stream_resume(void *self_memory, void *conn_memory);
 
 /* stream.c: for layers. */
 /* Writes or keeps all of it, behind what is kept already; OK or a failure, after which closed()
@@ -180,6 +182,7 @@ void hkb_stream_listener_ready(hkb_stream_self *self, hkb_stream_listener *liste
         .close = hkb_stream_close,                                                                 \
         .ready = hkb_stream_ready,                                                                 \
         .check = (the_check),                                                                      \
+        .resume = hkb_stream_resume,                                                               \
     }
 
 /* transports/ws, where it was built. */

@@ -84,10 +84,10 @@ HAKUBAN_API const char *hakuban_url_get(const hakuban_url *url, const char *key)
 HAKUBAN_API hakuban_status hakuban_error_set(hakuban_error *reterr, hakuban_status status,
                                              const char *format, ...) HAKUBAN_PRINTF(3, 4);
 
-/* Filled in by the host. accepted, opened, received, writable and carries are made only from inside
- * ready(), listen(), dial(), send() or close(); closed, of any connection, and fd_set and wake_at
- * may be called from any slot but init() and done(). No slot is called before the one that runs has
- * returned: an upcall never leads to send() or close() at once. */
+/* Filled in by the host. accepted, opened, received, writable, carries and full are made only from
+ * inside ready(), listen(), dial(), send() or close(); closed, of any connection, and fd_set and
+ * wake_at may be called from any slot but init() and done(). No slot is called before the one that
+ * runs has returned: an upcall never leads to send() or close() at once. */
 typedef struct hakuban_transport_host {
     uint32_t size; /* sizeof this struct when the host was compiled */
     void *host;    /* first argument of fd_set, wake_at, accepted and trouble */
@@ -122,6 +122,11 @@ typedef struct hakuban_transport_host {
      * borrowed for the call. May be said whenever it is met; the host tells people once. Only that;
      * from any slot but init() and done(). */
     void (*trouble)(void *host, void *listener, const char *text);
+    /* Whether the host has enough of carrier for now, because what came costs more than its share
+     * of a turn. To be asked before reading and after each received(): not 0: do not read on before
+     * resume(). What was read already may still be given to received(). Always 0 for a transport
+     * without resume(). */
+    int (*full)(hakuban_carrier *carrier);
 } hakuban_transport_host;
 
 /* Slots marked mandatory are checked at registration. */
@@ -159,6 +164,9 @@ typedef struct hakuban_transport_ops {
      * anything else, on any thread, perhaps before init(): it has no self, makes no upcall and
      * looks at nothing but url, whose host is as it was written. Optional. */
     hakuban_status (*check)(const hakuban_url *url, int listening, hakuban_error *reterr);
+    /* Once after each full() that was not 0: the host takes more of conn. Optional: without it a
+     * peer that sends more than its window while it waits for its turn is cut. */
+    void (*resume)(void *self, void *conn);
 } hakuban_transport_ops;
 
 #ifdef __cplusplus

@@ -810,6 +810,97 @@ START_TEST(a_side_that_is_not_heard_stops_at_its_window)
 }
 END_TEST
 
+/* -- Budget -- */
+
+static void give_credit(side *s, int64_t credit)
+{
+    s->link.credit = credit;
+    hkb_link_hear(&s->link, now_ns);
+}
+
+START_TEST(what_the_credit_does_not_pay_for_waits_in_order)
+{
+    chunk = chunks[_i];
+    open_both();
+    b.link.credit = 3;
+    say_more(&a, 10);
+    carry();
+    ck_assert_uint_eq(b.heard, 3);
+    ck_assert(hkb_link_is_behind(&b.link));
+    give_credit(&b, 0);
+    ck_assert_uint_eq(b.heard, 3);
+    give_credit(&b, 5);
+    ck_assert_uint_eq(b.heard, 8);
+    say_more(&a, 10); /* behind what waits already */
+    carry();
+    ck_assert_uint_eq(b.heard, 8);
+    give_credit(&b, INT64_MAX);
+    carry();
+    ck_assert_uint_eq(b.heard, 20);
+    ck_assert(!hkb_link_is_behind(&b.link));
+    ck_assert_uint_eq(b.link.received_bytes, a.link.sent_bytes);
+}
+END_TEST
+
+START_TEST(a_large_message_puts_its_sender_into_debt)
+{
+    open_both();
+    a.say_bytes = 8 * HKB_COST_KIB;
+    b.link.credit = 1;
+    say_more(&a, 2);
+    carry();
+    ck_assert_uint_eq(b.heard, 1);
+    ck_assert_int_eq(b.link.credit, 1 - (1 + 8)); /* the message, and its KiB */
+    give_credit(&b, INT64_MAX);
+    ck_assert_uint_eq(b.heard, 2);
+}
+END_TEST
+
+START_TEST(a_link_that_waits_for_its_turn_is_not_silent)
+{
+    open_both();
+    b.link.credit = 0;
+    say_more(&a, 2);
+    carry();
+    for (unsigned i = 0; i < 10; i++) { /* nothing is read meanwhile */
+        now_ns += 20 * S;
+        hkb_link_hear(&b.link, now_ns);
+        hkb_link_tick(&b.link, now_ns);
+        ck_assert_int_eq(b.link.phase, HKB_LINK_OPEN);
+    }
+}
+END_TEST
+
+START_TEST(more_than_the_window_does_not_wait)
+{
+    static uint8_t ping[64 * 1024];
+    open_both();
+    b.link.credit = 0;
+    for (unsigned i = 0; i < 2 * HKB_INPUT_BYTES_SPARE / sizeof(ping); i++) {
+        hkb_link_receive(&b.link, now_ns, ping, sizeof(ping));
+        ck_assert_uint_le(b.link.input.bytes,
+                          b.link.settings->window_bytes + HKB_INPUT_BYTES_SPARE);
+    }
+    carry();
+    ended_as(&b, false, HAKUBAN_ERR_LIMIT,
+             "more than 1310720 bytes were sent before they could be heard");
+}
+END_TEST
+
+START_TEST(what_waits_goes_with_its_connection)
+{
+    open_both();
+    b.link.credit = 0;
+    say_more(&a, 3);
+    carry();
+    ck_assert(hkb_link_is_behind(&b.link));
+    ck_assert(!hkb_link_lost(&b.link, now_ns, HAKUBAN_ERR_CLOSED, "gone"));
+    ck_assert(!hkb_link_is_behind(&b.link));
+    hkb_link_hear(&b.link, now_ns);
+    ck_assert_uint_eq(b.heard, 0);
+}
+END_TEST
+
 START_TEST(acknowledgements_go_out_while_the_window_is_full)
 {
     hkb_link_settings settings = defaults();
@@ -1574,6 +1665,15 @@ int main(void)
     tcase_add_test(tcase, acknowledgements_go_out_while_the_window_is_full);
     tcase_add_test(tcase, messages_of_a_later_release_count_too);
     tcase_add_loop_test(tcase, false_acknowledgements_end_it, 0, 3);
+    suite_add_tcase(suite, tcase);
+    tcase = tcase_create("budget");
+    tcase_add_checked_fixture(tcase, set_up, tear_down);
+    tcase_add_loop_test(tcase, what_the_credit_does_not_pay_for_waits_in_order, 0,
+                        (int)HKB_COUNT(chunks));
+    tcase_add_test(tcase, a_large_message_puts_its_sender_into_debt);
+    tcase_add_test(tcase, a_link_that_waits_for_its_turn_is_not_silent);
+    tcase_add_test(tcase, more_than_the_window_does_not_wait);
+    tcase_add_test(tcase, what_waits_goes_with_its_connection);
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("sessions");
     tcase_add_checked_fixture(tcase, set_up, tear_down);

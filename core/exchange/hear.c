@@ -17,7 +17,8 @@
 #include "exchange/sink.h"
 #include "exchange/tag.h"
 
-#define WALKED_PER_UNIT 8u /* records that are only looked at */
+#define WALKED_PER_UNIT 8u      /* records that are only looked at */
+#define NAME_BYTES_PER_UNIT 64u /* of JSON that is made canonical */
 
 static hakuban_status wrong(hakuban_error *reterr, const char *what)
 {
@@ -34,10 +35,11 @@ static hakuban_status no_memory(hakuban_error *reterr)
 
 /* -- From a downstream -- */
 
-/* Its record, a share, and what both have to do with each of its tags. */
+/* Its names, its record, a share, and what both have to do with each of its tags. */
 static void charge_object(hkb_peer *peer, const hakuban_descriptor *descriptor)
 {
-    hkb_peer_charge(peer, 2 + (size_t)descriptor->tag_count);
+    hkb_peer_charge(peer, 2 + descriptor->text_bytes / NAME_BYTES_PER_UNIT +
+                              (size_t)descriptor->tag_count);
 }
 
 static hakuban_status hear_object(hkb_peer *peer, const hkb_message *message, hakuban_error *reterr)

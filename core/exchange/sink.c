@@ -141,6 +141,14 @@ hakuban_status hkb_sink_send(hakuban_sink *sink, hakuban_state *state)
 
 /* -- The floor -- */
 
+/* A greater version is known than that of the last state, and none is made above it. */
+static void is_behind(hkb_object *object)
+{
+    if (object->freshness == HAKUBAN_LIVE) {
+        hkb_object_set_condition(object, HAKUBAN_STALE, object->exchange->now_ns);
+    }
+}
+
 /* With automatic versions the last state is published again above the floor; with the user's own,
  * the user decides. */
 void hkb_sink_number_on(hakuban_sink *sink)
@@ -158,9 +166,11 @@ void hkb_sink_number_on(hakuban_sink *sink)
         if (status == HAKUBAN_ERR_NO_MEMORY) {
             object->retry_due = 1;
             hkb_object_mark(object);
+        } else if (status < 0) {
+            is_behind(object); /* there is no greater version */
         }
-    } else if (sent_last && object->freshness == HAKUBAN_LIVE) {
-        hkb_object_set_condition(object, HAKUBAN_STALE, object->exchange->now_ns);
+    } else if (sent_last) {
+        is_behind(object);
     }
 }
 

@@ -83,9 +83,14 @@ static bool try_digits(double value, size_t count, struct decimal *ret)
 static void shortest(double value, struct decimal *ret)
 {
     /* 15 digits survive the way through a normal double, so shorter forms show themselves as zeros
-     * at the end. Those that have lost bits at the bottom of the range are tried from 1 digit on.
-     */
-    size_t count = value < DBL_MIN ? 1 : 15;
+     * at the end. At the bottom of the range a double has lost bits, and fewer digits survive. */
+    size_t count = DBL_DIG;
+    if (value < DBL_MIN) {
+        int exponent;
+        (void)frexp(value, &exponent);
+        int bits = exponent - (DBL_MIN_EXP - DBL_MANT_DIG);
+        count = bits > 4 ? (size_t)((bits - 1) * 30103 / 100000) : 1;
+    }
     while (count < DOUBLE_DIGITS && !try_digits(value, count, ret)) {
         count++;
     }

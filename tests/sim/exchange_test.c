@@ -1,4 +1,5 @@
 /* Whole exchanges over simulated connections: what a user of one sees of the others. */
+#include "exchange/sink.h"
 #include "users.h"
 
 #include <check.h>
@@ -504,6 +505,36 @@ START_TEST(versions_of_the_users_own_below_the_floor_are_refused)
 }
 END_TEST
 
+/* A peer may say that it knows any version, the greatest too. */
+START_TEST(where_no_greater_version_is_left_observers_see_stale)
+{
+    star net3 = star_new(14);
+    watcher observer;
+    exposer producer;
+    hkb_version greatest = {.count = HAKUBAN_VERSION_ELEMENTS_MAX};
+    for (size_t i = 0; i < greatest.count; i++) {
+        greatest.elements[i] = INT64_MAX;
+    }
+    watch_object(&observer, net3.b, OBJECT, TAG);
+    expose_object(&producer, net3.a, OBJECT, TAG, 1);
+    expose(&producer, "one");
+    play_users(net3.network, &producer, NULL, NULL);
+    assert_watched(&observer, OBJECT, "one", HAKUBAN_LIVE);
+    hakuban_descriptor *name = net_descriptor(OBJECT, TAG);
+    hkb_object *known = hkb_object_find(net_enter(net3.b), name);
+    ck_assert_int_eq(hkb_object_raise_floor(known, &greatest), HAKUBAN_OK);
+    hakuban_descriptor_unref(name);
+    play_users(net3.network, &producer, NULL, NULL);
+    assert_watched(&observer, OBJECT, "one", HAKUBAN_STALE);
+    ck_assert_int_lt(net_send(net3.a, exposed(&producer, OBJECT)->sink, "two"), 0);
+    net_run(net3.network, 5 * NET_S);
+    assert_watched(&observer, OBJECT, "one", HAKUBAN_STALE);
+    watch_end(&observer);
+    expose_end(&producer);
+    net_free(net3.network);
+}
+END_TEST
+
 START_TEST(a_reader_that_stops_costs_one_newest_state)
 {
     star net3 = star_new(12);
@@ -875,6 +906,7 @@ int main(void)
     tcase_add_loop_test(cases, what_a_router_still_has_replaces_nothing_that_was_said_since, 0, 2);
     tcase_add_test(cases, an_exposer_that_comes_back_while_a_large_state_is_sent_serves_again);
     tcase_add_test(cases, versions_of_the_users_own_below_the_floor_are_refused);
+    tcase_add_test(cases, where_no_greater_version_is_left_observers_see_stale);
     tcase_add_test(cases, a_reader_that_stops_costs_one_newest_state);
     tcase_add_test(cases, a_cut_at_any_byte_heals);
     tcase_add_test(cases, a_loop_of_hubs_is_refused);

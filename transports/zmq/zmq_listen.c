@@ -275,6 +275,18 @@ static void regain_reserve(const hkb_zmq_self *self, hkb_zmq_router *router)
     }
 }
 
+/* Those in the kernel's queue. */
+static void close_waiting(const hkb_zmq_router *router)
+{
+    for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
+        int fd = accept4(router->listening_fd, NULL, NULL, SOCK_CLOEXEC);
+        if (fd < 0) {
+            return;
+        }
+        (void)close(fd);
+    }
+}
+
 /* As long as libzmq's thread has no descriptor for the peers that want to connect, it asks again
  * and again. So the reserve is spent on accepting and closing them; connected peers are not
  * disturbed. */
@@ -287,12 +299,8 @@ static void turn_away(const hkb_zmq_self *self, hkb_zmq_router *router, uint64_t
         (void)close(router->reserve);
         router->reserve = -1;
     }
-    for (unsigned i = 0; i < ACCEPTS_PER_TURN && router->bound && !router->rebind_ns; i++) {
-        int fd = accept4(router->listening_fd, NULL, NULL, SOCK_CLOEXEC);
-        if (fd < 0) {
-            break;
-        }
-        (void)close(fd);
+    if (router->bound && !router->rebind_ns) {
+        close_waiting(router);
     }
     regain_reserve(self, router);
 }
@@ -468,7 +476,7 @@ static hkb_zmq_router *router_new(const hakuban_alloc *alloc)
     return router;
 }
 
-/* Nothing comes in any more; what is in the kernel's queue already does. */
+/* Nobody gets into the kernel's queue any more. */
 static void stop_arrivals(const hkb_zmq_router *router)
 {
 #ifdef SO_ATTACH_FILTER
@@ -489,7 +497,9 @@ static void calm_down(hkb_zmq_self *self, hkb_zmq_router *router)
         return;
     }
     stop_arrivals(router);
-    for (unsigned waited_ms = 0; waited_ms < CALM_MS; waited_ms += 10) {
+    unsigned calm_ms = 0;
+    for (unsigned waited_ms = 0; waited_ms < CALM_MS && calm_ms < 30; waited_ms += 10) {
+        close_waiting(router);
         look_at_events(self, router, hkb_zmq_now());
         bool calm = true;
         for (size_t fd = 0; fd < router->slot_count; fd++) {
@@ -499,11 +509,8 @@ static void calm_down(hkb_zmq_self *self, hkb_zmq_router *router)
             }
             calm = calm && !(slot->open && slot->is_cut);
         }
-        if (calm) {
-            return;
-        }
-        struct pollfd monitor = {.fd = router->socket.monitor_fd, .events = POLLIN};
-        (void)poll(&monitor, 1, 10);
+        calm_ms = calm ? calm_ms + 10 : 0;
+        (void)poll(NULL, 0, 10);
     }
 }
 

@@ -4,6 +4,7 @@
 #include "exchange/agenda.h"
 #include "exchange/facts.h"
 #include "exchange/newest.h"
+#include "exchange/partial.h"
 
 /* -- To the peer -- */
 
@@ -18,10 +19,31 @@ void hkb_outgoing_free(hkb_share *share)
     hkb_free(share->peer->exchange->alloc, outgoing, sizeof(*outgoing));
 }
 
+void hkb_outgoing_go_on(hkb_share *share, const hkb_begun *begun)
+{
+    hkb_outgoing *outgoing = share->out.outgoing;
+    hakuban_slice payload = hakuban_bytes_slice(outgoing->payload);
+    if (begun->bytes > outgoing->offset && begun->bytes < payload.bytes &&
+        hkb_delta_is_whole(payload) &&
+        hkb_hash64(payload.data, (size_t)begun->bytes) == begun->hash) {
+        outgoing->offset = (size_t)begun->bytes;
+        outgoing->skips = true;
+    }
+}
+
+void hkb_begun_free(hkb_share *share)
+{
+    if (share->out.begun) {
+        hkb_free(share->peer->exchange->alloc, share->out.begun, sizeof(*share->out.begun));
+        share->out.begun = NULL;
+    }
+}
+
 void hkb_share_drop_out(hkb_share *share)
 {
     hkb_object_set_base(share, NULL);
     hkb_outgoing_free(share);
+    hkb_begun_free(share);
 }
 
 hakuban_status hkb_share_open_out(hkb_share *share, uint32_t id)
@@ -76,6 +98,7 @@ hakuban_status hkb_share_open_in(hkb_share *share, uint32_t id, hakuban_source s
     share->in.phase = HKB_CHANNEL_OPEN;
     share->in.source = (unsigned)source & 3u;
     share->in.floor_due = 0;
+    hkb_partial_offer(share);
     return HAKUBAN_OK;
 }
 
@@ -92,6 +115,7 @@ void hkb_share_close_in(hkb_share *share)
         (void)hkb_peer_account(share->peer, 0, hkb_state_bytes(share->in.base));
     }
     share->in.base = hakuban_state_unref(share->in.base);
+    hkb_partial_keep(share);
     hkb_incoming_free(share);
 }
 

@@ -48,6 +48,12 @@ static void say_part(hkb_share *share)
     hkb_outgoing *outgoing = share->out.outgoing;
     hakuban_slice payload = hakuban_bytes_slice(outgoing->payload);
     size_t bytes = hkb_min(payload.bytes - outgoing->offset, HKB_PART_BYTES_MAX);
+    if (outgoing->skips) {
+        hkb_message skip = {
+            .kind = HKB_MESSAGE_SKIP, .channel = share->out.id, .bytes = outgoing->offset};
+        outgoing->skips = false;
+        hkb_link_say(&share->peer->link, &skip, NULL);
+    }
     hkb_message message = {
         .kind = HKB_MESSAGE_PART,
         .channel = share->out.id,
@@ -199,6 +205,10 @@ static hakuban_status say_state(hkb_share *share)
     if (status >= 0) {
         hkb_link_say(&share->peer->link, &message, &previous);
     }
+    if (share->out.outgoing && share->out.begun) {
+        hkb_outgoing_go_on(share, share->out.begun);
+    }
+    hkb_begun_free(share); /* what has come of another state is given up there, too */
     hakuban_bytes_unref(made);
     if (status < 0) {
         return status;
@@ -271,6 +281,21 @@ static void say_resend(hkb_share *share)
     if (share->in.phase == HKB_CHANNEL_OPEN) {
         hkb_link_say(&share->peer->link, &message, NULL);
     }
+}
+
+/* What there is already of the state that comes on the channel, perhaps. */
+static void say_begun(hkb_share *share)
+{
+    share->in.begun_due = 0;
+    if (!share->in.partial || share->in.phase != HKB_CHANNEL_OPEN) {
+        return;
+    }
+    const hkb_buffer *payload = &share->in.partial->payload;
+    hkb_message message = {.kind = HKB_MESSAGE_BEGUN,
+                           .channel = share->in.id,
+                           .bytes = payload->bytes,
+                           .hash = hkb_hash64(payload->data, payload->bytes)};
+    hkb_link_say(&share->peer->link, &message, NULL);
 }
 
 /* -- To an upstream -- */
@@ -409,6 +434,9 @@ void hkb_share_emit(hkb_share *share)
     }
     if (share->in.resend_due) {
         say_resend(share);
+    }
+    if (share->in.begun_due) {
+        say_begun(share);
     }
     if (link->phase == HKB_LINK_ENDED || hkb_share_release(share)) {
         return;

@@ -57,13 +57,13 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
     hkb_rust_init(&exchange->shared.rust, alloc);
     hkb_chain_init(&exchange->packet, alloc, 2 * HKB_RUST_EVENT_BYTES_MAX);
     hkb_list *lists[] = {
-        &exchange->contracts,       &exchange->peers,          &exchange->upstreams,
-        &exchange->settings,        &exchange->ready,          &exchange->dirty,
-        &exchange->dirty_tags,      &exchange->listings,       &exchange->passing,
-        &exchange->behind,          &exchange->ended,          &exchange->waiting,
-        &exchange->roomless,        &exchange->declined,       &exchange->spreading,
-        &exchange->roomier,         &exchange->roomy,          &exchange->deltas,
-        &exchange->held[0].objects, &exchange->held[1].objects};
+        &exchange->contracts,       &exchange->peers,           &exchange->upstreams,
+        &exchange->settings,        &exchange->ready,           &exchange->dirty,
+        &exchange->dirty_tags,      &exchange->listings,        &exchange->passing,
+        &exchange->behind,          &exchange->ended,           &exchange->waiting,
+        &exchange->roomless,        &exchange->declined,        &exchange->spreading,
+        &exchange->roomier,         &exchange->roomy,           &exchange->deltas,
+        &exchange->held[0].objects, &exchange->held[1].objects, &exchange->partials};
     for (size_t i = 0; i < HKB_COUNT(lists); i++) {
         hkb_list_init(lists[i]);
     }

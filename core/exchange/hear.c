@@ -10,6 +10,7 @@
 #include "exchange/names.h"
 #include "exchange/newest.h"
 #include "exchange/offers.h"
+#include "exchange/partial.h"
 #include "exchange/path.h"
 #include "exchange/recall.h"
 #include "exchange/receive.h"
@@ -269,12 +270,33 @@ static void hear_resend(hkb_share *share)
     hkb_share_queue(share);
 }
 
+/* Once a channel, before its first state is complete; without memory all is sent. */
+static void hear_begun(hkb_share *share, const hkb_message *message)
+{
+    hkb_begun begun = {.bytes = message->bytes, .hash = message->hash};
+    if (share->out.begun || share->out.phase != HKB_CHANNEL_OPEN) {
+        return;
+    }
+    if (share->out.outgoing) {
+        if (!share->out.outgoing->heard_begun) {
+            share->out.outgoing->heard_begun = true;
+            hkb_outgoing_go_on(share, &begun);
+        }
+    } else if (!share->out.base) {
+        share->out.begun = hkb_alloc(share->peer->exchange->alloc, sizeof(begun));
+        if (share->out.begun) {
+            *share->out.begun = begun;
+        }
+    }
+}
+
 /* On a channel, with the states or against them. A channel that was closed here may still get late
  * frames. */
 static hakuban_status hear_on_channel(hkb_peer *peer, const hkb_message *message,
                                       hakuban_error *reterr)
 {
-    bool against = message->kind == HKB_MESSAGE_FLOOR || message->kind == HKB_MESSAGE_RESEND;
+    bool against = message->kind == HKB_MESSAGE_FLOOR || message->kind == HKB_MESSAGE_RESEND ||
+                   message->kind == HKB_MESSAGE_BEGUN;
     hkb_share *share =
         hkb_channel_find(against ? &peer->out_channels : &peer->in_channels, message->channel);
     if (!share) {
@@ -298,6 +320,13 @@ static hakuban_status hear_on_channel(hkb_peer *peer, const hkb_message *message
         return HAKUBAN_OK;
     case HKB_MESSAGE_FLOOR:
         return hear_floor(share, message, reterr);
+    case HKB_MESSAGE_BEGUN:
+        hear_begun(share, message);
+        return HAKUBAN_OK;
+    case HKB_MESSAGE_SKIP:
+        return hkb_partial_go_on(share, message->bytes)
+                   ? HAKUBAN_OK
+                   : wrong(reterr, "a state goes on where nothing is");
     default:
         hear_resend(share);
         return HAKUBAN_OK;

@@ -6,6 +6,7 @@
 #include "exchange/facts.h"
 #include "exchange/interest.h"
 #include "exchange/newest.h"
+#include "exchange/partial.h"
 #include "exchange/payloads.h"
 
 /* -- Tags -- */
@@ -138,6 +139,7 @@ void hkb_object_free(hkb_object *object)
     while (object->deltas) {
         hkb_delta_free(object->deltas);
     }
+    hkb_partial_free(object);
     hkb_object_drop_state(object, object->state);
     hakuban_state_unref(object->floor);
     hakuban_descriptor_unref(object->descriptor);

@@ -8,6 +8,7 @@
 #include "exchange/facts.h"
 #include "exchange/names.h"
 #include "exchange/newest.h"
+#include "exchange/partial.h"
 #include "exchange/payloads.h"
 #include "exchange/recall.h"
 #include "exchange/settle.h"
@@ -136,6 +137,7 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
         return HAKUBAN_OK;
     }
     share->in.awaits_whole = 0;
+    hkb_partial_is_over(share);
     state->left_over = head->left_over;
     exchange->stats.states_in++;
     exchange->stats.state_bytes_in += bytes;

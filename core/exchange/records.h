@@ -28,6 +28,10 @@
 #define HKB_TICK_NS 50000000ull /* time limits are looked at no more often than this */
 #define HKB_BASES_BYTES_MIN (64u * 1024)
 #define HKB_PEER_BYTES_MAX (256u * 1024 * 1024)
+/* Of states that were half received when their channel ended: one that is shorter is not worth it,
+ * and together they take no more. */
+#define HKB_PARTIAL_BYTES_MIN (128u * 1024)
+#define HKB_PARTIALS_BYTES_MAX (64u * 1024 * 1024)
 #define HKB_DELTA_AGE_NS 200000000ull
 #define HKB_WHOLE_KEPT_BYTES_MIN 1024u
 #define HKB_DELTAS_MAX 65536u
@@ -108,8 +112,10 @@ struct hkb_exchange {
     hkb_list roomless;   /* objects that wait until an exposer has room for them */
     hkb_list declined;   /* objects that the upstream is not to choose this exchange for */
     hkb_list deltas;     /* by age */
-    hkb_held held[2];    /* since the last session that an upstream did not know any more, and since
-                            the one before */
+    hkb_list partials;   /* by age */
+    size_t partial_bytes;
+    hkb_held held[2]; /* since the last session that an upstream did not know any more, and since
+                         the one before */
     size_t
         remembered_count; /* objects that are there although the upstream that had them is lost */
     hkb_recall_table had_live; /* while young: objects that were LIVE below */
@@ -201,7 +207,21 @@ typedef struct hkb_incoming {
 typedef struct hkb_outgoing {
     hakuban_bytes *payload;
     size_t offset;
+    bool skips;       /* the other side has what is before offset, which is to be said */
+    bool heard_begun; /* it has said what it has, which is looked at once */
 } hkb_outgoing;
+
+/* What came of a whole state's payload before. */
+typedef struct hkb_partial {
+    hkb_node aged;
+    hkb_object *object;
+    hkb_buffer payload;
+} hkb_partial;
+
+/* What the other side has of a whole state's payload, as it says. */
+typedef struct hkb_begun {
+    uint64_t bytes, hash;
+} hkb_begun;
 
 /* What the lower of two exchanges has registered with the upper one: a downstream here, or this one
  * with an upstream. */
@@ -217,11 +237,12 @@ typedef struct hkb_inbound {
     uint32_t id; /* of the channel; 0: none */
     uint8_t phase : 2, source : 2, freshness : 2;
     uint8_t awaits_whole : 1; /* there is no base for a difference */
-    uint8_t floor_due : 1;    /* FLOOR, and RESEND, are to be said */
-    uint8_t resend_due : 1;
+    uint8_t floor_due : 1;    /* FLOOR, RESEND and BEGUN are to be said */
+    uint8_t resend_due : 1, begun_due : 1;
     uint64_t stale_since_ns; /* when what the peer sent was current last */
     hakuban_state *base;     /* what it sent last */
     hkb_incoming *incoming;
+    hkb_partial *partial; /* from before: the peer may go on behind it */
 } hkb_inbound;
 
 /* States to the peer: the sink that an upstream has opened, the stream of a downstream. */
@@ -232,6 +253,7 @@ typedef struct hkb_outbound {
     uint8_t wanted : 1; /* the stream is to be open */
     hakuban_state *base;
     hkb_outgoing *outgoing;
+    hkb_begun *begun; /* until the first state has begun */
 } hkb_outbound;
 
 struct hkb_share {
@@ -318,6 +340,7 @@ struct hkb_object {
     hkb_list bases; /* older states that shares stand on, newest first */
     size_t bases_bytes;
     hkb_delta *deltas;
+    hkb_partial *partial;
     hkb_assignment assigned;
     uint64_t sink_id; /* by which the upstream knows the sink that it has opened here */
     hkb_object_tag tags[];

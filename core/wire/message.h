@@ -42,6 +42,9 @@ typedef enum hkb_message_kind {
     HKB_MESSAGE_RESEND = 23, /* on a channel, against the states: the last one did not match its
                                 check; send it whole */
     HKB_MESSAGE_SAME = 24,   /* on a channel, with the states: the newest is the one you named */
+    HKB_MESSAGE_BEGUN = 26,  /* on a channel, against the states: so much of a whole state's payload
+                                came before the connection was lost */
+    HKB_MESSAGE_SKIP = 27,   /* on a channel: the parts go on behind what BEGUN said */
     HKB_MESSAGE_STATE = 64,  /* on a channel; the low six bits are flags of the encoding */
 } hkb_message_kind;
 
@@ -72,7 +75,8 @@ typedef struct hkb_message {
     hakuban_descriptor
         *descriptor;    /* OBJECT, STREAM_OPEN, SINK_OPEN; when decoded: owned by whoever decodes */
     hakuban_slice text; /* TAG, LISTED: canonical tag; ERROR */
-    uint64_t bytes;     /* ACK */
+    uint64_t bytes;     /* ACK, BEGUN, SKIP */
+    uint64_t hash;      /* BEGUN: XXH3-64 of these bytes */
     uint64_t sink_id;   /* SINK_OPEN */
     hakuban_freshness freshness; /* STREAM_OPEN, CONDITION, SAME, STATE (LIVE or STALE) */
     hakuban_source source;       /* STREAM_OPEN, CONDITION */

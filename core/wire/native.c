@@ -368,6 +368,19 @@ hakuban_status hkb_native_encode(hkb_native *native, const hakuban_serializer_op
         hakuban_write_uint(writer, message->kind);
         hakuban_write_uint(writer, message->flags);
         break;
+    case HKB_MESSAGE_BEGUN:
+        hakuban_write_array(writer, 4);
+        hakuban_write_uint(writer, HKB_MESSAGE_BEGUN);
+        hakuban_write_uint(writer, message->channel);
+        hakuban_write_uint(writer, message->bytes);
+        hakuban_write_uint(writer, message->hash);
+        break;
+    case HKB_MESSAGE_SKIP:
+        hakuban_write_array(writer, 3);
+        hakuban_write_uint(writer, HKB_MESSAGE_SKIP);
+        hakuban_write_uint(writer, message->channel);
+        hakuban_write_uint(writer, message->bytes);
+        break;
     case HKB_MESSAGE_SAME:
         hakuban_write_array(writer, 5);
         hakuban_write_uint(writer, HKB_MESSAGE_SAME);
@@ -629,7 +642,7 @@ static hakuban_status decode_fields(hkb_native *native, uint64_t kind, hakuban_s
     if (kind >= HKB_MESSAGE_STATE && kind <= (HKB_MESSAGE_STATE | STATE_FLAGS)) {
         return decode_state(native, (unsigned)kind, payload, previous, ctx, ret, reterr);
     }
-    if (kind > HKB_MESSAGE_SAME) {
+    if (kind > HKB_MESSAGE_SKIP) {
         return HAKUBAN_OK; /* of a later release: ignored */
     }
     ret->kind = (hkb_message_kind)kind;
@@ -721,6 +734,15 @@ static hakuban_status decode_fields(hkb_native *native, uint64_t kind, hakuban_s
         ret->flags = (uint32_t)value;
         ret->payload = payload;
         return HAKUBAN_OK;
+    case HKB_MESSAGE_BEGUN:
+        return read_channel(reader, &ret->channel) && hakuban_read_uint(reader, &ret->bytes) >= 0 &&
+                       hakuban_read_uint(reader, &ret->hash) >= 0
+                   ? HAKUBAN_OK
+                   : bad(reterr, "beginning");
+    case HKB_MESSAGE_SKIP:
+        return read_channel(reader, &ret->channel) && hakuban_read_uint(reader, &ret->bytes) >= 0
+                   ? HAKUBAN_OK
+                   : bad(reterr, "beginning");
     case HKB_MESSAGE_SAME:
         if (!read_channel(reader, &ret->channel)) {
             return bad(reterr, "channel");

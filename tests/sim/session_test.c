@@ -5,6 +5,7 @@
 
 #include <check.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define OBJECT "\"o\""
 #define TAG "\"t\""
@@ -915,6 +916,45 @@ START_TEST(an_assignment_is_named_once)
 }
 END_TEST
 
+/* Each connection ends long before the whole state has passed, and its session with it. */
+START_TEST(a_large_state_arrives_over_a_way_that_is_too_short_lived_for_it)
+{
+    enum { STATE_BYTES = 1500000, CUT_BYTES = 400000, ROUNDS_MAX = 12 };
+    const char *params = "grace=0s,window=64k";
+    uint8_t *data = malloc(STATE_BYTES);
+    pair at = pair_new(31, params);
+    net_node *lost = _i ? at.observing : at.exposing;
+    int writing = _i ? 1 : 0;
+    ck_assert_ptr_nonnull(data);
+    for (size_t i = 0; i < STATE_BYTES; i++) {
+        data[i] = (uint8_t)net_random(at.network);
+    }
+    hakuban_sink *sink = exposed(&at.producer, OBJECT)->sink;
+    net_pipe *pipe = lost->up;
+    uint64_t written = 0;
+    unsigned rounds = 0;
+    pipe->cut_after[writing] = pipe->written[writing] + CUT_BYTES;
+    at.producer.text[0] = '\0'; /* it says nothing new when its sink opens again */
+    ck_assert_int_eq(net_send_bytes(at.exposing, sink, data, STATE_BYTES), HAKUBAN_OK);
+    for (; shown(&at)->bytes != STATE_BYTES; rounds++) {
+        ck_assert_uint_lt(rounds, ROUNDS_MAX);
+        net_run(at.network, 3 * NET_S);
+        written += pipe->written[writing];
+        if (pipe->broken) {
+            net_sweep(at.network);
+            pipe = net_connect(lost, at.hub, params);
+            pipe->cut_after[writing] = CUT_BYTES;
+        }
+        expose_turn(&at.producer);
+    }
+    /* The beginning travels again each time, and what was under way when the other side heard. */
+    ck_assert_uint_lt(written, STATE_BYTES + ROUNDS_MAX * 160000ull);
+    ck_assert_mem_eq(shown(&at)->text, data, 100);
+    free(data);
+    pair_free(&at);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("sessions");
@@ -952,6 +992,8 @@ int main(void)
     tcase_add_test(cases, a_way_to_the_root_that_was_lost_is_not_believed_later);
     tcase_add_test(cases, nothing_is_listed_before_a_return_is_answered);
     tcase_add_test(cases, an_assignment_is_named_once);
+    tcase_add_loop_test(cases, a_large_state_arrives_over_a_way_that_is_too_short_lived_for_it, 0,
+                        2);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -138,6 +138,14 @@ START_TEST(counts_and_bare_words_arrive)
     for (size_t i = 0; i < HKB_COUNT(kinds); i++) {
         say_and_understand(&(hkb_message){.kind = kinds[i], .channel = UINT32_MAX}, &got);
     }
+    hkb_message begun = {
+        .kind = HKB_MESSAGE_BEGUN, .channel = 7, .bytes = UINT64_MAX, .hash = UINT64_MAX - 1};
+    say_and_understand(&begun, &got);
+    ck_assert_uint_eq(got.bytes, UINT64_MAX);
+    ck_assert_uint_eq(got.hash, UINT64_MAX - 1);
+    hkb_message skip = {.kind = HKB_MESSAGE_SKIP, .channel = 7, .bytes = 70000};
+    say_and_understand(&skip, &got);
+    ck_assert_uint_eq(got.bytes, 70000);
     for (unsigned reason = 0; reason < 3; reason++) {
         hkb_message close = {
             .kind = HKB_MESSAGE_CLOSE, .channel = 7, .reason = (hkb_close_reason)reason};
@@ -676,6 +684,8 @@ static bool message_of_kind(unsigned index, hkb_message *ret, hakuban_descriptor
         {.kind = HKB_MESSAGE_FLOOR, .channel = 4, .version = {1, {9}}},
         {.kind = HKB_MESSAGE_PART, .channel = 4, .payload = {"part", 4}},
         {.kind = HKB_MESSAGE_RESEND, .channel = 4},
+        {.kind = HKB_MESSAGE_BEGUN, .channel = 4, .bytes = 70000, .hash = UINT64_MAX},
+        {.kind = HKB_MESSAGE_SKIP, .channel = 4, .bytes = 70000},
         {.kind = HKB_MESSAGE_STATE,
          .channel = 4,
          .version = {4, {0, 5, 7, 9}},

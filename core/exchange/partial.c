@@ -1,0 +1,125 @@
+/* What came of a large state before its channel ended. An object keeps it while there is no
+ * channel, the share it was offered on while there is one. */
+#include "exchange/partial.h"
+#include "exchange/account.h"
+#include "exchange/agenda.h"
+
+static size_t bytes_of(const hkb_partial *partial)
+{
+    return partial ? partial->payload.bytes : 0;
+}
+
+static hkb_partial *partial_free(hkb_exchange *exchange, hkb_partial *partial)
+{
+    if (partial) {
+        hkb_buffer_done(&partial->payload);
+        hkb_free(exchange->alloc, partial, sizeof(*partial));
+    }
+    return NULL;
+}
+
+static hkb_partial *take_from_object(hkb_object *object)
+{
+    hkb_partial *partial = object->partial;
+    if (partial) {
+        object->partial = NULL;
+        hkb_list_remove(&partial->aged);
+        object->exchange->partial_bytes -= partial->payload.bytes;
+    }
+    return partial;
+}
+
+static void give_to_object(hkb_object *object, hkb_partial *partial)
+{
+    hkb_exchange *exchange = object->exchange;
+    if (bytes_of(partial) <= bytes_of(object->partial)) {
+        (void)partial_free(exchange, partial);
+        return;
+    }
+    hkb_partial_free(object);
+    partial->object = object;
+    object->partial = partial;
+    hkb_list_push(&exchange->partials, &partial->aged);
+    exchange->partial_bytes += partial->payload.bytes;
+    while (exchange->partial_bytes > HKB_PARTIALS_BYTES_MAX) {
+        hkb_partial *oldest = HKB_CONTAINER(hkb_list_first(&exchange->partials), hkb_partial, aged);
+        hkb_partial_free(oldest->object);
+    }
+}
+
+/* What has come of the present state, if that is worth keeping. */
+static hkb_partial *take_from_incoming(hkb_share *share)
+{
+    hkb_incoming *incoming = share->in.incoming;
+    hkb_exchange *exchange = share->object->exchange;
+    if (!incoming || incoming->payload.bytes < HKB_PARTIAL_BYTES_MIN ||
+        !hkb_delta_is_whole((hakuban_slice){incoming->payload.data, incoming->payload.bytes})) {
+        return NULL;
+    }
+    hkb_partial *partial = hkb_alloc(exchange->alloc, sizeof(*partial));
+    if (partial) {
+        (void)hkb_peer_account(share->peer, 0, incoming->payload.bytes);
+        partial->payload = incoming->payload;
+        hkb_buffer_init(&incoming->payload, exchange->alloc, 0);
+    }
+    return partial;
+}
+
+void hkb_partial_keep(hkb_share *share)
+{
+    hkb_partial *offered = share->in.partial, *come = take_from_incoming(share);
+    share->in.partial = NULL;
+    share->in.begun_due = 0;
+    if (offered) {
+        (void)hkb_peer_account(share->peer, 0, offered->payload.bytes);
+        give_to_object(share->object, offered);
+    }
+    if (come) {
+        give_to_object(share->object, come);
+    }
+}
+
+void hkb_partial_offer(hkb_share *share)
+{
+    size_t bytes = bytes_of(share->object->partial);
+    const hkb_peer *peer = share->peer;
+    if (!bytes || !peer->link.dialect->sends_parts ||
+        peer->accounted_bytes + bytes > HKB_PEER_BYTES_MAX) {
+        return;
+    }
+    share->in.partial = take_from_object(share->object);
+    (void)hkb_peer_account(share->peer, bytes, 0);
+    share->in.begun_due = 1;
+    hkb_share_queue(share);
+}
+
+bool hkb_partial_go_on(hkb_share *share, uint64_t bytes)
+{
+    hkb_incoming *incoming = share->in.incoming;
+    hkb_partial *partial = share->in.partial;
+    if (!incoming || bytes_of(partial) != bytes || bytes == 0 ||
+        bytes >= incoming->head.total_bytes) {
+        return false;
+    }
+    (void)hkb_peer_account(share->peer, 0, incoming->payload.bytes);
+    hkb_buffer_done(&incoming->payload);
+    incoming->payload = partial->payload;
+    incoming->payload.bytes_max = (size_t)incoming->head.total_bytes;
+    hkb_buffer_init(&partial->payload, share->object->exchange->alloc, 0);
+    share->in.partial = partial_free(share->object->exchange, partial);
+    return true;
+}
+
+void hkb_partial_is_over(hkb_share *share)
+{
+    if (share->in.partial) {
+        (void)hkb_peer_account(share->peer, 0, share->in.partial->payload.bytes);
+        share->in.partial = partial_free(share->object->exchange, share->in.partial);
+    }
+    hkb_partial_free(share->object);
+}
+
+void hkb_partial_free(hkb_object *object)
+{
+    (void)partial_free(object->exchange, take_from_object(object));
+}

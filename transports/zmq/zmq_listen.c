@@ -476,7 +476,7 @@ static hkb_zmq_router *router_new(const hakuban_alloc *alloc)
     return router;
 }
 
-/* Nobody gets into the kernel's queue any more. */
+/* From now on the kernel queues no further connection. */
 static void stop_arrivals(const hkb_zmq_router *router)
 {
 #ifdef SO_ATTACH_FILTER

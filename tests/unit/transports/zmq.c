@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -626,6 +627,72 @@ START_TEST(nothing_is_left_open)
 }
 END_TEST
 
+/* -- A storm of handshakes -- */
+
+#define STORMS 10
+#define STORM_MS 200
+
+typedef struct storm {
+    struct sockaddr_in at;
+    _Atomic bool over;
+} storm;
+
+/* Comes again and again: some introduce themselves, some begin to, some send anything. */
+static void *storm_thread(void *memory)
+{
+    static const char whole[] =
+        "\xff\0\0\0\0\0\0\0\1\x7f\3\0NULL\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+        "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+        "\4\x1a\5READY\x0bSocket-Type\0\0\0\6DEALER\0";
+    storm *at = memory;
+    int peers[64];
+    unsigned count = 0, random = 2463534242u;
+    for (; !at->over; count++) {
+        int *peer = &peers[count % 64];
+        unsigned char hello[200];
+        size_t bytes = count % 4 < 2 ? sizeof(whole) : count % 4 == 2 ? 64 : sizeof(hello);
+        if (count >= 64) {
+            (void)close(*peer);
+        }
+        *peer = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        memcpy(hello, whole, sizeof(whole));
+        for (size_t i = 0; count % 4 == 3 && i < sizeof(hello); i++) {
+            random = random * 1664525u + 1013904223u;
+            hello[i] = (unsigned char)(random >> 24);
+        }
+        if (connect(*peer, (struct sockaddr *)&at->at, sizeof(at->at)) == 0) {
+            (void)!send(*peer, hello, bytes, MSG_NOSIGNAL);
+        }
+    }
+    for (unsigned i = 0; i < 64 && i < count; i++) {
+        (void)close(peers[i]);
+    }
+    return NULL;
+}
+
+START_TEST(a_listener_may_end_in_a_storm_of_handshakes)
+{
+    for (int i = 0; i < STORMS; i++) {
+        begin(TCP);
+        storm at = {.at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}};
+        at.at.sin_port = htons((uint16_t)strtoul(strrchr(url, ':') + 1, NULL, 10));
+        pthread_t threads[2];
+        for (int k = 0; k < 2; k++) {
+            ck_assert_int_eq(pthread_create(&threads[k], NULL, storm_thread, &at), 0);
+        }
+        uint64_t until_ns = hkb_zmq_now() + STORM_MS * UINT64_C(1000000);
+        while (hkb_zmq_now() < until_ns) {
+            (void)thost_turn(&server, 1);
+        }
+        end();
+        at.over = true;
+        for (int k = 0; k < 2; k++) {
+            ck_assert_int_eq(pthread_join(threads[k], NULL), 0);
+        }
+    }
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     if (argc == 2) {
@@ -667,6 +734,7 @@ int main(int argc, char **argv)
                         SUBJECTS);
     tcase_add_test(descriptors, out_of_descriptors_it_does_not_spin_and_recovers);
     tcase_add_test(descriptors, out_of_descriptors_for_good_it_listens_again_later);
+    tcase_add_test(descriptors, a_listener_may_end_in_a_storm_of_handshakes);
     suite_add_tcase(suite, descriptors);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

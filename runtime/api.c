@@ -382,12 +382,13 @@ static void init_lists(hakuban_exchange *exchange)
     hkb_list_init(&exchange->listeners);
 }
 
-/* Three quarters of this machine's memory: beyond that the peers that bring more are cut, not the
- * process. */
-static size_t state_bytes_max(void)
+/* A limit as the core takes it: 0 is none. */
+static size_t limit(uint64_t given, size_t default_bytes)
 {
-    long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
-    return pages > 0 && page_bytes > 0 ? (size_t)pages / 4 * 3 * (size_t)page_bytes : 0;
+    if (given == 0) {
+        return default_bytes;
+    }
+    return given > SIZE_MAX / 2 ? 0 : (size_t)given;
 }
 
 static hakuban_status build(hakuban_exchange *exchange, const hakuban_exchange_options *wanted)
@@ -420,7 +421,8 @@ static hakuban_status build(hakuban_exchange *exchange, const hakuban_exchange_o
                  .dropped = hkb_carrier_dropped,
                  .ended = hkb_carrier_ended,
                  .caught_up = hkb_carrier_caught_up},
-        .state_bytes_max = state_bytes_max(),
+        .bytes_max = limit(wanted->memory_bytes_max, hkb_memory_share()),
+        .link_bytes_max = limit(wanted->link_bytes_max, HKB_LINK_BYTES_MAX_DEFAULT),
         .rebalance_threshold = wanted->rebalance_threshold > 0 ? wanted->rebalance_threshold : 0.1,
         .rebalances = wanted->rebalance_threshold >= 0,
     };

@@ -229,9 +229,11 @@ hakuban_status hkb_statistics_exchange(hkb_buffer *out, const char *name, int64_
         status = put(out,
                      ",\"state_bytes_in\":%" PRIu64 ",\"state_bytes_out\":%" PRIu64
                      ",\"wire_bytes_in\":%" PRIu64 ",\"wire_bytes_out\":%" PRIu64
-                     ",\"deltas_made\":%" PRIu64 ",\"deltas_shared\":%" PRIu64 "}",
+                     ",\"deltas_made\":%" PRIu64 ",\"deltas_shared\":%" PRIu64
+                     ",\"memory_bytes\":%" PRIu64 ",\"memory_bytes_max\":%" PRIu64 "}",
                      stats->state_bytes_in, stats->state_bytes_out, stats->wire_bytes_in,
-                     stats->wire_bytes_out, stats->deltas_made, stats->deltas_shared);
+                     stats->wire_bytes_out, stats->deltas_made, stats->deltas_shared,
+                     stats->memory_bytes, stats->memory_bytes_max);
     }
     return status;
 }
@@ -271,8 +273,10 @@ hakuban_status hkb_statistics_link(hkb_buffer *out, int64_t wall_ms, const hakub
         status = put_real(out, "load_limit", info->load_limit);
     }
     if (status >= 0) {
-        status = put(out, ",\"bytes_in\":%" PRIu64 ",\"bytes_out\":%" PRIu64, info->bytes_in,
-                     info->bytes_out);
+        status = put(out,
+                     ",\"bytes_in\":%" PRIu64 ",\"bytes_out\":%" PRIu64 ",\"memory_bytes\":%" PRIu64
+                     ",\"sending_bytes\":%" PRIu64,
+                     info->bytes_in, info->bytes_out, info->memory_bytes, info->sending_bytes);
     }
     *ret_facts = out->bytes - begin;
     if (status >= 0) {

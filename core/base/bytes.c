@@ -5,6 +5,7 @@
 
 struct hakuban_bytes {
     atomic_uint references;
+    unsigned holders; /* of these references: those of hkb_bytes_hold() */
     const hakuban_alloc *alloc;
     size_t bytes;
     uint8_t data[];
@@ -21,6 +22,7 @@ hakuban_status hkb_bytes_new_empty(const hakuban_alloc *alloc, size_t bytes, hak
         return HAKUBAN_ERR_NO_MEMORY;
     }
     atomic_init(&made->references, 1);
+    made->holders = 0;
     made->alloc = alloc;
     made->bytes = bytes;
     *ret = made;
@@ -56,6 +58,22 @@ hakuban_bytes *hakuban_bytes_unref(hakuban_bytes *bytes)
         hkb_free(bytes->alloc, bytes, sizeof(*bytes) + bytes->bytes);
     }
     return NULL;
+}
+
+hakuban_bytes *hkb_bytes_hold(hakuban_bytes *bytes, size_t *held)
+{
+    if (bytes->holders++ == 0) {
+        *held += sizeof(*bytes) + bytes->bytes;
+    }
+    return hakuban_bytes_ref(bytes);
+}
+
+void hkb_bytes_release(hakuban_bytes *bytes, size_t *held)
+{
+    if (--bytes->holders == 0) {
+        *held -= sizeof(*bytes) + bytes->bytes;
+    }
+    hakuban_bytes_unref(bytes);
 }
 
 hakuban_slice hakuban_bytes_slice(const hakuban_bytes *bytes)

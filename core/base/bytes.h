@@ -18,6 +18,12 @@ void hkb_buffer_done(hkb_buffer *buffer);
 hakuban_status hkb_buffer_reserve(hkb_buffer *buffer, size_t bytes);
 hakuban_status hkb_buffer_append(hkb_buffer *buffer, const void *data, size_t bytes);
 
+/* A reference that is counted in *held, whose bytes are kept by the same owner however many
+ * references it has: the first adds them to it, the last takes them off. Not for two threads at a
+ * time. */
+hakuban_bytes *hkb_bytes_hold(hakuban_bytes *bytes, size_t *held);
+void hkb_bytes_release(hakuban_bytes *bytes, size_t *held);
+
 /* hakuban_bytes of a size that the caller fills: the only moment at which they may be written. */
 hakuban_status hkb_bytes_new_empty(const hakuban_alloc *alloc, size_t bytes, hakuban_bytes **ret,
                                    uint8_t **ret_data);

@@ -1,16 +1,18 @@
 /* Chains: a buffer of copied bytes, and between them references to pieces that others hold too. */
 #include "base/chain.h"
 
-void hkb_chain_init(hkb_chain *chain, const hakuban_alloc *alloc, size_t own_bytes_max)
+void hkb_chain_init(hkb_chain *chain, const hakuban_alloc *alloc, size_t own_bytes_max,
+                    size_t *held)
 {
     memset(chain, 0, sizeof(*chain));
+    chain->held = held;
     hkb_buffer_init(&chain->own, alloc, own_bytes_max);
 }
 
 void hkb_chain_unshare(hkb_chain *chain)
 {
     for (size_t i = 0; i < chain->shared_count; i++) {
-        hakuban_bytes_unref(chain->shared[chain->shared_begin + i].of);
+        hkb_bytes_release(chain->shared[chain->shared_begin + i].of, chain->held);
     }
     chain->shared_begin = chain->shared_count = chain->shared_bytes = 0;
 }
@@ -64,7 +66,7 @@ hakuban_status hkb_chain_share(hkb_chain *chain, hakuban_bytes *of, hakuban_slic
     const uint8_t *whole = hakuban_bytes_slice(of).data;
     chain->shared[end] = (hkb_shared){
         .at = chain->own_before + chain->own.bytes,
-        .of = hakuban_bytes_ref(of),
+        .of = hkb_bytes_hold(of, chain->held),
         .from = (size_t)((const uint8_t *)piece.data - whole),
         .bytes = piece.bytes,
     };
@@ -131,7 +133,7 @@ size_t hkb_chain_drop(hkb_chain *chain, size_t bytes)
         chain->shared_bytes -= shared;
         left -= shared;
         if (piece->bytes == 0) {
-            hakuban_bytes_unref(piece->of);
+            hkb_bytes_release(piece->of, chain->held);
             chain->shared_begin++;
             chain->shared_count--;
         }

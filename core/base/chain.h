@@ -19,10 +19,13 @@ typedef struct hkb_chain {
     hkb_shared *shared;
     size_t shared_begin, shared_count, shared_capacity; /* count: without those before begin */
     size_t shared_bytes;
+    size_t *held; /* as hkb_bytes_hold() */
 } hkb_chain;
 
-/* own_bytes_max: of copied bytes; reaching it is ERR_LIMIT. */
-void hkb_chain_init(hkb_chain *chain, const hakuban_alloc *alloc, size_t own_bytes_max);
+/* own_bytes_max: of copied bytes; reaching it is ERR_LIMIT. held: where shared pieces are counted,
+ * borrowed until hkb_chain_done(). */
+void hkb_chain_init(hkb_chain *chain, const hakuban_alloc *alloc, size_t own_bytes_max,
+                    size_t *held);
 void hkb_chain_done(hkb_chain *chain);
 void hkb_chain_unshare(hkb_chain *chain); /* drops the shared pieces */
 /* Drops everything and keeps the memory for the next bytes. */
@@ -36,6 +39,11 @@ static inline void hkb_chain_clear(hkb_chain *chain)
 static inline size_t hkb_chain_bytes(const hkb_chain *chain)
 {
     return chain->own.bytes - chain->own_begin + chain->shared_bytes;
+}
+/* What it takes in memory besides the shared pieces. */
+static inline size_t hkb_chain_own_bytes(const hkb_chain *chain)
+{
+    return chain->own.capacity + chain->shared_capacity * sizeof(*chain->shared);
 }
 /* Room for bytes more in own; on OK they may be written behind own's last byte, as
  * hkb_buffer_reserve(). */

@@ -1,20 +1,202 @@
-/* What a peer makes this exchange keep, in bytes. */
+/* What peers make this exchange keep, in bytes, and what happens beyond the limits.
+ *
+ * Each byte is in one account: a peer's, or the common one, which has what no single peer has
+ * caused: older states that peers stand on, what local contracts have. Payloads are shared by links
+ * and counted once for all. */
 #include "exchange/account.h"
+
+#define HOLDS_MOST_PART                                                                            \
+    64u /* ending a peer that has less than this part of the limit gains nothing */
+
+void hkb_charge(hkb_exchange *exchange, hkb_peer *peer, size_t more, size_t less)
+{
+    exchange->charged_bytes += more - less;
+    if (peer) {
+        peer->accounted_bytes += more - less;
+    }
+}
 
 bool hkb_peer_account(hkb_peer *peer, size_t more, size_t less)
 {
-    peer->accounted_bytes += more - less;
-    if (peer->accounted_bytes <= HKB_PEER_BYTES_MAX || more <= less) {
+    hkb_charge(peer->exchange, peer, more, less);
+    size_t bytes_max = peer->exchange->link_bytes_max;
+    if (more <= less || bytes_max == 0 || peer->link.connector ||
+        peer->accounted_bytes - peer->left_bytes <= bytes_max) {
         return true;
     }
-    hkb_link_fail(&peer->link, HAKUBAN_ERR_LIMIT, "more than %u bytes are kept for this connection",
-                  HKB_PEER_BYTES_MAX);
+    hkb_link_fail(&peer->link, HAKUBAN_ERR_LIMIT,
+                  "more than %zu bytes are kept for this connection", bytes_max);
     return false;
 }
 
-void hkb_peer_account_input(hkb_peer *peer)
+static size_t map_bytes(const hkb_map *map)
 {
-    size_t before = peer->input_bytes;
-    peer->input_bytes = peer->link.input.bytes;
-    (void)hkb_peer_account(peer, peer->input_bytes, before);
+    return map->slots ? (map->mask + 1) * sizeof(map->slots[0]) : 0;
+}
+
+void hkb_peer_measure(hkb_peer *peer)
+{
+    size_t bytes = sizeof(*peer) + hkb_link_buffer_bytes(&peer->link) +
+                   map_bytes(&peer->in_channels) + map_bytes(&peer->out_channels) +
+                   (peer->load_limit ? sizeof(*peer->load_limit) : 0);
+    size_t before = peer->measured_bytes;
+    if (bytes != before) {
+        peer->measured_bytes = bytes;
+        (void)hkb_peer_account(peer, bytes, before);
+    }
+}
+
+size_t hkb_exchange_held_bytes(const hkb_exchange *exchange)
+{
+    return exchange->charged_bytes + exchange->shared.payload_bytes;
+}
+
+/* -- Objects, tags, states -- */
+
+static size_t record_bytes(const hkb_object *object)
+{
+    const hakuban_descriptor *descriptor = object->descriptor;
+    return sizeof(*object) + object->tag_count * sizeof(object->tags[0]) + HKB_SLOT_BYTES +
+           sizeof(*descriptor) + descriptor->text_bytes + object->tag_bytes +
+           (object->floor ? hkb_state_bytes(object->floor) : 0);
+}
+
+static void put_charge(hkb_object *object, hkb_peer *payer, bool own, size_t record, size_t state)
+{
+    hkb_peer *before = object->payer;
+    if (before && !object->pays_own) {
+        before->left_bytes -= object->state_charge;
+    }
+    hkb_charge(object->exchange, before, 0, (size_t)object->record_charge + object->state_charge);
+    object->payer = payer;
+    object->pays_own = own;
+    object->record_charge = (uint32_t)record;
+    object->state_charge = (uint32_t)state;
+    hkb_charge(object->exchange, payer, record + state, 0);
+    if (payer && !own) {
+        payer->left_bytes += state;
+    }
+}
+
+void hkb_object_charge(hkb_object *object, hkb_peer *payer, bool own)
+{
+    const hakuban_state *state = object->state;
+    size_t record = record_bytes(object);
+    size_t bytes = state && state->in_users == 0 ? hkb_state_bytes(state) : 0;
+    if (payer != object->payer || own != object->pays_own || record != object->record_charge ||
+        bytes != object->state_charge) {
+        put_charge(object, payer, own, record, bytes);
+    }
+}
+
+void hkb_object_recharge(hkb_object *object)
+{
+    hkb_object_charge(object, object->payer, object->pays_own);
+}
+
+void hkb_object_uncharge(hkb_object *object)
+{
+    put_charge(object, NULL, false, 0, 0);
+}
+
+void hkb_object_pass_charge(hkb_object *object, const hkb_peer *peer)
+{
+    hkb_peer *payer = NULL;
+    if (object->payer != peer) {
+        return;
+    }
+    HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
+    {
+        if (!payer || payer->link.connector) {
+            payer = share->peer; /* an upstream only where there is no downstream */
+        }
+        if (!payer->link.connector) {
+            break;
+        }
+    }
+    hkb_object_charge(object, payer, false);
+}
+
+size_t hkb_tag_bytes(const hkb_tag *tag)
+{
+    return sizeof(*tag) + tag->json_bytes + 1u + HKB_SLOT_BYTES;
+}
+
+void hkb_tag_charge(hkb_tag *tag, const void *payer)
+{
+    size_t bytes = hkb_tag_bytes(tag);
+    hkb_charge(tag->exchange, NULL, payer ? 0 : bytes, payer ? bytes : 0);
+    tag->payer = payer;
+}
+
+void hkb_share_set_in_base(hkb_share *share, hakuban_state *state)
+{
+    hakuban_state *before = share->in.base;
+    if (state) {
+        (void)hakuban_state_ref(state);
+        state->in_users++;
+    }
+    share->in.base = state;
+    (void)hkb_peer_account(share->peer, state ? hkb_state_bytes(state) : 0,
+                           before ? hkb_state_bytes(before) : 0);
+    if (before) {
+        before->in_users--;
+        if (!state && before == share->object->state) {
+            hkb_object_charge(share->object, share->peer, true); /* it stays for the others */
+        }
+    }
+    hkb_object_recharge(share->object);
+    hakuban_state_unref(before);
+}
+
+/* -- Beyond the limit -- */
+
+static bool has_room(const hkb_exchange *exchange, size_t bytes)
+{
+    size_t held = hkb_exchange_held_bytes(exchange) + bytes;
+    if (exchange->bytes_max == 0 || held <= exchange->bytes_max) {
+        return true;
+    }
+    HKB_LIST_EACH(hkb_peer, peer, &exchange->ended, ended)
+    {
+        held -= hkb_min(held, peer->accounted_bytes); /* about to be free */
+    }
+    return held <= exchange->bytes_max;
+}
+
+static size_t holds(const hkb_peer *peer)
+{
+    return peer->accounted_bytes + peer->outgoing_bytes;
+}
+
+/* The downstream that holds most; an upstream, if there is none that holds much. NULL: neither. */
+static hkb_peer *holder(const hkb_exchange *exchange)
+{
+    hkb_peer *most[2] = {NULL, NULL}; /* downstream, upstream */
+    HKB_LIST_EACH(hkb_peer, peer, &exchange->peers, of_exchange)
+    {
+        hkb_peer **of_kind = &most[peer->link.connector];
+        if (peer->link.phase != HKB_LINK_ENDED &&
+            holds(peer) > exchange->bytes_max / HOLDS_MOST_PART &&
+            (!*of_kind || holds(peer) > holds(*of_kind))) {
+            *of_kind = peer;
+        }
+    }
+    return most[0] ? most[0] : most[1];
+}
+
+bool hkb_exchange_make_room(hkb_exchange *exchange, size_t bytes)
+{
+    while (!has_room(exchange, bytes)) {
+        hkb_peer *peer = holder(exchange);
+        if (!peer) {
+            return false;
+        }
+        hkb_link_fail(
+            &peer->link, HAKUBAN_ERR_LIMIT,
+            "this hub has no room within its %zu bytes of memory, and keeps most, %zu, for "
+            "this connection",
+            exchange->bytes_max, holds(peer));
+    }
+    return true;
 }

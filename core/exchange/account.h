@@ -1,17 +1,42 @@
-/* What a peer makes this exchange keep, in bytes, and do, in cost units. */
+/* What peers make this exchange keep, in bytes, and do, in cost units; what happens beyond the
+ * limits. */
 #ifndef HKB_EXCHANGE_ACCOUNT_H
 #define HKB_EXCHANGE_ACCOUNT_H
 
 #include "exchange/records.h"
 
-/* false: the peer is over its limit, and its link was ended. */
+/* Adds more and takes less off peer's account; NULL: off the common one. */
+void hkb_charge(hkb_exchange *exchange, hkb_peer *peer, size_t more, size_t less);
+/* The same for what peer brings. false: a downstream is over its limit, and its link was ended. */
 bool hkb_peer_account(hkb_peer *peer, size_t more, size_t less);
-/* The packets that wait for the peer's turn, as many as there are now. */
-void hkb_peer_account_input(hkb_peer *peer);
 /* Takes the cost of work that begins now off what the peer may still cause in this turn. */
 static inline void hkb_peer_charge(hkb_peer *peer, size_t cost)
 {
     peer->link.credit -= (int64_t)cost;
 }
+/* The record of the peer and its buffers, after they may have grown. */
+void hkb_peer_measure(hkb_peer *peer);
+/* All that is kept: every account, and the payloads that links share. */
+size_t hkb_exchange_held_bytes(const hkb_exchange *exchange);
+
+/* The object's record, its floor, and its newest state unless that is the last one of a peer, are
+ * charged to payer. own: payer has sent that state itself. */
+void hkb_object_charge(hkb_object *object, hkb_peer *payer, bool own);
+/* The same payer, after one of these has changed. */
+void hkb_object_recharge(hkb_object *object);
+void hkb_object_uncharge(hkb_object *object);
+/* peer's share of the object is gone: one of the others pays. */
+void hkb_object_pass_charge(hkb_object *object, const hkb_peer *peer);
+size_t hkb_tag_bytes(const hkb_tag *tag);
+/* tag is charged to the object or tag share payer from here on, which has it in its own charge;
+ * NULL: to the common account. */
+void hkb_tag_charge(hkb_tag *tag, const void *payer);
+/* state is the last one that the share's peer has sent; NULL: there is none any more. */
+void hkb_share_set_in_base(hkb_share *share, hakuban_state *state);
+
+/* Whether there is room for so many bytes more. If there is not, the downstreams that hold most are
+ * ended, told why; false: there is nothing to be gained by that. Their memory is free after
+ * settling. */
+bool hkb_exchange_make_room(hkb_exchange *exchange, size_t bytes);
 
 #endif

@@ -142,7 +142,27 @@ void hkb_peer_queue_first(hkb_peer *peer)
 
 void hkb_share_queue(hkb_share *share)
 {
+    if (share->is_large) { /* it may have something else to say */
+        share->is_large = 0;
+        hkb_list_remove(&share->item.node);
+    }
     hkb_peer_queue(share->peer, &share->item);
+}
+
+void hkb_share_queue_large(hkb_share *share)
+{
+    if (!hkb_node_linked(&share->item.node)) {
+        share->is_large = 1;
+        hkb_list_push(&share->peer->large, &share->item.node);
+    }
+}
+
+void hkb_peer_queue_large(hkb_peer *peer)
+{
+    hkb_node *node = hkb_list_first(&peer->large);
+    if (node && peer->outgoing_bytes < HKB_OUTGOING_BYTES_MAX) {
+        hkb_share_queue(HKB_CONTAINER(node, hkb_share, item.node));
+    }
 }
 
 /* -- What a user is to be told -- */

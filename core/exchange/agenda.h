@@ -37,6 +37,10 @@ void hkb_peer_queue(hkb_peer *peer, hkb_item *item);
 /* The peer will be told what its own item says, before all that waits already. */
 void hkb_peer_queue_first(hkb_peer *peer);
 void hkb_share_queue(hkb_share *share);
+/* It waits with its state until less goes to the peer in parts. */
+void hkb_share_queue_large(hkb_share *share);
+/* The first that waits so gets its turn, if there is room. */
+void hkb_peer_queue_large(hkb_peer *peer);
 
 /* The user will take the entry from the queue. */
 void hkb_entry_push(hakuban_queue *queue, hkb_entry *entry, hkb_entry_kind kind);

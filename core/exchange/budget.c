@@ -38,7 +38,7 @@ void hkb_peer_receive(hkb_peer *peer, const void *data, size_t bytes)
 {
     refill(peer);
     hkb_link_receive(&peer->link, peer->exchange->now_ns, data, bytes);
-    hkb_peer_account_input(peer);
+    hkb_peer_measure(peer);
     wait_for_turn(peer);
 }
 
@@ -51,7 +51,7 @@ static void take_turn(hkb_peer *peer)
 {
     refill(peer);
     hkb_link_hear(&peer->link, peer->exchange->now_ns);
-    hkb_peer_account_input(peer);
+    hkb_peer_measure(peer);
     wait_for_turn(peer);
     const hkb_host *host = &peer->exchange->host;
     if (!hkb_link_is_behind(&peer->link) && peer->carrier && host->caught_up) {

@@ -14,9 +14,14 @@ void hkb_outgoing_free(hkb_share *share)
     if (!outgoing) {
         return;
     }
+    hkb_peer *peer = share->peer;
+    hkb_exchange *exchange = peer->exchange;
     share->out.outgoing = NULL;
-    hakuban_bytes_unref(outgoing->payload);
-    hkb_free(share->peer->exchange->alloc, outgoing, sizeof(*outgoing));
+    peer->outgoing_bytes -= hakuban_bytes_slice(outgoing->payload).bytes;
+    hkb_bytes_release(outgoing->payload, &exchange->shared.payload_bytes);
+    (void)hkb_peer_account(peer, 0, sizeof(*outgoing));
+    hkb_free(exchange->alloc, outgoing, sizeof(*outgoing));
+    hkb_peer_queue_large(peer);
 }
 
 void hkb_outgoing_go_on(hkb_share *share, const hkb_begun *begun)
@@ -82,7 +87,7 @@ void hkb_incoming_free(hkb_share *share)
         return;
     }
     share->in.incoming = NULL;
-    (void)hkb_peer_account(share->peer, 0, incoming->payload.bytes);
+    (void)hkb_peer_account(share->peer, 0, sizeof(*incoming) + incoming->payload.capacity);
     hkb_buffer_done(&incoming->payload);
     hkb_free(share->peer->exchange->alloc, incoming, sizeof(*incoming));
 }
@@ -112,9 +117,8 @@ void hkb_share_close_in(hkb_share *share)
     share->in.source = HAKUBAN_SOURCE_NONE;
     share->in.awaits_whole = share->in.resend_due = 0;
     if (share->in.base) {
-        (void)hkb_peer_account(share->peer, 0, hkb_state_bytes(share->in.base));
+        hkb_share_set_in_base(share, NULL);
     }
-    share->in.base = hakuban_state_unref(share->in.base);
     hkb_partial_keep(share);
     hkb_incoming_free(share);
 }

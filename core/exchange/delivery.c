@@ -1,5 +1,6 @@
 /* What one contract was told of one object, and whether there is news for it. */
 #include "exchange/delivery.h"
+#include "exchange/account.h"
 #include "exchange/agenda.h"
 
 void hkb_delivery_free(hkb_delivery *delivery)
@@ -8,6 +9,7 @@ void hkb_delivery_free(hkb_delivery *delivery)
     hkb_list_remove(&delivery->of_contract);
     hkb_list_remove(&delivery->of_object);
     hkb_object_mark(delivery->object);
+    hkb_charge(delivery->object->exchange, NULL, 0, sizeof(*delivery));
     hkb_free(delivery->object->exchange->alloc, delivery, sizeof(*delivery));
 }
 
@@ -45,6 +47,7 @@ hakuban_status hkb_object_open_delivery(hkb_object *object, hakuban_contract *co
     if (!delivery) {
         return HAKUBAN_ERR_NO_MEMORY;
     }
+    hkb_charge(object->exchange, NULL, sizeof(*delivery), 0);
     delivery->contract = contract;
     delivery->object = object;
     hkb_list_push(&contract->deliveries, &delivery->of_contract);

@@ -1,5 +1,6 @@
 /* What a peer does not know yet of an object: said when its carrier can take more. */
 #include "exchange/emit.h"
+#include "exchange/account.h"
 #include "exchange/agenda.h"
 #include "exchange/assign.h"
 #include "exchange/channel.h"
@@ -9,12 +10,38 @@
 #include "exchange/newest.h"
 #include "exchange/payloads.h"
 
+/* The newest state whole, if it is on its way to another peer in parts: slow peers have one payload
+ * together. */
+static hakuban_bytes *whole_on_its_way(const hkb_share *share)
+{
+    const hkb_object *object = share->object;
+    if (object->state->data_bytes <= HKB_PART_BYTES_MAX) {
+        return NULL;
+    }
+    HKB_LIST_EACH(hkb_share, other, &object->shares, of_object)
+    {
+        const hkb_outgoing *outgoing = other->out.outgoing;
+        if (outgoing && outgoing->whole && outgoing->state == object->state_count &&
+            other->peer->link.payload_form == share->peer->link.payload_form) {
+            return outgoing->payload;
+        }
+    }
+    return NULL;
+}
+
 /* *ret is borrowed from what the object keeps, or is *ret_made, which is owned and else NULL. */
 static hakuban_status payload_for(hkb_share *share, hakuban_bytes **ret, hakuban_bytes **ret_made)
 {
     hkb_object *object = share->object;
     hkb_exchange *exchange = object->exchange;
     hkb_link *link = &share->peer->link;
+    hakuban_bytes *sent = share->out.base ? NULL : whole_on_its_way(share);
+    if (sent) {
+        *ret = sent;
+        *ret_made = NULL;
+        exchange->stats.deltas_shared++;
+        return HAKUBAN_OK;
+    }
     for (const hkb_delta *delta = object->deltas; delta; delta = delta->next) {
         if ((delta->base == share->out.base || HKB_PLANTED(delta_key)) &&
             delta->form == link->payload_form) {
@@ -73,8 +100,13 @@ static hakuban_status begin_outgoing(hkb_share *share, hakuban_bytes *payload)
     if (!outgoing) {
         return HAKUBAN_ERR_NO_MEMORY;
     }
-    outgoing->payload = hakuban_bytes_ref(payload);
+    hkb_peer *peer = share->peer;
+    (void)hkb_peer_account(peer, sizeof(*outgoing), 0);
+    peer->outgoing_bytes += hakuban_bytes_slice(payload).bytes;
+    outgoing->payload = hkb_bytes_hold(payload, &peer->exchange->shared.payload_bytes);
     outgoing->offset = HKB_PART_BYTES_MAX;
+    outgoing->state = share->object->state_count;
+    outgoing->whole = !share->out.base;
     share->out.outgoing = outgoing;
     return HAKUBAN_OK;
 }
@@ -219,6 +251,14 @@ static hakuban_status say_state(hkb_share *share)
     return HAKUBAN_OK;
 }
 
+/* One large state after the other, so that little is kept for a peer that is slow. */
+static bool is_waiting(const hkb_share *share)
+{
+    const hkb_object *object = share->object;
+    return share->peer->outgoing_bytes >= HKB_OUTGOING_BYTES_MAX && !share->out.outgoing &&
+           state_differs(share) && object->state->data_bytes > HKB_PART_BYTES_MAX;
+}
+
 /* State and condition on an open channel. */
 static void emit_states(hkb_share *share)
 {
@@ -231,6 +271,9 @@ static void emit_states(hkb_share *share)
     if (state_differs(share)) {
         if (is_too_large(share)) {
             withhold_state(share);
+            return;
+        }
+        if (is_waiting(share)) {
             return;
         }
         if (condition_differs && !hkb_share_manners(share)->state_is_condition &&
@@ -306,7 +349,8 @@ static void emit_upwards(hkb_share *share)
     hkb_link *link = &share->peer->link;
     if (share->out.phase == HKB_CHANNEL_OPEN && object->assigned.to != HKB_UPSTREAM) {
         emit_states(share);
-        if (share->out.outgoing) { /* what was sent before an orderly end arrives before the end */
+        if (share->out.outgoing ||
+            is_waiting(share)) { /* what was sent before an orderly end arrives before the end */
             return;
         }
     }
@@ -413,7 +457,7 @@ static void emit_downwards(hkb_share *share)
              share->out.state != object->state_count)) {
             emit_states(share);
         }
-        if (!share->out.wanted && !share->out.outgoing) {
+        if (!share->out.wanted && !share->out.outgoing && !is_waiting(share)) {
             uint32_t channel = share->out.id;
             hkb_share_close_out(share);
             say_close(share, channel, HKB_CLOSE_GONE);
@@ -424,6 +468,7 @@ static void emit_downwards(hkb_share *share)
 void hkb_share_emit(hkb_share *share)
 {
     hkb_link *link = &share->peer->link;
+    hkb_peer_queue_large(share->peer);
     if (share->peer->link.connector) {
         emit_upwards(share);
     } else {
@@ -441,7 +486,12 @@ void hkb_share_emit(hkb_share *share)
     if (link->phase == HKB_LINK_ENDED || hkb_share_release(share)) {
         return;
     }
-    if (has_states(share) && !(link->connector && share->object->assigned.to == HKB_UPSTREAM)) {
+    if (!has_states(share) || (link->connector && share->object->assigned.to == HKB_UPSTREAM)) {
+        return;
+    }
+    if (is_waiting(share)) {
+        hkb_share_queue_large(share);
+    } else {
         hkb_share_queue(share);
     }
 }

@@ -1,6 +1,7 @@
 /* The exchange as a whole: its beginning and end, time, and bringing everything in order after each
  * call. */
 #include "exchange/exchange.h"
+#include "exchange/account.h"
 #include "exchange/agenda.h"
 #include "exchange/balance.h"
 #include "exchange/budget.h"
@@ -30,7 +31,8 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
     exchange->logger.to = settings->log;
     exchange->logger.now_ns = exchange->logger.window_ns = now_ns;
     exchange->host = settings->host;
-    exchange->state_bytes_max = settings->state_bytes_max;
+    exchange->bytes_max = settings->bytes_max;
+    exchange->link_bytes_max = settings->link_bytes_max;
     exchange->rebalance_threshold = settings->rebalance_threshold;
     exchange->rebalances = settings->rebalances;
     exchange->now_ns = exchange->born_ns = now_ns + HKB_EPOCH_NS;
@@ -55,7 +57,8 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
     hkb_map_init(&exchange->tag_shares, alloc, offsetof(hkb_tag_share, hash), hkb_tag_share_equal);
     hkb_map_init(&exchange->sessions, alloc, offsetof(hkb_peer, session_hash), hkb_session_equal);
     hkb_rust_init(&exchange->shared.rust, alloc);
-    hkb_chain_init(&exchange->packet, alloc, 2 * HKB_RUST_EVENT_BYTES_MAX);
+    hkb_chain_init(&exchange->packet, alloc, 2 * HKB_RUST_EVENT_BYTES_MAX,
+                   &exchange->shared.payload_bytes);
     hkb_list *lists[] = {
         &exchange->contracts,       &exchange->peers,           &exchange->upstreams,
         &exchange->settings,        &exchange->ready,           &exchange->dirty,
@@ -89,6 +92,7 @@ hkb_exchange *hkb_exchange_free(hkb_exchange *exchange)
     }
     hkb_exchange_settle(exchange);
     HKB_ASSERT(exchange->objects.count == 0 && exchange->tags.count == 0);
+    HKB_ASSERT(exchange->charged_bytes == 0);
     hkb_map_done(&exchange->objects);
     hkb_map_done(&exchange->tags);
     hkb_map_done(&exchange->shares);
@@ -150,10 +154,13 @@ void hkb_exchange_settle(hkb_exchange *exchange)
             continue;
         }
         node = hkb_list_first(&exchange->dirty_tags);
-        if (!node) {
+        if (node) {
+            hkb_tag_settle(HKB_CONTAINER(node, hkb_tag, dirty));
+            continue;
+        }
+        if (!hkb_exchange_make_room(exchange, 0) || hkb_list_empty(&exchange->ended)) {
             break;
         }
-        hkb_tag_settle(HKB_CONTAINER(node, hkb_tag, dirty));
     }
     hkb_listings_settle(exchange);
 }
@@ -168,6 +175,7 @@ void hkb_peer_pull(hkb_peer *peer, hkb_packet *ret)
     if (ret->bytes) {
         ret->part_count = hkb_chain_parts(packet, ret->parts, HAKUBAN_SEND_PARTS_MAX);
     }
+    hkb_peer_measure(peer);
     bool more = hkb_link_has_control(&peer->link) ||
                 (!hkb_list_empty(&peer->queue) &&
                  peer->link.sent_bytes - peer->link.acked_bytes < peer->link.window_bytes);

@@ -48,10 +48,11 @@ typedef struct hkb_exchange_settings {
     hakuban_log log;
     const hkb_registry *registry;
     hkb_host host;
-    size_t state_bytes_max; /* of all objects' states together; a peer that brings more is cut. 0:
-                               no limit */
     uint32_t turn_cost; /* what one peer may cause in one turn, in cost units (link/link.h). 0: the
                            default */
+    size_t bytes_max;   /* of all that is kept; beyond it those that hold most are ended first. 0:
+                           no limit */
+    size_t link_bytes_max; /* of what one downstream makes this exchange keep. 0: no limit */
     double rebalance_threshold;
     bool rebalances; /* moves objects from loaded exposers to others by itself */
 } hkb_exchange_settings;

@@ -1,6 +1,7 @@
 /* Looking into an exchange: walks that survive its changes, what is in the records as plain
  * structs, and all of it as text. Changes nothing: all that it needs of the
  * others is a number in each record. */
+#include "exchange/account.h"
 #include "exchange/facts.h"
 
 #include <math.h>
@@ -226,6 +227,8 @@ void hkb_peer_inspect(const hkb_peer *peer, hakuban_link_info *ret)
         ret->age_ns = since(now_ns, link->opened_ns);
     }
     ret->quiet_ns = since(now_ns, link->last_received_ns);
+    ret->memory_bytes = peer->accounted_bytes;
+    ret->sending_bytes = peer->outgoing_bytes;
 }
 
 static void fill_exposer(const hkb_object *object, hakuban_object_info *ret)
@@ -327,6 +330,8 @@ void hkb_exchange_count(const hkb_exchange *exchange, hakuban_exchange_stats *re
     ret->links = exchange->peer_count;
     ret->wire_bytes_in = exchange->shared.wire_bytes_in;
     ret->wire_bytes_out = exchange->shared.wire_bytes_out;
+    ret->memory_bytes = hkb_exchange_held_bytes(exchange);
+    ret->memory_bytes_max = exchange->bytes_max;
 }
 
 static hakuban_status line(hkb_buffer *out, const char *format, ...) HAKUBAN_PRINTF(2, 3);

@@ -32,6 +32,7 @@ hakuban_status hkb_tag_get(hkb_exchange *exchange, hakuban_slice json, hkb_tag *
             hkb_free(exchange->alloc, tag, sizeof(*tag) + json.bytes + 1);
             return status;
         }
+        hkb_charge(exchange, NULL, hkb_tag_bytes(tag), 0);
     }
     hkb_tag_mark(tag); /* it may turn out not to be needed */
     *ret = tag;
@@ -42,7 +43,14 @@ void hkb_tag_free(hkb_tag *tag)
 {
     hkb_exchange *exchange = tag->exchange;
     hkb_map_remove(&exchange->tags, tag);
+    hkb_charge(exchange, NULL, 0, hkb_tag_bytes(tag));
     hkb_free(exchange->alloc, tag, sizeof(*tag) + tag->json_bytes + 1u);
+}
+
+static size_t tag_share_bytes(const hkb_tag_share *share)
+{
+    return sizeof(*share) + HKB_SLOT_BYTES +
+           (share->tag->payer == share ? hkb_tag_bytes(share->tag) : 0);
 }
 
 hakuban_status hkb_tag_share_get(hkb_peer *peer, hkb_tag *tag, hkb_tag_share **ret)
@@ -65,7 +73,10 @@ hakuban_status hkb_tag_share_get(hkb_peer *peer, hkb_tag *tag, hkb_tag_share **r
         }
         hkb_list_push(&peer->tag_shares, &share->of_peer);
         hkb_list_push(&tag->shares, &share->of_tag);
-        (void)hkb_peer_account(peer, sizeof(*share) + sizeof(*tag) + tag->json_bytes, 0);
+        if (!tag->payer) {
+            hkb_tag_charge(tag, share);
+        }
+        (void)hkb_peer_account(peer, tag_share_bytes(share), 0);
     }
     *ret = share;
     return HAKUBAN_OK;
@@ -88,7 +99,10 @@ void hkb_tag_share_free(hkb_tag_share *share)
     if (!share->peer->link.connector) {
         hkb_tag_share_register(share, (hkb_registration){0});
     }
-    (void)hkb_peer_account(share->peer, 0, sizeof(*share) + sizeof(*tag) + tag->json_bytes);
+    (void)hkb_peer_account(share->peer, 0, tag_share_bytes(share));
+    if (tag->payer == share) {
+        hkb_tag_charge(tag, NULL);
+    }
     hkb_map_remove(&exchange->tag_shares, share);
     hkb_list_remove(&share->of_peer);
     hkb_list_remove(&share->of_tag);
@@ -128,6 +142,9 @@ void hkb_object_free(hkb_object *object)
     for (size_t i = 0; i < object->tag_count; i++) {
         hkb_tag *tag = object->tags[i].tag;
         if (tag) {
+            if (tag->payer == object) {
+                hkb_tag_charge(tag, NULL);
+            }
             hkb_list_remove(&object->tags[i].of_tag);
             tag->object_count--;
             hkb_tag_mark(tag);
@@ -140,6 +157,7 @@ void hkb_object_free(hkb_object *object)
         hkb_delta_free(object->deltas);
     }
     hkb_partial_free(object);
+    hkb_object_uncharge(object);
     hkb_object_drop_state(object, object->state);
     hakuban_state_unref(object->floor);
     hakuban_descriptor_unref(object->descriptor);
@@ -177,6 +195,10 @@ hakuban_status hkb_object_get(hkb_exchange *exchange, hakuban_descriptor *descri
             place->object = object;
             hkb_list_push(&place->tag->objects, &place->of_tag);
             place->tag->object_count++;
+            if (!place->tag->payer) {
+                hkb_tag_charge(place->tag, object);
+                object->tag_bytes += (uint32_t)hkb_tag_bytes(place->tag);
+            }
         }
         json += text.bytes + 1;
     }
@@ -187,17 +209,14 @@ hakuban_status hkb_object_get(hkb_exchange *exchange, hakuban_descriptor *descri
         hkb_object_free(object);
         return status;
     }
+    hkb_object_recharge(object);
     *ret = object;
     return HAKUBAN_OK;
 }
 
 /* -- Shares -- */
 
-static size_t share_bytes(const hkb_object *object)
-{
-    return sizeof(hkb_share) + sizeof(hkb_object) + object->descriptor->text_bytes +
-           object->tag_count * (sizeof(hkb_object_tag) + sizeof(hkb_tag));
-}
+static const size_t share_bytes = sizeof(hkb_share) + HKB_SLOT_BYTES;
 
 hakuban_status hkb_share_get(hkb_peer *peer, hkb_object *object, hkb_share **ret)
 {
@@ -223,7 +242,10 @@ hakuban_status hkb_share_get(hkb_peer *peer, hkb_object *object, hkb_share **ret
         }
         hkb_list_push(&peer->shares, &share->of_peer);
         hkb_list_push(&object->shares, &share->of_object);
-        (void)hkb_peer_account(peer, share_bytes(object), 0);
+        if (!object->payer) {
+            hkb_object_charge(object, peer, false);
+        }
+        (void)hkb_peer_account(peer, share_bytes, 0);
         if (peer->link.connector) {
             hkb_object_mark(object);
         } else {
@@ -255,7 +277,8 @@ bool hkb_share_release(hkb_share *share)
     } else {
         hkb_map_remove(&object->exchange->shares, share);
     }
-    (void)hkb_peer_account(share->peer, 0, share_bytes(object));
+    (void)hkb_peer_account(share->peer, 0, share_bytes);
+    hkb_object_pass_charge(object, share->peer);
     hkb_free(object->exchange->alloc, share, sizeof(*share));
     hkb_object_mark(object);
     return true;

@@ -1,5 +1,6 @@
 /* The newest state of an object and what it is worth, the states that peers stand on. */
 #include "exchange/newest.h"
+#include "exchange/account.h"
 #include "exchange/agenda.h"
 #include "exchange/assignment.h"
 #include "exchange/delivery.h"
@@ -116,6 +117,7 @@ static void forget_base(hkb_object *object, hakuban_state *state)
 {
     hkb_list_remove(&state->base_node);
     object->bases_bytes -= state->data_bytes;
+    hkb_charge(object->exchange, NULL, 0, hkb_state_bytes(state));
     hkb_object_drop_state(object, state);
 }
 
@@ -152,8 +154,7 @@ static void evict_base(hkb_object *object, hakuban_state *state)
     }
 }
 
-/* The state that is no longer the newest stays while shares stand on it and there is room
- * (design.md §6). */
+/* The state that is no longer the newest stays while shares stand on it. */
 static void retire(hkb_object *object, hakuban_state *state)
 {
     if (state->base_users == 0) {
@@ -162,11 +163,15 @@ static void retire(hkb_object *object, hakuban_state *state)
     }
     hkb_list_push_front(&object->bases, &state->base_node);
     object->bases_bytes += state->data_bytes;
-    size_t bytes_max = hkb_max(HKB_BASES_BYTES_MIN, object->state->data_bytes);
-    if (HKB_PLANTED(bases_kept)) {
-        bytes_max = SIZE_MAX;
-    }
-    while (object->bases_bytes > bytes_max && object->bases.head.previous != &state->base_node) {
+    hkb_charge(object->exchange, NULL, hkb_state_bytes(state), 0);
+}
+
+/* Older states take no more than twice what the newest does: a difference to a much larger one
+ * saves little, and a peer that reads nothing would keep it for ever. */
+static void bound_bases(hkb_object *object)
+{
+    size_t bytes_max = hkb_max(HKB_BASES_BYTES_MIN, 2 * object->state->data_bytes);
+    while (object->bases_bytes > bytes_max && !HKB_PLANTED(bases_kept)) {
         evict_base(object, HKB_CONTAINER(object->bases.head.previous, hakuban_state, base_node));
     }
 }
@@ -188,11 +193,37 @@ static void replace_state(hkb_object *object, hakuban_state *state)
     if (before) {
         retire(object, before);
     }
+    bound_bases(object);
     if (object->floor &&
         hakuban_version_compare(object->floor->version, object->floor->version_count,
                                 state->version, state->version_count) <= 0) {
         object->floor = hakuban_state_unref(object->floor);
     }
+    hkb_object_charge(object, object->payer, false);
+}
+
+void hkb_object_forget_state(hkb_object *object)
+{
+    hakuban_state *state = object->state;
+    uint8_t *unused;
+    if (!object->floor &&
+        hkb_state_new(object->exchange->alloc, state->version, state->version_count, "", 0, 0, 0,
+                      &object->floor, &unused) < 0) {
+        return; /* rather than that a version goes back */
+    }
+    HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
+    {
+        if (share->out.base == state) {
+            hkb_object_set_base(share, NULL);
+        }
+    }
+    while (object->deltas) {
+        hkb_delta_free(object->deltas);
+    }
+    object->state = NULL;
+    hkb_object_drop_state(object, state);
+    hkb_object_recharge(object);
+    hkb_object_set_condition(object, HAKUBAN_NEVER, 0);
 }
 
 /* The exposer is behind what is held here: no observer is shown an older version; the exposer is

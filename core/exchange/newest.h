@@ -24,4 +24,8 @@ void hkb_object_set_base(hkb_share *share, hakuban_state *state);
 /* The object keeps state no more. */
 void hkb_object_drop_state(hkb_object *object, hakuban_state *state);
 
+/* The newest state is not kept here any more, and its version is the floor: those that have it keep
+ * it, those that come later wait for the next. Without memory it stays. */
+void hkb_object_forget_state(hkb_object *object);
+
 #endif

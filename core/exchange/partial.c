@@ -24,7 +24,8 @@ static hkb_partial *take_from_object(hkb_object *object)
     if (partial) {
         object->partial = NULL;
         hkb_list_remove(&partial->aged);
-        object->exchange->partial_bytes -= partial->payload.bytes;
+        object->exchange->partial_bytes -= partial->payload.capacity;
+        hkb_charge(object->exchange, NULL, 0, partial->payload.capacity);
     }
     return partial;
 }
@@ -40,7 +41,8 @@ static void give_to_object(hkb_object *object, hkb_partial *partial)
     partial->object = object;
     object->partial = partial;
     hkb_list_push(&exchange->partials, &partial->aged);
-    exchange->partial_bytes += partial->payload.bytes;
+    exchange->partial_bytes += partial->payload.capacity;
+    hkb_charge(exchange, NULL, partial->payload.capacity, 0);
     while (exchange->partial_bytes > HKB_PARTIALS_BYTES_MAX) {
         hkb_partial *oldest = HKB_CONTAINER(hkb_list_first(&exchange->partials), hkb_partial, aged);
         hkb_partial_free(oldest->object);
@@ -58,7 +60,7 @@ static hkb_partial *take_from_incoming(hkb_share *share)
     }
     hkb_partial *partial = hkb_alloc(exchange->alloc, sizeof(*partial));
     if (partial) {
-        (void)hkb_peer_account(share->peer, 0, incoming->payload.bytes);
+        (void)hkb_peer_account(share->peer, 0, incoming->payload.capacity);
         partial->payload = incoming->payload;
         hkb_buffer_init(&incoming->payload, exchange->alloc, 0);
     }
@@ -71,7 +73,7 @@ void hkb_partial_keep(hkb_share *share)
     share->in.partial = NULL;
     share->in.begun_due = 0;
     if (offered) {
-        (void)hkb_peer_account(share->peer, 0, offered->payload.bytes);
+        (void)hkb_peer_account(share->peer, 0, offered->payload.capacity);
         give_to_object(share->object, offered);
     }
     if (come) {
@@ -81,10 +83,12 @@ void hkb_partial_keep(hkb_share *share)
 
 void hkb_partial_offer(hkb_share *share)
 {
-    size_t bytes = bytes_of(share->object->partial);
+    const hkb_partial *partial = share->object->partial;
+    size_t bytes = partial ? partial->payload.capacity : 0;
     const hkb_peer *peer = share->peer;
-    if (!bytes || !peer->link.dialect->sends_parts ||
-        peer->accounted_bytes + bytes > HKB_PEER_BYTES_MAX) {
+    size_t bytes_max = peer->exchange->link_bytes_max;
+    bool too_much = bytes_max && !peer->link.connector && peer->accounted_bytes + bytes > bytes_max;
+    if (!bytes || !peer->link.dialect->sends_parts || too_much) {
         return;
     }
     share->in.partial = take_from_object(share->object);
@@ -101,7 +105,7 @@ bool hkb_partial_go_on(hkb_share *share, uint64_t bytes)
         bytes >= incoming->head.total_bytes) {
         return false;
     }
-    (void)hkb_peer_account(share->peer, 0, incoming->payload.bytes);
+    (void)hkb_peer_account(share->peer, 0, incoming->payload.capacity);
     hkb_buffer_done(&incoming->payload);
     incoming->payload = partial->payload;
     incoming->payload.bytes_max = (size_t)incoming->head.total_bytes;
@@ -113,7 +117,7 @@ bool hkb_partial_go_on(hkb_share *share, uint64_t bytes)
 void hkb_partial_is_over(hkb_share *share)
 {
     if (share->in.partial) {
-        (void)hkb_peer_account(share->peer, 0, share->in.partial->payload.bytes);
+        (void)hkb_peer_account(share->peer, 0, share->in.partial->payload.capacity);
         share->in.partial = partial_free(share->object->exchange, share->in.partial);
     }
     hkb_partial_free(share->object);

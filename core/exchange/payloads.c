@@ -14,7 +14,7 @@ void hkb_delta_free(hkb_delta *delta)
     exchange->delta_count--;
     exchange->delta_bytes -= hakuban_bytes_slice(delta->payload).bytes;
     hakuban_state_unref(delta->base);
-    hakuban_bytes_unref(delta->payload);
+    hkb_bytes_release(delta->payload, &exchange->shared.payload_bytes);
     if (exchange->delta_spare) {
         hkb_free(exchange->alloc, delta, sizeof(*delta));
     } else {
@@ -44,7 +44,7 @@ void hkb_delta_keep(hkb_object *object, hakuban_state *base, const void *form,
     delta->object = object;
     delta->base = base ? hakuban_state_ref(base) : NULL;
     delta->form = form;
-    delta->payload = hakuban_bytes_ref(payload);
+    delta->payload = hkb_bytes_hold(payload, &exchange->shared.payload_bytes);
     delta->made_ns = exchange->now_ns;
     delta->next = object->deltas;
     object->deltas = delta;

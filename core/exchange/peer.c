@@ -1,5 +1,6 @@
 /* The other exchange at the end of a link: what the link asks of it and tells it. */
 #include "exchange/peer.h"
+#include "exchange/account.h"
 #include "exchange/agenda.h"
 #include "exchange/emit.h"
 #include "exchange/facts.h"

@@ -22,14 +22,6 @@ static hakuban_status refuse(hakuban_error *reterr, const hkb_share *share, cons
     return hakuban_error_set(reterr, HAKUBAN_ERR_PROTOCOL, "object %s: %s", name, what);
 }
 
-static void set_in_base(hkb_share *share, hakuban_state *state)
-{
-    size_t less = share->in.base ? hkb_state_bytes(share->in.base) : 0;
-    (void)hkb_peer_account(share->peer, hkb_state_bytes(state), less);
-    hakuban_state_unref(share->in.base);
-    share->in.base = hakuban_state_ref(state);
-}
-
 /* The last one did not match its check, or is lost: until a whole state comes, differences have no
  * base. */
 static void ask_for_whole(hkb_share *share)
@@ -102,10 +94,13 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
     if (status < 0) {
         return refuse(reterr, share, error.text);
     }
-    if (exchange->state_bytes_max && exchange->state_bytes + bytes > exchange->state_bytes_max) {
+    if (!hkb_exchange_make_room(exchange, bytes)) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_LIMIT,
-                                 "this hub has no room for more states: they take %zu bytes",
-                                 exchange->state_bytes);
+                                 "this hub has no room for another state: it keeps %zu bytes",
+                                 hkb_exchange_held_bytes(exchange));
+    }
+    if (link->phase == HKB_LINK_ENDED) {
+        return HAKUBAN_OK; /* to make room */
     }
     hkb_peer_charge(share->peer, bytes / HKB_COST_KIB + share->object->out_channels);
     uint8_t *data;
@@ -157,7 +152,7 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
         hakuban_state_unref(state);
     }
     hkb_share_note_condition(share, head->freshness, head->age_ns);
-    set_in_base(share, state);
+    hkb_share_set_in_base(share, state);
     hakuban_state_unref(state);
     /* An upstream knows a later version than what is shown here: what the exposer says next, or
      * has said last, is to be later still. */
@@ -186,6 +181,7 @@ static hakuban_status begin_incoming(hkb_share *share, const hkb_message *messag
         incoming->head.format = incoming->format;
     }
     share->in.incoming = incoming;
+    (void)hkb_peer_account(share->peer, sizeof(*incoming), 0);
     return hkb_share_hear_part(share, message->payload, reterr);
 }
 
@@ -214,7 +210,7 @@ hakuban_status hkb_share_hear_same(hkb_share *share, const hkb_message *message)
         hkb_object_hear(object, hakuban_state_ref(state), message->freshness, message->age_ns);
     }
     hkb_share_note_condition(share, message->freshness, message->age_ns);
-    set_in_base(share, state);
+    hkb_share_set_in_base(share, state);
     hakuban_state_unref(state);
     return HAKUBAN_OK;
 }
@@ -229,7 +225,9 @@ hakuban_status hkb_share_hear_part(hkb_share *share, hakuban_slice payload, haku
         payload.bytes > incoming->head.total_bytes - incoming->payload.bytes) {
         return refuse(reterr, share, "the parts of a state do not add up");
     }
+    size_t before = incoming->payload.capacity;
     hakuban_status status = hkb_buffer_append(&incoming->payload, payload.data, payload.bytes);
+    bool accepted = hkb_peer_account(share->peer, incoming->payload.capacity, before);
     if (status < 0) {
         return hakuban_error_set(reterr, status, "out of memory");
     }
@@ -237,7 +235,7 @@ hakuban_status hkb_share_hear_part(hkb_share *share, hakuban_slice payload, haku
     if (HKB_PLANTED(short_length)) {
         total_bytes = (uint16_t)total_bytes;
     }
-    if (!hkb_peer_account(share->peer, payload.bytes, 0) || incoming->payload.bytes < total_bytes) {
+    if (!accepted || incoming->payload.bytes < total_bytes) {
         return HAKUBAN_OK;
     }
     status = apply(share, &incoming->head,

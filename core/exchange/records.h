@@ -27,11 +27,12 @@
 #define HKB_DECLINED_MAX 65536u
 #define HKB_TICK_NS 50000000ull /* time limits are looked at no more often than this */
 #define HKB_BASES_BYTES_MIN (64u * 1024)
-#define HKB_PEER_BYTES_MAX (256u * 1024 * 1024)
 /* Of states that were half received when their channel ended: one that is shorter is not worth it,
  * and together they take no more. */
 #define HKB_PARTIAL_BYTES_MIN (128u * 1024)
 #define HKB_PARTIALS_BYTES_MAX (64u * 1024 * 1024)
+#define HKB_OUTGOING_BYTES_MAX (1024u * 1024) /* goes to a peer in parts before the next begins */
+#define HKB_SLOT_BYTES 16u                    /* of an item in a table, on the average */
 #define HKB_DELTA_AGE_NS 200000000ull
 #define HKB_WHOLE_KEPT_BYTES_MIN 1024u
 #define HKB_DELTAS_MAX 65536u
@@ -121,9 +122,10 @@ struct hkb_exchange {
     hkb_recall_table had_live; /* while young: objects that were LIVE below */
     uint64_t born_ns, waits_until_ns;
     hkb_delta
-        *delta_spare; /* one, so that a state that passes through needs no allocation for it */
-    size_t state_bytes,
-        state_bytes_max; /* data of all objects' states, older ones that are kept included */
+        *delta_spare;     /* one, so that a state that passes through needs no allocation for it */
+    size_t state_bytes;   /* data of all objects' states, older ones that are kept included */
+    size_t charged_bytes; /* all accounts together: those of the peers, and the common one */
+    size_t bytes_max, link_bytes_max;
     size_t delta_count, delta_bytes, balanced_count, roomless_count, declined_count;
     hkb_list settings;    /* hkb_common_settings, those that were used last first */
     hkb_list upstreams;   /* of peers; today there is one at most */
@@ -158,7 +160,6 @@ struct hkb_peer {
     void *carrier;
     hkb_node of_exchange, ready, ended, behind;
     uint64_t turn;         /* up to which its credit is counted */
-    size_t input_bytes;    /* of packets that wait, as accounted */
     hkb_node of_upstreams; /* of an upstream */
     bool writable, orderly, told_ended, path_due, limit_due;
     bool detached; /* no carrier will say hkb_peer_lost(): it is freed with its end */
@@ -185,9 +186,13 @@ struct hkb_peer {
     uint64_t load_limit_ns;
     uint64_t lists_ns; /* an upstream that does not say LISTED is taken to have listed all by then;
                           0: nothing is awaited */
-    size_t accounted_bytes; /* what this peer made us keep */
+    size_t accounted_bytes; /* what this peer makes this exchange keep */
+    size_t left_bytes;      /* of that: states that others have left behind; no fault of its own */
+    size_t measured_bytes;  /* of that: the record and its buffers, when they were last measured */
+    size_t outgoing_bytes;  /* payloads that go to it in parts; shared, in no account of a peer */
+    hkb_list large;         /* shares whose states wait until less goes in parts */
+    hkb_recall *recall;     /* what is named after a session was lost; or NULL */
     hkb_log_quota log_quota;
-    hkb_recall *recall; /* what is named after a session was lost; or NULL */
 };
 
 typedef enum hkb_channel_phase {
@@ -209,6 +214,8 @@ typedef struct hkb_outgoing {
     size_t offset;
     bool skips;       /* the other side has what is before offset, which is to be said */
     bool heard_begun; /* it has said what it has, which is looked at once */
+    uint32_t state;   /* object's counter: which state it is */
+    bool whole;       /* no difference */
 } hkb_outgoing;
 
 /* What came of a whole state's payload before. */
@@ -268,6 +275,7 @@ struct hkb_share {
     hkb_object *object;
     hkb_node of_peer, of_object;
     hkb_item item;
+    uint8_t is_large : 1;        /* it waits in peer.large */
     hkb_registration registered; /* on the object itself */
     hkb_inbound in;
     hkb_outbound out;
@@ -325,6 +333,7 @@ struct hkb_object {
                               once */
     uint8_t timed_as : 3;
     uint8_t remembered : 1; /* it is there although the upstream that had it is lost */
+    uint8_t pays_own : 1;   /* the payer has sent the newest state itself */
     uint8_t tag_count;
     uint32_t number; /* for inspection */
     hkb_exchange *exchange;
@@ -337,7 +346,11 @@ struct hkb_object {
     hakuban_state *state;
     hakuban_state *floor; /* no data; only while greater than state's version */
     uint64_t stale_since_ns;
-    hkb_list bases; /* older states that shares stand on, newest first */
+    hkb_peer *payer; /* whose account has this record, and a state that is no peer's last one; it
+                        has a share of the object. NULL: the common account */
+    uint32_t record_charge, state_charge;
+    uint32_t tag_bytes; /* records of tags that this object brought and pays for */
+    hkb_list bases;     /* older states that shares stand on, newest first */
     size_t bases_bytes;
     hkb_delta *deltas;
     hkb_partial *partial;
@@ -358,6 +371,8 @@ struct hkb_tag {
     size_t object_count;
     hkb_heap offers;      /* tag shares of downstreams with room, by load */
     uint64_t room_number; /* up to which the order is right */
+    const void *payer;    /* the object or tag share whose charge has this record; NULL: the common
+                             account */
     uint16_t json_bytes;
     char json[]; /* canonical, terminated */
 };

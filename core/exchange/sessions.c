@@ -9,6 +9,7 @@
 #include "exchange/interest.h"
 #include "exchange/lifetimes.h"
 #include "exchange/names.h"
+#include "exchange/newest.h"
 #include "exchange/offers.h"
 #include "exchange/path.h"
 #include "exchange/recall.h"
@@ -43,7 +44,7 @@ static void detach_carrier(hkb_peer *peer)
     peer->carrier = NULL;
     peer->detached = true;
     hkb_list_remove(&peer->behind);
-    hkb_peer_account_input(peer);
+    hkb_peer_measure(peer);
     hkb_peer_set_writable(peer, false);
     peer->exchange->tick_ns = peer->exchange->now_ns; /* other time limits hold from here on */
 }
@@ -124,6 +125,7 @@ hakuban_status hkb_exchange_attach(hkb_exchange *exchange, const hkb_link_settin
     hkb_list_init(&peer->tag_shares);
     hkb_list_init(&peer->passes);
     hkb_list_init(&peer->serves);
+    hkb_list_init(&peer->large);
     hkb_map_init(&peer->in_channels, exchange->alloc, offsetof(hkb_share, in.id), in_channel_equal);
     hkb_map_init(&peer->out_channels, exchange->alloc, offsetof(hkb_share, out.id),
                  out_channel_equal);
@@ -135,6 +137,7 @@ hakuban_status hkb_exchange_attach(hkb_exchange *exchange, const hkb_link_settin
     peer->link.credit = exchange->turn_cost;
     hkb_list_push(&exchange->peers, &peer->of_exchange);
     exchange->peer_count++;
+    hkb_peer_measure(peer);
     if (connector) {
         hkb_list_push(&exchange->upstreams, &peer->of_upstreams);
     }
@@ -379,6 +382,10 @@ static void release_all(hkb_peer *peer)
             hkb_share_register(share, (hkb_registration){0});
         }
         hkb_share_close(share);
+        if (peer->link.reason.status == HAKUBAN_ERR_LIMIT && object->payer == peer &&
+            object->pays_own && object->state_charge) {
+            hkb_object_forget_state(object); /* else others would have to pay for it */
+        }
         if (hkb_share_serves(share) && peer->link.connector) {
             hkb_assign_nobody(object, hkb_object_is_left(object));
         } else if (hkb_share_serves(share)) {
@@ -436,6 +443,8 @@ static void free_peer(hkb_peer *peer)
     hkb_recall_free(peer);
     hkb_link_done(&peer->link);
     settings_release(exchange, peer->settings);
+    hkb_charge(exchange, peer, 0, peer->measured_bytes);
+    HKB_ASSERT(peer->accounted_bytes == 0 && peer->outgoing_bytes == 0);
     hkb_free(exchange->alloc, peer, sizeof(*peer));
 }
 

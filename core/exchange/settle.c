@@ -245,8 +245,7 @@ void hkb_tag_settle(hkb_tag *tag)
         !hkb_list_empty(&tag->shares) || hkb_node_linked(&tag->dirty)) {
         return;
     }
-    hkb_map_remove(&exchange->tags, tag);
-    hkb_free(exchange->alloc, tag, sizeof(*tag) + tag->json_bytes + 1u);
+    hkb_tag_free(tag);
 }
 
 /* LISTED goes out behind the streams that settling has queued. */

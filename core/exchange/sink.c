@@ -1,5 +1,6 @@
 /* Sinks of local exposers: what they send, and the versions that they number it with. */
 #include "exchange/sink.h"
+#include "exchange/account.h"
 #include "exchange/agenda.h"
 #include "exchange/facts.h"
 #include "exchange/newest.h"
@@ -205,6 +206,7 @@ hakuban_status hkb_object_raise_floor(hkb_object *object, const hkb_version *ver
     }
     hakuban_state_unref(object->floor);
     object->floor = floor;
+    hkb_object_recharge(object);
     if (object->assigned.sink) {
         raise_sink_floor(object->assigned.sink);
     } else {

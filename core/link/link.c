@@ -32,8 +32,8 @@ void hkb_link_init(hkb_link *link, hkb_link_shared *shared, const hkb_link_setti
     /* Acknowledged frames at its beginning go when they are a quarter of it. */
     size_t log_bytes_max =
         2 * ((size_t)settings->window_bytes + HKB_PACKET_BYTES + HKB_FRAME_BYTES_MAX);
-    hkb_chain_init(&link->log, shared->alloc, log_bytes_max);
-    hkb_chain_init(&link->again, shared->alloc, log_bytes_max);
+    hkb_chain_init(&link->log, shared->alloc, log_bytes_max, &shared->payload_bytes);
+    hkb_chain_init(&link->again, shared->alloc, log_bytes_max, &shared->payload_bytes);
     if (link->dialect->init) {
         link->dialect->init(link);
     }
@@ -56,6 +56,15 @@ void hkb_link_done(hkb_link *link)
     if (link->dialect->done) {
         link->dialect->done(link);
     }
+}
+
+size_t hkb_link_buffer_bytes(const hkb_link *link)
+{
+    const hkb_rust_link *rust = &link->rust;
+    return link->input.capacity + link->partial.capacity + link->answer.capacity +
+           hkb_chain_own_bytes(&link->log) + hkb_chain_own_bytes(&link->again) +
+           hkb_chain_own_bytes(&rust->said) + rust->window_capacity +
+           rust->replaced_capacity * sizeof(*rust->replaced);
 }
 
 static void end(hkb_link *link, bool orderly)

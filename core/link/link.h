@@ -168,6 +168,7 @@ typedef struct hkb_link_shared {
     hkb_native native;
     hkb_rust rust;
     uint64_t wire_bytes_in, wire_bytes_out;
+    size_t payload_bytes; /* that links hold by reference, each counted once */
 } hkb_link_shared;
 
 typedef enum hkb_link_phase {
@@ -226,6 +227,8 @@ struct hkb_link {
 void hkb_link_init(hkb_link *link, hkb_link_shared *shared, const hkb_link_settings *settings,
                    bool connector, bool stream, uint64_t now_ns);
 void hkb_link_done(hkb_link *link);
+/* What its buffers take in memory, without the payloads that it shares. */
+size_t hkb_link_buffer_bytes(const hkb_link *link);
 
 /* Bytes came. They may be any; a violation ends the link. What the credit does not pay for is kept,
  * in order. More than the window and HKB_INPUT_BYTES_SPARE is not kept: the link ends. */

@@ -605,7 +605,8 @@ static void rust_init(hkb_link *link)
     link->window_bytes = UINT64_MAX;
     link->peer_state_bytes_max = HKB_RUST_EVENT_BYTES_MAX - EVENT_HEAD_BYTES_MAX;
     link->payload_form = &hkb_dialect_rust;
-    hkb_chain_init(&link->rust.said, link->shared->alloc, 2 * HKB_RUST_EVENT_BYTES_MAX);
+    hkb_chain_init(&link->rust.said, link->shared->alloc, 2 * HKB_RUST_EVENT_BYTES_MAX,
+                   &link->shared->payload_bytes);
     link->input.bytes_max = 2 * HKB_RUST_EVENT_BYTES_MAX;
 }
 

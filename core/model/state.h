@@ -27,6 +27,7 @@ struct hakuban_state {
      * stand on (design.md §6). */
     hkb_node base_node;
     uint32_t base_users;
+    uint32_t in_users; /* peers that it is the last state of, whose account has it */
     bool left_over;    /* the object was needed by nobody since it was current */
     int64_t version[]; /* then the format, then the data */
 };
@@ -61,7 +62,8 @@ bool hkb_format_valid(const char *format, size_t format_count, size_t format_byt
 /* What a state costs in memory, for accounting. */
 static inline size_t hkb_state_bytes(const hakuban_state *state)
 {
-    return state->data_bytes + sizeof(hakuban_state);
+    return sizeof(hakuban_state) + state->version_count * sizeof(state->version[0]) +
+           state->format_bytes + state->data_bytes;
 }
 
 #endif

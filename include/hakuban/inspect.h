@@ -51,6 +51,8 @@ typedef struct hakuban_link_info {
         bytes_out;     /* frames of the session so far, without acknowledgements and keep-alive */
     uint64_t age_ns;   /* since the hello was accepted; 0 before */
     uint64_t quiet_ns; /* since the last byte came */
+    uint64_t memory_bytes;  /* what it makes this exchange keep */
+    uint64_t sending_bytes; /* of states that go to it in parts; others may share them */
 } hakuban_link_info;
 
 /* Which exposer has an object's sink. */

@@ -656,45 +656,6 @@ START_TEST(a_silent_connection_is_cut_in_time)
 }
 END_TEST
 
-START_TEST(a_hub_takes_no_more_states_than_it_may)
-{
-    star net3 = star_new(20);
-    static char data[60000];
-    watcher observers[3];
-    exposer greedy[3];
-    net3.hub->state_bytes_max = 150000;
-    net_restart(net3.hub);
-    net_connect(net3.a, net3.hub, NULL);
-    net_connect(net3.b, net3.hub, NULL);
-    for (int i = 0; i < 3; i++) {
-        char name[8];
-        snprintf(name, sizeof(name), "%d", i);
-        watch_object(&observers[i], net3.b, name, NULL);
-        expose_object(&greedy[i], net3.a, name, NULL, 1);
-    }
-    for (int i = 0; i < 3; i++) {
-        char name[8];
-        snprintf(name, sizeof(name), "%d", i);
-        play_users(net3.network, &greedy[i], NULL, NULL);
-        for (size_t k = 0; k < sizeof(data); k++) {
-            data[k] = (char)net_below(net3.network, 256);
-        }
-        ck_assert_int_eq(
-            net_send_bytes(net3.a, exposed(&greedy[i], name)->sink, data, sizeof(data)),
-            HAKUBAN_OK);
-    }
-    net_quiet(net3.network);
-    ck_assert_int_eq(net3.hub->ended.why.status, HAKUBAN_ERR_LIMIT);
-    ck_assert_ptr_nonnull(net3.b->up); /* nobody else is touched */
-    ck_assert_uint_eq(watched(&observers[0], "0")->bytes, sizeof(data));
-    for (int i = 0; i < 3; i++) {
-        watch_end(&observers[i]);
-        expose_end(&greedy[i]);
-    }
-    net_free(net3.network);
-}
-END_TEST
-
 START_TEST(an_idle_connection_stays)
 {
     net *network = net_new(19);
@@ -911,7 +872,6 @@ int main(void)
     tcase_add_test(cases, a_cut_at_any_byte_heals);
     tcase_add_test(cases, a_loop_of_hubs_is_refused);
     tcase_add_test(cases, a_silent_connection_is_cut_in_time);
-    tcase_add_test(cases, a_hub_takes_no_more_states_than_it_may);
     tcase_add_test(cases, an_idle_connection_stays);
     tcase_add_test(cases, load_spreads_and_a_lost_workers_objects_move);
     tcase_add_test(cases, load_limits_hold);

@@ -197,7 +197,8 @@ void net_start(net_node *node)
         .host = {node, host_random, host_queue_ready, host_opened, host_moved, host_dropped,
                  host_ended, NULL},
         .turn_cost = node->network->turn_cost,
-        .state_bytes_max = node->state_bytes_max,
+        .bytes_max = node->bytes_max,
+        .link_bytes_max = node->link_bytes_max,
         .rebalance_threshold = 0.1,
         .rebalances = true,
     };

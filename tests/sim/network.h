@@ -56,8 +56,8 @@ struct net_node {
     hkb_exchange *exchange;
     hkb_registry registry;
     fail_alloc memory;
-    size_t state_bytes_max;  /* for the next restart; 0: no limit */
-    uint64_t clock_ahead_ns; /* of the network's, since it was started; modulo 2^64 */
+    size_t bytes_max, link_bytes_max; /* for the next restart; 0: no limit */
+    uint64_t clock_ahead_ns;          /* of the network's, since it was started; modulo 2^64 */
     unsigned starts;
     uint64_t entered, settled; /* how often it was entered so far, and when it was at rest last */
     uint64_t due_ns;           /* while at rest: when it is to tick, in the network's time */

@@ -140,6 +140,26 @@ bool arg_number(const char *option, const char *value, uint32_t min, uint32_t ma
     return true;
 }
 
+bool arg_size(const char *option, const char *value, uint64_t *ret)
+{
+    static const char units[] = "kMG";
+    char *end = NULL;
+    if (strcmp(value, "none") == 0) {
+        *ret = UINT64_MAX;
+        return true;
+    }
+    errno = 0;
+    uint64_t number = *value >= '0' && *value <= '9' ? strtoull(value, &end, 10) : 0;
+    const char *unit = end && *end ? strchr(units, *end) : NULL;
+    unsigned shift = unit ? 10u * (unsigned)(unit - units + 1) : 0;
+    if (errno || number == 0 || end[unit != NULL] != 0 || number > UINT64_MAX >> shift) {
+        report("%s %s: not a size such as 500M or 2G", option, value);
+        return false;
+    }
+    *ret = number << shift;
+    return true;
+}
+
 bool arg_real(const char *option, const char *value, double *ret)
 {
     char *end = NULL;

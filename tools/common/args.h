@@ -36,5 +36,7 @@ bool arg_duration(const char *option, const char *value, uint64_t *ret_ms);
 bool arg_number(const char *option, const char *value, uint32_t min, uint32_t max, uint32_t *ret);
 /* Not negative and finite. */
 bool arg_real(const char *option, const char *value, double *ret);
+/* Bytes: a number from 1 on, or one of k, M, G (of 1024) behind it; "none" is UINT64_MAX. */
+bool arg_size(const char *option, const char *value, uint64_t *ret);
 
 #endif

@@ -124,11 +124,22 @@ static bool take_line(config *c, char *line, const char *path, unsigned number, 
         if (c->rebalance_threshold < 0) {
             c->rebalance_threshold = threshold;
         }
+    } else if (strcmp(word, "memory-limit") == 0 || strcmp(word, "link-limit") == 0) {
+        uint64_t *limit = *word == 'm' ? &c->memory_limit : &c->link_limit, bytes = 0;
+        char option[600];
+        snprintf(option, sizeof(option), "%s: %s", where, word);
+        if (*value && !arg_size(option, value, &bytes)) {
+            return false;
+        }
+        if (*limit == 0) {
+            *limit = bytes;
+        }
     } else {
         known = false;
     }
     if (!known) {
-        report("%s: unknown word %s (bind, connect, rebalance-threshold, stats-tag, monitor-tag)",
+        report("%s: unknown word %s (bind, connect, rebalance-threshold, memory-limit, link-limit, "
+               "stats-tag, monitor-tag)",
                where, word);
         return false;
     }

@@ -4,13 +4,15 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct config {
     char **binds; /* owned, as each text in it */
     size_t bind_count;
-    char *connect;                 /* NULL: none */
-    double rebalance_threshold;    /* negative: the default */
-    char *stats_tag, *monitor_tag; /* JSON; text; NULL: none */
+    char *connect;                     /* NULL: none */
+    double rebalance_threshold;        /* negative: the default */
+    uint64_t memory_limit, link_limit; /* bytes; 0: the default; UINT64_MAX: none */
+    char *stats_tag, *monitor_tag;     /* JSON; text; NULL: none */
 } config;
 
 void config_free(config *c);

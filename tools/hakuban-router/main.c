@@ -263,7 +263,9 @@ static uint64_t bind_again(router *r)
 /* The command line and the file together. */
 static int read_config(const router *r, bool at_start, config *ret)
 {
-    config c = {.rebalance_threshold = r->given.rebalance_threshold};
+    config c = {.rebalance_threshold = r->given.rebalance_threshold,
+                .memory_limit = r->given.memory_limit,
+                .link_limit = r->given.link_limit};
     for (size_t i = 0; i < r->given.bind_count; i++) {
         config_add_bind(&c, r->given.binds[i]);
     }
@@ -321,6 +323,9 @@ static void reload(router *r)
     if (next.rebalance_threshold < r->now.rebalance_threshold ||
         next.rebalance_threshold > r->now.rebalance_threshold) {
         report("%s: a new rebalance-threshold needs a restart", r->config_path);
+    }
+    if (next.memory_limit != r->now.memory_limit || next.link_limit != r->now.link_limit) {
+        report("%s: a new memory-limit or link-limit needs a restart", r->config_path);
     }
     if (!same_text(next.stats_tag, r->now.stats_tag) ||
         !same_text(next.monitor_tag, r->now.monitor_tag)) {
@@ -468,7 +473,9 @@ static int start(router *r, int *ret_signal_fd)
                                         .log = report_log(r->verbosity),
                                         .rebalance_threshold = threshold < 0   ? 0
                                                                : threshold > 0 ? threshold
-                                                                               : 1e-12};
+                                                                               : 1e-12,
+                                        .memory_bytes_max = r->now.memory_limit,
+                                        .link_bytes_max = r->now.link_limit};
     hakuban_status status = hakuban_exchange_new(&options, &r->exchange);
     if (status >= 0) {
         status = hakuban_queue_new(r->exchange, &r->queue);
@@ -526,6 +533,8 @@ enum {
     OPTION_CONNECT,
     OPTION_THREADS,
     OPTION_THRESHOLD,
+    OPTION_MEMORY,
+    OPTION_LINK,
     OPTION_STATS,
     OPTION_MONITOR,
     OPTION_PAGE,
@@ -535,13 +544,20 @@ enum {
     OPTION_VERSION
 };
 
-static const arg_option options_table[] = {
-    {"--bind", 'b', true, OPTION_BIND},        {"--connect", 'c', true, OPTION_CONNECT},
-    {"--threads", 't', true, OPTION_THREADS},  {"--rebalance-threshold", 0, true, OPTION_THRESHOLD},
-    {"--stats-tag", 0, true, OPTION_STATS},    {"--monitor-tag", 0, true, OPTION_MONITOR},
-    {"--serve-page", 0, true, OPTION_PAGE},    {"--config", 0, true, OPTION_CONFIG},
-    {"--verbose", 'v', false, OPTION_VERBOSE}, {"--help", 'h', false, OPTION_HELP},
-    {"--version", 'V', false, OPTION_VERSION}, {NULL, 0, false, 0}};
+static const arg_option options_table[] = {{"--bind", 'b', true, OPTION_BIND},
+                                           {"--connect", 'c', true, OPTION_CONNECT},
+                                           {"--threads", 't', true, OPTION_THREADS},
+                                           {"--rebalance-threshold", 0, true, OPTION_THRESHOLD},
+                                           {"--memory-limit", 0, true, OPTION_MEMORY},
+                                           {"--link-limit", 0, true, OPTION_LINK},
+                                           {"--stats-tag", 0, true, OPTION_STATS},
+                                           {"--monitor-tag", 0, true, OPTION_MONITOR},
+                                           {"--serve-page", 0, true, OPTION_PAGE},
+                                           {"--config", 0, true, OPTION_CONFIG},
+                                           {"--verbose", 'v', false, OPTION_VERBOSE},
+                                           {"--help", 'h', false, OPTION_HELP},
+                                           {"--version", 'V', false, OPTION_VERSION},
+                                           {NULL, 0, false, 0}};
 
 static const char help[] =
     "usage: hakuban-router [-b URL]... [-c URL] [OPTION]...\n"
@@ -554,6 +570,11 @@ static const char help[] =
     "  -t, --threads N              accepted; one thread does the work\n"
     "      --rebalance-threshold X  an exposer's load must be this much smaller than\n"
     "                               another's to take an object from it; default 0.1\n"
+    "      --memory-limit SIZE      keep no more for peers and objects, e.g. 2G; beyond it the\n"
+    "                               connections that hold most are ended; default: three\n"
+    "                               quarters of what this process may have; none: no limit\n"
+    "      --link-limit SIZE        keep no more for one connection from below, or end it;\n"
+    "                               default 256M\n"
     "      --stats-tag JSON         publish statistics of the router, its links and objects as\n"
     "                               objects with this tag, e.g. '\"stats\"'; made only while\n"
     "                               somebody observes them (hakuban snapshot)\n"
@@ -562,8 +583,8 @@ static const char help[] =
     "      --serve-page FOLDER      give its files to browsers on this machine that ask the port\n"
     "                               of a tcp:// or ws:// bind for them, as examples/browser\n"
     "      --config FILE            lines: bind URL, connect URL, rebalance-threshold X,\n"
-    "                               stats-tag JSON, monitor-tag TEXT, # comments; SIGHUP reads\n"
-    "                               it again\n"
+    "                               memory-limit SIZE, link-limit SIZE, stats-tag JSON,\n"
+    "                               monitor-tag TEXT, # comments; SIGHUP reads it again\n"
     "  -v, --verbose                say more on stderr; twice: everything\n"
     "  -h, --help                   this text\n"
     "  -V, --version                the version and what is built in\n"
@@ -604,6 +625,12 @@ static int read_arguments(router *r, int argc, char **argv)
             break;
         case OPTION_THRESHOLD:
             good = arg_real("--rebalance-threshold", value, &r->given.rebalance_threshold);
+            break;
+        case OPTION_MEMORY:
+            good = arg_size("--memory-limit", value, &r->given.memory_limit);
+            break;
+        case OPTION_LINK:
+            good = arg_size("--link-limit", value, &r->given.link_limit);
             break;
         case OPTION_STATS:
             good = !r->given.stats_tag;

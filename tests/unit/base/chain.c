@@ -8,17 +8,19 @@
 
 static fail_alloc memory;
 static hkb_chain chain;
+static size_t held; /* by all chains */
 
 static void set_up(void)
 {
     fail_alloc_init(&memory);
-    hkb_chain_init(&chain, &memory.table, 100000);
+    hkb_chain_init(&chain, &memory.table, 100000, &held);
 }
 
 static void tear_down(void)
 {
     hkb_chain_done(&chain);
     ck_assert_uint_eq(memory.blocks, 0);
+    ck_assert_uint_eq(held, 0);
 }
 
 static void append(hkb_chain *to, const char *text)
@@ -73,7 +75,7 @@ START_TEST(a_shared_piece_is_not_copied_and_lives_as_long_as_it_is_held)
     hakuban_bytes *bytes;
     uint8_t *data;
     hkb_chain other;
-    hkb_chain_init(&other, &memory.table, 100);
+    hkb_chain_init(&other, &memory.table, 100, &held);
     ck_assert_int_eq(hkb_bytes_new_empty(&memory.table, 50000, &bytes, &data), HAKUBAN_OK);
     memset(data, 'x', 50000);
     ck_assert_int_eq(hkb_chain_share(&chain, bytes, hakuban_bytes_slice(bytes)), HAKUBAN_OK);
@@ -81,6 +83,8 @@ START_TEST(a_shared_piece_is_not_copied_and_lives_as_long_as_it_is_held)
     hakuban_bytes_unref(bytes);
     ck_assert_uint_eq(hkb_chain_bytes(&other), 40000);
     ck_assert_uint_lt(memory.bytes, 51000);
+    ck_assert_uint_ge(held, 50000); /* once */
+    ck_assert_uint_le(held, memory.bytes);
     hkb_chain_clear(&chain);
     hakuban_slice part;
     hkb_chain_done(&chain);
@@ -96,7 +100,7 @@ START_TEST(it_can_be_cut_anywhere)
 {
     const char *whole = "abcdefghijkl";
     hkb_chain other;
-    hkb_chain_init(&other, &memory.table, 1000);
+    hkb_chain_init(&other, &memory.table, 1000, &held);
     append(&chain, "ab");
     share(&chain, "-cdef");
     append(&chain, "g");
@@ -139,7 +143,7 @@ START_TEST(without_memory_the_chain_stays_valid)
         append(&chain, "ab");
         share(&chain, "-cd");
         append(&chain, "ef");
-        hkb_chain_init(&copy, &memory.table, 100);
+        hkb_chain_init(&copy, &memory.table, 100, &held);
         fail_alloc_arm(&memory, nth, false);
         hakuban_status status = hkb_chain_append_chain(&copy, &chain, 6);
         fail_alloc_arm(&memory, 0, false);

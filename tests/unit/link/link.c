@@ -203,7 +203,7 @@ static void side_init(side *s)
     s->shared.registry = &s->registry;
     s->shared.events = &events;
     hkb_native_init(&s->shared.native, &s->memory.table);
-    hkb_chain_init(&s->packet, &s->memory.table, PACKET_MAX);
+    hkb_chain_init(&s->packet, &s->memory.table, PACKET_MAX, &s->shared.payload_bytes);
     hkb_buffer_init(&s->pipe, hakuban_alloc_default(), SIZE_MAX);
     s->say_bytes = 1000;
 }

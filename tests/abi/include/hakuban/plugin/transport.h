@@ -20,7 +20,7 @@ extern "C" {
 
 #define HAKUBAN_TRANSPORT_ABI 1u
 #define HAKUBAN_TRANSPORT_STREAM 1u /* flag: moves bytes only, boundaries are not kept */
-#define HAKUBAN_SEND_PARTS_MAX 3u
+#define HAKUBAN_SEND_PARTS_MAX 16u
 #define HAKUBAN_MESSAGE_BYTES_MAX (128u * 1024) /* no message given to send() is larger */
 
 enum { HAKUBAN_READ = 1, HAKUBAN_WRITE = 2 };

@@ -1,0 +1,285 @@
+/* What a hub keeps for its peers: counted, shared, bounded, and given back. */
+#include "exchange/account.h"
+#include "users.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { LARGE_BYTES = 5 << 18 };
+
+static char data[LARGE_BYTES];
+static net *network;
+static net_node *hub;
+
+static void setup(void)
+{
+    network = net_new(30);
+    hub = net_add(network);
+    for (size_t i = 0; i < sizeof(data); i++) {
+        data[i] = (char)net_below(network, 256); /* nothing that a compressor makes small */
+    }
+}
+
+static void teardown(void)
+{
+    net_free(network);
+}
+
+static net_node *leaf_new(const char *params)
+{
+    net_node *leaf = net_add(network);
+    net_connect(leaf, hub, params);
+    net_quiet(network);
+    return leaf;
+}
+
+/* Begins to expose an object at leaf, and sends a state of so many bytes once it is asked for. */
+static void give(exposer *user, net_node *leaf, const char *name)
+{
+    expose_object(user, leaf, name, NULL, 1);
+    net_quiet(network);
+    expose_turn(user);
+}
+
+static void send_bytes(exposer *user, const char *name, size_t bytes)
+{
+    expose_turn(user);
+    ck_assert_int_eq(net_send_bytes(user->contract.node, exposed(user, name)->sink, data, bytes),
+                     HAKUBAN_OK);
+    net_quiet(network);
+}
+
+static size_t held(void)
+{
+    return hkb_exchange_held_bytes(hub->exchange);
+}
+
+static hkb_peer *peer_of(const net_node *leaf)
+{
+    return leaf->up->peer[1];
+}
+
+START_TEST(what_peers_have_brought_is_given_back_when_all_are_gone)
+{
+    size_t before = held();
+    net_node *leaf = leaf_new("name=a"), *other = leaf_new("name=b");
+    watcher observer, by_tag;
+    exposer producer;
+    watch_object(&observer, other, "\"x\"", "\"t\"");
+    watch_tag(&by_tag, other, "\"t\"");
+    expose_object(&producer, leaf, "\"x\"", "\"t\"", 1);
+    net_quiet(network);
+    send_bytes(&producer, "\"x\"", 100000);
+    ck_assert_uint_ge(held(), 100000);
+    ck_assert_uint_ge(peer_of(leaf)->accounted_bytes, 100000);
+    ck_assert_uint_lt(peer_of(other)->accounted_bytes, 100000); /* counted once */
+    ck_assert_uint_lt(held(), 200000 + 2 * 20000);
+    watch_end(&observer);
+    watch_end(&by_tag);
+    expose_end(&producer);
+    net_quiet(network);
+    net_cut(leaf->up);
+    net_cut(other->up);
+    net_run(network, 10 * NET_S);
+    ck_assert_uint_eq(held(), before);
+}
+END_TEST
+
+START_TEST(a_state_that_its_exposer_has_left_behind_is_charged_to_the_one_that_still_wants_it)
+{
+    net_node *leaf = leaf_new("name=a"), *other = leaf_new("name=b");
+    watcher observer;
+    exposer producer;
+    watch_object(&observer, other, "1", NULL);
+    give(&producer, leaf, "1");
+    send_bytes(&producer, "1", 100000);
+    expose_end(&producer);
+    net_quiet(network);
+    ck_assert_uint_lt(peer_of(leaf)->accounted_bytes, 50000);
+    ck_assert_uint_ge(peer_of(other)->accounted_bytes, 100000);
+    ck_assert_uint_ge(peer_of(other)->left_bytes, 100000); /* but it is not its fault */
+    watch_end(&observer);
+    net_quiet(network);
+    ck_assert_uint_lt(peer_of(other)->accounted_bytes, 50000);
+}
+END_TEST
+
+/* The observer's own limit is far below what another has left there. */
+START_TEST(nobody_is_ended_for_what_others_have_left_behind)
+{
+    hub->link_bytes_max = 350000;
+    net_restart(hub);
+    net_node *other = leaf_new("name=b");
+    watcher observers[4];
+    for (int i = 0; i < 4; i++) {
+        char name[8];
+        exposer producer;
+        snprintf(name, sizeof(name), "%d", i);
+        watch_object(&observers[i], other, name, NULL);
+        net_node *leaf = leaf_new("name=a");
+        give(&producer, leaf, name);
+        send_bytes(&producer, name, 100000);
+        ck_assert_uint_eq(leaf->ended.count, 0);
+        expose_end(&producer);
+        net_quiet(network);
+    }
+    ck_assert_uint_ge(peer_of(other)->accounted_bytes, 400000);
+    ck_assert_uint_eq(other->ended.count, 0);
+    for (int i = 0; i < 4; i++) {
+        watch_end(&observers[i]);
+    }
+}
+END_TEST
+
+START_TEST(a_downstream_beyond_its_limit_is_ended_and_an_upstream_is_not)
+{
+    hub->link_bytes_max = 150000;
+    net_restart(hub);
+    net_node *root = net_add(network), *leaf = leaf_new("name=a");
+    net_connect(hub, root, "name=hub");
+    net_quiet(network);
+    watcher observers[3], above;
+    exposer greedy, producer;
+    watch_object(&above, hub, "\"x\"", NULL);
+    expose_object(&producer, root, "\"x\"", NULL, 1);
+    net_quiet(network);
+    send_bytes(&producer, "\"x\"", 200000);
+    ck_assert_uint_eq(root->ended.count, 0);
+    ck_assert_uint_eq(watched(&above, "\"x\"")->bytes, 200000);
+    watch_object(&observers[0], root, "1", NULL);
+    give(&greedy, leaf, "1");
+    send_bytes(&greedy, "1", 200000);
+    ck_assert_uint_eq(leaf->ended.count, 1);
+    ck_assert_uint_eq(root->ended.count, 0);
+    ck_assert_int_eq(hub->ended.why.status, HAKUBAN_ERR_LIMIT);
+    ck_assert_str_eq(hub->ended.why.text, "more than 150000 bytes are kept for this connection");
+    watch_end(&above);
+    watch_end(&observers[0]);
+    expose_end(&producer);
+    expose_end(&greedy);
+}
+END_TEST
+
+/* The hub is nearly full because of one; another that then brings a little stays. */
+START_TEST(beyond_the_hubs_limit_the_largest_holder_goes_and_not_the_one_that_comes_next)
+{
+    net_node *large = leaf_new("name=large"), *small = leaf_new("name=small");
+    net_node *observing = leaf_new("name=observing");
+    static const char *const names[] = {"1", "2", "3", "4"};
+    watcher observers[4];
+    exposer users[4]; /* the first three are of the large one */
+    for (int i = 0; i < 4; i++) {
+        watch_object(&observers[i], observing, names[i], NULL);
+        give(&users[i], i < 3 ? large : small, names[i]);
+    }
+    for (int i = 0; i < 3; i++) {
+        send_bytes(&users[i], names[i], 500000);
+    }
+    hub->exchange->bytes_max = held() + 600000; /* less than the next takes while it comes */
+    send_bytes(&users[3], "4", 520000);
+    ck_assert_uint_eq(large->ended.count, 1);
+    ck_assert_uint_eq(small->ended.count, 0);
+    ck_assert_int_eq(hub->ended.why.status, HAKUBAN_ERR_LIMIT);
+    ck_assert_ptr_nonnull(strstr(hub->ended.why.text, "this hub has no room within its"));
+    ck_assert_uint_eq(observing->ended.count, 0); /* what the large one has sent is not kept */
+    ck_assert_uint_lt(held(), 1200000);           /* a state and its payload */
+    ck_assert_uint_eq(watched(&observers[0], "1")->bytes, 500000);
+    ck_assert_uint_eq(watched(&observers[3], "4")->bytes, 520000);
+    for (int i = 0; i < 4; i++) {
+        watch_end(&observers[i]);
+        expose_end(&users[i]);
+    }
+}
+END_TEST
+
+/* Observers that stop reading in the middle of large states, each at another time. */
+START_TEST(slow_peers_share_a_payload_and_have_one_large_state_on_its_way_each)
+{
+    enum { OBJECTS = 3, OBSERVERS = 3 };
+    net_node *leaf = leaf_new("name=a");
+    exposer producers[OBJECTS];
+    watcher first[OBJECTS], others[OBSERVERS][OBJECTS];
+    for (int i = 0; i < OBJECTS; i++) {
+        char name[8];
+        snprintf(name, sizeof(name), "%d", i);
+        watch_object(&first[i], hub, name, NULL);
+        give(&producers[i], leaf, name);
+        send_bytes(&producers[i], name, LARGE_BYTES - (size_t)i);
+    }
+    size_t before = hub->memory.bytes;
+    for (int k = 0; k < OBSERVERS; k++) {
+        net_node *observing = net_add(network);
+        net_pipe *pipe = net_connect(observing, hub, NULL);
+        for (int i = 0; i < OBJECTS; i++) {
+            char name[8];
+            snprintf(name, sizeof(name), "%d", i);
+            watch_object(&others[k][i], observing, name, NULL);
+        }
+        pipe->read_rate[0] = 100000;
+        net_run(network, NET_S); /* longer than payloads are kept for others */
+    }
+    ck_assert_uint_le(hub->memory.bytes, before + LARGE_BYTES + OBSERVERS * 400000);
+    for (size_t i = 0; i < network->pipe_count; i++) {
+        network->pipes[i]->read_rate[0] = 0;
+    }
+    net_quiet(network);
+    for (int k = 0; k < OBSERVERS; k++) {
+        for (int i = 0; i < OBJECTS; i++) {
+            char name[8];
+            snprintf(name, sizeof(name), "%d", i);
+            ck_assert_uint_eq(watched(&others[k][i], name)->bytes, LARGE_BYTES - (size_t)i);
+            watch_end(&others[k][i]);
+        }
+    }
+    for (int i = 0; i < OBJECTS; i++) {
+        watch_end(&first[i]);
+        expose_end(&producers[i]);
+    }
+}
+END_TEST
+
+/* A peer that stands on a large old state is sent the small new one whole: the old one goes. */
+START_TEST(an_old_state_much_larger_than_the_newest_is_not_kept_for_a_stuck_peer)
+{
+    net_node *leaf = leaf_new("name=a"), *stuck = leaf_new("name=b");
+    watcher observer;
+    exposer producer;
+    watch_object(&observer, stuck, "1", NULL);
+    give(&producer, leaf, "1");
+    send_bytes(&producer, "1", 1 << 20);
+    stuck->up->stalled[0] = true;
+    net_run(network, NET_S);
+    size_t before = hub->memory.bytes;
+    send_bytes(&producer, "1", 10);
+    net_run(network, NET_S);
+    ck_assert_uint_le(hub->memory.bytes + (1 << 20) - 100000, before);
+    stuck->up->stalled[0] = false;
+    net_quiet(network);
+    ck_assert_uint_eq(watched(&observer, "1")->bytes, 10);
+    watch_end(&observer);
+    expose_end(&producer);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("accounts");
+    TCase *tcase = tcase_create("accounts");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, what_peers_have_brought_is_given_back_when_all_are_gone);
+    tcase_add_test(
+        tcase, a_state_that_its_exposer_has_left_behind_is_charged_to_the_one_that_still_wants_it);
+    tcase_add_test(tcase, nobody_is_ended_for_what_others_have_left_behind);
+    tcase_add_test(tcase, a_downstream_beyond_its_limit_is_ended_and_an_upstream_is_not);
+    tcase_add_test(tcase,
+                   beyond_the_hubs_limit_the_largest_holder_goes_and_not_the_one_that_comes_next);
+    tcase_add_test(tcase, slow_peers_share_a_payload_and_have_one_large_state_on_its_way_each);
+    tcase_add_test(tcase, an_old_state_much_larger_than_the_newest_is_not_kept_for_a_stuck_peer);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed > 0;
+}

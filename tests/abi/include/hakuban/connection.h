@@ -56,18 +56,19 @@ typedef struct hakuban_connection_options {
  * Connects to an upstream, and again whenever the connection is lost, with growing, jittered
  * pauses.
  *
- * Returns before anything has happened; the other side need not be there yet. An exchange has at
- * most one connection.
+ * Returns before anything has happened; the other side need not be there yet. All addresses of a
+ * name are tried; docs/connections.md says in which order and for how long. An exchange has at most
+ * one connection.
  *
  * @param exchange  borrowed until hakuban_connection_free()
  * @param url       copied; terminated
  * @param options   borrowed for the call; may be NULL
  * @param ret       owned; end with hakuban_connection_free()
  * @param reterr    what is wrong with the URL, and where; may be NULL
- * @return OK; ERR_ARGUMENT (also: the queue is another exchange's); ERR_URL; ERR_UNSUPPORTED (no
- * such transport, serializer or compressor here); ERR_EXISTS (there is a connection);
- * ERR_NO_MEMORY; ERR_CLOSED. What goes wrong with connecting itself is told by events and
- * hakuban_connection_query()
+ * @return OK; ERR_ARGUMENT (also: the queue is another exchange's); ERR_URL (also: it can never
+ * work); ERR_UNSUPPORTED (no such transport, serializer or compressor here); ERR_EXISTS (there is a
+ * connection); ERR_NO_MEMORY; ERR_CLOSED. What goes wrong with connecting itself is told by events
+ * and hakuban_connection_query()
  * @thread any
  * @since 0.1
  */
@@ -77,7 +78,7 @@ HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_exchange_connect(
 
 /**
  * Ends a connection. Never blocks: what is still to be sent and the goodbye go on in the
- * background, 2 s at most, and only as long as somebody drives the exchange;
+ * background, 2 s at most, and only as long as the exchange is driven;
  * hakuban_exchange_close() waits for them. Until then another connection does not open.
  *
  * @param connection  owned, or NULL
@@ -136,7 +137,8 @@ HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_connection_wait(hakuban_con
  * @param ret       owned; end with hakuban_listener_free()
  * @param reterr    what is wrong, and where; may be NULL
  * @return OK, ERR_ARGUMENT, ERR_URL, ERR_UNSUPPORTED, ERR_EXISTS (the address is in use),
- * ERR_NOT_FOUND (no such host or directory), ERR_IO, ERR_NO_MEMORY, ERR_CLOSED; a transport of your
+ * ERR_NOT_FOUND (no such host or directory), ERR_TIMEOUT (the name was not looked up within a
+ * second), ERR_IO, ERR_NO_MEMORY, ERR_CLOSED; a transport of your
  * own may have others
  * @thread any
  * @since 0.1

@@ -33,7 +33,7 @@ typedef struct hakuban_contract_options {
 /**
  * Asks for the states of one object.
  *
- * OPEN comes at once, whether or not anybody exposes the object.
+ * OPEN comes at once, whether or not the object is exposed.
  *
  * @param exchange    borrowed until hakuban_contract_free()
  * @param descriptor  borrowed for the call (one more reference is taken)
@@ -50,7 +50,7 @@ hakuban_observe_object(hakuban_exchange *exchange, hakuban_descriptor *descripto
 /**
  * Offers to produce the states of one object.
  *
- * SINK_OPEN comes when somebody needs the object and this contract is chosen, SINK_CLOSE when it is
+ * SINK_OPEN comes when the object is needed and this contract is chosen, SINK_CLOSE when it is
  * not any more. Capacity 0 in options means the default of 1; for a capacity of 0 there is
  * draining.
  *
@@ -87,7 +87,7 @@ HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_observe_tag(
     hakuban_contract **ret, hakuban_error *reterr);
 
 /**
- * Offers to produce the states of any object that carries a tag and that somebody wants.
+ * Offers to produce the states of any object that carries a tag and is observed.
  *
  * @param exchange  borrowed until hakuban_contract_free()
  * @param tag_json  copied; terminated text of one JSON value
@@ -104,8 +104,8 @@ HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_expose_tag(
     hakuban_contract **ret, hakuban_error *reterr);
 
 /**
- * Asks the exchange above to keep the objects of a tag warm, though nobody observes them: it
- * observes the tag itself, so that who comes first waits for nobody.
+ * Asks the exchange above to keep the objects of a tag warm before they are observed: the
+ * exchange above observes the tag itself, so that a first observer need not wait.
  *
  * Nothing is sent here for it, and there are no events. It holds while this contract does and the
  * exchange is connected, also after a connection is lost and found. Objects that exist only by
@@ -143,8 +143,8 @@ HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_preload_tag(
 HAKUBAN_API hakuban_contract *hakuban_contract_free(hakuban_contract *contract);
 
 /**
- * Changes the weight of an expose contract. It keeps the objects it has, unless there is somebody
- * else when it is 0, or an upstream finds somebody better.
+ * Changes the weight of an expose contract. The contract keeps the objects it has, unless
+ * the weight becomes 0 and another exposer can take them, or the upstream chooses a better one.
  *
  * @param capacity  0: drain. Never chosen, and what it has moves to any other candidate
  * @return OK, ERR_ARGUMENT (not an expose contract)

@@ -33,6 +33,11 @@ typedef struct hakuban_exchange_options {
     double rebalance_threshold; /* a load must be this much smaller to move an object, where the
                                  * larger is 2 or more, in proportion less below; 0: the default of
                                  * 0.1; negative: never move */
+    uint64_t memory_bytes_max;  /* of all that is kept for peers and objects: beyond it those
+                                 * connections that hold most are ended; 0: three quarters of what
+                                 * the process may have; UINT64_MAX: no limit */
+    uint64_t link_bytes_max; /* of what one connection from below makes this exchange keep: beyond
+                              * that it is ended; 0: 256 MiB; UINT64_MAX: no limit */
 } hakuban_exchange_options;
 
 /* What went through an exchange since it began. */
@@ -43,6 +48,8 @@ typedef struct hakuban_exchange_stats {
     uint64_t wire_bytes_in, wire_bytes_out;   /* what really travelled, everything included */
     uint64_t deltas_made,
         deltas_shared; /* differences computed; differences sent without computing them again */
+    uint64_t memory_bytes,
+        memory_bytes_max; /* what is kept for peers and objects; its limit, 0: none */
 } hakuban_exchange_stats;
 
 /**
@@ -111,7 +118,7 @@ HAKUBAN_API int hakuban_exchange_timeout_ms(hakuban_exchange *exchange);
  * Does what there is to do, without waiting: I/O, timers, callbacks.
  *
  * @return OK, ERR_ARGUMENT (the library's thread drives), ERR_WOULD_BLOCK (inside a callback)
- * @thread the driving one; who calls it is the driving one from now on
+ * @thread the driving one; the thread that calls it is the driving one from now on
  * @since 0.1
  */
 HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_exchange_turn(hakuban_exchange *exchange);

@@ -51,9 +51,11 @@ typedef struct hakuban_link_info {
         bytes_out;     /* frames of the session so far, without acknowledgements and keep-alive */
     uint64_t age_ns;   /* since the hello was accepted; 0 before */
     uint64_t quiet_ns; /* since the last byte came */
+    uint64_t memory_bytes;  /* what it makes this exchange keep */
+    uint64_t sending_bytes; /* of states that go to it in parts; others may share them */
 } hakuban_link_info;
 
-/* Who has an object's sink. */
+/* Which exposer has an object's sink. */
 typedef enum hakuban_exposer_kind {
     HAKUBAN_EXPOSER_NOBODY = 0,
     HAKUBAN_EXPOSER_LOCAL = 1, /* a contract of this exchange */
@@ -66,8 +68,8 @@ typedef struct hakuban_object_info {
     uint64_t number;            /* counts the exchange's objects, from 0, modulo 2^32 */
     hakuban_descriptor *object; /* owned */
     hakuban_state *state;       /* owned; the newest: size, version, format; NULL: none yet */
-    int exists;                 /* somebody has a contract on it; 0: it is about to go */
-    int needed;                 /* somebody is to have its states */
+    int exists; /* there is a contract on it, here or on a downstream; 0: it is about to go */
+    int needed; /* its states are wanted, here or on a downstream */
     hakuban_freshness freshness;
     hakuban_source source;
     uint64_t age_ns; /* STALE: since when it is not known to be current */
@@ -427,13 +429,13 @@ typedef struct hakuban_stats_options {
 } hakuban_stats_options;
 
 /**
- * Describes an exchange by objects in it: itself, each link, each object and who exposes it.
+ * Describes an exchange by objects in it: itself, each link, each object and its exposer.
  * docs/introspection.md has their names and fields.
  *
- * They carry two tags: the given one, and {"statistics":NAME} of this exchange alone. Anybody who
- * reaches the exchange may observe them, each by its name or all by a tag. Two are always there,
- * the rest while "subjects" or one of the tags is observed. A state is made only while its object
- * is observed, at once and then at most once a second, if it changed. Objects that carry a
+ * They carry two tags: the given one, and {"statistics":NAME} of this exchange alone. A program
+ * that reaches the exchange may observe them, each by its name or all by a tag. Two are always
+ * there, the rest while "subjects" or one of the tags is observed. A state is made only while its
+ * object is observed, at once and then at most once a second, if it changed. Objects that carry a
  * {"statistics":…} tag are not described.
  *
  * @param exchange  borrowed until hakuban_publisher_free()

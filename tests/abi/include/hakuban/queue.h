@@ -38,7 +38,7 @@ typedef enum hakuban_event_kind {
     HAKUBAN_EVENT_SINK_OPEN = 6, /* expose: this contract was chosen; send states to event.sink */
     HAKUBAN_EVENT_FLOOR = 7,     /* expose: versions must not be below event.version from now on;
                                     automatic ones see to that */
-    HAKUBAN_EVENT_SINK_CLOSE = 8, /* expose: another was chosen, or nobody needs the object */
+    HAKUBAN_EVENT_SINK_CLOSE = 8, /* expose: another was chosen, or the object is needed no more */
     HAKUBAN_EVENT_CONNECTION =
         9, /* a connection has another state or a new error: hakuban_connection_query() tells */
 } hakuban_event_kind;
@@ -85,7 +85,7 @@ HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_queue_new(hakuban_exchange 
                                                                hakuban_queue **ret);
 
 /**
- * Ends a queue. Contracts and connections that still use it go on without telling anybody.
+ * Ends a queue. Contracts and connections that still use it go on without events.
  *
  * No other thread may be in hakuban_queue_next() with it.
  *
@@ -121,7 +121,7 @@ HAKUBAN_API void hakuban_event_done(hakuban_event *event);
  * A descriptor that polls readable while the queue is not empty, and once the exchange is closed.
  * Never read from it.
  *
- * The first call makes it; an exchange that nobody asks for descriptors pays nothing for them.
+ * The first call makes it; an exchange without such calls pays nothing for descriptors.
  *
  * @return borrowed until hakuban_queue_free(); negative: ERR_IO, ERR_ARGUMENT
  * @thread any

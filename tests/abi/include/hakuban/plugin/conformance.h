@@ -1,4 +1,4 @@
-/* What every serializer, compressor and transport promises, as checks that an author runs over his
+/* What every serializer, compressor and transport promises, as checks that an author runs over a
  * table. A library of its own: link hakuban-conformance besides hakuban. Needs POSIX and no test
  * framework.
  *

@@ -1,4 +1,4 @@
-/* What the author of a transport implements, and what the host gives him.
+/* What a transport implements, and what its host offers.
  *
  * A transport carries whole messages: in order, unchanged, at most once, or the connection closes.
  * One that declares itself a byte stream moves bytes only; the core does the framing. All calls are
@@ -20,6 +20,10 @@ extern "C" {
 
 #define HAKUBAN_TRANSPORT_ABI 1u
 #define HAKUBAN_TRANSPORT_STREAM 1u /* flag: moves bytes only, boundaries are not kept */
+/* Flag: the host of a URL is a name or an address of IP, and the library looks names up. listen()
+ * and dial() get a URL whose host is an address in numbers, one call for each address until one
+ * succeeds; authority stays as it was written. */
+#define HAKUBAN_TRANSPORT_NAMES 2u
 #define HAKUBAN_SEND_PARTS_MAX 16u
 #define HAKUBAN_MESSAGE_BYTES_MAX (128u * 1024) /* no message given to send() is larger */
 
@@ -80,13 +84,13 @@ HAKUBAN_API const char *hakuban_url_get(const hakuban_url *url, const char *key)
 HAKUBAN_API hakuban_status hakuban_error_set(hakuban_error *reterr, hakuban_status status,
                                              const char *format, ...) HAKUBAN_PRINTF(3, 4);
 
-/* Filled in by the host. accepted, opened, received, writable and carries are made only from inside
- * ready(), listen(), dial(), send() or close(); closed, of any connection, and fd_set and wake_at
- * may be called from any slot but init() and done(). No slot is called before the one that runs has
- * returned: an upcall never leads to send() or close() at once. */
+/* Filled in by the host. accepted, opened, received, writable, carries and full are made only from
+ * inside ready(), listen(), dial(), send() or close(); closed, of any connection, and fd_set and
+ * wake_at may be called from any slot but init() and done(). No slot is called before the one that
+ * runs has returned: an upcall never leads to send() or close() at once. */
 typedef struct hakuban_transport_host {
     uint32_t size; /* sizeof this struct when the host was compiled */
-    void *host;    /* first argument of fd_set, wake_at and accepted */
+    void *host;    /* first argument of fd_set, wake_at, accepted and trouble */
     void *param;   /* as given at registration */
     const hakuban_alloc *alloc;
     /* Waits for fd; events 0 forgets it. ready() is called back with owner, level-triggered. Forget
@@ -109,11 +113,20 @@ typedef struct hakuban_transport_host {
     /* What carrier carries, where that is not what the transport's flags say; before opened(), or
      * before the first received() of one that was accepted. From inside the same slots. */
     void (*carries)(hakuban_carrier *carrier, hakuban_carries what);
-    /* Whom the other side has proven to be: kind is "cert", "curve", "uid" or a word of the
+    /* What the other side has proven to be: kind is "cert", "curve", "uid" or a word of the
      * transport's own, name is UTF-8; both borrowed for the call. Before opened(), or before the
      * first received() of a carrier that was accepted. From inside the same slots. This release
      * takes it and does nothing with it. */
     void (*identity)(hakuban_carrier *carrier, const char *kind, const char *name);
+    /* Something keeps a listener from accepting, such as no descriptors left: text in words,
+     * borrowed for the call. May be said whenever it is met; the host tells people once. Only that;
+     * from any slot but init() and done(). */
+    void (*trouble)(void *host, void *listener, const char *text);
+    /* Whether the host has enough of carrier for now, because what came costs more than its share
+     * of a turn. To be asked before reading and after each received(): not 0: do not read on before
+     * resume(). What was read already may still be given to received(). Always 0 for a transport
+     * without resume(). */
+    int (*full)(hakuban_carrier *carrier);
 } hakuban_transport_host;
 
 /* Slots marked mandatory are checked at registration. */
@@ -122,7 +135,7 @@ typedef struct hakuban_transport_ops {
     uint32_t abi;  /* HAKUBAN_TRANSPORT_ABI; bumped only when a member changes its meaning; new ones
                       are appended */
     const char *scheme;                              /* "tcp" for tcp://; static storage */
-    uint32_t flags;                                  /* HAKUBAN_TRANSPORT_STREAM */
+    uint32_t flags;                                  /* HAKUBAN_TRANSPORT_… */
     uint32_t self_bytes, listener_bytes, conn_bytes; /* allocated and zeroed by the host */
     /* When a URL first needs the transport. host borrowed until done(). Optional. */
     hakuban_status (*init)(void *self, const hakuban_transport_host *host);
@@ -147,6 +160,13 @@ typedef struct hakuban_transport_ops {
     void (*close)(void *self, void *conn);
     void (*ready)(void *self, void *owner, unsigned events,
                   uint64_t now_ns); /* never blocks; mandatory */
+    /* Whether a URL can ever work, to be listened at or to be dialled: OK, or why not. Asked before
+     * anything else, on any thread, perhaps before init(): it has no self, makes no upcall and
+     * looks at nothing but url, whose host is as it was written. Optional. */
+    hakuban_status (*check)(const hakuban_url *url, int listening, hakuban_error *reterr);
+    /* Once after each full() that was not 0: the host takes more of conn. Optional: without it a
+     * peer that sends more than its window while it waits for its turn is cut. */
+    void (*resume)(void *self, void *conn);
 } hakuban_transport_ops;
 
 #ifdef __cplusplus

@@ -126,7 +126,7 @@ void hkb_assign_recharge(hkb_share *share)
     if (!hkb_share_serves(share)) {
         return;
     }
-    uint32_t capacity = hkb_object_offered(object, share->peer, share);
+    uint32_t capacity = hkb_object_offer(object, share->peer, share).capacity;
     if (capacity) { /* as before while it drains */
         hkb_assignment_charge(object, 1.0 / (double)capacity);
     }

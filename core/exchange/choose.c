@@ -47,11 +47,12 @@ typedef struct found {
 static bool consider(const hkb_object *object, hkb_peer *peer, const hkb_share *share,
                      bool promised, found *best)
 {
-    uint32_t capacity = hkb_object_offered(object, peer, share);
-    if (capacity == 0) {
+    hkb_registration offer = hkb_object_offer(object, peer, share);
+    if (offer.capacity == 0) {
         return false;
     }
-    found one = {.target = {.kind = HKB_DOWNSTREAM, .peer = peer, .cost = 1.0 / (double)capacity}};
+    found one = {
+        .target = {.kind = HKB_DOWNSTREAM, .peer = peer, .cost = 1.0 / (double)offer.capacity}};
     one.candidate = (hkb_candidate){
         .load = peer->load + one.target.cost + (promised ? peer->promised : 0),
         .load_limit = hkb_peer_load_limit(peer),
@@ -59,6 +60,7 @@ static bool consider(const hkb_object *object, hkb_peer *peer, const hkb_share *
         .declines = share && share->registered.declines,
         .observes = share && share->observing,
         .had_it = object->assigned.to == HKB_NOBODY && hkb_recall_holds(peer, object) != 0,
+        .number = offer.number,
     };
     hkb_fit fit = hkb_candidate_fit(&one.candidate);
     if (fit != HKB_FIT_NONE && (best->target.kind == HKB_NOBODY ||

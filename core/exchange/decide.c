@@ -23,7 +23,10 @@ bool hkb_candidate_is_better(const hkb_candidate *candidate, const hkb_candidate
     if (candidate->had_it != other->had_it) {
         return candidate->had_it;
     }
-    return candidate->load < other->load;
+    if (candidate->load != other->load) {
+        return candidate->load < other->load;
+    }
+    return candidate->number < other->number;
 }
 
 /* Of a small load (large capacities) only a part, or it would never be spread: by default a

@@ -27,6 +27,7 @@ typedef struct hkb_candidate {
     bool declines;     /* the object */
     bool observes;     /* the object, itself or by a tag */
     bool had_it;       /* before this exchange was restarted, and says so */
+    uint64_t number;   /* of its registration: the smaller, the older */
 } hkb_candidate;
 
 /* In ascending order. */
@@ -37,7 +38,7 @@ typedef enum hkb_fit {
 } hkb_fit;
 
 hkb_fit hkb_candidate_fit(const hkb_candidate *candidate);
-/* Whether candidate goes before other, both of which fit. Of two equals neither does. */
+/* Whether candidate goes before other, both of which fit. Of two equals the older one does. */
 bool hkb_candidate_is_better(const hkb_candidate *candidate, const hkb_candidate *other);
 
 /* -- The object -- */

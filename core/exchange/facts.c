@@ -369,17 +369,24 @@ double hkb_peer_load_limit(const hkb_peer *peer)
     return hkb_load_limit_at(peer->load_limit, peer->exchange->now_ns - peer->load_limit_ns);
 }
 
-uint32_t hkb_object_offered(const hkb_object *object, const hkb_peer *peer, const hkb_share *share)
+static bool offers_more(const hkb_registration *one, const hkb_registration *other)
 {
-    uint32_t capacity = share && share->registered.exposes ? share->registered.capacity : 0;
+    return one->capacity > other->capacity ||
+           (one->capacity == other->capacity && one->number < other->number);
+}
+
+hkb_registration hkb_object_offer(const hkb_object *object, const hkb_peer *peer,
+                                  const hkb_share *share)
+{
+    hkb_registration best = share ? share->registered : (hkb_registration){0};
     for (size_t i = 0; i < object->tag_count; i++) {
         const hkb_tag_share *tag_share =
             hkb_tag_share_find(object->exchange, peer, object->tags[i].tag);
-        if (tag_share && tag_share->registered.capacity > capacity) {
-            capacity = tag_share->registered.capacity;
+        if (tag_share && offers_more(&tag_share->registered, &best)) {
+            best = tag_share->registered;
         }
     }
-    return capacity;
+    return best;
 }
 
 /* -- The exchange and its tags -- */

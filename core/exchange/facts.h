@@ -64,9 +64,11 @@ bool hkb_object_source_is_away(const hkb_object *object);
 bool hkb_share_is_source(const hkb_share *share);
 
 double hkb_peer_load_limit(const hkb_peer *peer);
-/* The greatest capacity that the peer has registered for the object or one of its tags; 0: it is
- * not to be chosen. share: the peer's of the object, or NULL. */
-uint32_t hkb_object_offered(const hkb_object *object, const hkb_peer *peer, const hkb_share *share);
+/* Of what the peer has registered for the object and its tags, that of the greatest capacity, of
+ * equals the oldest; capacity 0: it is not to be chosen. share: the peer's of the object, or NULL.
+ */
+hkb_registration hkb_object_offer(const hkb_object *object, const hkb_peer *peer,
+                                  const hkb_share *share);
 /* A hub that has just begun does not choose for what a peer had, before that peer had time to come
  * back. */
 bool hkb_exchange_is_young(const hkb_exchange *exchange);

@@ -62,12 +62,22 @@ void hkb_share_refresh(hkb_share *share)
     hkb_share_queue(share); /* which also releases it, where it has no meaning any more */
 }
 
+/* What goes on exposing keeps its age, whatever its capacity. */
+static uint64_t number_of(hkb_exchange *exchange, const hkb_registration *before, bool exposes)
+{
+    if (!exposes) {
+        return 0;
+    }
+    return before->exposes ? before->number : ++exchange->registration_numbers;
+}
+
 void hkb_share_register(hkb_share *share, hkb_registration registered)
 {
     hkb_object *object = share->object;
     object->observe_shares += (uint32_t)registered.observes - share->registered.observes;
     object->expose_shares += (uint32_t)registered.exposes - share->registered.exposes;
     object->capacity += (uint64_t)registered.capacity - share->registered.capacity;
+    registered.number = number_of(object->exchange, &share->registered, registered.exposes);
     share->registered = registered;
     hkb_offer_object(share);
     hkb_share_refresh(share);
@@ -80,6 +90,7 @@ void hkb_tag_share_register(hkb_tag_share *share, hkb_registration registered)
     tag->expose_shares += (uint32_t)registered.exposes - share->registered.exposes;
     tag->preload_shares += (uint32_t)registered.preloads - share->registered.preloads;
     tag->capacity += (uint64_t)registered.capacity - share->registered.capacity;
+    registered.number = number_of(tag->exchange, &share->registered, registered.exposes);
     share->registered = registered;
     hkb_offer_tag(share);
     hkb_tag_mark(tag);

@@ -1,8 +1,9 @@
-/* The exposers of a tag in a heap by load, so that the lightest is found without looking at the
- * others. A load changes far more often than an order is asked for: an offer whose load has risen
- * is put right when it comes first, and of all whose downstream has more room than before an order
- * hears when it is asked. Which downstreams these are is one list for all orders, the last one that
- * got more room at its end; the number of the last one that an order has heard of is its own. */
+/* The exposers of a tag in a heap by load, of equal load the oldest first, so that the lightest is
+ * found without looking at the others. A load changes far more often than an order is asked for: an
+ * offer whose load has risen is put right when it comes first, and of all whose downstream has more
+ * room than before an order hears when it is asked. Which downstreams these are is one list for all
+ * orders, the last one that got more room at its end; the number of the last one that an order has
+ * heard of is its own. */
 #include "exchange/offers.h"
 #include "exchange/agenda.h"
 #include "exchange/facts.h"
@@ -86,7 +87,7 @@ static void place(hkb_tag_share *share)
     }
     hkb_heap_remove(heap, &share->offer);
     share->offer.key = key;
-    share->offer.rank = share->peer->number;
+    share->offer.rank = share->registered.number;
     hkb_heap_add(heap, &share->offer);
 }
 

@@ -136,7 +136,8 @@ struct hkb_exchange {
     uint64_t link_numbers[2]; /* how many links there were: downstreams, upstreams */
     uint64_t contract_numbers;
     uint32_t object_numbers, tag_numbers;
-    hkb_chain packet; /* the last one that was pulled */
+    uint64_t registration_numbers; /* of downstreams that began to expose */
+    hkb_chain packet;              /* the last one that was pulled */
     uint64_t tick_ns, rebalance_ns;
     uint64_t promises_ns; /* when what was promised lately is void; UINT64_MAX: nothing was */
     bool balance_due;   /* a load, a limit or an offer has changed since objects were moved last */
@@ -237,6 +238,7 @@ typedef struct hkb_registration {
     uint8_t observes : 1, exposes : 1;
     uint8_t declines : 1; /* of an object */
     uint8_t preloads : 1; /* of a tag */
+    uint64_t number;      /* of a downstream that exposes: the smaller, the older; 0: it does not */
 } hkb_registration;
 
 /* States from the peer: the stream of an upstream, the sink of a downstream. */

@@ -390,6 +390,64 @@ START_TEST(who_declined_takes_over_once_it_has_room)
 }
 END_TEST
 
+/* -- Equals -- */
+
+static void change_capacity(exposer *worker, uint32_t capacity)
+{
+    net_node *node = worker->contract.node;
+    net_enter(node);
+    ck_assert_int_eq(hkb_contract_set_capacity(worker->contract.contract, capacity), HAKUBAN_OK);
+    hkb_exchange_settle(node->exchange);
+    net_quiet(node->network);
+}
+
+static void join(size_t index, net_node *node, bool by_tag)
+{
+    if (by_tag) {
+        expose_tag(&workers[index], node, TAG, 1);
+    } else {
+        expose_object(&workers[index], node, job(0), TAG, 1);
+    }
+    net_quiet(node->network);
+}
+
+static void assert_chosen(net *network, net_node *user, size_t index)
+{
+    want(user, 1);
+    play(network, 2 * NET_S, 2);
+    ck_assert_uint_eq(workers[index].open_count, 1);
+    ck_assert_uint_eq(workers[1 - index].open_count, 0);
+    want_no_more(0, 1);
+    wanted.count = 0;
+    play(network, 2 * NET_S, 2);
+    ck_assert_uint_eq(sink_count(2), 0);
+}
+
+/* However often it changes its capacity. The loop's number: one router or a star of routers, by the
+ * object or by a tag. */
+START_TEST(of_two_equal_exposers_the_older_is_chosen)
+{
+    bool star = _i & 1, by_tag = _i & 2;
+    net *network = net_new((uint64_t)_i);
+    net_node *root = net_add(network), *nodes[3];
+    for (size_t i = 0; i < 3; i++) {
+        nodes[i] = below(star ? below(root, NULL) : root, NULL);
+    }
+    net_quiet(network);
+    join(1, nodes[1], by_tag);
+    join(0, nodes[0], by_tag);
+    assert_chosen(network, nodes[2], 1);
+    change_capacity(&workers[1], 0);
+    change_capacity(&workers[1], 1);
+    assert_chosen(network, nodes[2], 1);
+    expose_end(&workers[1]);
+    net_quiet(network);
+    join(1, nodes[1], by_tag);
+    assert_chosen(network, nodes[2], 0);
+    finish(network, 2);
+}
+END_TEST
+
 /* -- Spreading -- */
 
 #define JOBS 2000
@@ -777,6 +835,7 @@ int main(void)
     tcase_add_test(tcase, a_decline_is_forgotten_where_nobody_wants_the_object);
     tcase_add_test(tcase, of_those_at_their_limit_one_who_observes_serves_all);
     tcase_add_test(tcase, who_declined_takes_over_once_it_has_room);
+    tcase_add_loop_test(tcase, of_two_equal_exposers_the_older_is_chosen, 0, 4);
     suite_add_tcase(suite, tcase);
     TCase *spreading = tcase_create("spreading");
     tcase_add_checked_fixture(spreading, setup, NULL);

@@ -11,6 +11,18 @@
 #define LOAD_ROUNDING 1e-6
 #define PEERS_MAX NET_NODES_MAX
 
+static void add_registration(const hkb_registration *registered, rules_downstream *offer)
+{
+    offer->exposes |= registered->exposes;
+    offer->observes |= registered->observes;
+    if (registered->capacity > offer->capacity) {
+        offer->capacity = registered->capacity;
+        offer->since = registered->number;
+    } else if (registered->capacity >= offer->capacity && registered->number < offer->since) {
+        offer->since = registered->number;
+    }
+}
+
 rules_downstream oracle_offer(const hkb_object *object, const hkb_peer *peer)
 {
     const hkb_exchange *exchange = object->exchange;
@@ -26,17 +38,13 @@ rules_downstream oracle_offer(const hkb_object *object, const hkb_peer *peer)
                       LOAD_ROUNDING;
     }
     if (share) {
-        offer.exposes = share->registered.exposes;
-        offer.observes = share->registered.observes;
+        add_registration(&share->registered, &offer);
         offer.declines = share->registered.declines;
-        offer.capacity = share->registered.exposes ? share->registered.capacity : 0;
     }
     for (size_t i = 0; i < object->tag_count; i++) {
         const hkb_tag_share *tag_share = hkb_tag_share_find(exchange, peer, object->tags[i].tag);
         if (tag_share) {
-            offer.exposes |= tag_share->registered.exposes;
-            offer.observes |= tag_share->registered.observes;
-            offer.capacity = fmax(offer.capacity, tag_share->registered.capacity);
+            add_registration(&tag_share->registered, &offer);
         }
     }
     return offer;

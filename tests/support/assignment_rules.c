@@ -38,6 +38,13 @@ static double load_with_it(const rules_downstream *downstream)
     return downstream->load + 1 / downstream->capacity;
 }
 
+/* Or as light, and older. */
+static bool is_lighter(const rules_downstream *one, const rules_downstream *other)
+{
+    double load = load_with_it(one), other_load = load_with_it(other);
+    return load < other_load || (load <= other_load && one->since < other->since);
+}
+
 bool rules_is_within_limit(const rules_downstream *downstream)
 {
     return load_with_it(downstream) <= downstream->limit + ROUNDING;
@@ -59,8 +66,7 @@ static int best_with_room(const rules_situation *situation)
             const rules_downstream *downstream = &situation->downstreams[i];
             if (comes_back(situation, i) == had_it && is_candidate(downstream) &&
                 rules_is_within_limit(downstream) &&
-                (best == RULES_NOBODY ||
-                 load_with_it(downstream) < load_with_it(&situation->downstreams[best]))) {
+                (best == RULES_NOBODY || is_lighter(downstream, &situation->downstreams[best]))) {
                 best = (int)i;
             }
         }
@@ -77,8 +83,7 @@ static int best_of_the_full(const rules_situation *situation)
             const rules_downstream *downstream = &situation->downstreams[i];
             if (comes_back(situation, i) == had_it && is_candidate(downstream) &&
                 downstream->observes && !rules_is_within_limit(downstream) &&
-                (best == RULES_NOBODY ||
-                 load_with_it(downstream) < load_with_it(&situation->downstreams[best]))) {
+                (best == RULES_NOBODY || is_lighter(downstream, &situation->downstreams[best]))) {
                 best = (int)i;
             }
         }

@@ -22,10 +22,11 @@ typedef struct rules_downstream {
     rules_link link;
     bool exposes, observes; /* the object, by itself or by a tag */
     bool declines;
-    double capacity;    /* the greatest of its registrations */
-    double load, limit; /* of all that it has; limit: INFINITY if there is none */
-    double promised;    /* room that it keeps for objects that are to come back */
-    bool had_it;        /* before the exchange was restarted, and says so */
+    double capacity;          /* the greatest of its registrations */
+    double load, limit;       /* of all that it has; limit: INFINITY if there is none */
+    double promised;          /* room that it keeps for objects that are to come back */
+    bool had_it;              /* before the exchange was restarted, and says so */
+    unsigned long long since; /* its registration of that capacity: the smaller, the older */
 } rules_downstream;
 
 typedef struct rules_situation {
@@ -50,7 +51,7 @@ typedef struct rules_situation {
 /* Nothing is decided: the upstream was restarted, and what exposes the object still can. */
 bool rules_is_kept(const rules_situation *situation);
 bool rules_needed(const rules_situation *situation);
-/* Which exposer the rules name. Of two downstreams that are equal the one with the lower index. */
+/* Which exposer the rules name. Of two downstreams that are equal in all the first of both. */
 int rules_choice(const rules_situation *situation);
 /* Whether observers see nothing of the change to choice. */
 bool rules_stays_live(const rules_situation *situation, int choice);

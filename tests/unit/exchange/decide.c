@@ -22,6 +22,7 @@ static hkb_candidate candidate_of(const rules_situation *situation, size_t index
         .declines = downstream->declines,
         .observes = downstream->observes,
         .had_it = downstream->had_it && situation->exposer == RULES_NOBODY,
+        .number = downstream->since,
     };
 }
 
@@ -117,12 +118,13 @@ static void describe(const rules_situation *situation, char *out, size_t bytes)
         situation->local_has, situation->rebalances, situation->declines, situation->declined);
     for (size_t i = 0; i < situation->count && at < bytes; i++) {
         const rules_downstream *downstream = &situation->downstreams[i];
-        at += (size_t)snprintf(out + at, bytes - at,
-                               "; downstream %zu: link %d, exposes %d, observes %d, declines %d, "
-                               "capacity %.0f, load %.2f of %.2f, promised %.0f, had it %d",
-                               i, (int)downstream->link, downstream->exposes, downstream->observes,
-                               downstream->declines, downstream->capacity, downstream->load,
-                               downstream->limit, downstream->promised, downstream->had_it);
+        at += (size_t)snprintf(
+            out + at, bytes - at,
+            "; downstream %zu: link %d, exposes %d, observes %d, declines %d, "
+            "capacity %.0f, load %.2f of %.2f, promised %.0f, had it %d, since %llu",
+            i, (int)downstream->link, downstream->exposes, downstream->observes,
+            downstream->declines, downstream->capacity, downstream->load, downstream->limit,
+            downstream->promised, downstream->had_it, downstream->since);
     }
 }
 
@@ -255,6 +257,8 @@ START_TEST(each_situation_is_decided_by_the_rules)
         }
         for (size_t second = 0; second < KINDS; second++) {
             rules_downstream downstreams[] = {kinds[_i], kinds[second]};
+            downstreams[0].since = 2;
+            downstreams[1].since = 1;
             situation.downstreams = downstreams;
             situation.count = 2;
             rows += play(&situation);
@@ -271,6 +275,9 @@ START_TEST(the_best_of_three_is_the_one_that_the_rules_name)
         for (size_t third = 0; third < KINDS; third++) {
             for (int exposer = RULES_NOBODY; exposer < 3; exposer++) {
                 rules_downstream downstreams[] = {kinds[_i], kinds[second], kinds[third]};
+                downstreams[0].since = 3;
+                downstreams[1].since = 1;
+                downstreams[2].since = 2;
                 rules_situation situation = {
                     .observed_here = true,
                     .local_capacity = -1,
@@ -318,6 +325,20 @@ START_TEST(the_exposer_of_least_load_is_chosen_and_weights_count)
 }
 END_TEST
 
+START_TEST(of_exposers_of_equal_load_the_oldest_is_chosen)
+{
+    rules_downstream downstreams[] = {
+        {.exposes = true, .capacity = 1, .load = 2, .limit = INFINITY, .since = 7},
+        {.exposes = true, .capacity = 1, .load = 2, .limit = INFINITY, .since = 5},
+        {.exposes = true, .capacity = 1, .load = 2, .limit = INFINITY, .since = 6},
+    };
+    ck_assert_int_eq(chosen(RULES_NOBODY, false, 3, downstreams), 1);
+    ck_assert_int_eq(chosen(0, true, 3, downstreams), 0);
+    downstreams[2].load = 1.5;
+    ck_assert_int_eq(chosen(RULES_NOBODY, false, 3, downstreams), 2);
+}
+END_TEST
+
 START_TEST(an_object_moves_only_if_that_wins_more_than_the_threshold)
 {
     rules_downstream downstreams[] = {
@@ -362,6 +383,7 @@ int main(void)
     suite_add_tcase(suite, all);
     TCase *some = tcase_create("some");
     tcase_add_test(some, the_exposer_of_least_load_is_chosen_and_weights_count);
+    tcase_add_test(some, of_exposers_of_equal_load_the_oldest_is_chosen);
     tcase_add_test(some, an_object_moves_only_if_that_wins_more_than_the_threshold);
     tcase_add_test(some, three_objects_of_a_third_each_fit_into_a_limit_of_one);
     tcase_add_test(some, an_exposer_that_drains_gives_the_object_to_any_other);

@@ -328,6 +328,15 @@ void hkb_session_resumed(hkb_link *link)
     }
 }
 
+/* Whether the object is LIVE by the word of an upstream alone, which has no exposer just now: in a
+ * hand-over above. */
+static bool is_live_by_word(const hkb_share *share)
+{
+    const hkb_object *object = share->object;
+    return object->assigned.to == HKB_NOBODY && !object->assigned.unconfirmed &&
+           object->freshness == HAKUBAN_LIVE && share->in.phase == HKB_CHANNEL_OPEN;
+}
+
 /* What was said to the hub before is nothing to the one that it is now. What users see stays for a
  * while: perhaps it comes back. */
 void hkb_session_anew(hkb_link *link)
@@ -339,6 +348,9 @@ void hkb_session_anew(hkb_link *link)
         hkb_object *object = share->object;
         hkb_recall_remember(share);
         hkb_recall_hold(share);
+        if (is_live_by_word(share) && !object->assigned.held) {
+            hkb_object_set_unconfirmed(object, true); /* for the time of a hand-over */
+        }
         hkb_share_close(share);
         share->registered = (hkb_registration){0};
         if (!object->assigned.held && object->assigned.to == HKB_UPSTREAM) {
@@ -378,6 +390,9 @@ static void release_all(hkb_peer *peer)
             share->registered = (hkb_registration){0};
             hkb_recall_remember(share);
             hkb_recall_release(object);
+            if (is_live_by_word(share)) {
+                hkb_object_set_condition(object, HAKUBAN_STALE, exchange->now_ns);
+            }
         } else {
             hkb_share_register(share, (hkb_registration){0});
         }

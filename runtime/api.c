@@ -504,6 +504,10 @@ hakuban_exchange *hakuban_exchange_free(hakuban_exchange *exchange)
         return NULL;
     }
     (void)pthread_mutex_lock(&exchange->mutex);
+    /* A callback that runs at this moment has an event, which ends with it. */
+    while (exchange->in_callback && !hkb_runtime_is_driver(exchange)) {
+        (void)pthread_cond_wait(&exchange->changed, &exchange->mutex);
+    }
     if (exchange->handles) {
         hkb_log(hkb_exchange_logger(exchange->core), HKB_LOG_OWN, NULL, HAKUBAN_LOG_ERROR,
                 "runtime",

@@ -245,6 +245,7 @@ void hkb_queue_side_run_callbacks(hakuban_exchange *exchange)
         side_release(side);
     }
     exchange->in_callback = false;
+    (void)pthread_cond_broadcast(&exchange->changed); /* hakuban_exchange_free() may wait */
     (void)pthread_mutex_unlock(&exchange->mutex);
 }
 

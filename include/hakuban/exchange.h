@@ -87,6 +87,8 @@ HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_exchange_close(hakuban_exch
  * Not in a callback. In a child of fork() this function, like all that free something, does
  * nothing: the exchange is the parent's.
  *
+ * A callback that runs on another thread at this moment is waited for.
+ *
  * @param exchange  owned, or NULL
  * @return NULL; exchange, which goes on and has lost nothing, if something of it is left: the log
  * says how much

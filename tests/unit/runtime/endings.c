@@ -716,6 +716,37 @@ START_TEST(contracts_end_in_the_midst_of_deliveries)
 }
 END_TEST
 
+/* -- While a callback runs -- */
+
+typedef struct slow_callback {
+    atomic_bool runs, ended;
+} slow_callback;
+
+static void take_a_while(void *user, hakuban_event *event)
+{
+    slow_callback *at = user;
+    (void)event;
+    atomic_store(&at->runs, true);
+    (void)poll(NULL, 0, 50); /* its event is out as long as it runs */
+    atomic_store(&at->ended, true);
+}
+
+START_TEST(an_exchange_is_freed_while_the_callback_of_a_freed_contract_still_runs)
+{
+    slow_callback at = {false, false};
+    hakuban_exchange *exchange = exchange_make(HAKUBAN_DRIVE_THREAD, NULL, "slow");
+    hakuban_contract_options options = {
+        .size = sizeof(options), .on_event = take_a_while, .user = &at};
+    hakuban_contract *reader = observe(exchange, "1", &options);
+    while (!atomic_load(&at.runs)) {
+        (void)poll(NULL, 0, 1);
+    }
+    (void)hakuban_contract_free(reader);
+    ck_assert_ptr_null(hakuban_exchange_free(exchange));
+    ck_assert(atomic_load(&at.ended));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("endings");
@@ -728,6 +759,7 @@ int main(void)
     tcase_add_loop_test(cases, who_waits_for_an_event_is_told_that_none_will_come, 0, 2);
     tcase_add_loop_test(cases, a_sink_says_that_it_was_revoked_whatever_ended_it, 0, 2);
     tcase_add_loop_test(cases, a_callback_may_end_anything, 0, 2);
+    tcase_add_test(cases, an_exchange_is_freed_while_the_callback_of_a_freed_contract_still_runs);
     tcase_add_loop_test(cases, who_was_told_of_a_state_that_was_there_may_end, 0, 2);
     tcase_add_loop_test(cases, an_exposer_may_send_and_end_in_its_callback, 0, 2);
     tcase_add_loop_test(cases, a_connection_may_be_freed_inside_its_event_and_made_anew, 0, 2);

@@ -57,6 +57,7 @@ static const char *full_pipe(int *ret_fd)
 {
     static char path[256], filling[4096];
     snprintf(path, sizeof(path), "%s", scratch_path("full"));
+    (void)unlink(path); /* of the test before, where tests share a process */
     ck_assert_int_eq(mkfifo(path, 0600), 0);
     *ret_fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
     ck_assert_int_ge(*ret_fd, 0);
@@ -240,6 +241,7 @@ START_TEST(input_that_never_comes_keeps_nothing_from_ending)
     };
     char script[512];
     const char *path = scratch_path("silent");
+    (void)unlink(path); /* of the test before, where tests share a process */
     ck_assert_int_eq(mkfifo(path, 0600), 0);
     snprintf(script, sizeof(script), "%s%s", scripts[_i], path);
     program *exposer = shell(script);

@@ -1,5 +1,5 @@
 /* URLs taken apart, and the values that stand behind them: durations, sizes, load limits. Opens
- * nothing and looks up no name; which keys there are is the business of those who read them. */
+ * nothing and looks up no name; which keys there are is the business of their readers. */
 #include "base/url.h"
 
 #include <math.h>

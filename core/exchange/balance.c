@@ -1,7 +1,8 @@
-/* Who has what, over time. Objects that wait for room are looked at when a downstream has more of
- * it, until that is used up. Objects that have an exposer are looked at after a load, a limit or an
- * offer has changed, and only those of downstreams that have more load than another one would have
- * with one object more: a tenth of them each 100 ms. While nothing changes nothing is looked at. */
+/* Which exposer has what, over time. Objects that wait for room are looked at when a downstream has
+ * more of it, until that is used up. Objects that have an exposer are looked at after a load, a
+ * limit or an offer has changed, and only those of downstreams that have more load than another one
+ * would have with one object more: a tenth of them each 100 ms. While nothing changes nothing is
+ * looked at. */
 #include "exchange/balance.h"
 #include "exchange/choose.h"
 #include "exchange/decide.h"

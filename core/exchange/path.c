@@ -18,7 +18,7 @@ void hkb_path_set(hkb_exchange *exchange, const uint64_t (*upwards)[2], size_t c
     {
         bool stays = peer->link.phase == HKB_LINK_OPEN || peer->link.phase == HKB_LINK_AWAY;
         if (!peer->link.connector &&
-            stays) { /* who returns may be told an older one again, behind the hello */
+            stays) { /* one that returns may be told an older one, behind the hello */
             peer->path_due = true;
             hkb_peer_queue(peer, &peer->item);
         }

@@ -1,5 +1,6 @@
 /* Peers that say what they like, and what comes when it is not expected: none of it does harm. */
 #include "exchange/records.h"
+#include "stranger.h"
 #include "users.h"
 
 #include <check.h>
@@ -8,67 +9,24 @@
 #define OBJECT "\"object\""
 #define TAG "\"tag\""
 
-static hkb_peer *stranger_new(net_node *node)
-{
-    hkb_link_settings settings = {
-        .keep_alive_ns = HKB_KEEP_ALIVE_NS_DEFAULT,
-        .window_bytes = HKB_WINDOW_BYTES_DEFAULT,
-        .state_bytes_max = 1 << 20,
-    };
-    hkb_peer *peer;
-    ck_assert_int_eq(hkb_exchange_attach(net_enter(node), &settings, false, true, NULL, &peer),
-                     HAKUBAN_OK);
-    return peer;
-}
-
-static void put_frame(hkb_buffer *out, const char *header)
-{
-    ck_assert_int_eq(
-        hkb_frame_put(out, (hakuban_slice){header, strlen(header)}, (hakuban_slice){NULL, 0}),
-        HAKUBAN_OK);
-}
-
-/* All in one piece, as they may come out of a socket. */
-static void stranger_says(net_node *node, hkb_peer *peer, const char *const *headers, size_t count)
-{
-    hkb_buffer out;
-    hkb_buffer_init(&out, hakuban_alloc_default(), SIZE_MAX);
-    for (size_t i = 0; i < count; i++) {
-        put_frame(&out, headers[i]);
-    }
-    net_enter(node);
-    hkb_peer_receive(peer, out.data, out.bytes);
-    hkb_exchange_settle(node->exchange);
-    hkb_buffer_done(&out);
-}
-
-static void stranger_hears(net_node *node)
-{
-    hkb_peer *peer;
-    while ((peer = hkb_exchange_ready_peer(node->exchange))) {
-        hkb_packet packet;
-        hkb_peer_pull(peer, &packet);
-    }
-}
-
-#define STRANGERS_HELLO                                                                            \
-    "{\"hakuban\":1,\"name\":\"s\",\"path\":[\"00000000000000000000000000000001\"],"               \
-    "\"serializers\":[\"json\"],\"compressors\":[\"none\"],\"keep_alive_ms\":20000,"               \
-    "\"grace_ms\":0,\"window\":262144,\"state_max\":100000}"
-
 START_TEST(a_tag_may_be_observed_again_before_all_is_settled)
 {
     static const char *const flags[] = {
-        STRANGERS_HELLO,           "[9,3,1,\"\\\"tag\\\"\"]", "[9,2,1,\"\\\"tag\\\"\"]",
-        "[9,3,1,\"\\\"tag\\\"\"]", "[9,0,0,\"\\\"tag\\\"\"]", "[9,1,0,\"\\\"tag\\\"\"]",
+        "[9,3,1,\"\\\"tag\\\"\"]", "[9,2,1,\"\\\"tag\\\"\"]", "[9,3,1,\"\\\"tag\\\"\"]",
+        "[9,0,0,\"\\\"tag\\\"\"]", "[9,1,0,\"\\\"tag\\\"\"]",
     };
     net *network = net_new(1);
     net_node *hub = net_add(network);
-    hkb_peer *peer = stranger_new(hub);
-    stranger_says(hub, peer, flags, HKB_COUNT(flags));
-    stranger_hears(hub);
-    ck_assert_int_eq(peer->link.phase, HKB_LINK_OPEN);
-    hkb_peer_lost(peer, HAKUBAN_ERR_CLOSED, "gone");
+    stranger peer;
+    stranger_come(&peer, net_enter(hub), false);
+    stranger_put(&peer, "%s", STRANGER_HELLO);
+    for (size_t i = 0; i < HKB_COUNT(flags); i++) {
+        stranger_put(&peer, "%s", flags[i]);
+    }
+    stranger_say(&peer);
+    stranger_hear(hub->exchange);
+    ck_assert_int_eq(peer.peer->link.phase, HKB_LINK_OPEN);
+    stranger_leave(&peer);
     net_free(network);
 }
 END_TEST
@@ -78,43 +36,43 @@ START_TEST(what_a_peer_makes_us_keep_is_counted)
 {
     net *network = net_new(2);
     net_node *hub = net_add(network);
-    hkb_peer *peer = stranger_new(hub);
-    const char *hello = STRANGERS_HELLO;
-    stranger_says(hub, peer, &hello, 1);
-    stranger_hears(hub);
-    size_t before = hub->memory.bytes, accounted = peer->accounted_bytes;
+    stranger peer;
+    stranger_come(&peer, net_enter(hub), false);
+    stranger_put(&peer, "%s", STRANGER_HELLO);
+    stranger_say(&peer);
+    stranger_hear(hub->exchange);
+    size_t before = hub->memory.bytes, accounted = peer.peer->accounted_bytes;
     for (int i = 0; i < 1000; i++) {
-        char text[2048];
-        int at = snprintf(text, sizeof(text), "[8,1,0,\"%d\"", i);
+        char tags[2048];
+        int at = 0;
         for (int k = 0; k < 64; k++) {
-            at += snprintf(text + at, sizeof(text) - (size_t)at, ",\"%d\"", 64 * i + k);
+            at += snprintf(tags + at, sizeof(tags) - (size_t)at, ",\"%d\"", 64 * i + k);
         }
-        snprintf(text + at, sizeof(text) - (size_t)at, "]");
-        const char *header = text;
-        stranger_says(hub, peer, &header, 1);
-        stranger_hears(hub);
+        stranger_put(&peer, "[8,1,0,\"%d\"%s]", i, tags);
+        stranger_say(&peer);
+        stranger_hear(hub->exchange);
     }
     size_t kept = hub->memory.bytes - before;
-    ck_assert_int_eq(peer->link.phase, HKB_LINK_OPEN);
-    ck_assert_uint_le(kept, 2 * (peer->accounted_bytes - accounted));
-    hkb_peer_lost(peer, HAKUBAN_ERR_CLOSED, "gone");
+    ck_assert_int_eq(peer.peer->link.phase, HKB_LINK_OPEN);
+    ck_assert_uint_le(kept, 2 * (peer.peer->accounted_bytes - accounted));
+    stranger_leave(&peer);
     net_free(network);
 }
 END_TEST
 
 START_TEST(a_hello_that_names_no_window_means_the_usual_one)
 {
-    static const char hello[] =
-        "{\"hakuban\":1,\"name\":\"s\",\"path\":[\"00000000000000000000000000000001\"],"
-        "\"serializers\":[\"json\"],\"compressors\":[\"none\"]}";
-    const char *header = hello;
     net *network = net_new(24);
     net_node *hub = net_add(network);
-    hkb_peer *peer = stranger_new(hub);
-    stranger_says(hub, peer, &header, 1);
-    ck_assert_int_eq(peer->link.phase, HKB_LINK_OPEN);
-    ck_assert_uint_eq(peer->link.window_bytes, HKB_WINDOW_BYTES_DEFAULT);
-    hkb_peer_lost(peer, HAKUBAN_ERR_CLOSED, "gone");
+    stranger peer;
+    stranger_come(&peer, net_enter(hub), false);
+    stranger_put(&peer, "{\"hakuban\":1,\"name\":\"s\","
+                        "\"path\":[\"00000000000000000000000000000001\"],"
+                        "\"serializers\":[\"json\"],\"compressors\":[\"none\"]}");
+    stranger_say(&peer);
+    ck_assert_int_eq(peer.peer->link.phase, HKB_LINK_OPEN);
+    ck_assert_uint_eq(peer.peer->link.window_bytes, HKB_WINDOW_BYTES_DEFAULT);
+    stranger_leave(&peer);
     net_free(network);
 }
 END_TEST

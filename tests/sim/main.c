@@ -1,5 +1,6 @@
 /* hakuban-sim: plays random histories of whole networks, and says which promise one of them broke
  * and how to see it again. */
+#include "oracle.h"
 #include "planted/planted.h"
 #include "runner.h"
 

@@ -2,7 +2,7 @@
  * a program would. Then the faults stop, and all must come right within a bound. What must hold is
  * the oracle's business. */
 #include "exchange/records.h"
-#include "world.h"
+#include "oracle.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -555,9 +555,7 @@ static void turn(sim_world *world, uint64_t slice_ns)
     }
     net_run(world->network, slice_ns);
     net_sweep(world->network);
-    oracle_check_memory(world);
-    oracle_check_silence(world);
-    oracle_check_loops(world);
+    oracle_check(world);
 }
 
 /* From the first quarter of the history on. */

@@ -1,9 +1,8 @@
-/* A plan being played: the network, its users, and an oracle that is told what is published and
- * looks at what arrives. The parts of the player know each other's records; nobody else does. */
+/* A plan being played: the network, its users, and what the oracle (oracle.h) was told. The player
+ * and the oracle know each other's records; nobody else does. */
 #ifndef TESTS_SIM_WORLD_H
 #define TESTS_SIM_WORLD_H
 
-#include "assignment_rules.h"
 #include "network.h"
 #include "plan.h"
 
@@ -116,60 +115,16 @@ typedef struct sim_world {
     sim_result result;
 } sim_world;
 
-/* The oracle expects something wrong: that must be reported, or nothing would be. */
-extern bool sim_canary;
-
 /* Plays it to the end. kept: for each action whether it is done; NULL: all. A broken promise ends
  * in net_violated(). */
 void sim_play(const sim_plan *plan, const bool *kept, bool trace, sim_result *ret);
 /* I8, for plans that have somebody who can be stuck: what all others get, and when, is the same. */
 void sim_play_isolated(const sim_plan *plan, const bool *kept, bool trace, sim_result *ret);
 
-/* oracle.c */
-void oracle_published(sim_world *world, size_t object, hakuban_slice data);
-void oracle_versioned(sim_world *world, size_t object, const hkb_version *version,
-                      hakuban_slice data);
-/* One event of an observer: I2, I3. */
-void oracle_see(sim_world *world, sim_user *user, const hakuban_event *event);
-/* What holds at any time: I4, I5, I7 on one connection while it is read, and I7 of every exchange.
- */
-void oracle_before(void *world, net_pipe *pipe, int to);
-void oracle_after(void *world, net_pipe *pipe, int to);
-void oracle_check_memory(sim_world *world);
-void oracle_check_silence(sim_world *world);
-void oracle_check_loops(sim_world *world);
 /* I8: user got what of object. */
 void sim_take_note(sim_world *world, const sim_user *user, size_t object, uint64_t what);
 /* From the root to the node that is farthest, at worst. */
 uint64_t sim_slowest_way(const sim_world *world);
-/* What is still missing once the faults are over, as text; false: nothing. */
-bool oracle_pending(sim_world *world, char *out, size_t out_bytes);
-/* I11: before and after an outage of the way from node upwards. */
-typedef enum sim_outage {
-    SIM_UNCERTAIN, /* it may have been noticed or not */
-    SIM_SHORT,     /* too short for a sink to move */
-    SIM_TOLERABLE, /* within the grace */
-    SIM_LONG,      /* certainly over */
-} sim_outage;
-void oracle_before_outage(sim_world *world);
-void oracle_after_outage(sim_world *world, size_t node, sim_outage outage);
-/* The user whose sink of object another could take over at any time, seen by nobody; NULL: there is
- * none. */
-sim_user *oracle_mover(sim_world *world, size_t object);
-/* I11 and I6: after somebody has begun to drain, or to take objects again; what was before is
- * oracle_before_outage()'s. */
-void oracle_after_hand_over(sim_world *world);
-/* Everybody has gone: I7, I13. */
-bool oracle_lingers(sim_world *world, char *out, size_t out_bytes);
-void oracle_done(sim_world *world);
-/* oracle_choice.c */
-/* What peer is registered for with object, and its load. */
-rules_downstream oracle_offer(const hkb_object *object, const hkb_peer *peer);
-/* I5 and I6 of one object at one exchange: the rules, written a second time, name the same exposer
- * once the exchange is at rest. */
-bool oracle_choice_differs(const sim_world *world, size_t node, const hkb_object *object, char *out,
-                           size_t out_bytes);
-uint64_t oracle_content(size_t object, hakuban_slice data);
 size_t sim_object_index(const sim_world *world, const hakuban_descriptor *descriptor);
 
 #endif

@@ -1,9 +1,9 @@
-/* The oracle's second opinion on the choice: what the rules of docs/assignment.md, as
- * tests/support/assignment_rules.c has them, make of what is registered at an exchange. Of the
- * exchange's records it takes what others have told it, and never what it makes of that. */
+/* I6, balance: the exposer that an exchange has chosen is the one that the rules of
+ * docs/assignment.md name, as tests/support/assignment_rules.c has them. Of the exchange's records
+ * the oracle takes what others have told it, and never what it makes of that. */
 #include "assignment_rules.h"
 #include "exchange/facts.h"
-#include "world.h"
+#include "oracle.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -23,7 +23,8 @@ static void add_registration(const hkb_registration *registered, rules_downstrea
     }
 }
 
-rules_downstream oracle_offer(const hkb_object *object, const hkb_peer *peer)
+/* What peer is registered for with object, and its load. */
+static rules_downstream offer_of(const hkb_object *object, const hkb_peer *peer)
 {
     const hkb_exchange *exchange = object->exchange;
     const hkb_share *share = hkb_share_find(exchange, peer, object);
@@ -49,6 +50,74 @@ rules_downstream oracle_offer(const hkb_object *object, const hkb_peer *peer)
     }
     return offer;
 }
+
+/* -- Load -- */
+
+bool oracle_is_limited(const sim_world *world, const sim_user *user)
+{
+    for (int node = (int)user->plan->node; node >= 0; node = world->places[node].parent) {
+        if (world->places[node].plan->is_limited && world->places[node].parent >= 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool oracle_has_room(const sim_world *world, int node, size_t object)
+{
+    const hkb_object *here =
+        hkb_object_find(world->places[node].node->exchange, world->descriptors[object]);
+    for (size_t i = 0; i < world->plan->user_count; i++) {
+        const sim_user *user = &world->users[i];
+        if (user->contract && !user->plan->observes && user->capacity && user->plan->node == node &&
+            plan_covers(world->plan, user->plan, object)) {
+            return true;
+        }
+    }
+    for (size_t i = 0; here && i < world->plan->node_count; i++) {
+        const net_pipe *pipe = world->places[i].node->up;
+        const hkb_peer *peer = pipe && world->places[i].parent == node ? pipe->peer[1] : NULL;
+        if (!peer) {
+            continue;
+        }
+        rules_downstream offer = offer_of(here, peer);
+        if (offer.capacity > 0 && rules_is_within_limit(&offer) &&
+            oracle_has_room(world, (int)i, object)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What a peer is charged is the sum over what it has. */
+static double sum_of_charges(const hkb_exchange *exchange, const hkb_peer *peer)
+{
+    double sum = 0;
+    ORACLE_OBJECTS_EACH(object, exchange)
+    {
+        if (object->assigned.to == HKB_DOWNSTREAM && object->assigned.share->peer == peer) {
+            sum += object->assigned.cost;
+        }
+    }
+    return sum;
+}
+
+bool oracle_charges_differ(const sim_world *world, size_t node, char *out, size_t out_bytes)
+{
+    const hkb_exchange *exchange = world->places[node].node->exchange;
+    HKB_LIST_EACH(hkb_peer, peer, &exchange->peers, of_exchange)
+    {
+        double sum = sum_of_charges(exchange, peer);
+        if (fabs(sum - peer->load) > LOAD_ROUNDING) {
+            snprintf(out, out_bytes, "I6 balance: node %zu charges a peer %.3f for objects of %.3f",
+                     node, peer->load, sum);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* -- The choice -- */
 
 static void add_users(const sim_world *world, size_t node, size_t index, const hkb_object *object,
                       rules_situation *situation)
@@ -116,7 +185,7 @@ bool oracle_choice_differs(const sim_world *world, size_t node, const hkb_object
         if (object->assigned.to == HKB_DOWNSTREAM && object->assigned.share->peer == peer) {
             situation.exposer = (int)situation.count;
         }
-        downstreams[situation.count++] = oracle_offer(object, peer);
+        downstreams[situation.count++] = offer_of(object, peer);
     }
     int choice = rules_choice(&situation);
     bool declines = rules_declines(&situation, choice);
@@ -135,4 +204,16 @@ bool oracle_choice_differs(const sim_world *world, size_t node, const hkb_object
         return true;
     }
     return false;
+}
+
+bool oracle_declines_with_room(const sim_world *world, size_t node, const hkb_object *object,
+                               char *out, size_t out_bytes)
+{
+    if (!object->upstream || !object->upstream->registered.declines ||
+        !oracle_has_room(world, (int)node, sim_object_index(world, object->descriptor))) {
+        return false;
+    }
+    snprintf(out, out_bytes, "I6 balance: node %zu declines %s, but somebody has room", node,
+             object->descriptor->text);
+    return true;
 }

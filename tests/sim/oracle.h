@@ -1,0 +1,125 @@
+/* The oracle: judges what a simulated network does by its promises, which docs/testing.md lists.
+ * Each group of promises has a file; a broken one ends in net_violated(). */
+#ifndef TESTS_SIM_ORACLE_H
+#define TESTS_SIM_ORACLE_H
+
+#include "exchange/records.h"
+#include "world.h"
+
+/* The oracle expects something wrong: that must be reported, or nothing would be. */
+extern bool sim_canary;
+
+/* -- oracle.c: for the player -- */
+
+/* What holds at any time, of one connection: before and after a piece is read. */
+void oracle_before(void *world, net_pipe *pipe, int to);
+void oracle_after(void *world, net_pipe *pipe, int to);
+/* What holds at any time, of the network. */
+void oracle_check(sim_world *world);
+/* What is still missing once the faults are over, as text; false: nothing. */
+bool oracle_pending(sim_world *world, char *out, size_t out_bytes);
+void oracle_done(sim_world *world);
+
+/* -- oracle_states.c: I2, I3 -- */
+
+uint64_t oracle_content(size_t object, hakuban_slice data);
+void oracle_published(sim_world *world, size_t object, hakuban_slice data);
+void oracle_versioned(sim_world *world, size_t object, const hkb_version *version,
+                      hakuban_slice data);
+/* One event of an observer. */
+void oracle_see(sim_world *world, sim_user *user, const hakuban_event *event);
+void oracle_states_done(sim_world *world);
+
+/* -- oracle_convergence.c: I1 -- */
+
+/* What users and exchanges make of an object at rest. */
+typedef struct oracle_situation {
+    const sim_user *chosen;
+    unsigned sinks, observers, mentions, candidates, drained;
+    bool limited; /* a load limit is on the way to some candidate */
+} oracle_situation;
+
+oracle_situation oracle_look_at(const sim_world *world, size_t object);
+bool oracle_user_waits(const sim_user *user, char *out, size_t out_bytes);
+bool oracle_observers_differ(const sim_world *world, size_t object, const oracle_situation *at,
+                             char *out, size_t out_bytes);
+
+/* -- oracle_relevance.c: I4 -- */
+
+void oracle_check_relevance(const sim_world *world, const net_pipe *pipe, const hkb_object *object);
+bool oracle_hears_unwanted(const sim_world *world, size_t node, const hkb_object *object, char *out,
+                           size_t out_bytes);
+
+/* -- oracle_selection.c: I5 -- */
+
+void oracle_note_sources(sim_world *world, const net_pipe *pipe, int to);
+/* Of an object at end `to` of pipe, after oracle_note_sources() and a piece that was read. */
+void oracle_check_source(const sim_world *world, const net_pipe *pipe, int to,
+                         const hkb_object *object);
+bool oracle_sinks_differ(const sim_world *world, size_t object, const oracle_situation *at,
+                         char *out, size_t out_bytes);
+bool oracle_path_differs(const sim_world *world, size_t object, const oracle_situation *at,
+                         char *out, size_t out_bytes);
+void oracle_selection_done(sim_world *world);
+
+/* -- oracle_balance.c: I6 -- */
+
+/* Whether a load limit is on the way from the user to the root. */
+bool oracle_is_limited(const sim_world *world, const sim_user *user);
+/* Whether an exposer at node or below it could take object, as far as load limits on the way go. */
+bool oracle_has_room(const sim_world *world, int node, size_t object);
+bool oracle_charges_differ(const sim_world *world, size_t node, char *out, size_t out_bytes);
+/* The rules, written a second time, name the same exposer once the exchange is at rest (I5, too),
+ * and say as the exchange does whether it is to decline the object. */
+bool oracle_choice_differs(const sim_world *world, size_t node, const hkb_object *object, char *out,
+                           size_t out_bytes);
+bool oracle_declines_with_room(const sim_world *world, size_t node, const hkb_object *object,
+                               char *out, size_t out_bytes);
+
+/* -- oracle_memory.c: I7, I13 -- */
+
+void oracle_check_window(const sim_world *world, const net_pipe *pipe, int end);
+void oracle_check_memory(sim_world *world);
+/* All users have gone: what is left. */
+bool oracle_lingers(const sim_world *world, char *out, size_t out_bytes);
+
+/* -- oracle_links.c: I10 -- */
+
+void oracle_check_silence(const sim_world *world);
+void oracle_check_loops(sim_world *world);
+bool oracle_link_misses(const sim_world *world, size_t node, char *out, size_t out_bytes);
+
+/* -- oracle_flicker.c: I11 -- */
+
+typedef enum sim_outage {
+    SIM_UNCERTAIN, /* it may have been noticed or not */
+    SIM_SHORT,     /* too short for a sink to move */
+    SIM_TOLERABLE, /* within the grace */
+    SIM_LONG,      /* certainly over */
+} sim_outage;
+/* Before and after an outage of the way from node upwards. */
+void oracle_before_outage(sim_world *world);
+void oracle_after_outage(const sim_world *world, size_t node, sim_outage outage);
+/* The user whose sink of object another could take over at any time, seen by nobody; NULL: there is
+ * none. */
+sim_user *oracle_mover(sim_world *world, size_t object);
+/* After an exposer has begun to drain, or to take objects again; before was oracle_before_outage().
+ */
+void oracle_after_hand_over(const sim_world *world);
+
+/* -- For all of them -- */
+
+static inline size_t oracle_node_number(const sim_world *world, const net_node *node)
+{
+    return (size_t)(node - world->network->nodes);
+}
+
+/* Each object of an exchange. A break ends nothing. */
+#define ORACLE_OBJECTS_EACH(object, exchange)                                                      \
+    for (size_t slot_of_##object = 0;                                                              \
+         (exchange)->objects.count && slot_of_##object <= (exchange)->objects.mask;                \
+         slot_of_##object++)                                                                       \
+        for (const hkb_object *object = (exchange)->objects.slots[slot_of_##object]; object;       \
+             object = NULL)
+
+#endif

@@ -645,10 +645,11 @@ void hkb_zmq_unlisten(void *self_memory, void *listener_memory)
     }
 }
 
-static void rebind(hkb_zmq_router *router, uint64_t now_ns)
+/* Without a descriptor for its look at the network interfaces, zmq_bind() aborts. */
+static void rebind(const hkb_zmq_self *self, hkb_zmq_router *router, uint64_t now_ns)
 {
-    router->rebind_ns =
-        router->bound || bind_to(router, router->endpoint) ? now_ns + HKB_ZMQ_SECOND_NS : 0;
+    bool failed = router->bound || hkb_zmq_spare_fds(self) || bind_to(router, router->endpoint);
+    router->rebind_ns = failed ? now_ns + HKB_ZMQ_SECOND_NS : 0;
 }
 
 /* -- Connections -- */
@@ -841,7 +842,7 @@ void hkb_zmq_router_turn(hkb_zmq_self *self, hkb_zmq_router *router, uint64_t no
         hkb_zmq_again(self, &router->socket);
     }
     if (router->rebind_ns && now_ns >= router->rebind_ns) {
-        rebind(router, now_ns);
+        rebind(self, router, now_ns);
     }
     if (router->sweep_ns && now_ns >= router->sweep_ns) {
         sweep(router, now_ns);

@@ -421,7 +421,7 @@ static hakuban_status build(hakuban_exchange *exchange, const hakuban_exchange_o
                  .dropped = hkb_carrier_dropped,
                  .ended = hkb_carrier_ended,
                  .caught_up = hkb_carrier_caught_up},
-        .bytes_max = limit(wanted->memory_bytes_max, hkb_memory_share()),
+        .bytes_max = limit(wanted->memory_bytes_max, hkb_memory_share("")),
         .link_bytes_max = limit(wanted->link_bytes_max, HKB_LINK_BYTES_MAX_DEFAULT),
         .rebalance_threshold = wanted->rebalance_threshold > 0 ? wanted->rebalance_threshold : 0.1,
         .rebalances = wanted->rebalance_threshold >= 0,

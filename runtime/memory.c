@@ -32,12 +32,10 @@ static uint64_t resource_bytes(int resource)
 }
 
 /* A file that holds one number; "max", or no such file: no limit. */
-static uint64_t number_in(const char *folder, const char *path, const char *name)
+static uint64_t number_in(const char *path)
 {
-    char file[PATH_BYTES];
     uint64_t bytes = NO_LIMIT;
-    int length = snprintf(file, sizeof(file), "%s%s/%s", folder, path, name);
-    FILE *in = length > 0 && (size_t)length < sizeof(file) ? fopen(file, "re") : NULL;
+    FILE *in = fopen(path, "re");
     if (!in) {
         return NO_LIMIT;
     }
@@ -48,26 +46,50 @@ static uint64_t number_in(const char *folder, const char *path, const char *name
     return bytes;
 }
 
-/* The group at path and all above it. */
-static uint64_t group_bytes(const char *folder, char *path, const char *name)
+/* The limit with this name of the group at path, and of all groups above it. */
+static uint64_t group_bytes(const char *root, const char *folder, const char *path,
+                            const char *name)
 {
+    char file[PATH_BYTES];
     uint64_t bytes = NO_LIMIT;
+    size_t length = strlen(path);
     for (;;) {
-        bytes = smaller(bytes, number_in(folder, path, name));
-        char *last = strrchr(path, '/');
-        if (!last) {
+        int written =
+            snprintf(file, sizeof(file), "%s%s%.*s/%s", root, folder, (int)length, path, name);
+        if (written > 0 && (size_t)written < sizeof(file)) {
+            bytes = smaller(bytes, number_in(file));
+        }
+        if (length == 0) {
             return bytes;
         }
-        *last = 0;
+        while (length > 0 && path[--length] != '/') {
+        }
+    }
+}
+
+/* Whether the names, with commas between them, contain this one. */
+static bool has_name(const char *names, const char *name)
+{
+    size_t length = strlen(name);
+    for (;; names++) {
+        size_t bytes = strcspn(names, ",");
+        if (bytes == length && memcmp(names, name, length) == 0) {
+            return true;
+        }
+        names += bytes;
+        if (*names == 0) {
+            return false;
+        }
     }
 }
 
 /* Lines of "number:controllers:path"; version 2 has no controllers. */
-static uint64_t groups_bytes(void)
+static uint64_t groups_bytes(const char *root)
 {
-    char line[PATH_BYTES];
+    char file[PATH_BYTES], line[PATH_BYTES];
     uint64_t bytes = NO_LIMIT;
-    FILE *in = fopen("/proc/self/cgroup", "re");
+    (void)snprintf(file, sizeof(file), "%s/proc/self/cgroup", root);
+    FILE *in = fopen(file, "re");
     while (in && fgets(line, sizeof(line), in)) {
         char *controllers = strchr(line, ':');
         char *path = controllers ? strchr(controllers + 1, ':') : NULL;
@@ -77,10 +99,11 @@ static uint64_t groups_bytes(void)
         *path++ = 0;
         path[strcspn(path, "\n")] = 0;
         if (controllers[1] == 0) {
-            bytes = smaller(bytes, group_bytes("/sys/fs/cgroup", path, "memory.max"));
-        } else if (strcmp(controllers + 1, "memory") == 0) {
-            bytes =
-                smaller(bytes, group_bytes("/sys/fs/cgroup/memory", path, "memory.limit_in_bytes"));
+            bytes = smaller(bytes, group_bytes(root, "/sys/fs/cgroup", path, "memory.max"));
+            bytes = smaller(bytes, group_bytes(root, "/sys/fs/cgroup", path, "memory.high"));
+        } else if (has_name(controllers + 1, "memory")) {
+            bytes = smaller(
+                bytes, group_bytes(root, "/sys/fs/cgroup/memory", path, "memory.limit_in_bytes"));
         }
     }
     if (in) {
@@ -89,12 +112,12 @@ static uint64_t groups_bytes(void)
     return bytes;
 }
 
-size_t hkb_memory_share(void)
+size_t hkb_memory_share(const char *root)
 {
-    uint64_t bytes = smaller(smaller(physical_bytes(), groups_bytes()),
+    uint64_t bytes = smaller(smaller(physical_bytes(), groups_bytes(root)),
                              smaller(resource_bytes(RLIMIT_AS), resource_bytes(RLIMIT_DATA)));
-    if (bytes == NO_LIMIT || bytes / 4 * 3 > SIZE_MAX / 2) {
+    if (bytes == NO_LIMIT) {
         return 0;
     }
-    return (size_t)(bytes / 4 * 3);
+    return (size_t)smaller(bytes / 4 * 3, SIZE_MAX / 2);
 }

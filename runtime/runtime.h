@@ -122,8 +122,9 @@ static inline void hkb_timer_cancel(hkb_timer *timer)
 
 #define HKB_LINK_BYTES_MAX_DEFAULT ((size_t)256 * 1024 * 1024)
 /* The part of what this process may have in memory that an exchange may fill by default: three
- * quarters, so that there is room to act when it is reached. 0: nothing limits it. */
-size_t hkb_memory_share(void);
+ * quarters, so that there is room to act when it is reached. 0: nothing limits it. root: before the
+ * paths of the control groups' files; "" but in tests. */
+size_t hkb_memory_share(const char *root);
 
 /* -- api_queue.c -- */
 

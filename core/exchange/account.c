@@ -164,39 +164,52 @@ static bool has_room(const hkb_exchange *exchange, size_t bytes)
     return held <= exchange->bytes_max;
 }
 
-static size_t holds(const hkb_peer *peer)
+/* What is kept for the peer, and what its state of so many bytes would add, if it is the sender. */
+static size_t holds(const hkb_peer *peer, const hkb_share *sender, size_t bytes)
 {
-    return peer->accounted_bytes + peer->outgoing_bytes;
+    size_t more = 0;
+    if (sender && sender->peer == peer) {
+        const hakuban_state *base = sender->in.base;
+        more = bytes - hkb_min(bytes, base ? hkb_state_bytes(base) : 0);
+    }
+    return peer->accounted_bytes + peer->outgoing_bytes + more;
 }
 
 /* The downstream that holds most; an upstream, if there is none that holds much. NULL: neither. */
-static hkb_peer *holder(const hkb_exchange *exchange)
+static hkb_peer *holder(const hkb_exchange *exchange, const hkb_share *sender, size_t bytes,
+                        size_t *ret_bytes)
 {
     hkb_peer *most[2] = {NULL, NULL}; /* downstream, upstream */
+    size_t most_bytes[2] = {0, 0};
     HKB_LIST_EACH(hkb_peer, peer, &exchange->peers, of_exchange)
     {
-        hkb_peer **of_kind = &most[peer->link.connector];
-        if (peer->link.phase != HKB_LINK_ENDED &&
-            holds(peer) > exchange->bytes_max / HOLDS_MOST_PART &&
-            (!*of_kind || holds(peer) > holds(*of_kind))) {
-            *of_kind = peer;
+        size_t held = holds(peer, sender, bytes);
+        bool upstream = peer->link.connector;
+        if (peer->link.phase != HKB_LINK_ENDED && held > exchange->bytes_max / HOLDS_MOST_PART &&
+            held > most_bytes[upstream]) {
+            most[upstream] = peer;
+            most_bytes[upstream] = held;
         }
     }
-    return most[0] ? most[0] : most[1];
+    *ret_bytes = most_bytes[!most[0]];
+    return most[!most[0]];
 }
 
-bool hkb_exchange_make_room(hkb_exchange *exchange, size_t bytes)
+bool hkb_exchange_make_room(hkb_exchange *exchange, const hkb_share *sender, size_t bytes)
 {
     while (!has_room(exchange, bytes)) {
-        hkb_peer *peer = holder(exchange);
+        size_t held;
+        hkb_peer *peer = holder(exchange, sender, bytes, &held);
         if (!peer) {
             return false;
         }
-        hkb_link_fail(
-            &peer->link, HAKUBAN_ERR_LIMIT,
-            "this hub has no room within its %zu bytes of memory, and keeps most, %zu, for "
-            "this connection",
-            exchange->bytes_max, holds(peer));
+        hkb_link_fail(&peer->link, HAKUBAN_ERR_LIMIT,
+                      "this hub has no room within its %zu bytes of memory, and most of it, %zu, "
+                      "is for this connection",
+                      exchange->bytes_max, held);
+        if (sender && sender->peer == peer) {
+            return true; /* its state is not wanted any more */
+        }
     }
     return true;
 }

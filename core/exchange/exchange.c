@@ -158,7 +158,7 @@ void hkb_exchange_settle(hkb_exchange *exchange)
             hkb_tag_settle(HKB_CONTAINER(node, hkb_tag, dirty));
             continue;
         }
-        if (!hkb_exchange_make_room(exchange, 0) || hkb_list_empty(&exchange->ended)) {
+        if (!hkb_exchange_make_room(exchange, NULL, 0) || hkb_list_empty(&exchange->ended)) {
             break;
         }
     }

@@ -264,6 +264,10 @@ static const wrong wrongs[] = {
     {"stats-tag \"s\"\nbind tcp://127.0.0.1:0\nstats-tag \"t\"\n", ":3: a second stats-tag", 2},
     {"monitor-tag\n", ":1: monitor-tag needs a value", 2},
     {"bind tcp://127.0.0.1:0\nstats-tag s\n", "stats-tag s: line 1, column 1: ", 2},
+    {"memory-limit\n", ":1: memory-limit needs a value", 2},
+    {"# sizes\nmemory-limit 2 G\n", ":2: more than one value after memory-limit", 2},
+    {"memory-limit 2GB\n", ":1: memory-limit 2GB: neither a size above 0", 2},
+    {"link-limit 0\n", ":1: link-limit 0: neither a size above 0", 2},
     {"rebalance-threshold much\n", ":1: rebalance-threshold much: not a number", 2},
     {"bind nonsense\n", "nonsense: ", 2},
 };

@@ -153,7 +153,7 @@ bool arg_size(const char *option, const char *value, uint64_t *ret)
     const char *unit = end && *end ? strchr(units, *end) : NULL;
     unsigned shift = unit ? 10u * (unsigned)(unit - units + 1) : 0;
     if (errno || number == 0 || end[unit != NULL] != 0 || number > UINT64_MAX >> shift) {
-        report("%s %s: not a size such as 500M or 2G", option, value);
+        report("%s %s: neither a size above 0, such as 500M or 2G, nor none", option, value);
         return false;
     }
     *ret = number << shift;

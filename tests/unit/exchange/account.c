@@ -133,12 +133,12 @@ START_TEST(an_exchange_may_use_its_limit_to_the_last_byte)
     (void)hkb_peer_account(large, bytes - 10000, 0);
     (void)hkb_peer_account(small, 9000, 0);
     (void)hkb_peer_account(next, 1000, 0);
-    ck_assert(hkb_exchange_make_room(exchange, 0));
+    ck_assert(hkb_exchange_make_room(exchange, NULL, 0));
     ck_assert_int_eq(large->link.phase == HKB_LINK_ENDED, _i == 2);
     ck_assert_int_ne(small->link.phase, HKB_LINK_ENDED);
     ck_assert_int_ne(next->link.phase, HKB_LINK_ENDED);
     /* What is about to be free counts as free. */
-    ck_assert(hkb_exchange_make_room(exchange, 1));
+    ck_assert(hkb_exchange_make_room(exchange, NULL, 1));
     ck_assert_int_eq(large->link.phase == HKB_LINK_ENDED, _i > 0);
     ck_assert_int_ne(small->link.phase, HKB_LINK_ENDED);
     peer_end(large, bytes - 10000);
@@ -147,12 +147,47 @@ START_TEST(an_exchange_may_use_its_limit_to_the_last_byte)
 }
 END_TEST
 
+START_TEST(a_state_that_comes_counts_as_held_by_the_peer_that_sends_it)
+{
+    begin(100000, 0);
+    hkb_peer *honest = peer_new(false), *sender = peer_new(false);
+    hkb_share share = {.peer = sender};
+    (void)hkb_peer_account(honest, 30000, 0);
+    ck_assert(hkb_exchange_make_room(exchange, &share, 90000));
+    ck_assert_int_ne(honest->link.phase, HKB_LINK_ENDED);
+    ck_assert_int_eq(sender->link.phase, HKB_LINK_ENDED);
+    peer_end(honest, 30000);
+    peer_end(sender, 0);
+}
+END_TEST
+
+START_TEST(a_state_in_place_of_one_as_large_adds_nothing_to_its_sender)
+{
+    begin(100000, 0);
+    hkb_peer *large = peer_new(false), *sender = peer_new(false);
+    hakuban_state *base;
+    uint8_t *data;
+    ck_assert_int_eq(hkb_state_new(exchange->alloc, NULL, 0, "bytes", 1, 6, 40000, &base, &data),
+                     HAKUBAN_OK);
+    memset(data, 0, 40000);
+    hkb_share share = {.peer = sender, .in = {.base = base}};
+    (void)hkb_peer_account(large, 50000, 0);
+    (void)hkb_peer_account(sender, hkb_state_bytes(base), 0);
+    ck_assert(hkb_exchange_make_room(exchange, &share, 40000));
+    ck_assert_int_eq(large->link.phase, HKB_LINK_ENDED);
+    ck_assert_int_ne(sender->link.phase, HKB_LINK_ENDED);
+    peer_end(large, 50000);
+    peer_end(sender, hkb_state_bytes(base));
+    hakuban_state_unref(base);
+}
+END_TEST
+
 START_TEST(where_no_peer_holds_much_nothing_is_gained_by_ending_one)
 {
     begin(1000000, 0);
     hkb_peer *peer = peer_new(false);
     hkb_charge(exchange, NULL, 1000000, 0);
-    ck_assert(!hkb_exchange_make_room(exchange, 0));
+    ck_assert(!hkb_exchange_make_room(exchange, NULL, 0));
     ck_assert_int_ne(peer->link.phase, HKB_LINK_ENDED);
     hkb_charge(exchange, NULL, 0, 1000000);
     peer_end(peer, 0);
@@ -167,6 +202,8 @@ int main(void)
     tcase_add_loop_test(tests, a_downstream_may_use_its_limit_to_the_last_byte, 0, 3);
     tcase_add_test(tests, an_upstream_has_no_limit_of_its_own);
     tcase_add_loop_test(tests, an_exchange_may_use_its_limit_to_the_last_byte, 0, 3);
+    tcase_add_test(tests, a_state_that_comes_counts_as_held_by_the_peer_that_sends_it);
+    tcase_add_test(tests, a_state_in_place_of_one_as_large_adds_nothing_to_its_sender);
     tcase_add_test(tests, where_no_peer_holds_much_nothing_is_gained_by_ending_one);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

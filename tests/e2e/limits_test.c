@@ -1,0 +1,171 @@
+/* A router's limits of memory in an operator's hands: what the options say, what the process may
+ * have, and what becomes of programs that make the router keep more. */
+#define _GNU_SOURCE
+#include <check.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "programs.h"
+
+#define TAG "\"stats\""
+#define MIB ((uint64_t)1024 * 1024)
+
+/* A file with a JSON string of this length. */
+static const char *file_of(const char *name, size_t bytes)
+{
+    const char *path = scratch_path(name);
+    char *text = malloc(bytes + 1);
+    ck_assert_ptr_nonnull(text);
+    memset(text, 'x', bytes);
+    text[0] = text[bytes - 1] = '"';
+    text[bytes] = 0;
+    scratch_write(path, text);
+    free(text);
+    return path;
+}
+
+static program *expose_file(const char *url, const char *file, const char *object)
+{
+    return program_run("hakuban", "expose", "-c", url, "--keep", "--file", file, object, NULL);
+}
+
+static program *observe_raw(const char *url, const char *object)
+{
+    return program_run("hakuban", "observe", "-c", url, "--raw", object, NULL);
+}
+
+/* The statistic of the router, as its --stats-tag has it. */
+static uint64_t memory_limit_of(const char *url)
+{
+    program *snapshot =
+        program_run("hakuban", "snapshot", "-c", url, "--stats-tag", TAG, "--json", NULL);
+    const char *line = program_line(snapshot);
+    ck_assert_ptr_nonnull(line);
+    const char *at = strstr(line, "\"memory_bytes_max\":");
+    ck_assert_msg(at != NULL, "%s", line);
+    uint64_t bytes = strtoull(at + strlen("\"memory_bytes_max\":"), NULL, 10);
+    ck_assert_int_eq(program_end(snapshot), 0);
+    return bytes;
+}
+
+START_TEST(client_beyond_the_link_limit_is_told_and_the_others_go_on)
+{
+    char url[URL_BYTES];
+    program *router = router_run(url, NULL, "--link-limit", "1M", NULL);
+    program *good = program_run("hakuban", "expose", "-c", url, "\"good\"", NULL);
+    program *reader = observe_raw(url, "\"good\"");
+    program_write(good, "1\n");
+    (void)program_find(reader, "1");
+    program *greedy = expose_file(url, file_of("greedy", 2 * MIB), "\"big\"");
+    program *wants = observe_raw(url, "\"big\"");
+    (void)program_find_error(greedy, "more than 1048576 bytes are kept for this connection");
+    program_write(good, "2\n");
+    (void)program_find(reader, "2");
+    ck_assert_int_eq(program_stop(greedy, SIGTERM), 0);
+    ck_assert_int_eq(program_stop(wants, SIGTERM), 0);
+    ck_assert_int_eq(program_stop(good, SIGTERM), 0);
+    ck_assert_int_eq(program_stop(reader, SIGTERM), 0);
+    ck_assert_int_eq(program_stop(router, SIGTERM), 0);
+}
+END_TEST
+
+START_TEST(client_that_holds_most_is_told_when_the_router_is_full)
+{
+    char url[URL_BYTES];
+    program *router = router_run(url, NULL, "--memory-limit", "4M", "--link-limit", "none", NULL);
+    program *good = expose_file(url, file_of("good", MIB), "\"good\"");
+    program *reader = observe_raw(url, "\"good\"");
+    (void)program_find(reader, "x");
+    program *greedy = expose_file(url, file_of("greedy", 3 * MIB), "\"big\"");
+    program *wants = observe_raw(url, "\"big\"");
+    (void)program_find_error(greedy, "this hub has no room within its 4194304 bytes of memory, and "
+                                     "most of it");
+    ck_assert_int_eq(program_stop(greedy, SIGTERM), 0);
+    ck_assert_int_eq(program_stop(wants, SIGTERM), 0);
+    program_signal(good, SIGTERM);
+    ck_assert_uint_eq(program_count_errors(good, "no room"), 0);
+    ck_assert_int_eq(program_end(good), 0);
+    ck_assert_int_eq(program_stop(reader, SIGTERM), 0);
+    ck_assert_int_eq(program_stop(router, SIGTERM), 0);
+}
+END_TEST
+
+START_TEST(sizes_may_have_a_unit)
+{
+    static const struct {
+        const char *said;
+        uint64_t bytes;
+    } sizes[] = {{"123456789", 123456789},
+                 {"200000k", 200000 * 1024},
+                 {"300M", 300 * MIB},
+                 {"2G", 2048 * MIB},
+                 {"none", 0}};
+    char url[URL_BYTES], text[64];
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        program *router =
+            router_run(url, NULL, "--stats-tag", TAG, "--memory-limit", sizes[i].said, NULL);
+        ck_assert_uint_eq(memory_limit_of(url), sizes[i].bytes);
+        ck_assert_int_eq(program_stop(router, SIGTERM), 0);
+    }
+    /* the command line comes first, the file second */
+    const char *path = scratch_path("limits.conf");
+    (void)snprintf(text, sizeof(text), "memory-limit 300M\nstats-tag %s\n", TAG);
+    scratch_write(path, text);
+    program *router = router_run(url, NULL, "--config", path, NULL);
+    ck_assert_uint_eq(memory_limit_of(url), 300 * MIB);
+    ck_assert_int_eq(program_stop(router, SIGTERM), 0);
+    router = router_run(url, NULL, "--config", path, "--memory-limit", "400M", NULL);
+    ck_assert_uint_eq(memory_limit_of(url), 400 * MIB);
+    ck_assert_int_eq(program_stop(router, SIGTERM), 0);
+}
+END_TEST
+
+START_TEST(router_that_is_told_nothing_keeps_below_what_its_process_may_have)
+{
+    char url[URL_BYTES];
+    program *router = program_run("/bin/sh", "-c",
+                                  "ulimit -d 200000; exec \"$HAKUBAN_BIN/hakuban-router\" -b "
+                                  "tcp://127.0.0.1:0 --stats-tag '" TAG "'",
+                                  NULL);
+    const char *line = program_find(router, "listening ");
+    (void)snprintf(url, sizeof(url), "%s", strstr(line, "tcp://"));
+    uint64_t bytes = memory_limit_of(url);
+    ck_assert_msg(bytes > 0 && bytes <= 200000 * 1024 / 4 * 3, "%" PRIu64, bytes);
+    ck_assert_int_eq(program_stop(router, SIGTERM), 0);
+}
+END_TEST
+
+START_TEST(another_limit_in_the_file_needs_a_restart)
+{
+    char url[URL_BYTES];
+    const char *path = scratch_path("again.conf");
+    scratch_write(path, "memory-limit 300M\nstats-tag " TAG "\n");
+    program *router = router_run(url, NULL, "--config", path, NULL);
+    scratch_write(path, "memory-limit 400M\nstats-tag " TAG "\n");
+    program_signal(router, SIGHUP);
+    (void)program_find_error(router, "a new memory-limit or link-limit needs a restart");
+    ck_assert_uint_eq(memory_limit_of(url), 300 * MIB);
+    ck_assert_int_eq(program_stop(router, SIGTERM), 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("limits");
+    TCase *all = tcase_create("all");
+    tcase_set_timeout(all, 100);
+    tcase_add_test(all, client_beyond_the_link_limit_is_told_and_the_others_go_on);
+    tcase_add_test(all, client_that_holds_most_is_told_when_the_router_is_full);
+    tcase_add_test(all, sizes_may_have_a_unit);
+    tcase_add_test(all, router_that_is_told_nothing_keeps_below_what_its_process_may_have);
+    tcase_add_test(all, another_limit_in_the_file_needs_a_restart);
+    suite_add_tcase(suite, all);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

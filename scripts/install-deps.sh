@@ -58,6 +58,7 @@ fi
 if [ $level -ge 2 ]; then
     from_module check check
     optional_from_command python3 python3 "tidy, interop and some more"
+    optional_from_command patch patch "planted"
     pkg-config --exists liblz4 2>/dev/null || optional+=("liblz4-dev:examples/custom-compressor.c")
 fi
 if [ $level -ge 3 ]; then
@@ -65,6 +66,7 @@ if [ $level -ge 3 ]; then
     from_command clang clang
     from_command man man-db
     from_command file file
+    from_command patch patch
     from_command dpkg-shlibdeps dpkg-dev
     from_module jansson libjansson-dev
     from_module glib-2.0 libglib2.0-dev

@@ -40,9 +40,7 @@ void hkb_assignment_begin(hkb_object *object, hkb_exposer_kind to, hakuban_contr
 void hkb_assignment_end(hkb_object *object, bool closes)
 {
     hkb_assignment *assigned = &object->assigned;
-    if (!HKB_PLANTED(load_kept)) {
-        hkb_assignment_charge(object, 0);
-    }
+    hkb_assignment_charge(object, 0);
     if (closes) {
         assigned->leaving = assigned->share;
     }

@@ -8,8 +8,6 @@
 #include "exchange/names.h"
 #include "exchange/offers.h"
 
-#include <math.h>
-
 /* -- Candidates -- */
 
 static hakuban_contract *best_contract(const hkb_list *contracts, hkb_contract_kind kind)
@@ -146,8 +144,7 @@ static found best_downstream(const hkb_object *object, bool promised)
 static hakuban_source source_above(const hkb_object *object)
 {
     const hkb_share *upstream = object->upstream;
-    if (!upstream || upstream->in.phase != HKB_CHANNEL_OPEN ||
-        (HKB_PLANTED(select_twice) && object->assigned.to == HKB_LOCAL)) {
+    if (!upstream || upstream->in.phase != HKB_CHANNEL_OPEN) {
         return HAKUBAN_SOURCE_NONE;
     }
     return (hakuban_source)upstream->in.source;
@@ -178,7 +175,7 @@ static hkb_facts facts_of(const hkb_object *object, const hakuban_contract *loca
         .source = source_above(object),
         .exposer = (hkb_exposer_kind)object->assigned.to,
         .rebalances = rebalances,
-        .threshold = HKB_PLANTED(no_threshold) ? -INFINITY : exchange->rebalance_threshold,
+        .threshold = exchange->rebalance_threshold,
         .local = local != NULL,
         .drains = hkb_object_drains(object),
         .is_left = hkb_object_is_left(object),
@@ -197,8 +194,7 @@ static void add_best(const hkb_object *object, const found *best, const found *s
                      hkb_facts *facts)
 {
     facts->best_is_known = true;
-    facts->spare =
-        (facts->local || spare->target.kind != HKB_NOBODY) && !HKB_PLANTED(declines_for_ever);
+    facts->spare = facts->local || spare->target.kind != HKB_NOBODY;
     if (best->target.kind == HKB_NOBODY) {
         return;
     }

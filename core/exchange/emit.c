@@ -43,8 +43,7 @@ static hakuban_status payload_for(hkb_share *share, hakuban_bytes **ret, hakuban
         return HAKUBAN_OK;
     }
     for (const hkb_delta *delta = object->deltas; delta; delta = delta->next) {
-        if ((delta->base == share->out.base || HKB_PLANTED(delta_key)) &&
-            delta->form == link->payload_form) {
+        if (delta->base == share->out.base && delta->form == link->payload_form) {
             *ret = delta->payload;
             *ret_made = NULL;
             exchange->stats.deltas_shared++;
@@ -276,8 +275,7 @@ static void emit_states(hkb_share *share)
         if (is_waiting(share)) {
             return;
         }
-        if (condition_differs && !hkb_share_manners(share)->state_is_condition &&
-            !HKB_PLANTED(source_lost)) {
+        if (condition_differs && !hkb_share_manners(share)->state_is_condition) {
             say_condition(share);
         }
         if (hkb_recall_has(share)) {

@@ -218,7 +218,6 @@ bool hkb_object_returns(const hkb_object *object)
 bool hkb_object_is_left(const hkb_object *object)
 {
     return object->exists && object->observing && !hkb_object_needed(object) &&
-           !HKB_PLANTED(left_too_soon) &&
            !(object->assigned.to == HKB_DOWNSTREAM && object->assigned.share->observing);
 }
 
@@ -307,7 +306,7 @@ bool hkb_share_is_source(const hkb_share *share)
 {
     const hkb_object *object = share->object;
     if (share->in.phase != HKB_CHANNEL_OPEN) {
-        return HKB_PLANTED(closed_channel);
+        return false;
     }
     if (object->assigned.held && share->in.source == HAKUBAN_SOURCE_NONE) {
         return false; /* a hub that does not know yet what there was */

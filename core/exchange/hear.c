@@ -28,9 +28,6 @@ static hakuban_status wrong(hakuban_error *reterr, const char *what)
 
 static hakuban_status no_memory(hakuban_error *reterr)
 {
-    if (HKB_PLANTED(memory_ignored)) {
-        return HAKUBAN_OK;
-    }
     return hakuban_error_set(reterr, HAKUBAN_ERR_NO_MEMORY, "out of memory");
 }
 
@@ -305,7 +302,7 @@ static hakuban_status hear_on_channel(hkb_peer *peer, const hkb_message *message
         }
         return HAKUBAN_OK;
     }
-    if (!against && share->in.phase != HKB_CHANNEL_OPEN && !HKB_PLANTED(closed_channel)) {
+    if (!against && share->in.phase != HKB_CHANNEL_OPEN) {
         return HAKUBAN_OK;
     }
     switch ((int)message->kind) {

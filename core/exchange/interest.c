@@ -16,9 +16,8 @@ void hkb_share_settle_stream(hkb_share *share)
     /* While the one before closes, the next has its stream still: the object may live there by
      * nothing else. */
     bool awaits_sink = chosen && object->assigned.leaving && share->out.phase == HKB_CHANNEL_OPEN &&
-                       manners->stream_until_sink && !HKB_PLANTED(stream_gap);
-    bool wanted = object->exists && (share->observing || HKB_PLANTED(tag_leak)) &&
-                  (!chosen || awaits_sink) &&
+                       manners->stream_until_sink;
+    bool wanted = object->exists && share->observing && (!chosen || awaits_sink) &&
                   !(manners->stream_needs_source && object->source == HAKUBAN_SOURCE_NONE);
     if (wanted != share->out.wanted) {
         share->out.wanted = wanted;

@@ -84,8 +84,7 @@ hakuban_status hkb_tag_share_get(hkb_peer *peer, hkb_tag *tag, hkb_tag_share **r
 
 static void end_unobserved(hkb_tag *tag)
 {
-    if (tag->exchange->remembered_count && !hkb_tag_wanted(tag).observes &&
-        !HKB_PLANTED(remembered_for_ever)) {
+    if (tag->exchange->remembered_count && !hkb_tag_wanted(tag).observes) {
         hkb_tag_mark_objects(tag);
     }
 }

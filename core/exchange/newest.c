@@ -36,9 +36,6 @@ void hkb_object_set_condition(hkb_object *object, hakuban_freshness freshness,
     if (!object->state) {
         freshness = HAKUBAN_NEVER;
     }
-    if (HKB_PLANTED(for_ever_live) && freshness == HAKUBAN_STALE) {
-        return;
-    }
     if (object->freshness == freshness &&
         (freshness != HAKUBAN_STALE || object->stale_since_ns == stale_since_ns)) {
         return;
@@ -53,7 +50,7 @@ void hkb_object_set_unconfirmed(hkb_object *object, bool unconfirmed)
     if (!hkb_assignment_set_unconfirmed(object, unconfirmed)) {
         return;
     }
-    if (unconfirmed && object->timed_as == HKB_WAITING && !HKB_PLANTED(hand_over_time)) {
+    if (unconfirmed && object->timed_as == HKB_WAITING) {
         hkb_object_leave_timed(object); /* since the hand-over before: this one has its own time */
         hkb_object_mark(object);
     }
@@ -98,7 +95,7 @@ void hkb_object_pass_floor(hkb_object *object)
     if (!share || share->in.phase != HKB_CHANNEL_OPEN) {
         return;
     }
-    share->in.floor_due = !HKB_PLANTED(floor_lost);
+    share->in.floor_due = 1;
     hkb_share_queue(share);
 }
 
@@ -135,8 +132,7 @@ void hkb_object_set_base(hkb_share *share, hakuban_state *state)
     share->out.base = state;
     if (before) {
         before->base_users--;
-        if (before->base_users == 0 && hkb_node_linked(&before->base_node) &&
-            !HKB_PLANTED(bases_kept)) {
+        if (before->base_users == 0 && hkb_node_linked(&before->base_node)) {
             forget_base(object, before);
         }
         hakuban_state_unref(before);
@@ -171,7 +167,7 @@ static void retire(hkb_object *object, hakuban_state *state)
 static void bound_bases(hkb_object *object)
 {
     size_t bytes_max = hkb_max(HKB_BASES_BYTES_MIN, 2 * object->state->data_bytes);
-    while (object->bases_bytes > bytes_max && !HKB_PLANTED(bases_kept)) {
+    while (object->bases_bytes > bytes_max) {
         evict_base(object, HKB_CONTAINER(object->bases.head.previous, hakuban_state, base_node));
     }
 }

@@ -51,11 +51,8 @@ const char *hkb_peer_name(const hkb_peer *peer)
 static bool on_previous(hkb_link *link, uint32_t channel, hkb_version *ret)
 {
     const hkb_share *share = hkb_channel_find(&hkb_peer_of(link)->in_channels, channel);
-    if (!share || share->in.awaits_whole) {
+    if (!share || share->in.awaits_whole || share->in.phase != HKB_CHANNEL_OPEN) {
         return false;
-    }
-    if (share->in.phase != HKB_CHANNEL_OPEN && !HKB_PLANTED(closed_channel)) {
-        return HKB_PLANTED(late_difference);
     }
     if (share->in.base) {
         hkb_state_get_version(share->in.base, ret);

@@ -119,7 +119,7 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
         state->check = hkb_hash64(data, bytes);
         state->has_check = 1;
     }
-    if (is_checked && (uint32_t)state->check != head->check && !HKB_PLANTED(no_check)) {
+    if (is_checked && (uint32_t)state->check != head->check) {
         hakuban_state_unref(state);
         if (whole) {
             return refuse(reterr, share, "a whole state does not match its check");
@@ -232,9 +232,6 @@ hakuban_status hkb_share_hear_part(hkb_share *share, hakuban_slice payload, haku
         return hakuban_error_set(reterr, status, "out of memory");
     }
     uint64_t total_bytes = incoming->head.total_bytes;
-    if (HKB_PLANTED(short_length)) {
-        total_bytes = (uint16_t)total_bytes;
-    }
     if (!accepted || incoming->payload.bytes < total_bytes) {
         return HAKUBAN_OK;
     }
@@ -261,7 +258,7 @@ void hkb_share_hear_condition(hkb_share *share, hakuban_freshness freshness, hak
      * takes over stays LIVE. */
     bool serves = source != HAKUBAN_SOURCE_NONE;
     if (share->peer->link.connector && !object->assigned.held &&
-        serves != (object->assigned.to == HKB_UPSTREAM) && !HKB_PLANTED(source_in_a_moment)) {
+        serves != (object->assigned.to == HKB_UPSTREAM)) {
         hkb_object_settle(object);
     }
     if (!hkb_share_is_source(share)) {

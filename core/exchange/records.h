@@ -8,7 +8,6 @@
 #define HKB_EXCHANGE_RECORDS_H
 
 #include "base/heap.h"
-#include "base/planted.h"
 #include "exchange/decide.h"
 #include "exchange/exchange.h"
 #include "model/descriptor.h"

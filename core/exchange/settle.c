@@ -19,7 +19,7 @@ static void close_tag_deliveries(hkb_object *object)
 {
     HKB_LIST_EACH(hkb_delivery, delivery, &object->deliveries, of_object)
     {
-        if (delivery->contract->kind == HKB_OBSERVE_TAG && !HKB_PLANTED(close_lost)) {
+        if (delivery->contract->kind == HKB_OBSERVE_TAG) {
             delivery->closing = true;
             hkb_delivery_touch(delivery);
         }
@@ -71,7 +71,7 @@ static void register_object(hkb_object *object)
     hkb_peer *peer = hkb_object_upstream_peer(object);
     hkb_share *share = object->upstream;
     hkb_registration wanted = hkb_object_wanted(object);
-    if (!peer || (HKB_PLANTED(never_taken_back) && !hkb_registration_flags(&wanted))) {
+    if (!peer) {
         return;
     }
     if (!share && hkb_registration_flags(&wanted)) {
@@ -143,7 +143,7 @@ void hkb_object_settle(hkb_object *object)
             close_tag_deliveries(object);
         } else if (begin_to_exist(object) < 0) {
             object->exists = 0;
-            object->retry_due = !HKB_PLANTED(no_retry);
+            object->retry_due = 1;
             close_tag_deliveries(object);
             hkb_list_remove(&object->dirty);
         }

@@ -76,7 +76,7 @@ static hakuban_status next_version(const hakuban_sink *sink, hkb_version *ret)
 {
     const hakuban_state *known = hkb_object_floor(sink->object);
     hkb_version last = sink->last;
-    if (known && !HKB_PLANTED(wall_clock)) {
+    if (known) {
         hkb_version floor = hkb_state_version(known);
         if (hkb_version_compare(&floor, &last) > 0) {
             last = floor;

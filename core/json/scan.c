@@ -1,6 +1,5 @@
 /* The scanner: lexemes with their values, places of errors, and walks over whole texts with a stack
  * of one byte per level. Allocates nothing and builds no tree. */
-#include "base/planted.h"
 #include "json/json.h"
 #include "json/mode.h"
 
@@ -145,9 +144,6 @@ static hakuban_status lex_string(hkb_json_scanner *scanner, hkb_json_lexeme *lex
                                   "a control character in a string");
         } else if (c >= 0x80) {
             length = hkb_utf8_bytes((const uint8_t *)text + i, scanner->bytes - i);
-            if (!length && HKB_PLANTED(any_utf8)) {
-                length = 1;
-            }
             if (!length) {
                 return hkb_json_error(reterr, HAKUBAN_ERR_PARSE, text, i, "not UTF-8");
             }

@@ -1,7 +1,6 @@
 /* The state machine of one link. Everything that comes from the other side is checked here or by
  * the owner before it is believed; whatever is wrong ends the link with words, at once. */
 #include "link/link.h"
-#include "base/planted.h"
 
 #include <stdio.h>
 
@@ -309,9 +308,6 @@ static void go_on(hkb_link *link, uint64_t received_bytes, uint64_t now_ns)
     forget_said(link, received_bytes);
     if (!say_all_again(link)) {
         return;
-    }
-    if (HKB_PLANTED(one_side_forgets) && link->connector) {
-        hkb_chain_clear(&link->again);
     }
     link->ack_said_bytes = link->received_bytes; /* the hello said it */
     link->ack_ns = 0;
@@ -868,11 +864,6 @@ static void cut(hkb_link *link, uint64_t now_ns)
 
 static void tick_open(hkb_link *link, uint64_t now_ns)
 {
-    if (HKB_PLANTED(grace_timer) && link->away_ns &&
-        now_ns >= link->away_ns + hkb_link_grace_ns(link)) {
-        hkb_link_end(link, HAKUBAN_ERR_TIMEOUT, "the grace is over");
-        return;
-    }
     if (now_ns >= link->last_received_ns + timeout_ns(link)) {
         cut(link, now_ns);
         return;
@@ -954,7 +945,7 @@ _Static_assert(HKB_PACKET_BYTES + HKB_FRAME_BYTES_MAX + HKB_HELLO_BYTES_MAX <=
 
 static bool native_has_room(const hkb_link *link)
 {
-    bool open = link->sent_bytes - link->acked_bytes < link->window_bytes || HKB_PLANTED(no_window);
+    bool open = link->sent_bytes - link->acked_bytes < link->window_bytes;
     return open && hkb_chain_bytes(link->packet) < HKB_PACKET_BYTES &&
            link->phase != HKB_LINK_ENDED;
 }
@@ -1008,7 +999,7 @@ void hkb_link_say(hkb_link *link, const hkb_message *message, const hkb_version 
 {
     HKB_ASSERT(link->packet);
     /* What follows a message that could not be written makes no sense without it. */
-    if (link->phase != HKB_LINK_ENDED || HKB_PLANTED(says_on)) {
+    if (link->phase != HKB_LINK_ENDED) {
         link->dialect->say(link, message, previous);
     }
 }
@@ -1149,9 +1140,6 @@ void hkb_link_pull(hkb_link *link, uint64_t now_ns, hkb_chain *packet)
     size_t bytes = hkb_chain_bytes(packet);
     if (bytes) {
         link->last_sent_ns = now_ns;
-        if (HKB_PLANTED(keep_alive_by_writing)) {
-            link->last_received_ns = now_ns;
-        }
         link->shared->wire_bytes_out += bytes;
     }
 }

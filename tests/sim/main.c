@@ -1,7 +1,6 @@
 /* hakuban-sim: plays random histories of whole networks, and says which promise one of them broke
  * and how to see it again. */
 #include "oracle.h"
-#include "planted/planted.h"
 #include "runner.h"
 
 #include <getopt.h>
@@ -26,14 +25,13 @@ static const char usage_text[] =
     "  --regressions FILE  the seeds in it, one a line: seed, --keep LIST or -, what it found\n"
     "  --plan X      shows what would be played\n"
     "  --canary      one expectation is wrong on purpose: it must be reported\n"
-    "  --plant NAME  with a bug planted (a build with HAKUBAN_PLANT_BUGS=ON); all: each in turn\n"
     "\n"
     "Exit codes: 0 all promises held, 1 one was broken, 2 usage.\n";
 
 typedef struct sim_options {
     run_order order;
     bool one, trace, shrink, no_shrink, plan_only;
-    const char *keep, *plant, *regressions;
+    const char *keep, *regressions;
 } sim_options;
 
 static _Noreturn void fail_usage(const char *what, const char *value)
@@ -140,15 +138,12 @@ static void print_sum(const run_verdict *verdict, double took_s)
            sum->isolations);
 }
 
-static void print_replay(const sim_options *options, const sim_plan *plan, const bool *kept)
+static void print_replay(const sim_plan *plan, const bool *kept)
 {
     printf("hakuban-sim --seed %llu", (unsigned long long)plan->seed);
     if (kept) {
         printf(" --keep ");
         print_kept(plan, kept);
-    }
-    if (options->plant) {
-        printf(" --plant %s", options->plant);
     }
     if (sim_canary) {
         printf(" --canary");
@@ -160,7 +155,7 @@ static void report(const sim_options *options, const sim_plan *plan, const run_v
                    bool *kept)
 {
     printf("\nseed %llu: %s\nreplay: ", (unsigned long long)plan->seed, failure->text);
-    print_replay(options, plan, options->keep ? kept : NULL);
+    print_replay(plan, options->keep ? kept : NULL);
     if (options->no_shrink || (options->one && !options->shrink)) {
         return;
     }
@@ -170,47 +165,7 @@ static void report(const sim_options *options, const sim_plan *plan, const run_v
     printf("the shortest schedule found that breaks it (%u tries): %s\n", tries, shortest.text);
     print_actions(plan, kept);
     printf("replay: ");
-    print_replay(options, plan, kept);
-}
-
-/* -- Planted bugs -- */
-
-#ifndef HAKUBAN_PLANT_BUGS
-bool planted_set(const char *name)
-{
-    (void)name;
-    return false;
-}
-#endif
-
-/* Each of those that a simulator can find must be found. */
-static int run_planted(const sim_options *options)
-{
-#define PLANTED_BUG(name, by, text) {#name, by, text},
-    static const struct {
-        const char *name, *by, *text;
-    } bugs[] = {PLANTED_BUGS(PLANTED_BUG)};
-#undef PLANTED_BUG
-    unsigned missed = 0, found = 0;
-    for (size_t i = 0; i < HKB_COUNT(bugs); i++) {
-        run_verdict verdict;
-        if (strcmp(bugs[i].by, "sim") != 0 || !planted_set(bugs[i].name)) {
-            continue;
-        }
-        run_seeds(&options->order, &verdict);
-        found += verdict.failed;
-        missed += !verdict.failed;
-        if (verdict.failed) {
-            printf("%s (%s): found after %u histories, seed %llu: %s\n", bugs[i].name, bugs[i].text,
-                   verdict.sum.histories + 1, (unsigned long long)verdict.seed, verdict.text);
-        } else {
-            printf("%s (%s): NOT found in %u histories\n", bugs[i].name, bugs[i].text,
-                   verdict.sum.histories);
-        }
-        fflush(stdout);
-    }
-    printf("%u planted bugs found, %u missed\n", found, missed);
-    return missed > 0 || found == 0;
+    print_replay(plan, kept);
 }
 
 /* -- The ways to run -- */
@@ -282,21 +237,14 @@ static int run_regressions(sim_options *options)
 
 int main(int argc, char **argv)
 {
-    static const struct option known[] = {{"seeds", required_argument, NULL, 'n'},
-                                          {"from", required_argument, NULL, 'f'},
-                                          {"minutes", required_argument, NULL, 'm'},
-                                          {"jobs", required_argument, NULL, 'j'},
-                                          {"seed", required_argument, NULL, 's'},
-                                          {"keep", required_argument, NULL, 'k'},
-                                          {"trace", no_argument, NULL, 't'},
-                                          {"shrink", no_argument, NULL, 'r'},
-                                          {"no-shrink", no_argument, NULL, 'o'},
-                                          {"plan", required_argument, NULL, 'p'},
-                                          {"canary", no_argument, NULL, 'c'},
-                                          {"plant", required_argument, NULL, 'b'},
-                                          {"regressions", required_argument, NULL, 'g'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option known[] = {
+        {"seeds", required_argument, NULL, 'n'},   {"from", required_argument, NULL, 'f'},
+        {"minutes", required_argument, NULL, 'm'}, {"jobs", required_argument, NULL, 'j'},
+        {"seed", required_argument, NULL, 's'},    {"keep", required_argument, NULL, 'k'},
+        {"trace", no_argument, NULL, 't'},         {"shrink", no_argument, NULL, 'r'},
+        {"no-shrink", no_argument, NULL, 'o'},     {"plan", required_argument, NULL, 'p'},
+        {"canary", no_argument, NULL, 'c'},        {"regressions", required_argument, NULL, 'g'},
+        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
     sim_options options = {.order = {.first = 1, .count = 1000, .jobs = 1, .twice_every = 100}};
     bool seeds_given = false;
     int option;
@@ -337,9 +285,6 @@ int main(int argc, char **argv)
         case 'c':
             sim_canary = true;
             break;
-        case 'b':
-            options.plant = optarg;
-            break;
         case 'g':
             options.regressions = optarg;
             break;
@@ -355,15 +300,6 @@ int main(int argc, char **argv)
     }
     if (options.order.until_s && !seeds_given) {
         options.order.count = UINT64_MAX / 2;
-    }
-    if (options.plant && !planted_set(NULL)) {
-        fail_usage("this program was built without planted bugs (HAKUBAN_PLANT_BUGS)", NULL);
-    }
-    if (options.plant && strcmp(options.plant, "all") == 0) {
-        return run_planted(&options);
-    }
-    if (options.plant) {
-        (void)planted_set(options.plant);
     }
     if (options.regressions) {
         return run_regressions(&options);

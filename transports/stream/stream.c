@@ -17,7 +17,6 @@
 #include <linux/sockios.h>
 #endif
 
-#include "common/planted.h"
 #include "stream.h"
 
 #define READ_BYTES (256u * 1024)
@@ -208,7 +207,7 @@ hakuban_status hkb_stream_write(hkb_stream_self *self, hkb_stream_conn *conn,
     if (sent < 0) {
         return hkb_stream_fail(self, conn, errno);
     }
-    if ((size_t)sent == total || HKB_PLANTED(partial_write)) {
+    if ((size_t)sent == total) {
         return HAKUBAN_OK;
     }
     return keep_rest(self, conn, parts, part_count, (size_t)sent, total);

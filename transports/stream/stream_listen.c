@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "common/local.h"
-#include "common/planted.h"
 #include "stream.h"
 
 #define SECOND_NS UINT64_C(1000000000)
@@ -302,9 +301,7 @@ void hkb_stream_listener_ready(hkb_stream_self *self, hkb_stream_listener *liste
             /* EMFILE, ENFILE, ENOBUFS, ENOMEM: the peer stays in the queue, so accepting at once
              * would only spin. */
             self->host->trouble(self->host->host, listener, strerror(errno));
-            if (!HKB_PLANTED(emfile_spins)) {
-                pause_until(self, listener, now_ns + SECOND_NS);
-            }
+            pause_until(self, listener, now_ns + SECOND_NS);
             return;
         }
     }

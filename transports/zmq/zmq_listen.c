@@ -19,7 +19,6 @@
 #endif
 
 #include "common/local.h"
-#include "common/planted.h"
 #include "zmq_transport.h"
 
 #define MESSAGES_PER_TURN 256u
@@ -711,7 +710,7 @@ static void welcome(hkb_zmq_self *self, hkb_zmq_router *router, zmq_msg_t *id, i
 {
     const hakuban_transport_host *host = self->host;
     bool standing = stands(self, router, id, fd, now_ns);
-    if (standing && router->slots[fd].used && !HKB_PLANTED(zmq_stale_session)) {
+    if (standing && router->slots[fd].used) {
         return;
     }
     char peer[HKB_ADDRESS_TEXT_BYTES] = "unknown";
@@ -759,7 +758,7 @@ static void hand_over(hkb_zmq_self *self, hkb_zmq_router *router, zmq_msg_t *id,
     if (!conn) {
         /* Nothing but the beginning of a session counts; names are refused at once, whatever they
          * say. */
-        if (content == HKB_ZMQ_EMPTY || !own_name || HKB_PLANTED(zmq_stale_session)) {
+        if (content == HKB_ZMQ_EMPTY || !own_name) {
             welcome(self, router, id, zmq_msg_get(body, ZMQ_SRCFD), now_ns);
         }
     } else if (content == HKB_ZMQ_MESSAGE) {

@@ -205,9 +205,10 @@ bool hkb_object_returns(const hkb_object *object)
         }
     }
     for (size_t i = 0; i < object->tag_count; i++) {
-        HKB_LIST_EACH(hkb_tag_share, tag_share, &object->tags[i].tag->shares, of_tag)
-        {
-            if (tag_share->registered.exposes && is_away_below(tag_share->peer)) {
+        const hkb_tag *tag = object->tags[i].tag;
+        const hkb_node *node = tag->shares.head.next;
+        for (size_t left = tag->expose_shares; left; node = node->next, left--) {
+            if (is_away_below(HKB_CONTAINER(node, hkb_tag_share, of_tag)->peer)) {
                 return true;
             }
         }

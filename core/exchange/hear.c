@@ -40,6 +40,27 @@ static void charge_object(hkb_peer *peer, const hakuban_descriptor *descriptor)
                               (size_t)descriptor->tag_count);
 }
 
+/* An object that is about to exist: each registration of its tags is looked at, and each observer
+ * gets a share and a stream. */
+static void charge_beginning(hkb_peer *peer, const hkb_object *object)
+{
+    size_t registrations = 0, observers = 0;
+    for (size_t i = 0; !object->exists && i < object->tag_count; i++) {
+        const hkb_tag *tag = object->tags[i].tag;
+        registrations += (size_t)tag->observe_shares + tag->expose_shares;
+        observers = hkb_max(observers, (size_t)tag->observe_shares);
+    }
+    hkb_peer_charge(peer, registrations / WALKED_PER_UNIT + observers);
+}
+
+/* One that nothing is registered for any more: the streams to its observers end. */
+static void charge_end(hkb_peer *peer, const hkb_object *object)
+{
+    if (object->exists && !hkb_object_should_exist(object)) {
+        hkb_peer_charge(peer, object->observing);
+    }
+}
+
 static hakuban_status hear_object(hkb_peer *peer, const hkb_message *message, hakuban_error *reterr)
 {
     hkb_exchange *exchange = peer->exchange;
@@ -58,6 +79,7 @@ static hakuban_status hear_object(hkb_peer *peer, const hkb_message *message, ha
         if (hkb_object_get(exchange, message->descriptor, &object) < 0) {
             return no_memory(reterr);
         }
+        charge_beginning(peer, object);
         hkb_object_mark(object);
         if (hkb_share_get(peer, object, &share) < 0) {
             return no_memory(reterr);
@@ -65,6 +87,7 @@ static hakuban_status hear_object(hkb_peer *peer, const hkb_message *message, ha
     }
     hkb_share_register(share, registered);
     hkb_assign_recharge(share);
+    charge_end(peer, object);
     return HAKUBAN_OK;
 }
 
@@ -128,6 +151,7 @@ static hakuban_status new_channel(hkb_peer *peer, const hkb_message *message, hk
     if (hkb_object_get(peer->exchange, message->descriptor, &object) < 0) {
         return no_memory(reterr);
     }
+    charge_beginning(peer, object);
     hkb_object_mark(object);
     return hkb_share_get(peer, object, ret) >= 0 ? HAKUBAN_OK : no_memory(reterr);
 }

@@ -33,22 +33,34 @@ void hkb_object_settle_streams(hkb_object *object)
     }
 }
 
+void hkb_interest_add(hkb_interest *interest, const hkb_registration *registered)
+{
+    interest->observes = interest->observes || registered->observes;
+    interest->exposes = interest->exposes || registered->exposes;
+    interest->can_serve = interest->can_serve || registered->capacity > 0;
+}
+
 void hkb_share_refresh(hkb_share *share)
 {
-    hkb_object *object = share->object;
-    bool observing = share->registered.observes, exposing = share->registered.exposes,
-         can_serve = share->registered.capacity > 0;
+    const hkb_object *object = share->object;
+    hkb_interest by_tags = {0};
     for (size_t i = 0; i < object->tag_count; i++) {
         const hkb_tag_share *tag_share =
             hkb_tag_share_find(object->exchange, share->peer, object->tags[i].tag);
         if (tag_share) {
-            observing = observing || tag_share->registered.observes;
-            exposing = exposing || tag_share->registered.exposes;
-            can_serve = can_serve || tag_share->registered.capacity > 0;
+            hkb_interest_add(&by_tags, &tag_share->registered);
         }
     }
-    exposing = exposing && !share->registered.declines;
-    can_serve = can_serve || hkb_share_manners(share)->serves_at_capacity_0;
+    hkb_share_refresh_with(share, &by_tags);
+}
+
+void hkb_share_refresh_with(hkb_share *share, const hkb_interest *by_tags)
+{
+    hkb_object *object = share->object;
+    hkb_interest all = *by_tags;
+    hkb_interest_add(&all, &share->registered);
+    bool observing = all.observes, exposing = all.exposes && !share->registered.declines,
+         can_serve = all.can_serve || hkb_share_manners(share)->serves_at_capacity_0;
     bool observing_only = observing && !(exposing && can_serve); /* a peer that drains is served */
     object->observing += (uint32_t)observing - (uint32_t)share->observing;
     object->observing_only += (uint32_t)observing_only - (uint32_t)share->observing_only;

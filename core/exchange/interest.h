@@ -9,6 +9,9 @@ void hkb_share_register(hkb_share *share, hkb_registration registered);
 void hkb_tag_share_register(hkb_tag_share *share, hkb_registration registered);
 /* After a registration of the downstream changed. */
 void hkb_share_refresh(hkb_share *share);
+/* The same where what it registered for the object's tags is known. */
+void hkb_share_refresh_with(hkb_share *share, const hkb_interest *by_tags);
+void hkb_interest_add(hkb_interest *interest, const hkb_registration *registered);
 /* Whether the downstream is to have a stream now: it observes, the object exists, and the
  * downstream is not the exposer itself. */
 void hkb_share_settle_stream(hkb_share *share);

@@ -217,43 +217,62 @@ hakuban_status hkb_object_get(hkb_exchange *exchange, hakuban_descriptor *descri
 
 static const size_t share_bytes = sizeof(hkb_share) + HKB_SLOT_BYTES;
 
-hakuban_status hkb_share_get(hkb_peer *peer, hkb_object *object, hkb_share **ret)
+static hakuban_status share_new(hkb_peer *peer, hkb_object *object, hkb_share **ret)
 {
     hkb_exchange *exchange = object->exchange;
-    hkb_share *share = hkb_share_find(exchange, peer, object);
+    hkb_share *share = hkb_alloc(exchange->alloc, sizeof(*share));
     if (!share) {
-        share = hkb_alloc(exchange->alloc, sizeof(*share));
-        if (!share) {
-            return HAKUBAN_ERR_NO_MEMORY;
-        }
-        share->peer = peer;
-        share->object = object;
-        share->item.kind = HKB_ITEM_SHARE;
-        if (peer->link.connector) {
-            object->upstream = share;
-        } else {
-            share->hash = hkb_share_hash(exchange, peer, object);
-            hakuban_status status = hkb_map_insert(&exchange->shares, share);
-            if (status < 0) {
-                hkb_free(exchange->alloc, share, sizeof(*share));
-                return status;
-            }
-        }
-        hkb_list_push(&peer->shares, &share->of_peer);
-        hkb_list_push(&object->shares, &share->of_object);
-        if (!object->payer) {
-            hkb_object_charge(object, peer, false);
-        }
-        (void)hkb_peer_account(peer, share_bytes, 0);
-        if (peer->link.connector) {
-            hkb_object_mark(object);
-        } else {
-            hkb_share_refresh(
-                share); /* what the peer registered for the object's tags holds here too */
+        return HAKUBAN_ERR_NO_MEMORY;
+    }
+    share->peer = peer;
+    share->object = object;
+    share->item.kind = HKB_ITEM_SHARE;
+    if (peer->link.connector) {
+        object->upstream = share;
+    } else {
+        share->hash = hkb_share_hash(exchange, peer, object);
+        hakuban_status status = hkb_map_insert(&exchange->shares, share);
+        if (status < 0) {
+            hkb_free(exchange->alloc, share, sizeof(*share));
+            return status;
         }
     }
+    hkb_list_push(&peer->shares, &share->of_peer);
+    hkb_list_push(&object->shares, &share->of_object);
+    if (!object->payer) {
+        hkb_object_charge(object, peer, false);
+    }
+    (void)hkb_peer_account(peer, share_bytes, 0);
     *ret = share;
     return HAKUBAN_OK;
+}
+
+hakuban_status hkb_share_get(hkb_peer *peer, hkb_object *object, hkb_share **ret)
+{
+    *ret = hkb_share_find(object->exchange, peer, object);
+    if (*ret) {
+        return HAKUBAN_OK;
+    }
+    hakuban_status status = share_new(peer, object, ret);
+    if (status < 0) {
+        return status;
+    }
+    if (peer->link.connector) {
+        hkb_object_mark(object);
+    } else {
+        hkb_share_refresh(*ret); /* what the peer registered for the tags holds here too */
+    }
+    return HAKUBAN_OK;
+}
+
+hakuban_status hkb_share_observe(hkb_peer *peer, hkb_object *object, const hkb_interest *by_tags)
+{
+    hkb_share *share = hkb_share_find(object->exchange, peer, object);
+    hakuban_status status = share ? HAKUBAN_OK : share_new(peer, object, &share);
+    if (status >= 0) {
+        hkb_share_refresh_with(share, by_tags);
+    }
+    return status;
 }
 
 bool hkb_share_release(hkb_share *share)

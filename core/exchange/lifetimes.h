@@ -11,6 +11,9 @@ void hkb_object_free(hkb_object *object);
 hakuban_status hkb_tag_get(hkb_exchange *exchange, hakuban_slice json, hkb_tag **ret);
 void hkb_tag_free(hkb_tag *tag);
 hakuban_status hkb_share_get(hkb_peer *peer, hkb_object *object, hkb_share **ret);
+/* The downstream has registered for the object's tags what is known here, and has a share from now
+ * on. ERR_NO_MEMORY. */
+hakuban_status hkb_share_observe(hkb_peer *peer, hkb_object *object, const hkb_interest *by_tags);
 /* Frees it if it has no meaning any more. */
 bool hkb_share_release(hkb_share *share);
 hakuban_status hkb_tag_share_get(hkb_peer *peer, hkb_tag *tag, hkb_tag_share **ret);

@@ -152,6 +152,12 @@ struct hkb_exchange {
     hakuban_exchange_stats stats;
 };
 
+/* What a downstream has registered for the tags of an object, put together. */
+typedef struct hkb_interest {
+    bool observes, exposes;
+    bool can_serve; /* with a capacity above 0 */
+} hkb_interest;
+
 struct hkb_peer {
     hkb_link link;
     hkb_exchange *exchange;
@@ -168,6 +174,8 @@ struct hkb_peer {
     hkb_item item;
     hkb_list queue;
     hkb_list shares, tag_shares;
+    hkb_node gathering; /* while an object's observers by tag are gathered */
+    hkb_interest gathered;
     hkb_node passing; /* while there are passes: tag shares that go through their tag's objects */
     hkb_list passes;
     hkb_map in_channels, out_channels;

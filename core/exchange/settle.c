@@ -26,31 +26,54 @@ static void close_tag_deliveries(hkb_object *object)
     }
 }
 
+/* What downstreams have registered for the object's tags: each registration is looked at once,
+ * however many tags they have in common. */
+static void gather(const hkb_object *object, hkb_list *ret_peers)
+{
+    for (size_t i = 0; i < object->tag_count; i++) {
+        HKB_LIST_EACH(hkb_tag_share, tag_share, &object->tags[i].tag->shares, of_tag)
+        {
+            hkb_peer *peer = tag_share->peer;
+            if (peer->link.connector) {
+                continue;
+            }
+            if (!hkb_node_linked(&peer->gathering)) {
+                peer->gathered = (hkb_interest){0};
+                hkb_list_push(ret_peers, &peer->gathering);
+            }
+            hkb_interest_add(&peer->gathered, &tag_share->registered);
+        }
+    }
+}
+
+/* For all tags' observers below. */
+static void show_below(hkb_object *object)
+{
+    hkb_list peers;
+    hkb_node *node;
+    hkb_list_init(&peers);
+    gather(object, &peers);
+    while ((node = hkb_list_pop(&peers))) {
+        hkb_peer *peer = HKB_CONTAINER(node, hkb_peer, gathering);
+        if (peer->gathered.observes && hkb_share_observe(peer, object, &peer->gathered) < 0) {
+            hkb_link_fail(&peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+        }
+    }
+}
+
 /* For all tags' observers, local or downstream. */
 static hakuban_status begin_to_exist(hkb_object *object)
 {
     hakuban_status status = HAKUBAN_OK;
     for (size_t i = 0; i < object->tag_count; i++) {
-        hkb_tag *tag = object->tags[i].tag;
-        HKB_LIST_EACH(hakuban_contract, contract, &tag->contracts, of_subject)
+        HKB_LIST_EACH(hakuban_contract, contract, &object->tags[i].tag->contracts, of_subject)
         {
             if (contract->kind == HKB_OBSERVE_TAG && status >= 0) {
                 status = hkb_object_open_delivery(object, contract);
             }
         }
-        HKB_LIST_EACH(hkb_tag_share, tag_share, &tag->shares, of_tag)
-        {
-            hkb_share *share;
-            if (!tag_share->registered.observes || tag_share->peer->link.connector) {
-                continue;
-            }
-            if (hkb_share_get(tag_share->peer, object, &share) >= 0) {
-                hkb_share_refresh(share);
-            } else {
-                hkb_link_fail(&tag_share->peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
-            }
-        }
     }
+    show_below(object);
     return status;
 }
 

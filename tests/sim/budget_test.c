@@ -108,6 +108,51 @@ START_TEST(peers_that_wait_take_turns)
 }
 END_TEST
 
+/* Observes tags 0 to count - 1. */
+static void says_tags(stranger *peer, net_node *node, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        stranger_put(peer, "[9,1,0,\"%u\"]", i);
+    }
+    stranger_say(peer);
+    while (hkb_peer_is_behind(peer->peer)) {
+        turn(node);
+    }
+}
+
+START_TEST(the_sender_of_an_object_pays_for_all_of_its_observers)
+{
+    enum { TAGS = 8, PEERS = 50 };
+    net *network = net_new(1);
+    net_node *hub = hub_new(network);
+    stranger sender, peers[PEERS];
+    comes(&sender, hub);
+    for (size_t i = 0; i < PEERS; i++) {
+        comes(&peers[i], hub);
+        says_tags(&peers[i], hub, TAGS);
+    }
+    turn(hub);
+    stranger_put(&sender, "[8,1,0,\"1\",\"0\",\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\"]");
+    stranger_put(&sender, "[8,1,0,\"2\"]");
+    stranger_say(&sender);
+    ck_assert_uint_eq(hub->exchange->objects.count, 1);
+    ck_assert_uint_eq(hub->exchange->shares.count, 1 + PEERS); /* one for each, not for each tag */
+    int64_t cost = OBJECT_COST + TAGS + TAGS * PEERS / 8 + PEERS;
+    int64_t debt = cost - (int64_t)TURN_COST;
+    ck_assert_int_eq(-sender.peer->link.credit, debt);
+    for (; debt >= 0; debt -= TURN_COST) {
+        ck_assert_uint_eq(hub->exchange->objects.count, 1);
+        turn(hub);
+    }
+    ck_assert_uint_eq(hub->exchange->objects.count, 2);
+    stranger_leave(&sender);
+    for (size_t i = 0; i < PEERS; i++) {
+        stranger_leave(&peers[i]);
+    }
+    net_free(network);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("budget");
@@ -115,6 +160,7 @@ int main(void)
     tcase_add_test(tcase, a_turn_takes_as_many_messages_as_the_budget_pays_for);
     tcase_add_test(tcase, others_are_served_while_a_peer_waits_for_its_turn);
     tcase_add_test(tcase, peers_that_wait_take_turns);
+    tcase_add_test(tcase, the_sender_of_an_object_pays_for_all_of_its_observers);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -3,8 +3,38 @@
 #include "exchange/account.h"
 #include "exchange/agenda.h"
 
+/* -- The first states of a tag contract -- */
+
+static void check_complete(hakuban_contract *contract)
+{
+    if (contract->listed_read && contract->awaited_count == 0 && !contract->complete_told &&
+        !contract->ended) {
+        contract->complete_told = true;
+        hkb_entry_push(contract->queue, &contract->listed, HKB_ENTRY_COMPLETE);
+    }
+}
+
+void hkb_contract_listed_read(hakuban_contract *contract)
+{
+    contract->listed_read = true;
+    check_complete(contract);
+}
+
+static void set_awaited(hkb_delivery *delivery, bool awaited)
+{
+    hakuban_contract *contract = delivery->contract;
+    if (delivery->awaited != awaited) {
+        delivery->awaited = awaited;
+        contract->awaited_count += awaited ? 1 : SIZE_MAX;
+        check_complete(contract);
+    }
+}
+
+/* -- Deliveries -- */
+
 void hkb_delivery_free(hkb_delivery *delivery)
 {
+    set_awaited(delivery, false);
     hkb_list_remove(&delivery->entry.queued);
     hkb_list_remove(&delivery->of_contract);
     hkb_list_remove(&delivery->of_object);
@@ -19,6 +49,18 @@ static bool delivery_has_news(const hkb_delivery *delivery)
     return !delivery->open_told || delivery->closing ||
            (object->state && delivery->state != object->state_count) ||
            delivery->condition != object->condition_count;
+}
+
+/* Until LISTED, an upstream may still tell of an exposer where none was known. */
+void hkb_delivery_told(hkb_delivery *delivery)
+{
+    const hkb_object *object = delivery->object;
+    bool is_in = !delivery_has_news(delivery) &&
+                 (object->freshness == HAKUBAN_LIVE || object->source == HAKUBAN_SOURCE_NONE);
+    if (delivery->among_first && (is_in || !delivery->contract->listed_read)) {
+        set_awaited(delivery, !is_in);
+    }
+    hkb_delivery_touch(delivery);
 }
 
 void hkb_delivery_touch(hkb_delivery *delivery)
@@ -50,6 +92,8 @@ hakuban_status hkb_object_open_delivery(hkb_object *object, hakuban_contract *co
     hkb_charge(object->exchange, NULL, sizeof(*delivery), 0);
     delivery->contract = contract;
     delivery->object = object;
+    delivery->among_first = contract->kind == HKB_OBSERVE_TAG && !contract->listed_told;
+    set_awaited(delivery, delivery->among_first);
     hkb_list_push(&contract->deliveries, &delivery->of_contract);
     hkb_list_push(&object->deliveries, &delivery->of_object);
     hkb_delivery_touch(delivery);

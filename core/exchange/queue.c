@@ -7,9 +7,6 @@
 /* Events keep what they point to: the exchange in internal[0], a state that holds the floor's
  * version in internal[1]. */
 
-/* Events keep what they point to: the exchange in internal[0], a state that holds the floor's
- * version in internal[1]. */
-
 hakuban_status hkb_queue_new(hkb_exchange *exchange, hakuban_queue **ret)
 {
     hakuban_queue *queue = hkb_alloc(exchange->alloc, sizeof(*queue));
@@ -107,7 +104,7 @@ static void pop_delivery(hkb_delivery *delivery, hakuban_event *ret)
         hkb_delivery_free(delivery);
         return;
     }
-    hkb_delivery_touch(delivery);
+    hkb_delivery_told(delivery);
 }
 
 static void fill_floor(const hakuban_sink *sink, hakuban_event *ret)
@@ -157,9 +154,16 @@ bool hkb_queue_pop(hakuban_queue *queue, hakuban_event *ret)
     case HKB_ENTRY_SINK:
         pop_sink(HKB_CONTAINER(entry, hakuban_sink, entry), ret);
         break;
-    case HKB_ENTRY_LISTED:
-        fill_contract(HKB_CONTAINER(entry, hakuban_contract, listed), ret);
+    case HKB_ENTRY_LISTED: {
+        hakuban_contract *contract = HKB_CONTAINER(entry, hakuban_contract, listed);
+        fill_contract(contract, ret);
         ret->kind = HAKUBAN_EVENT_LISTED;
+        hkb_contract_listed_read(contract);
+        break;
+    }
+    case HKB_ENTRY_COMPLETE:
+        fill_contract(HKB_CONTAINER(entry, hakuban_contract, listed), ret);
+        ret->kind = HAKUBAN_EVENT_COMPLETE;
         break;
     case HKB_ENTRY_CONNECTION: {
         hkb_connection_entry *connection = HKB_CONTAINER(entry, hkb_connection_entry, entry);

@@ -408,6 +408,7 @@ typedef enum hkb_entry_kind {
     HKB_ENTRY_DELIVERY = 1,
     HKB_ENTRY_SINK,
     HKB_ENTRY_LISTED,
+    HKB_ENTRY_COMPLETE,
     HKB_ENTRY_CONNECTION,
 } hkb_entry_kind;
 
@@ -419,6 +420,8 @@ struct hkb_delivery {
     hkb_node of_contract, of_object;
     uint32_t state, condition; /* object's counters when they were last delivered */
     bool open_told, closing;
+    bool among_first; /* of a tag contract: it began before LISTED */
+    bool awaited;     /* among the first, and its user was not told a first state yet */
 };
 
 struct hakuban_sink {
@@ -441,13 +444,15 @@ struct hakuban_contract {
     uint32_t references;
     uint32_t capacity;
     bool ended, listed_told;
-    uint64_t number; /* grows along exchange.contracts; for inspection */
+    bool listed_read, complete_told;
+    size_t awaited_count; /* deliveries that COMPLETE waits for */
+    uint64_t number;      /* grows along exchange.contracts; for inspection */
     hkb_object *object;
     hkb_tag *tag;
     hkb_node of_exchange, of_subject;
     hkb_list deliveries, sinks;
     hakuban_queue *queue;
-    hkb_entry listed;
+    hkb_entry listed; /* LISTED, and later COMPLETE */
     void *user;
     void *host;
 };

@@ -54,6 +54,8 @@ const char *hakuban_event_kind_text(hakuban_event_kind kind)
         return "sink close";
     case HAKUBAN_EVENT_CONNECTION:
         return "connection";
+    case HAKUBAN_EVENT_COMPLETE:
+        return "complete";
     }
     return unknown;
 }

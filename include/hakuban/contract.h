@@ -70,7 +70,9 @@ hakuban_expose_object(hakuban_exchange *exchange, hakuban_descriptor *descriptor
  * Asks for the states of every live object that carries a tag.
  *
  * OPEN comes for each object, CLOSE when it is gone, LISTED once all that were there at the
- * beginning have been told.
+ * beginning have been told. COMPLETE follows when their first states are in, too: each of these
+ * objects has told a LIVE state, or that it has no exposer, or is gone. An exposer that sends
+ * nothing keeps COMPLETE away, so a program that waits for it also needs a time limit.
  *
  * @param exchange  borrowed until hakuban_contract_free()
  * @param tag_json  copied; terminated text of one JSON value

@@ -41,6 +41,8 @@ typedef enum hakuban_event_kind {
     HAKUBAN_EVENT_SINK_CLOSE = 8, /* expose: another was chosen, or the object is needed no more */
     HAKUBAN_EVENT_CONNECTION =
         9, /* a connection has another state or a new error: hakuban_connection_query() tells */
+    HAKUBAN_EVENT_COMPLETE = 10, /* observe a tag, after LISTED: of every object told before LISTED
+                                    there was a LIVE state, or no exposer; once */
 } hakuban_event_kind;
 
 /* Filled in by hakuban_queue_next(), given back by hakuban_event_done(); what it points to is
@@ -51,7 +53,7 @@ typedef struct hakuban_event {
     hakuban_contract *contract;       /* NULL for CONNECTION */
     hakuban_connection *connection;   /* CONNECTION only */
     void *user;                       /* as given with the contract or connection */
-    const hakuban_descriptor *object; /* NULL for LISTED and CONNECTION */
+    const hakuban_descriptor *object; /* NULL for LISTED, COMPLETE and CONNECTION */
     hakuban_state *state;             /* STATE, CONDITION: the newest; NULL while there is none */
     hakuban_freshness freshness;      /* OPEN, STATE, CONDITION */
     hakuban_source source;            /* OPEN, STATE, CONDITION */

@@ -150,6 +150,68 @@ START_TEST(listed_waits_for_everything_above)
 }
 END_TEST
 
+START_TEST(complete_waits_for_the_first_states_from_above)
+{
+    net *network = net_new(4);
+    net_node *root = net_add(network), *hub = net_add(network), *leaf = net_add(network);
+    net_node *other = net_add(network);
+    watcher observer;
+    exposer producer, resting;
+    net_connect(hub, root, NULL);
+    net_connect(leaf, hub, NULL);
+    net_connect(other, root, NULL);
+    expose_object(&producer, other, "1", TAG, 1);
+    expose_object(&resting, other, "2", TAG, 0); /* never chosen: it is not waited for */
+    net_run(network, 2 * NET_S);
+    watch_tag(&observer, leaf, TAG);
+    net_run(network, 2 * NET_S);
+    watch(&observer);
+    ck_assert(observer.listed && !observer.complete);
+    ck_assert_uint_eq(observer.count, 2);
+    /* An object that came after LISTED is not waited for either. */
+    exposer late;
+    expose_object(&late, leaf, "3", TAG, 1);
+    expose(&producer, "one");
+    play_users(network, &producer, NULL, NULL);
+    watch(&observer);
+    assert_watched(&observer, "1", "one", HAKUBAN_LIVE);
+    ck_assert(observer.complete);
+    watch_end(&observer);
+    expose_end(&producer);
+    expose_end(&resting);
+    expose_end(&late);
+    net_free(network);
+}
+END_TEST
+
+START_TEST(complete_waits_for_no_object_that_has_gone)
+{
+    net *network = net_new(4);
+    net_node *root = net_add(network), *leaf = net_add(network);
+    watcher observer;
+    exposer producer;
+    net_connect(leaf, root, NULL);
+    expose_object(&producer, root, "1", TAG, 1);
+    net_run(network, NET_S);
+    watch_tag(&observer, leaf, TAG);
+    net_run(network, NET_S);
+    watch(&observer);
+    ck_assert(observer.listed && !observer.complete);
+    expose_end(&producer);
+    net_quiet(network);
+    watch(&observer);
+    ck_assert(observer.complete);
+    watch_end(&observer);
+    /* Where there is no object at all, it comes with LISTED. */
+    watch_tag(&observer, leaf, TAG);
+    net_quiet(network);
+    watch(&observer);
+    ck_assert(observer.listed && observer.complete);
+    watch_end(&observer);
+    net_free(network);
+}
+END_TEST
+
 START_TEST(large_states_travel_in_parts_and_small_changes_small)
 {
     star net3 = star_new(5);
@@ -856,6 +918,8 @@ int main(void)
     tcase_add_test(cases, a_state_travels_through_a_router);
     tcase_add_test(cases, tags_find_objects_through_three_levels);
     tcase_add_test(cases, listed_waits_for_everything_above);
+    tcase_add_test(cases, complete_waits_for_the_first_states_from_above);
+    tcase_add_test(cases, complete_waits_for_no_object_that_has_gone);
     tcase_add_test(cases, large_states_travel_in_parts_and_small_changes_small);
     tcase_add_test(cases, a_leaf_gets_nothing_about_what_it_did_not_ask_for);
     tcase_add_test(cases, the_last_state_before_an_orderly_end_arrives);

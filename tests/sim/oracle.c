@@ -87,7 +87,7 @@ static bool object_differs(const sim_world *world, size_t object, char *out, siz
 bool oracle_pending(sim_world *world, char *out, size_t out_bytes)
 {
     for (size_t i = 0; i < world->plan->user_count; i++) {
-        if (oracle_user_waits(&world->users[i], out, out_bytes)) {
+        if (oracle_user_waits(world, &world->users[i], out, out_bytes)) {
             return true;
         }
     }

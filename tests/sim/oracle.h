@@ -28,6 +28,8 @@ void oracle_versioned(sim_world *world, size_t object, const hkb_version *versio
                       hakuban_slice data);
 /* One event of an observer. */
 void oracle_see(sim_world *world, sim_user *user, const hakuban_event *event);
+/* An object that COMPLETE waits for; NULL: there is none. */
+const char *oracle_awaited(const sim_world *world, const sim_user *user);
 void oracle_states_done(sim_world *world);
 
 /* -- oracle_convergence.c: I1 -- */
@@ -40,7 +42,7 @@ typedef struct oracle_situation {
 } oracle_situation;
 
 oracle_situation oracle_look_at(const sim_world *world, size_t object);
-bool oracle_user_waits(const sim_user *user, char *out, size_t out_bytes);
+bool oracle_user_waits(const sim_world *world, const sim_user *user, char *out, size_t out_bytes);
 bool oracle_observers_differ(const sim_world *world, size_t object, const oracle_situation *at,
                              char *out, size_t out_bytes);
 

@@ -28,18 +28,24 @@ oracle_situation oracle_look_at(const sim_world *world, size_t object)
     return at;
 }
 
-bool oracle_user_waits(const sim_user *user, char *out, size_t out_bytes)
+bool oracle_user_waits(const sim_world *world, const sim_user *user, char *out, size_t out_bytes)
 {
     if (user->wanted != (user->contract != NULL) ||
         (user->contract && (user->sends_due || !hkb_queue_is_empty(user->queue)))) {
         snprintf(out, out_bytes, "I1 convergence: user %zu has not come to its turn", user->number);
         return true;
     }
-    if (user->contract && user->plan->observes && user->plan->object < 0 && !user->listed) {
-        snprintf(out, out_bytes, "I1 convergence: user %zu still waits for LISTED", user->number);
-        return true;
+    const char *awaited = NULL;
+    if (user->contract && user->plan->observes && user->plan->object < 0) {
+        awaited = !user->listed                                     ? "LISTED"
+                  : !user->complete && !oracle_awaited(world, user) ? "COMPLETE"
+                                                                    : NULL;
     }
-    return false;
+    if (awaited) {
+        snprintf(out, out_bytes, "I1 convergence: user %zu still waits for %s", user->number,
+                 awaited);
+    }
+    return awaited;
 }
 
 static bool observer_differs(const sim_world *world, size_t object, const oracle_situation *at,

@@ -128,12 +128,44 @@ static void see_state(sim_world *world, sim_user *user, size_t object, const hak
     world->result.delivered++;
 }
 
+static void see_listed(const sim_world *world, sim_user *user)
+{
+    NET_MUST(!user->listed, "events out of order: user %zu got LISTED twice", user->number);
+    user->listed = true;
+    for (size_t i = 0; i < world->plan->object_count; i++) {
+        user->seen[i].awaited = user->seen[i].open && !user->seen[i].settled;
+    }
+}
+
+static void see_complete(const sim_world *world, sim_user *user)
+{
+    char who[128];
+    const char *awaited = oracle_awaited(world, user);
+    plan_describe_user(world->plan, user->number, who, sizeof(who));
+    NET_MUST(user->listed && !user->complete, "events out of order: %s, got COMPLETE", who);
+    NET_MUST(!awaited, "I1 convergence: %s, got COMPLETE before a state of %s", who, awaited);
+    user->complete = true;
+}
+
+const char *oracle_awaited(const sim_world *world, const sim_user *user)
+{
+    for (size_t i = 0; i < world->plan->object_count; i++) {
+        if (user->seen[i].awaited) {
+            return world->plan->objects[i].json;
+        }
+    }
+    return NULL;
+}
+
 void oracle_see(sim_world *world, sim_user *user, const hakuban_event *event)
 {
     char who[128], version[200] = "";
     if (event->kind == HAKUBAN_EVENT_LISTED) {
-        NET_MUST(!user->listed, "events out of order: user %zu got LISTED twice", user->number);
-        user->listed = true;
+        see_listed(world, user);
+        return;
+    }
+    if (event->kind == HAKUBAN_EVENT_COMPLETE) {
+        see_complete(world, user);
         return;
     }
     size_t object = sim_object_index(world, event->object);
@@ -169,6 +201,10 @@ void oracle_see(sim_world *world, sim_user *user, const hakuban_event *event)
     seen->freshness = event->freshness;
     seen->source = event->source;
     seen->age_ns = event->age_ns;
+    bool state_follows = event->kind == HAKUBAN_EVENT_OPEN && event->freshness != HAKUBAN_NEVER;
+    seen->settled = !state_follows &&
+                    (event->freshness == HAKUBAN_LIVE || event->source == HAKUBAN_SOURCE_NONE);
+    seen->awaited &= !seen->settled && event->kind != HAKUBAN_EVENT_CLOSE;
     switch ((int)event->kind) {
     case HAKUBAN_EVENT_OPEN:
         seen->open = true;

@@ -272,7 +272,7 @@ static void begin_contract(sim_world *world, sim_user *user)
     if (status == HAKUBAN_OK) {
         user->seen = calloc(world->plan->object_count, hkb_max(sizeof(sim_seen), sizeof(sim_held)));
         NET_MUST(user->seen, "no memory");
-        user->listed = false;
+        user->listed = user->complete = false;
         if (!user->text && !plan->observes) {
             user->text = ++world->texts;
         }

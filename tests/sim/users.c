@@ -70,6 +70,11 @@ static void see(watcher *user, const hakuban_event *event)
         user->listed = true;
         return;
     }
+    if (event->kind == HAKUBAN_EVENT_COMPLETE) {
+        ck_assert(user->listed && !user->complete);
+        user->complete = true;
+        return;
+    }
     const char *name = hakuban_descriptor_json(event->object);
     seen_object *object = seen(user, name);
     if (!object) {

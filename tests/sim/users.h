@@ -23,7 +23,7 @@ typedef struct watcher {
     net_contract contract;
     size_t count;
     seen_object objects[USER_OBJECTS_MAX];
-    bool listed;
+    bool listed, complete;
 } watcher;
 
 void watch_object(watcher *user, net_node *node, const char *object, const char *tag);

@@ -17,6 +17,8 @@ typedef struct sim_table {
 /* What an observer knows of an object. */
 typedef struct sim_seen {
     bool open;
+    bool awaited; /* it was open at LISTED, and its first state was not told yet */
+    bool settled; /* told LIVE, or without an exposer, and no state follows */
     hkb_version version;
     uint64_t content;
     hakuban_freshness freshness;
@@ -45,7 +47,8 @@ typedef struct sim_user {
     uint64_t text; /* number of what it says now; 0: nothing */
     hakuban_queue *queue;
     hakuban_contract *contract; /* NULL: it has none now */
-    bool listed;                /* an observer of a tag: it has had the first picture */
+    bool listed, complete;      /* an observer of a tag: it has had the first picture, and the
+                                   states of it */
     union {
         sim_seen *seen;
         sim_held *held;

@@ -57,7 +57,7 @@ static size_t record_bytes(const hkb_object *object)
 {
     const hakuban_descriptor *descriptor = object->descriptor;
     return sizeof(*object) + object->tag_count * sizeof(object->tags[0]) + HKB_SLOT_BYTES +
-           sizeof(*descriptor) + descriptor->text_bytes + object->tag_bytes +
+           hkb_descriptor_bytes(descriptor->text_bytes) + object->tag_bytes +
            (object->floor ? hkb_state_bytes(object->floor) : 0);
 }
 

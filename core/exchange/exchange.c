@@ -53,9 +53,10 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
     hkb_native_init(&exchange->shared.native, alloc);
     hkb_map_init(&exchange->objects, alloc, offsetof(hkb_object, hash), hkb_object_equal);
     hkb_map_init(&exchange->tags, alloc, offsetof(hkb_tag, hash), hkb_tag_equal);
-    hkb_map_init(&exchange->shares, alloc, offsetof(hkb_share, hash), hkb_share_equal);
-    hkb_map_init(&exchange->tag_shares, alloc, offsetof(hkb_tag_share, hash), hkb_tag_share_equal);
-    hkb_map_init(&exchange->sessions, alloc, offsetof(hkb_peer, session_hash), hkb_session_equal);
+    hkb_map_init(&exchange->shares, alloc, offsetof(hkb_share, item.hash), hkb_share_equal);
+    hkb_map_init(&exchange->tag_shares, alloc, offsetof(hkb_tag_share, item.hash),
+                 hkb_tag_share_equal);
+    hkb_map_init(&exchange->sessions, alloc, offsetof(hkb_peer, item.hash), hkb_session_equal);
     hkb_rust_init(&exchange->shared.rust, alloc);
     hkb_chain_init(&exchange->packet, alloc, 2 * HKB_RUST_EVENT_BYTES_MAX,
                    &exchange->shared.payload_bytes);

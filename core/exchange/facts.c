@@ -88,13 +88,23 @@ hkb_tag *hkb_tag_find(const hkb_exchange *exchange, hakuban_slice json)
 hkb_share *hkb_share_find(const hkb_exchange *exchange, const hkb_peer *peer,
                           const hkb_object *object)
 {
-    share_key key = {peer, object};
     if (peer->link.connector) {
         return object->upstream && object->upstream->peer == peer ? object->upstream : NULL;
     }
-    if (exchange->shares.count == 0) {
+    size_t walked = 0;
+    HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
+    {
+        if (share->peer == peer) {
+            return share;
+        }
+        if (++walked == HKB_SHARES_WALKED) {
+            break;
+        }
+    }
+    if (walked < HKB_SHARES_WALKED || exchange->shares.count == 0) {
         return NULL;
     }
+    share_key key = {peer, object};
     return hkb_map_find(&exchange->shares, hkb_share_hash(exchange, peer, object), &key);
 }
 

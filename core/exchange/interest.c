@@ -74,7 +74,7 @@ void hkb_share_refresh_with(hkb_share *share, const hkb_interest *by_tags)
 }
 
 /* What goes on exposing keeps its age, whatever its capacity. */
-static uint64_t number_of(hkb_exchange *exchange, const hkb_registration *before, bool exposes)
+static uint32_t number_of(hkb_exchange *exchange, const hkb_registration *before, bool exposes)
 {
     if (!exposes) {
         return 0;

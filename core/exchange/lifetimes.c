@@ -65,7 +65,7 @@ hakuban_status hkb_tag_share_get(hkb_peer *peer, hkb_tag *tag, hkb_tag_share **r
         share->peer = peer;
         share->tag = tag;
         share->item.kind = HKB_ITEM_TAG;
-        share->hash = hkb_tag_share_hash(exchange, peer, tag);
+        share->item.hash = hkb_tag_share_hash(exchange, peer, tag);
         hakuban_status status = hkb_map_insert(&exchange->tag_shares, share);
         if (status < 0) {
             hkb_free(exchange->alloc, share, sizeof(*share));
@@ -215,7 +215,23 @@ hakuban_status hkb_object_get(hkb_exchange *exchange, hakuban_descriptor *descri
 
 /* -- Shares -- */
 
-static const size_t share_bytes = sizeof(hkb_share) + HKB_SLOT_BYTES;
+static size_t share_bytes(const hkb_share *share)
+{
+    return sizeof(*share) + (share->in_map ? HKB_SLOT_BYTES : 0);
+}
+
+/* Of the first few of its object hkb_share_find() needs no table. */
+static bool needs_map(const hkb_share *share)
+{
+    size_t count = 0;
+    HKB_LIST_EACH(hkb_share, other, &share->object->shares, of_object)
+    {
+        if (++count == HKB_SHARES_WALKED) {
+            return !share->peer->link.connector;
+        }
+    }
+    return false;
+}
 
 static hakuban_status share_new(hkb_peer *peer, hkb_object *object, hkb_share **ret)
 {
@@ -227,22 +243,24 @@ static hakuban_status share_new(hkb_peer *peer, hkb_object *object, hkb_share **
     share->peer = peer;
     share->object = object;
     share->item.kind = HKB_ITEM_SHARE;
-    if (peer->link.connector) {
-        object->upstream = share;
-    } else {
-        share->hash = hkb_share_hash(exchange, peer, object);
+    if (needs_map(share)) {
+        share->item.hash = hkb_share_hash(exchange, peer, object);
         hakuban_status status = hkb_map_insert(&exchange->shares, share);
         if (status < 0) {
             hkb_free(exchange->alloc, share, sizeof(*share));
             return status;
         }
+        share->in_map = 1;
+    }
+    if (peer->link.connector) {
+        object->upstream = share;
     }
     hkb_list_push(&peer->shares, &share->of_peer);
     hkb_list_push(&object->shares, &share->of_object);
     if (!object->payer) {
         hkb_object_charge(object, peer, false);
     }
-    (void)hkb_peer_account(peer, share_bytes, 0);
+    (void)hkb_peer_account(peer, share_bytes(share), 0);
     *ret = share;
     return HAKUBAN_OK;
 }
@@ -292,10 +310,11 @@ bool hkb_share_release(hkb_share *share)
     hkb_list_remove(&share->of_object);
     if (object->upstream == share) {
         object->upstream = NULL;
-    } else {
+    }
+    if (share->in_map) {
         hkb_map_remove(&object->exchange->shares, share);
     }
-    (void)hkb_peer_account(share->peer, 0, share_bytes);
+    (void)hkb_peer_account(share->peer, 0, share_bytes(share));
     hkb_object_pass_charge(object, share->peer);
     hkb_free(object->exchange->alloc, share, sizeof(*share));
     hkb_object_mark(object);

@@ -31,7 +31,8 @@
 #define HKB_PARTIAL_BYTES_MIN (128u * 1024)
 #define HKB_PARTIALS_BYTES_MAX (64u * 1024 * 1024)
 #define HKB_OUTGOING_BYTES_MAX (1024u * 1024) /* goes to a peer in parts before the next begins */
-#define HKB_SLOT_BYTES 16u                    /* of an item in a table, on the average */
+#define HKB_SHARES_WALKED 4u /* of an object; further ones are in a table as well */
+#define HKB_SLOT_BYTES 16u   /* of an item in a table, on the average */
 #define HKB_DELTA_AGE_NS 200000000ull
 #define HKB_WHOLE_KEPT_BYTES_MIN 1024u
 #define HKB_DELTAS_MAX 65536u
@@ -49,6 +50,7 @@ typedef enum hkb_item_kind { HKB_ITEM_SHARE = 1, HKB_ITEM_TAG, HKB_ITEM_PEER } h
 typedef struct hkb_item {
     hkb_node node;
     hkb_item_kind kind;
+    uint32_t hash; /* in the map that has all items of the kind */
 } hkb_item;
 
 /* A payload made for one object's newest state; kept a short time so that other peers on the same
@@ -99,7 +101,8 @@ struct hkb_exchange {
     uint64_t turn;   /* goes up with time and with each tick: then peers have a new budget */
     int64_t turn_cost;
     int64_t wall_ns;
-    hkb_map objects, tags, shares, tag_shares;
+    hkb_map objects, tags, tag_shares;
+    hkb_map shares;   /* of objects that have too many to be walked over, all but the first few */
     hkb_map sessions; /* downstreams by the token of their session */
     hkb_list contracts, peers, ready;
     hkb_list dirty;      /* objects whose choice or existence is to be looked at again */
@@ -135,7 +138,7 @@ struct hkb_exchange {
     uint64_t link_numbers[2]; /* how many links there were: downstreams, upstreams */
     uint64_t contract_numbers;
     uint32_t object_numbers, tag_numbers;
-    uint64_t registration_numbers; /* of downstreams that began to expose */
+    uint32_t registration_numbers; /* of downstreams that began to expose */
     hkb_chain packet;              /* the last one that was pulled */
     uint64_t tick_ns, rebalance_ns;
     uint64_t promises_ns; /* when what was promised lately is void; UINT64_MAX: nothing was */
@@ -170,7 +173,6 @@ struct hkb_peer {
     bool writable, orderly, told_ended, path_due, limit_due;
     bool detached; /* no carrier will say hkb_peer_lost(): it is freed with its end */
     bool yields;   /* away for long enough that another exposer may take what it serves */
-    uint32_t session_hash;
     hkb_item item;
     hkb_list queue;
     hkb_list shares, tag_shares;
@@ -242,10 +244,10 @@ typedef struct hkb_begun {
  * with an upstream. */
 typedef struct hkb_registration {
     uint32_t capacity;
+    uint32_t number; /* of a downstream that exposes: the smaller, the older; 0: it does not */
     uint8_t observes : 1, exposes : 1;
     uint8_t declines : 1; /* of an object */
     uint8_t preloads : 1; /* of a tag */
-    uint64_t number;      /* of a downstream that exposes: the smaller, the older; 0: it does not */
 } hkb_registration;
 
 /* States from the peer: the stream of an upstream, the sink of a downstream. */
@@ -272,20 +274,21 @@ typedef struct hkb_outbound {
     hkb_begun *begun; /* until the first state has begun */
 } hkb_outbound;
 
+/* There are more of these than of anything else: their size is what an object costs. */
 struct hkb_share {
-    uint32_t hash; /* of peer and object, in exchange.shares */
+    hkb_peer *peer;
+    hkb_object *object;
+    hkb_node of_peer, of_object;
+    hkb_item item;
+    hkb_registration registered; /* on the object itself */
+    uint8_t is_large : 1;        /* it waits in peer.large */
+    uint8_t in_map : 1;          /* of exchange.shares: the object had many shares already */
     /* Of an upstream. */
     uint8_t declining : 1; /* no exposer here or below can take the object: to be registered */
     /* Of a downstream, by object or tag. */
     uint8_t observing : 1, exposing : 1;
     uint8_t observing_only : 1; /* it cannot serve itself */
     uint8_t can_serve : 1;      /* its capacity is above 0 */
-    hkb_peer *peer;
-    hkb_object *object;
-    hkb_node of_peer, of_object;
-    hkb_item item;
-    uint8_t is_large : 1;        /* it waits in peer.large */
-    hkb_registration registered; /* on the object itself */
     hkb_inbound in;
     hkb_outbound out;
 };
@@ -387,7 +390,6 @@ struct hkb_tag {
 };
 
 struct hkb_tag_share {
-    uint32_t hash;
     hkb_peer *peer;
     hkb_tag *tag;
     hkb_node of_peer, of_tag, listing;

@@ -169,7 +169,7 @@ static void begin_session(hkb_peer *peer, hkb_hello *answer)
         answer->token[i] = exchange->host.random(exchange->host.ctx);
     }
     memcpy(peer->link.token, answer->token, sizeof(answer->token));
-    peer->session_hash = hkb_session_hash(exchange, answer->token);
+    peer->item.hash = hkb_session_hash(exchange, answer->token);
     answer->has_token = hkb_map_insert(&exchange->sessions, peer) >= 0;
 }
 

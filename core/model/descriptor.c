@@ -82,7 +82,7 @@ static hakuban_status build(const hakuban_alloc *alloc, const struct text *texts
                             "object and tags are longer than %d bytes",
                             HAKUBAN_DESCRIPTOR_BYTES_MAX);
     }
-    hakuban_descriptor *made = hkb_alloc_unset(alloc, sizeof(*made) + bytes + count);
+    hakuban_descriptor *made = hkb_alloc_unset(alloc, hkb_descriptor_bytes(bytes + count));
     if (!made) {
         return hkb_error_at(reterr, HAKUBAN_ERR_NO_MEMORY, 0, 0, 0, "out of memory");
     }
@@ -182,7 +182,7 @@ hakuban_descriptor *hakuban_descriptor_unref(hakuban_descriptor *descriptor)
 {
     if (descriptor &&
         atomic_fetch_sub_explicit(&descriptor->references, 1, memory_order_acq_rel) == 1) {
-        hkb_free(descriptor->alloc, descriptor, sizeof(*descriptor) + descriptor->text_bytes);
+        hkb_free(descriptor->alloc, descriptor, hkb_descriptor_bytes(descriptor->text_bytes));
     }
     return NULL;
 }

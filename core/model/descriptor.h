@@ -10,14 +10,20 @@
 #include "base/base.h"
 
 struct hakuban_descriptor {
+    const hakuban_alloc *alloc;
     atomic_uint references;
     uint16_t json_bytes; /* without the terminating zero */
     uint16_t text_bytes; /* of text: object and tags, a terminating zero after each: two descriptors
                             are equal if these are */
     uint8_t tag_count;
-    const hakuban_alloc *alloc;
     char text[]; /* object \0 tag \0 tag \0 … */
 };
+
+/* What a descriptor takes in memory. Its text begins before the struct's end. */
+static inline size_t hkb_descriptor_bytes(size_t text_bytes)
+{
+    return hkb_max(sizeof(hakuban_descriptor), offsetof(hakuban_descriptor, text) + text_bytes);
+}
 
 /* As hakuban_descriptor_new() from counted texts; what peers send is brought to canonical form
  * again. */

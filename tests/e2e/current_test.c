@@ -71,6 +71,76 @@ START_TEST(get_gives_a_state_that_was_made_for_it)
 }
 END_TEST
 
+/* Lines of the program's stdout, sorted, one behind the other. */
+static const char *sorted_lines(program *p)
+{
+    static char all[200];
+    char lines[8][20];
+    size_t count = 0;
+    const char *line;
+    while ((line = program_line(p)) != NULL) {
+        ck_assert_uint_lt(count, 8);
+        (void)snprintf(lines[count++], sizeof(lines[0]), "%s", line);
+    }
+    qsort(lines, count, sizeof(lines[0]), (int (*)(const void *, const void *))strcmp);
+    all[0] = 0;
+    for (size_t i = 0; i < count; i++) {
+        (void)strcat(strcat(all, lines[i]), " ");
+    }
+    return all;
+}
+
+static program *get_all(const char *how_long)
+{
+    return program_run("hakuban", "get", "--raw", "--all", "--for", how_long, "--tag", "\"t\"",
+                       "--tag", "\"u\"", NULL);
+}
+
+START_TEST(get_all_waits_for_the_first_state_of_each_object)
+{
+    program *quick = program_run("hakuban", "expose", "--keep", "--tag", "\"t\"", "1", NULL);
+    program *slow = program_run("hakuban", "expose", "2", "--tag", "\"t\"", "--tag", "\"u\"",
+                                "--every", "1h", "--", "sh", "-c", "sleep 1; echo 22", NULL);
+    program *draining =
+        program_run("hakuban", "expose", "--capacity", "0", "--tag", "\"u\"", "3", NULL);
+    program_write(quick, "11\n");
+    program *watching = program_run("hakuban", "observe", "--tag", "\"t\"", "--tag", "\"u\"", NULL);
+    for (int opens = 0; opens < 3; opens++) {
+        program_find(watching, "\"event\":\"open\"");
+    }
+    stop_well(watching);
+    program *get = get_all("20s");
+    ck_assert_str_eq(sorted_lines(get), "11 22 ");
+    ck_assert_int_eq(program_end(get), 0);
+    stop_well(quick);
+    stop_well(slow);
+    stop_well(draining);
+}
+END_TEST
+
+START_TEST(get_all_prints_what_there_is_when_the_time_is_over)
+{
+    program *exposer = program_run("hakuban", "expose", "--keep", "--tag", "\"t\"", "1", NULL);
+    program *silent = program_run("hakuban", "expose", "--keep", "--tag", "\"t\"", "2", NULL);
+    program_write(exposer, "11\n");
+    program *watching = program_run("hakuban", "observe", "--tag", "\"t\"", "1", NULL);
+    program_find(watching, "\"data\":11");
+    program *waiting = program_run("hakuban", "observe", "--tag", "\"t\"", "2", NULL);
+    program_find(waiting, "\"source\":\"assigned\"");
+    program *get = get_all("1s");
+    ck_assert_str_eq(sorted_lines(get), "11 ");
+    program_find_error(get, "the states were not complete after 1000 ms");
+    ck_assert_int_eq(program_end(get), 1);
+    stop_well(watching);
+    stop_well(waiting);
+    stop_well(exposer);
+    stop_well(silent);
+    get = get_all("20s"); /* nothing at all is complete */
+    ck_assert_str_eq(sorted_lines(get), "");
+    ck_assert_int_eq(program_end(get), 0);
+}
+END_TEST
+
 START_TEST(command_runs_when_an_observer_comes_however_long_its_period)
 {
     program *exposer =
@@ -294,6 +364,8 @@ int main(void)
     TCase *tcase = tcase_create("current");
     tcase_add_checked_fixture(tcase, start_router, stop_router);
     tcase_add_test(tcase, get_gives_a_state_that_was_made_for_it);
+    tcase_add_test(tcase, get_all_waits_for_the_first_state_of_each_object);
+    tcase_add_test(tcase, get_all_prints_what_there_is_when_the_time_is_over);
     tcase_add_test(tcase, command_runs_when_an_observer_comes_however_long_its_period);
     tcase_add_test(tcase, get_gives_the_last_state_where_no_exposer_is_there);
     tcase_add_test(tcase, get_of_an_exposer_that_says_nothing_fails_in_words);

@@ -18,6 +18,8 @@ static const wrong wrongs[] = {
     {{"hakuban", "watch"}, "hakuban: watch: there is no such verb"},
     {{"hakuban", "observe"}, "hakuban: an object or --tag is missing"},
     {{"hakuban", "get"}, "hakuban: an object or --tag is missing"},
+    {{"hakuban", "get", "--all"}, "hakuban: --tag is missing"},
+    {{"hakuban", "get", "--all", "--tag", "1", "2"}, "hakuban: 2: --all takes tags only"},
     {{"hakuban", "list"}, "hakuban: --tag is missing"},
     {{"hakuban", "list", "--tag", "1", "2"}, "hakuban: 2: list takes tags only"},
     {{"hakuban", "list", "--count", "1"}, "hakuban: unknown option --count"},

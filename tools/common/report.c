@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/signals.h"
 #include "common/text.h"
 #include "common/writer.h"
 
@@ -18,14 +19,16 @@
 #define LINE_BYTES_MAX 2000
 /* Of an argument that is repeated in a message. */
 #define ARGUMENT_BYTES_MAX 200
-#define FLUSH_MS 200
+/* At the end; after a signal the program ends within a second. */
+#define FLUSH_MS 2000
+#define HURRIED_FLUSH_MS 200
 
 const char *report_name = "hakuban";
 static writer standard_error = WRITER_INIT(STDERR_FILENO, "stderr");
 
 void report_flush(void)
 {
-    writer_flush(&standard_error, FLUSH_MS);
+    writer_flush(&standard_error, signals_stop ? HURRIED_FLUSH_MS : FLUSH_MS);
 }
 
 void report(const char *format, ...)

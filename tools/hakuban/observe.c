@@ -24,18 +24,20 @@ typedef struct shown {
     hakuban_state *state;
     hakuban_freshness freshness;
     hakuban_source source;
+    uint64_t age_ns;
 } shown;
 
 typedef struct observation {
     session s;
     interest wanted;
     mode mode;
+    bool all; /* GET: every object of the tags, once their first states are in */
     bool raw, to_terminal;
     uint32_t count; /* 0: without end */
     uint64_t for_ms;
     hakuban_contract *contracts[HAKUBAN_DESCRIPTOR_TAGS_MAX];
-    size_t contract_count, listed_count;
-    void *objects;       /* tree of shown */
+    size_t contract_count, ended_count; /* lists or first states that are in */
+    void *objects;                      /* tree of shown */
     hakuban_event kept;  /* GET: a state that is not live, state NULL: none; object is not owned */
     uint64_t settled_ms; /* GET: when a state without an exposer is the best there is */
     text line;
@@ -245,6 +247,47 @@ static uint64_t get_due_ms(const observation *o)
     return settling ? o->settled_ms : UINT64_MAX;
 }
 
+/* The last thing that is done with the objects. */
+static void show_all(observation *o)
+{
+    while (o->objects) {
+        shown *object = *(shown **)o->objects; /* the root of the tree */
+        hakuban_event event = {.object = object->object,
+                               .state = hakuban_state_ref(object->state),
+                               .freshness = object->freshness,
+                               .source = object->source,
+                               .age_ns = object->age_ns};
+        if (event.state && o->exit_code < 0) {
+            show_state(o, object, &event);
+        }
+        hakuban_state_unref(event.state);
+        tdelete(object, &o->objects, compare_objects);
+        free_shown(object);
+    }
+}
+
+/* The kind of event that each contract tells once, and behind which nothing is waited for. */
+static hakuban_event_kind last_kind(const observation *o)
+{
+    return o->mode == LIST ? HAKUBAN_EVENT_LISTED
+           : o->all        ? HAKUBAN_EVENT_COMPLETE
+                           : (hakuban_event_kind)0;
+}
+
+static void on_last(observation *o)
+{
+    o->ended_count++;
+    if (o->ended_count < o->contract_count) {
+        return;
+    }
+    if (o->all) {
+        show_all(o);
+    }
+    if (o->exit_code < 0) {
+        o->exit_code = 0;
+    }
+}
+
 static void on_event(observation *o, const hakuban_event *event)
 {
     if (event->kind == HAKUBAN_EVENT_CONNECTION) {
@@ -252,11 +295,11 @@ static void on_event(observation *o, const hakuban_event *event)
         o->settled_ms = now_ms() + SETTLE_MS;
         return;
     }
-    if (event->kind == HAKUBAN_EVENT_LISTED) {
-        o->listed_count++;
-        if (o->mode == LIST && o->listed_count == o->contract_count) {
-            o->exit_code = 0;
-        }
+    if (event->kind == last_kind(o)) {
+        on_last(o);
+        return;
+    }
+    if (!event->object) {
         return;
     }
     shown *object = shown_of(o, event);
@@ -277,7 +320,10 @@ static void on_event(observation *o, const hakuban_event *event)
         if (o->mode == LIST) {
             return;
         }
-        if (o->mode == GET) {
+        if (o->all) {
+            hakuban_state_unref(object->state);
+            object->state = hakuban_state_ref(event->state);
+        } else if (o->mode == GET) {
             get(o, object, event);
         } else if (event->state && !same_state(object->state, event->state)) {
             show_state(o, object, event);
@@ -307,6 +353,7 @@ static void on_event(observation *o, const hakuban_event *event)
     }
     object->freshness = event->freshness;
     object->source = event->source;
+    object->age_ns = event->age_ns;
 }
 
 /* An object makes one contract; without one each tag makes one. */
@@ -336,11 +383,16 @@ static void out_of_time(observation *o)
 {
     char buffer[512];
     const char *trouble = session_trouble(&o->s, buffer, sizeof(buffer));
+    if (o->all) {
+        show_all(o);
+    }
     o->exit_code = EXIT_RUNTIME;
     if (o->mode == OBSERVE) {
         o->exit_code = 0;
     } else if (trouble) {
         report("not connected: %s", trouble);
+    } else if (o->all) {
+        report("the states were not complete after %llu ms", (unsigned long long)o->for_ms);
     } else if (o->mode == LIST) {
         report("the list was not complete after %llu ms", (unsigned long long)o->for_ms);
     } else if (o->kept.state) {
@@ -355,7 +407,8 @@ static void run(observation *o)
 {
     uint64_t until_ms = o->for_ms ? now_ms() + o->for_ms : UINT64_MAX;
     /* A list is complete at once where there is no connection: it has to wait for that. */
-    if (o->mode != LIST && !make_contracts(o)) {
+    const bool waits = last_kind(o) != 0;
+    if (!waits && !make_contracts(o)) {
         return;
     }
     while (o->exit_code < 0) {
@@ -363,7 +416,7 @@ static void run(observation *o)
         while (o->exit_code < 0 && hakuban_queue_next(o->s.queue, 0, &event) >= 0) {
             on_event(o, &event);
             hakuban_event_done(&event);
-            if (o->mode == LIST && o->contract_count == 0 && o->s.router.connected) {
+            if (waits && o->contract_count == 0 && o->s.router.connected) {
                 (void)make_contracts(o);
             }
             if (signals_stop && o->exit_code < 0) {
@@ -402,7 +455,7 @@ static int observation_end(observation *o)
     return o->interrupted ? session_cut_short(o->exit_code) : o->exit_code;
 }
 
-enum { OPTION_COUNT = OPTION_OWN, OPTION_FOR, OPTION_RAW };
+enum { OPTION_COUNT = OPTION_OWN, OPTION_FOR, OPTION_RAW, OPTION_ALL };
 
 static const arg_option observe_options[] = {SESSION_OPTIONS,
                                              {"--for", 0, true, OPTION_FOR},
@@ -410,6 +463,7 @@ static const arg_option observe_options[] = {SESSION_OPTIONS,
                                              {"--count", 0, true, OPTION_COUNT},
                                              {NULL, 0, false, 0}};
 static const arg_option get_options[] = {SESSION_OPTIONS,
+                                         {"--all", 0, false, OPTION_ALL},
                                          {"--for", 0, true, OPTION_FOR},
                                          {"--raw", 0, false, OPTION_RAW},
                                          {NULL, 0, false, 0}};
@@ -435,15 +489,18 @@ static const char observe_help[] =
     "example: hakuban observe --tag '\"cpu\"' | jq .data\n";
 static const char get_help[] =
     "usage: hakuban get [-c URL] [--tag JSON]... [OBJECT_JSON]\n"
+    "       hakuban get [-c URL] --all --tag JSON...\n"
     "\n"
     "Prints the first state that is current, as observe would, and ends; where nothing\n"
-    "exposes the object, the last state that is known. Exit code 1 where none comes in time.\n"
+    "exposes the object, the last state that is known. With --all it does so for every\n"
+    "object of the tags, once all are in. Exit code 1 where that does not come in time.\n"
     "\n"
     "  -c, --connect URL  where the router is; default $HAKUBAN_URL, else\n"
     "                     tcp://127.0.0.1:3001\n"
     "      --tag JSON     a tag, e.g. '\"cpu\"'; may be repeated\n"
+    "      --all          every object that carries one of the tags\n"
     "      --for TIME     how long to wait; default 5s\n"
-    "      --raw          print the data only, and a newline\n"
+    "      --raw          print the data only, and a newline after each\n"
     "  -v, --verbose      say more on stderr; twice: everything\n"
     "  -h, --help         this text\n"
     "\n"
@@ -499,6 +556,10 @@ static int read_arguments(observation *o, int argc, char **argv, const arg_optio
         case OPTION_RAW:
             o->raw = true;
             break;
+        case OPTION_ALL:
+            o->all = true;
+            o->count = 0;
+            break;
         case ARG_OPERAND:
             if (object) {
                 report("%s: one object is enough, and %s came before", value, object);
@@ -513,13 +574,13 @@ static int read_arguments(observation *o, int argc, char **argv, const arg_optio
             return EXIT_USAGE;
         }
     }
-    if (object && o->mode == LIST) {
-        report("%s: list takes tags only", object);
+    if (object && (o->mode == LIST || o->all)) {
+        report("%s: %s takes tags only", object, o->all ? "--all" : "list");
         return EXIT_USAGE;
     }
     if (!object && o->wanted.tag_count == 0) {
-        report(o->mode == LIST ? "--tag is missing (see --help)"
-                               : "an object or --tag is missing (see --help)");
+        report(o->mode == LIST || o->all ? "--tag is missing (see --help)"
+                                         : "an object or --tag is missing (see --help)");
         return EXIT_USAGE;
     }
     return object && !interest_set_object(&o->wanted, object) ? EXIT_USAGE : -1;

@@ -195,6 +195,25 @@ hakuban_status hakuban_state_new_json(const char *json, hakuban_state **ret, hak
     return status;
 }
 
+hakuban_status hakuban_state_new_error(const char *text, hakuban_state **ret)
+{
+    static const char *const format[] = {HAKUBAN_FORMAT_ERROR};
+    if (!text || !ret || !hkb_utf8_valid(text, strlen(text))) {
+        return HAKUBAN_ERR_ARGUMENT;
+    }
+    return hakuban_state_new(NULL,
+                             &(hakuban_state_parts){.data = text,
+                                                    .data_bytes = strlen(text),
+                                                    .format = format,
+                                                    .format_count = HKB_COUNT(format)},
+                             ret);
+}
+
+int hakuban_state_is_error(const hakuban_state *state)
+{
+    return state && state->format_count == 1 && strcmp(state->format, HAKUBAN_FORMAT_ERROR) == 0;
+}
+
 hakuban_state *hakuban_state_ref(hakuban_state *state)
 {
     if (state) {

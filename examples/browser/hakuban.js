@@ -93,6 +93,8 @@ class ObservedObject {
         this.channel = 0; // 0: there is no stream at the moment
     }
     get text() { return this.data ? decoder.decode(this.data) : null; }
+    // Why there is no state, where the exposer says so; null: it does not.
+    get error() { return this.format.length === 1 && this.format[0] === "ERROR" ? this.text : null; }
 }
 
 const keyOf = (name, tags) => JSON.stringify([name, ...tags]);

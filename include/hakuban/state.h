@@ -18,6 +18,7 @@ extern "C" {
 #define HAKUBAN_VERSION_ELEMENTS_MAX 16
 #define HAKUBAN_FORMAT_NAMES_MAX 16
 #define HAKUBAN_FORMAT_BYTES_MAX 255 /* all names together, one byte more for each */
+#define HAKUBAN_FORMAT_ERROR "ERROR" /* the only name of an error's format */
 
 typedef struct hakuban_state hakuban_state;
 
@@ -111,6 +112,31 @@ static inline HAKUBAN_NODISCARD hakuban_status hakuban_state_new(const hakuban_a
 HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_state_new_json(const char *json,
                                                                     hakuban_state **ret,
                                                                     hakuban_error *reterr);
+
+/**
+ * A state that says why there is no other: what an exposer answers where the object's name is a
+ * query that it cannot answer. Its format is ["ERROR"], its version automatic.
+ *
+ * It is sent and observed as any state; the next good state replaces it.
+ *
+ * @param text    copied; terminated UTF-8, for people
+ * @param ret     owned; end with hakuban_state_unref()
+ * @return OK, ERR_ARGUMENT (also: not UTF-8), ERR_LIMIT, ERR_NO_MEMORY
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API HAKUBAN_NODISCARD hakuban_status hakuban_state_new_error(const char *text,
+                                                                     hakuban_state **ret);
+
+/**
+ * Whether a state is an error: then its data is the text, without a terminating zero, as its
+ * exposer sent it. hakuban_printable() makes it safe to show.
+ *
+ * @return 1 or 0
+ * @thread any
+ * @since 0.1
+ */
+HAKUBAN_API int hakuban_state_is_error(const hakuban_state *state);
 
 /**
  * One more owner.

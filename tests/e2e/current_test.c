@@ -85,7 +85,7 @@ static const char *sorted_lines(program *p)
     qsort(lines, count, sizeof(lines[0]), (int (*)(const void *, const void *))strcmp);
     all[0] = 0;
     for (size_t i = 0; i < count; i++) {
-        (void)strcat(strcat(all, lines[i]), " ");
+        (void)snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s ", lines[i]);
     }
     return all;
 }
@@ -138,6 +138,31 @@ START_TEST(get_all_prints_what_there_is_when_the_time_is_over)
     get = get_all("20s"); /* nothing at all is complete */
     ck_assert_str_eq(sorted_lines(get), "");
     ck_assert_int_eq(program_end(get), 0);
+}
+END_TEST
+
+START_TEST(exposer_can_tell_why_there_is_no_state)
+{
+    program *exposer =
+        program_run("hakuban", "expose", "--format", "ERROR", "{\"table\":\"x\"}", NULL);
+    program_write(exposer, "no such table: \x1b[31mx\n");
+    program *get = program_run("hakuban", "get", "--for", "20s", "{\"table\":\"x\"}", NULL);
+    const char *line = program_line(get);
+    ck_assert_ptr_nonnull(strstr(line, "\"format\":[\"ERROR\"]"));
+    ck_assert_ptr_nonnull(strstr(line, "\"error\":\"no such table: \\u001b[31mx\"}"));
+    ck_assert_int_eq(program_end(get), 1);
+    get = program_run("hakuban", "get", "--raw", "--for", "20s", "{\"table\":\"x\"}", NULL);
+    program_find_error(get, "hakuban: {\"table\":\"x\"}: no such table: ");
+    ck_assert_ptr_null(program_line(get));
+    ck_assert_int_eq(program_end(get), 1);
+    /* Another exposer knows better. */
+    stop_well(exposer);
+    exposer = program_run("hakuban", "expose", "{\"table\":\"x\"}", NULL);
+    program_write(exposer, "5\n");
+    get = program_run("hakuban", "get", "--raw", "--for", "20s", "{\"table\":\"x\"}", NULL);
+    says(get, "5");
+    ck_assert_int_eq(program_end(get), 0);
+    stop_well(exposer);
 }
 END_TEST
 
@@ -366,6 +391,7 @@ int main(void)
     tcase_add_test(tcase, get_gives_a_state_that_was_made_for_it);
     tcase_add_test(tcase, get_all_waits_for_the_first_state_of_each_object);
     tcase_add_test(tcase, get_all_prints_what_there_is_when_the_time_is_over);
+    tcase_add_test(tcase, exposer_can_tell_why_there_is_no_state);
     tcase_add_test(tcase, command_runs_when_an_observer_comes_however_long_its_period);
     tcase_add_test(tcase, get_gives_the_last_state_where_no_exposer_is_there);
     tcase_add_test(tcase, get_of_an_exposer_that_says_nothing_fails_in_words);

@@ -271,7 +271,7 @@ static const char expose_help[] =
     "      --tag JSON     a tag of the object, e.g. '\"cpu\"'; may be repeated\n"
     "      --capacity N   weight among several exposers; default 1, 0: never chosen\n"
     "      --format NAME  what the data is; default JSON, which is checked. Repeated:\n"
-    "                     encodings around it, innermost first\n"
+    "                     encodings around it, innermost first. ERROR: why there is none\n"
     "      --keep         go on with the last state at the end of input\n"
     "      --file PATH    the whole file is one state; with --watch each change is the next;\n"
     "                     - is all of stdin\n"

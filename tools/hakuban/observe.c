@@ -42,6 +42,7 @@ typedef struct observation {
     uint64_t settled_ms; /* GET: when a state without an exposer is the best there is */
     text line;
     uint32_t states;
+    bool has_error;   /* a state that was shown was one */
     bool interrupted; /* by a signal, before it was done */
     int exit_code;    /* -1: go on */
 } observation;
@@ -86,6 +87,14 @@ static void cut_short(observation *o)
     o->interrupted = !endless && signals_stop;
 }
 
+/* What was asked for was given; to get an error instead of a state is no success. */
+static void end_well(observation *o)
+{
+    if (o->exit_code < 0) {
+        o->exit_code = o->mode == GET && o->has_error ? EXIT_RUNTIME : 0;
+    }
+}
+
 static void put_line(observation *o)
 {
     text_add(&o->line, "\n", 1);
@@ -127,6 +136,11 @@ static void add_data(text *line, const hakuban_state *state)
 {
     size_t format_count = hakuban_state_format_count(state);
     hakuban_slice data = hakuban_state_data(state);
+    if (hakuban_state_is_error(state)) {
+        text_add_string(line, ",\"error\":");
+        text_add_json_string(line, data.data, data.bytes);
+        return;
+    }
     if (format_count > 0 && strcmp(hakuban_state_format(state, format_count - 1), "JSON") == 0) {
         /* The checker wants terminated text; the compacted form is never longer than that copy. */
         text copy = {NULL, 0, 0};
@@ -179,11 +193,16 @@ static bool same_state(const hakuban_state *a, const hakuban_state *b)
 
 static void show_state(observation *o, shown *object, const hakuban_event *event)
 {
+    hakuban_slice data = hakuban_state_data(event->state);
+    const bool is_error = hakuban_state_is_error(event->state);
     hakuban_state_unref(object->state);
     object->state = hakuban_state_ref(event->state);
-    if (o->raw) {
-        hakuban_slice data = hakuban_state_data(event->state);
-        text_clear(&o->line);
+    o->has_error |= is_error;
+    text_clear(&o->line);
+    if (o->raw && is_error) {
+        report("%s: %.*s", hakuban_descriptor_json(event->object), (int)data.bytes,
+               (const char *)data.data);
+    } else if (o->raw) {
         if (o->to_terminal) {
             text_add_printable_lines(&o->line, data.data, data.bytes);
         } else {
@@ -196,10 +215,12 @@ static void show_state(observation *o, shown *object, const hakuban_event *event
         add_data(&o->line, event->state);
         text_add_string(&o->line, "}");
     }
-    put_line(o);
+    if (!o->raw || !is_error) {
+        put_line(o);
+    }
     o->states++;
-    if (o->states == o->count && o->exit_code < 0) {
-        o->exit_code = 0;
+    if (o->states == o->count) {
+        end_well(o);
     }
 }
 
@@ -283,9 +304,7 @@ static void on_last(observation *o)
     if (o->all) {
         show_all(o);
     }
-    if (o->exit_code < 0) {
-        o->exit_code = 0;
-    }
+    end_well(o);
 }
 
 static void on_event(observation *o, const hakuban_event *event)
@@ -493,7 +512,8 @@ static const char get_help[] =
     "\n"
     "Prints the first state that is current, as observe would, and ends; where nothing\n"
     "exposes the object, the last state that is known. With --all it does so for every\n"
-    "object of the tags, once all are in. Exit code 1 where that does not come in time.\n"
+    "object of the tags, once all are in. Exit code 1 where that does not come in time,\n"
+    "or where a state is an error that its exposer tells.\n"
     "\n"
     "  -c, --connect URL  where the router is; default $HAKUBAN_URL, else\n"
     "                     tcp://127.0.0.1:3001\n"

@@ -199,6 +199,30 @@ START_TEST(impossible_states_are_refused)
 }
 END_TEST
 
+START_TEST(an_error_is_a_state_with_its_text_as_data)
+{
+    hakuban_state *state = NULL;
+    ck_assert_int_eq(hakuban_state_new_error("no such table", &state), HAKUBAN_OK);
+    ck_assert_int_eq(hakuban_state_is_error(state), 1);
+    ck_assert_uint_eq(hakuban_state_data(state).bytes, 13);
+    ck_assert_int_eq(memcmp(hakuban_state_data(state).data, "no such table", 13), 0);
+    hakuban_state_unref(state);
+    ck_assert_int_eq(hakuban_state_new_error("\xff", &state), HAKUBAN_ERR_ARGUMENT);
+    ck_assert_int_eq(hakuban_state_new_error(NULL, &state), HAKUBAN_ERR_ARGUMENT);
+    ck_assert_int_eq(hakuban_state_is_error(NULL), 0);
+    /* JSON about an error, and what is only packed with it, are states like others. */
+    const char *names[] = {"ERROR", "ZSTD"};
+    hakuban_state_parts parts = {.format = names, .format_count = 2};
+    ck_assert_int_eq(hakuban_state_new(NULL, &parts, &state), HAKUBAN_OK);
+    ck_assert_int_eq(hakuban_state_is_error(state), 0);
+    hakuban_state_unref(state);
+    parts.format_count = 0;
+    ck_assert_int_eq(hakuban_state_new(NULL, &parts, &state), HAKUBAN_OK);
+    ck_assert_int_eq(hakuban_state_is_error(state), 0);
+    hakuban_state_unref(state);
+}
+END_TEST
+
 static hkb_version next_of(hkb_version last, int64_t wall_ns)
 {
     hkb_version next = {.count = 0};
@@ -265,6 +289,7 @@ int main(void)
     tcase_add_test(all, a_name_without_memory_is_an_error_and_leaves_nothing);
     tcase_add_test(all, a_state_keeps_its_parts_and_shares_its_data);
     tcase_add_test(all, impossible_states_are_refused);
+    tcase_add_test(all, an_error_is_a_state_with_its_text_as_data);
     tcase_add_test(all, an_automatic_version_follows_the_clock_but_never_backwards);
     tcase_add_test(all, a_long_version_still_has_a_next_one);
     suite_add_tcase(suite, all);

@@ -1,11 +1,11 @@
 /* I7, memory: what an exchange keeps is bounded by what is alive, each byte of it is in an account;
  * and I13, once all users have gone nothing is left. */
 #include "exchange/account.h"
+#include "exchange/names.h"
 #include "oracle.h"
+#include "wire/delta_internal.h"
 
 #include <stdio.h>
-
-#define ACCOUNT_SLACK_BYTES (512u * 1024) /* mostly scratch for differences: 6 times 64 KiB */
 
 void oracle_check_window(const sim_world *world, const net_pipe *pipe, int end)
 {
@@ -27,12 +27,96 @@ static size_t log_bytes(const hkb_link *link)
            link->again.shared_bytes;
 }
 
-/* No byte is kept that is in no account, but what is there once for each exchange (scratch for
- * differences and messages, tables) and what local contracts have. */
-static void check_accounts(const net_node *node, size_t number)
+/* Of a table, beyond what its items are charged for their places. */
+static size_t table_bytes(const hkb_map *map, size_t place_bytes)
 {
+    size_t bytes = map->slots ? (map->mask + 1) * sizeof(map->slots[0]) : 0;
+    size_t charged = map->count * place_bytes;
+    return bytes > charged ? bytes - charged : 0;
+}
+
+static size_t scratch_bytes(const hkb_delta_context *delta)
+{
+    return delta->raw.capacity + delta->reference.capacity + delta->packed.capacity +
+           delta->match_capacity * sizeof(*delta->matches) +
+           delta->slot_capacity * sizeof(*delta->slots) +
+           delta->reference_capacity * sizeof(*delta->references);
+}
+
+/* A payload that is kept for other peers for 200 ms, and its base, if nothing else keeps that. */
+static size_t delta_bytes(const hkb_delta *delta)
+{
+    const hakuban_state *base = delta->base;
+    bool elsewhere = !base || base->in_users || base->base_users || base == delta->object->state;
+    return sizeof(*delta) + (elsewhere ? 0 : hkb_state_bytes(base));
+}
+
+/* A sink that was taken back, and that its user has not let go of. */
+static size_t revoked_bytes(const hakuban_sink *sink)
+{
+    const hakuban_descriptor *descriptor = sink->descriptor;
+    return sizeof(*sink) + sizeof(*descriptor) + descriptor->text_bytes;
+}
+
+static size_t contract_bytes(const sim_world *world, const sim_user *user)
+{
+    size_t bytes = sizeof(*user->contract) + sizeof(*user->queue);
+    HKB_LIST_EACH(hakuban_sink, sink, &user->contract->sinks, of_contract)
+    {
+        bytes += sizeof(*sink);
+    }
+    for (size_t i = 0; !user->plan->observes && i < world->plan->object_count; i++) {
+        const hakuban_sink *sink = user->held[i].sink;
+        bytes += sink && !sink->object ? revoked_bytes(sink) : 0;
+    }
+    return bytes;
+}
+
+/* What an exchange has that is in no account: what no peer brought, and what there is once for each
+ * link or each exchange. */
+static size_t own_bytes(const sim_world *world, const sim_place *place)
+{
+    const hkb_exchange *exchange = place->node->exchange;
+    const hkb_map *tables[] = {&exchange->objects, &exchange->tags, &exchange->shares,
+                               &exchange->tag_shares};
+    size_t bytes = place->empty_bytes + scratch_bytes(exchange->delta) +
+                   hkb_chain_own_bytes(&exchange->packet) +
+                   exchange->shared.native.writer.capacity + hkb_names_bytes(&exchange->had_live) +
+                   table_bytes(&exchange->sessions, 0) +
+                   (exchange->delta_spare ? sizeof(*exchange->delta_spare) : 0);
+    for (size_t i = 0; i < HKB_COUNT(tables); i++) {
+        bytes += table_bytes(tables[i], HKB_SLOT_BYTES);
+    }
+    HKB_LIST_EACH(hkb_common_settings, settings, &exchange->settings, of_exchange)
+    {
+        bytes += sizeof(*settings);
+    }
+    HKB_LIST_EACH(hkb_peer, peer, &exchange->peers, of_exchange)
+    {
+        bytes += peer->recall ? sizeof(*peer->recall) : 0;
+    }
+    HKB_LIST_EACH(hkb_delta, delta, &exchange->deltas, aged)
+    {
+        bytes += delta_bytes(delta);
+    }
+    HKB_LIST_EACH(hkb_partial, partial, &exchange->partials, aged)
+    {
+        bytes += sizeof(*partial);
+    }
+    for (size_t i = 0; i < world->plan->user_count; i++) {
+        const sim_user *user = &world->users[i];
+        bytes += user->contract && user->node == place->node ? contract_bytes(world, user) : 0;
+    }
+    return bytes;
+}
+
+/* No byte is kept that is in no account. */
+static void check_accounts(const sim_world *world, size_t number)
+{
+    const net_node *node = world->places[number].node;
     const hkb_exchange *exchange = node->exchange;
     size_t held = hkb_exchange_held_bytes(exchange), peers = 0;
+    size_t own = own_bytes(world, &world->places[number]);
     HKB_LIST_EACH(hkb_peer, peer, &exchange->peers, of_exchange)
     {
         peers += peer->accounted_bytes;
@@ -42,10 +126,9 @@ static void check_accounts(const net_node *node, size_t number)
     }
     NET_MUST(peers <= exchange->charged_bytes, "I7 memory: node %zu's accounts do not add up",
              number);
-    size_t slack = ACCOUNT_SLACK_BYTES + exchange->contract_count * 1024;
-    NET_MUST(node->memory.bytes <= held + slack,
-             "I7 memory: node %zu has %zu bytes, of which %zu are in an account", number,
-             (size_t)node->memory.bytes, held);
+    NET_MUST(node->memory.bytes <= held + own,
+             "I7 memory: node %zu has %zu bytes, of which %zu are in an account and %zu its own",
+             number, (size_t)node->memory.bytes, held, own);
 }
 
 /* What an exchange keeps is bounded by what is alive, not by how much passed through it. */
@@ -81,7 +164,7 @@ void oracle_check_memory(sim_world *world)
             }
         }
         bound += exchange->delta_bytes + exchange->contract_count * 1024;
-        check_accounts(node, n);
+        check_accounts(world, n);
         NET_MUST(state_bytes == exchange->state_bytes,
                  "I7 memory: node %zu counts %zu bytes of states and has %zu", n,
                  exchange->state_bytes, state_bytes);

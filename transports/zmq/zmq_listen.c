@@ -26,7 +26,8 @@
 #define BEGIN_NS (10 * HKB_ZMQ_SECOND_NS) /* from accepting to the beginning of a session */
 #define SWEEP_NS (HKB_ZMQ_SECOND_NS / 4)
 #define UNBIND_MS 1000
-#define CALM_MS 300 /* for those that are still introducing themselves when a socket ends */
+#define CALM_MS 2000  /* for those that are still introducing themselves when a socket ends */
+#define CALM_ROUNDS 2 /* in a row without such a peer */
 #define ACCEPTS_PER_TURN 256u
 #define SHED_NS (HKB_ZMQ_SECOND_NS / 10)
 #define BUCKETS_MIN 16u
@@ -274,16 +275,17 @@ static void regain_reserve(const hkb_zmq_self *self, hkb_zmq_router *router)
     }
 }
 
-/* Those in the kernel's queue. */
-static void close_waiting(const hkb_zmq_router *router)
+/* Those in the kernel's queue. False: there may be more than a turn closes. */
+static bool close_waiting(const hkb_zmq_router *router)
 {
     for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
         int fd = accept4(router->listening_fd, NULL, NULL, SOCK_CLOEXEC);
         if (fd < 0) {
-            return;
+            return true;
         }
         (void)close(fd);
     }
+    return false;
 }
 
 /* As long as libzmq's thread has no descriptor for the peers that want to connect, it asks again
@@ -299,21 +301,24 @@ static void turn_away(const hkb_zmq_self *self, hkb_zmq_router *router, uint64_t
         router->reserve = -1;
     }
     if (router->bound && !router->rebind_ns) {
-        close_waiting(router);
+        (void)close_waiting(router);
     }
     regain_reserve(self, router);
 }
+
+static void calm_down(hkb_zmq_self *self, hkb_zmq_router *router);
 
 /* Another part of the program took the reserve. libzmq can stop asking only by giving up everything
  * that it has accepted there. */
 static void stop_listening(hkb_zmq_self *self, hkb_zmq_router *router, uint64_t now_ns)
 {
+    router->shed_ns = 0;
+    router->rebind_ns = now_ns + HKB_ZMQ_SECOND_NS;
+    calm_down(self, router);
     (void)zmq_unbind(router->socket.zmq, router->endpoint);
     for (size_t fd = 0; fd < router->slot_count; fd++) {
         parted(self, router, (int)fd);
     }
-    router->shed_ns = 0;
-    router->rebind_ns = now_ns + HKB_ZMQ_SECOND_NS;
 }
 
 /* Makes no upcalls: it is done wherever it has to be certain whose a descriptor is. */
@@ -487,20 +492,45 @@ static void stop_arrivals(const hkb_zmq_router *router)
 #endif
 }
 
+/* Waits until libzmq's thread has done all that it was about to do: it closes what stops listening
+ * between two events, and says so. False: there was no descriptor for that, or no time left. */
+static bool thread_went_on(hkb_zmq_self *self, uint64_t until_ns)
+{
+    hkb_zmq_socket probe = {.kind = HKB_ZMQ_ROUTER};
+    char endpoint[HKB_ZMQ_ENDPOINT_BYTES];
+    size_t bytes = sizeof(endpoint);
+    bool closed = false;
+    if (hkb_zmq_socket_open(self, &probe, ZMQ_PAIR, ZMQ_EVENT_CLOSED) != 0) {
+        return false;
+    }
+    if (zmq_bind(probe.zmq, "tcp://127.0.0.1:*") == 0 &&
+        zmq_getsockopt(probe.zmq, ZMQ_LAST_ENDPOINT, endpoint, &bytes) == 0 &&
+        zmq_unbind(probe.zmq, endpoint) == 0) {
+        zmq_pollitem_t monitor = {.socket = probe.monitor, .events = ZMQ_POLLIN};
+        for (uint64_t now_ns; !closed && (now_ns = hkb_zmq_now()) < until_ns;) {
+            closed = zmq_poll(&monitor, 1, (long)((until_ns - now_ns) / 1000000 + 1)) > 0;
+        }
+    }
+    hkb_zmq_socket_close(self, &probe, 0);
+    return closed;
+}
+
 /* libzmq 4.3 aborts (zmtp_engine.cpp, "Resource temporarily unavailable") where a socket ends at
  * the moment in which a peer introduces itself. So those are cut first, and their end is waited
- * for. */
+ * for: also the end of those that libzmq's thread has accepted and not yet told of. */
 static void calm_down(hkb_zmq_self *self, hkb_zmq_router *router)
 {
     if (!router->bound) {
         return;
     }
     stop_arrivals(router);
-    unsigned calm_ms = 0;
-    for (unsigned waited_ms = 0; waited_ms < CALM_MS && calm_ms < 30; waited_ms += 10) {
-        close_waiting(router);
+    uint64_t until_ns = hkb_zmq_now() + CALM_MS * UINT64_C(1000000);
+    for (unsigned calm_rounds = 0; calm_rounds < CALM_ROUNDS && hkb_zmq_now() < until_ns;) {
+        bool calm = close_waiting(router);
+        if (!thread_went_on(self, until_ns)) {
+            (void)poll(NULL, 0, 10);
+        }
         look_at_events(self, router, hkb_zmq_now());
-        bool calm = true;
         for (size_t fd = 0; fd < router->slot_count; fd++) {
             const struct slot *slot = &router->slots[fd];
             if (slot->open && !slot->used) {
@@ -508,8 +538,7 @@ static void calm_down(hkb_zmq_self *self, hkb_zmq_router *router)
             }
             calm = calm && !(slot->open && slot->is_cut);
         }
-        calm_ms = calm ? calm_ms + 10 : 0;
-        (void)poll(NULL, 0, 10);
+        calm_rounds = calm ? calm_rounds + 1 : 0;
     }
 }
 

@@ -59,6 +59,11 @@ system() {
     for deb in "$here"/apt/archives/*.deb; do
         quiet dpkg-deb -x "$deb" "$here/root" || return
     done
+    # What points to /lib there means the lib of that system: without libm.so a linker takes libm.a instead.
+    local file to
+    while read -r file to; do
+        ln -sfnr "$here/root$to" "$here/root/$file"
+    done < <(cd "$here/root" && find . -type l -lname '/*' -printf '%P %l\n')
     rm -rf "$here/apt"
     echo "${packages[*]}" >"$here/packages"
 }

@@ -62,11 +62,12 @@ static void flush_to_zero(int unused)
 }
 #endif
 
-#ifdef __GLIBC__
+/* Not with the x87 of i386, which traps where a denormal number is merely copied. */
+#if defined(__GLIBC__) && (!defined(__i386__) || defined(__SSE2_MATH__))
+#define TRAPS
 static void trap_what_is_inexact(int unused)
 {
     (void)unused;
-    (void)feclearexcept(FE_ALL_EXCEPT); /* what is noted already would trap at once on i386 */
     (void)feenableexcept(FE_INEXACT | FE_UNDERFLOW | FE_OVERFLOW);
 }
 #endif
@@ -91,7 +92,7 @@ static const struct {
 #if defined(__SSE2_MATH__)
     {"flush to zero", flush_to_zero, 0},
 #endif
-#ifdef __GLIBC__
+#ifdef TRAPS
     {"traps", trap_what_is_inexact, 0},
 #endif
 };

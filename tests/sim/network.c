@@ -630,12 +630,24 @@ static bool is_at_rest(const net_node *node)
     return node->entered == node->settled;
 }
 
+static void take_turn(net_node *node)
+{
+    const net_tap *tap = &node->network->tap;
+    if (tap->before_turn) {
+        tap->before_turn(tap->ctx, node);
+    }
+    hkb_exchange_tick(node->exchange);
+    hkb_exchange_settle(node->exchange);
+    if (tap->after_turn) {
+        tap->after_turn(tap->ctx, node);
+    }
+}
+
 static bool step_node(net_node *node)
 {
     net_enter(node);
     if (net_due_ns(node) <= node->network->now_ns) {
-        hkb_exchange_tick(node->exchange);
-        hkb_exchange_settle(node->exchange);
+        take_turn(node);
     }
     bool moved = send_ready(node);
     node->settled = node->entered;

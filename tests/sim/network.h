@@ -70,11 +70,14 @@ struct net_node {
     unsigned opened;
 };
 
-/* Who looks on while bytes are read: before and after each piece. May be NULL. */
+/* Looks on while bytes are read, before and after each piece, and while an exchange has a turn. May
+ * be NULL. */
 typedef struct net_tap {
     void *ctx;
     void (*before)(void *ctx, net_pipe *pipe, int to);
     void (*after)(void *ctx, net_pipe *pipe, int to);
+    void (*before_turn)(void *ctx, net_node *node);
+    void (*after_turn)(void *ctx, net_node *node);
 } net_tap;
 
 struct net {

@@ -24,12 +24,14 @@ static void keep_floors(const sim_world *world, const net_pipe *pipe)
 void oracle_before(void *ctx, net_pipe *pipe, int to)
 {
     oracle_note_sources(ctx, pipe, to);
+    oracle_note_budgets(ctx, pipe->node[to]);
 }
 
 void oracle_after(void *ctx, net_pipe *pipe, int to)
 {
     const sim_world *world = ctx;
     const hkb_exchange *exchange = pipe->node[to]->exchange;
+    oracle_check_budgets(world, pipe->node[to], 1);
     if (!pipe->peer[to]) {
         return;
     }
@@ -48,6 +50,16 @@ void oracle_after(void *ctx, net_pipe *pipe, int to)
     }
     oracle_check_window(world, pipe, 0);
     oracle_check_window(world, pipe, 1);
+}
+
+void oracle_before_turn(void *ctx, net_node *node)
+{
+    oracle_note_budgets(ctx, node);
+}
+
+void oracle_after_turn(void *ctx, net_node *node)
+{
+    oracle_check_budgets(ctx, node, HKB_TURN_PEERS);
 }
 
 void oracle_check(sim_world *world)

@@ -14,6 +14,9 @@ extern bool sim_canary;
 /* What holds at any time, of one connection: before and after a piece is read. */
 void oracle_before(void *world, net_pipe *pipe, int to);
 void oracle_after(void *world, net_pipe *pipe, int to);
+/* Of one exchange: before and after its turn. */
+void oracle_before_turn(void *world, net_node *node);
+void oracle_after_turn(void *world, net_node *node);
 /* What holds at any time, of the network. */
 void oracle_check(sim_world *world);
 /* What is still missing once the faults are over, as text; false: nothing. */
@@ -90,6 +93,13 @@ bool oracle_lingers(const sim_world *world, char *out, size_t out_bytes);
 void oracle_check_silence(const sim_world *world);
 void oracle_check_loops(sim_world *world);
 bool oracle_link_misses(const sim_world *world, size_t node, char *out, size_t out_bytes);
+
+/* -- oracle_budget.c -- */
+
+void oracle_note_budgets(sim_world *world, const net_node *node);
+/* Since the note: a piece was read, or the exchange had a turn, in which it hears peers_max peers
+ * at most. */
+void oracle_check_budgets(const sim_world *world, const net_node *node, unsigned peers_max);
 
 /* -- oracle_flicker.c: I11 -- */
 

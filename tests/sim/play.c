@@ -98,7 +98,8 @@ static void begin(sim_world *world, const sim_plan *plan, bool trace)
     world->network->among_us = true;
     world->network->chunk_bytes_max = plan->chunk_bytes_max;
     world->network->turn_cost = plan->turn_cost;
-    world->network->tap = (net_tap){world, oracle_before, oracle_after};
+    world->network->tap =
+        (net_tap){world, oracle_before, oracle_after, oracle_before_turn, oracle_after_turn};
     for (size_t i = 0; i < plan->node_count; i++) {
         sim_place *place = &world->places[i];
         place->plan = &plan->nodes[i];

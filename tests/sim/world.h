@@ -6,6 +6,8 @@
 #include "network.h"
 #include "plan.h"
 
+#define SIM_BUDGETS_MAX 256
+
 /* Numbers under numbers; 0 is none. */
 typedef struct sim_table {
     struct sim_slot {
@@ -115,6 +117,13 @@ typedef struct sim_world {
         bool was_source;
     } *glimpses; /* of one exchange's objects, before a piece is read */
     size_t glimpse_count, glimpse_capacity;
+    struct sim_budget {
+        const hkb_peer *peer;
+        uint64_t turn;
+        int64_t credit;
+        uint64_t received_bytes;
+    } budgets[SIM_BUDGETS_MAX]; /* of one exchange's peers, before a piece is read or a turn */
+    size_t budget_count, record_count;
     sim_result result;
 } sim_world;
 

@@ -4,6 +4,7 @@
  * caused: older states that peers stand on, what local contracts have. Payloads are shared by links
  * and counted once for all. */
 #include "exchange/account.h"
+#include "exchange/upward.h"
 
 #define HOLDS_MOST_PART                                                                            \
     64u /* ending a peer that has less than this part of the limit gains nothing */
@@ -68,10 +69,12 @@ static void put_charge(hkb_object *object, hkb_peer *payer, bool own, size_t rec
         before->left_bytes -= object->state_charge;
     }
     hkb_charge(object->exchange, before, 0, (size_t)object->record_charge + object->state_charge);
+    hkb_upward_end(object);
     object->payer = payer;
     object->pays_own = own;
     object->record_charge = (uint32_t)record;
     object->state_charge = (uint32_t)state;
+    hkb_upward_begin(object);
     hkb_charge(object->exchange, payer, record + state, 0);
     if (payer && !own) {
         payer->left_bytes += state;
@@ -137,8 +140,9 @@ void hkb_share_set_in_base(hkb_share *share, hakuban_state *state)
         state->in_users++;
     }
     share->in.base = state;
-    (void)hkb_peer_account(share->peer, state ? hkb_state_bytes(state) : 0,
-                           before ? hkb_state_bytes(before) : 0);
+    size_t more = state ? hkb_state_bytes(state) : 0, less = before ? hkb_state_bytes(before) : 0;
+    (void)hkb_peer_account(share->peer, more, less);
+    hkb_upward_set_state(share, more, less);
     if (before) {
         before->in_users--;
         if (!state && before == share->object->state) {

@@ -5,6 +5,7 @@
 #include "exchange/facts.h"
 #include "exchange/newest.h"
 #include "exchange/partial.h"
+#include "exchange/upward.h"
 
 /* -- To the peer -- */
 
@@ -62,6 +63,7 @@ hakuban_status hkb_share_open_out(hkb_share *share, uint32_t id)
     }
     object->out_channels++;
     share->out.phase = HKB_CHANNEL_OPEN;
+    hkb_upward_open(share);
     share->out.state = hkb_untold(object->state_count);
     share->out.condition = object->condition_count;
     return HAKUBAN_OK;
@@ -74,6 +76,7 @@ void hkb_share_close_out(hkb_share *share)
         share->object->out_channels--;
     }
     share->out.id = 0;
+    hkb_upward_close(share);
     share->out.phase = HKB_CHANNEL_CLOSED;
     hkb_share_drop_out(share);
 }

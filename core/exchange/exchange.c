@@ -12,6 +12,7 @@
 #include "exchange/recall.h"
 #include "exchange/sessions.h"
 #include "exchange/settle.h"
+#include "exchange/upward.h"
 
 hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t now_ns,
                                 int64_t wall_ns, hkb_exchange **ret)
@@ -159,7 +160,9 @@ void hkb_exchange_settle(hkb_exchange *exchange)
             hkb_tag_settle(HKB_CONTAINER(node, hkb_tag, dirty));
             continue;
         }
-        if (!hkb_exchange_make_room(exchange, NULL, 0) || hkb_list_empty(&exchange->ended)) {
+        (void)hkb_exchange_make_room(exchange, NULL, 0);
+        hkb_upward_settle(exchange);
+        if (hkb_list_empty(&exchange->ended)) {
             break;
         }
     }

@@ -249,6 +249,22 @@ static hakuban_status hear_path(hkb_peer *peer, const hkb_message *message, haku
     return status;
 }
 
+/* The downstreams of this exchange are told a limit that follows from it. */
+static hakuban_status hear_memory_limit(hkb_peer *peer, const hkb_message *message)
+{
+    hkb_exchange *exchange = peer->exchange;
+    hkb_peer_charge(peer, exchange->peer_count / WALKED_PER_UNIT);
+    peer->upward_bytes_max = message->bytes < SIZE_MAX / 2 ? (size_t)message->bytes : 0;
+    HKB_LIST_EACH(hkb_peer, other, &exchange->peers, of_exchange)
+    {
+        if (!other->link.connector) {
+            other->memory_limit_due = true;
+            hkb_peer_queue(other, &other->item);
+        }
+    }
+    return HAKUBAN_OK;
+}
+
 static hakuban_status hear_listed(hkb_peer *peer, const hkb_message *message)
 {
     hkb_tag *tag;
@@ -388,6 +404,8 @@ static hakuban_status hear_from_upstream(hkb_peer *peer, const hkb_message *mess
         return hear_close(peer, message, reterr);
     case HKB_MESSAGE_LISTED:
         return hear_listed(peer, message);
+    case HKB_MESSAGE_MEMORY_LIMIT:
+        return hear_memory_limit(peer, message);
     case HKB_MESSAGE_PATH:
         return hear_path(peer, message, reterr);
     default:

@@ -8,6 +8,7 @@
 #include "exchange/newest.h"
 #include "exchange/partial.h"
 #include "exchange/payloads.h"
+#include "exchange/upward.h"
 
 /* -- Tags -- */
 
@@ -254,6 +255,7 @@ static hakuban_status share_new(hkb_peer *peer, hkb_object *object, hkb_share **
     }
     if (peer->link.connector) {
         object->upstream = share;
+        hkb_upward_begin(object);
     }
     hkb_list_push(&peer->shares, &share->of_peer);
     hkb_list_push(&object->shares, &share->of_object);
@@ -309,6 +311,7 @@ bool hkb_share_release(hkb_share *share)
     hkb_list_remove(&share->of_peer);
     hkb_list_remove(&share->of_object);
     if (object->upstream == share) {
+        hkb_upward_end(object);
         object->upstream = NULL;
     }
     if (share->in_map) {

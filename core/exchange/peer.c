@@ -8,6 +8,7 @@
 #include "exchange/recall.h"
 #include "exchange/sessions.h"
 #include "exchange/tag.h"
+#include "exchange/upward.h"
 
 /* -- Queue and carrier -- */
 
@@ -123,6 +124,12 @@ static void say_peer(hkb_peer *peer)
     }
     if (peer->link.connector && hkb_recall_say(peer)) {
         hkb_peer_queue_first(peer); /* before any contract is told */
+    }
+    if (peer->memory_limit_due) {
+        peer->memory_limit_due = false;
+        hkb_message message = {.kind = HKB_MESSAGE_MEMORY_LIMIT,
+                               .bytes = hkb_upward_limit(peer->exchange)};
+        hkb_link_say(&peer->link, &message, NULL);
     }
     if (peer->path_due) {
         peer->path_due = false;

@@ -170,7 +170,7 @@ struct hkb_peer {
     hkb_node of_exchange, ready, ended, behind;
     uint64_t turn;         /* up to which its credit is counted */
     hkb_node of_upstreams; /* of an upstream */
-    bool writable, orderly, told_ended, path_due, limit_due;
+    bool writable, orderly, told_ended, path_due, limit_due, memory_limit_due;
     bool detached; /* no carrier will say hkb_peer_lost(): it is freed with its end */
     bool yields;   /* away for long enough that another exposer may take what it serves */
     hkb_item item;
@@ -199,9 +199,13 @@ struct hkb_peer {
     size_t accounted_bytes; /* what this peer makes this exchange keep */
     size_t left_bytes;      /* of that: states that others have left behind; no fault of its own */
     size_t measured_bytes;  /* of that: the record and its buffers, when they were last measured */
-    size_t outgoing_bytes;  /* payloads that go to it in parts; shared, in no account of a peer */
-    hkb_list large;         /* shares whose states wait until less goes in parts */
-    hkb_recall *recall;     /* what is named after a session was lost; or NULL */
+    /* A downstream: what its objects make the upstream keep. An upstream: what all of them do, the
+     * largest of the states that came since this was looked at, and how much it keeps at most, as
+     * it says; 0: it does not. */
+    size_t upward_bytes, upward_state_bytes, upward_bytes_max;
+    size_t outgoing_bytes; /* payloads that go to it in parts; shared, in no account of a peer */
+    hkb_list large;        /* shares whose states wait until less goes in parts */
+    hkb_recall *recall;    /* what is named after a session was lost; or NULL */
     hkb_log_quota log_quota;
 };
 

@@ -15,6 +15,7 @@
 #include "exchange/recall.h"
 #include "exchange/settle.h"
 #include "exchange/tag.h"
+#include "exchange/upward.h"
 
 #define SETTINGS_COMPARED 8 /* of those used last: there is one set for each listener */
 
@@ -206,6 +207,10 @@ void hkb_session_opened(hkb_link *link)
     exchange->tick_ns = exchange->now_ns; /* other time limits hold from here on */
     exchange->host.opened(exchange->host.ctx, peer->carrier, peer);
     if (!link->connector) {
+        if (hkb_upward_limit(exchange)) {
+            peer->memory_limit_due = true;
+            hkb_peer_queue_first(peer);
+        }
         return;
     }
     exchange->upstream_was_there = true;
@@ -366,6 +371,7 @@ void hkb_session_anew(hkb_link *link)
     }
     hkb_recall_free(peer); /* what was still to be named, perhaps to one that does not know of it */
     peer->last_channel = 0;
+    peer->upward_bytes_max = 0;
     peer->limit_due = link->settings->load_limit.count > 0;
     if (peer->limit_due) {
         hkb_peer_queue_first(peer);
@@ -459,7 +465,7 @@ static void free_peer(hkb_peer *peer)
     hkb_link_done(&peer->link);
     settings_release(exchange, peer->settings);
     hkb_charge(exchange, peer, 0, peer->measured_bytes);
-    HKB_ASSERT(peer->accounted_bytes == 0 && peer->outgoing_bytes == 0);
+    HKB_ASSERT(peer->accounted_bytes == 0 && peer->outgoing_bytes == 0 && peer->upward_bytes == 0);
     hkb_free(exchange->alloc, peer, sizeof(*peer));
 }
 

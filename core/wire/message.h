@@ -14,10 +14,11 @@
 typedef enum hkb_message_kind {
     HKB_MESSAGE_ACK =
         1, /* bytes of frames that were received since the session began; not counted itself */
-    HKB_MESSAGE_PING = 2,  /* keep-alive; not counted */
-    HKB_MESSAGE_BYE = 3,   /* the sender has nothing more to say and wants to end */
-    HKB_MESSAGE_ERROR = 4, /* why the sender closes now */
-    HKB_MESSAGE_PATH = 6,  /* downwards: node ids from the sender to its root */
+    HKB_MESSAGE_PING = 2,         /* keep-alive; not counted */
+    HKB_MESSAGE_BYE = 3,          /* the sender has nothing more to say and wants to end */
+    HKB_MESSAGE_ERROR = 4,        /* why the sender closes now */
+    HKB_MESSAGE_PATH = 6,         /* downwards: node ids from the sender to its root */
+    HKB_MESSAGE_MEMORY_LIMIT = 7, /* downwards: how much the sender keeps for this link at most */
 
     HKB_MESSAGE_OBJECT =
         8, /* upwards: all that is wanted with an object from now on; no flags: nothing */
@@ -75,7 +76,7 @@ typedef struct hkb_message {
     hakuban_descriptor
         *descriptor;    /* OBJECT, STREAM_OPEN, SINK_OPEN; when decoded: owned by whoever decodes */
     hakuban_slice text; /* TAG, LISTED: canonical tag; ERROR */
-    uint64_t bytes;     /* ACK, BEGUN, SKIP */
+    uint64_t bytes;     /* ACK, BEGUN, SKIP; MEMORY_LIMIT, 0: none */
     uint64_t hash;      /* BEGUN: XXH3-64 of these bytes */
     uint64_t sink_id;   /* SINK_OPEN */
     hakuban_freshness freshness; /* STREAM_OPEN, CONDITION, SAME, STATE (LIVE or STALE) */

@@ -285,8 +285,9 @@ hakuban_status hkb_native_encode(hkb_native *native, const hakuban_serializer_op
     case HKB_MESSAGE_STATE:
         return encode_state(native, message, previous, out);
     case HKB_MESSAGE_ACK:
+    case HKB_MESSAGE_MEMORY_LIMIT:
         hakuban_write_array(writer, 2);
-        hakuban_write_uint(writer, HKB_MESSAGE_ACK);
+        hakuban_write_uint(writer, message->kind);
         hakuban_write_uint(writer, message->bytes);
         break;
     case HKB_MESSAGE_PING:
@@ -648,6 +649,7 @@ static hakuban_status decode_fields(hkb_native *native, uint64_t kind, hakuban_s
     ret->kind = (hkb_message_kind)kind;
     switch (ret->kind) {
     case HKB_MESSAGE_ACK:
+    case HKB_MESSAGE_MEMORY_LIMIT:
         if (hakuban_read_uint(reader, &ret->bytes) < 0) {
             return bad(reterr, "count");
         }

@@ -93,6 +93,31 @@ START_TEST(client_that_holds_most_is_told_when_the_router_is_full)
 }
 END_TEST
 
+START_TEST(client_below_a_hub_is_told_before_the_hub_itself_is_cut)
+{
+    char top_url[URL_BYTES], url[URL_BYTES];
+    program *top = router_run(top_url, NULL, "--link-limit", "1M", NULL);
+    program *hub = router_run(url, NULL, "-c", top_url, NULL);
+    program *good = program_run("hakuban", "expose", "-c", url, "\"good\"", NULL);
+    program *reader = observe_raw(top_url, "\"good\"");
+    program_write(good, "1\n");
+    (void)program_find(reader, "1");
+    program *greedy = expose_file(url, file_of("greedy", 2 * MIB), "\"big\"");
+    program *wants = observe_raw(top_url, "\"big\"");
+    (void)program_find_error(greedy, "the hub above this one keeps no more than 1048576 bytes");
+    program_write(good, "2\n");
+    (void)program_find(reader, "2");
+    ck_assert_int_eq(program_stop(greedy, SIGTERM), 0);
+    ck_assert_int_eq(program_stop(wants, SIGTERM), 0);
+    ck_assert_int_eq(program_stop(good, SIGTERM), 0);
+    ck_assert_int_eq(program_stop(reader, SIGTERM), 0);
+    ck_assert_int_eq(program_stop(hub, SIGTERM), 0);
+    program_signal(top, SIGTERM);
+    ck_assert_uint_eq(program_count_errors(top, "kept for this connection"), 0);
+    ck_assert_int_eq(program_end(top), 0);
+}
+END_TEST
+
 START_TEST(sizes_may_have_a_unit)
 {
     static const struct {
@@ -159,6 +184,7 @@ int main(void)
     tcase_set_timeout(all, 100);
     tcase_add_test(all, client_beyond_the_link_limit_is_told_and_the_others_go_on);
     tcase_add_test(all, client_that_holds_most_is_told_when_the_router_is_full);
+    tcase_add_test(all, client_below_a_hub_is_told_before_the_hub_itself_is_cut);
     tcase_add_test(all, sizes_may_have_a_unit);
     tcase_add_test(all, router_that_is_told_nothing_keeps_below_what_its_process_may_have);
     tcase_add_test(all, another_limit_in_the_file_needs_a_restart);

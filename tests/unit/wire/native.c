@@ -132,6 +132,9 @@ START_TEST(counts_and_bare_words_arrive)
     hkb_message ack = {.kind = HKB_MESSAGE_ACK, .bytes = UINT64_MAX};
     say_and_understand(&ack, &got);
     ck_assert_uint_eq(got.bytes, UINT64_MAX);
+    hkb_message limit = {.kind = HKB_MESSAGE_MEMORY_LIMIT, .bytes = UINT64_MAX};
+    say_and_understand(&limit, &got);
+    ck_assert_uint_eq(got.bytes, UINT64_MAX);
     say_and_understand(&(hkb_message){.kind = HKB_MESSAGE_PING}, &got);
     say_and_understand(&(hkb_message){.kind = HKB_MESSAGE_BYE}, &got);
     static const hkb_message_kind kinds[] = {HKB_MESSAGE_CLOSED, HKB_MESSAGE_RESEND};
@@ -505,7 +508,6 @@ START_TEST(unknown_kinds_and_more_fields_are_ignored)
     hkb_message got;
     hakuban_error error = {0};
     static const char *const unknown[] = {"[0]",
-                                          "[7]",
                                           "[11,1]",
                                           "[19,{\"a\":[1]}]",
                                           "[5,\"name\"]",
@@ -668,6 +670,7 @@ static bool message_of_kind(unsigned index, hkb_message *ret, hakuban_descriptor
         {.kind = HKB_MESSAGE_BYE},
         {.kind = HKB_MESSAGE_ERROR, .text = text_of("why \"so\" \xc3\xa9")},
         {.kind = HKB_MESSAGE_PATH, .path = path, .path_count = 2},
+        {.kind = HKB_MESSAGE_MEMORY_LIMIT, .bytes = 268435456},
         {.kind = HKB_MESSAGE_OBJECT, .flags = 3, .capacity = 1, .descriptor = descriptor},
         {.kind = HKB_MESSAGE_TAG, .flags = 1, .text = text_of("\"t\"")},
         {.kind = HKB_MESSAGE_LOAD_LIMIT, .load_limit = &limit},

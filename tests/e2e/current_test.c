@@ -12,40 +12,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "programs.h"
-
-static char url[URL_BYTES];
-static program *router;
-
-static void start_router(void)
-{
-    router = router_run(url, NULL, NULL);
-    setenv("HAKUBAN_URL", url, 1);
-}
-
-static void stop_router(void)
-{
-    ck_assert_int_eq(program_stop(router, SIGTERM), 0);
-}
-
-static program *shell(const char *script)
-{
-    return program_run("/bin/sh", "-c", script, NULL);
-}
+#include "router_fixture.h"
 
 static program *observe_raw(void)
 {
     return program_run("hakuban", "observe", "--raw", "1", NULL);
-}
-
-static void stop_well(program *p)
-{
-    ck_assert_int_eq(program_stop(p, SIGTERM), 0);
-}
-
-static void says(program *p, const char *line)
-{
-    ck_assert_str_eq(program_line(p), line);
 }
 
 /* -- Get and --every -- */
@@ -62,9 +33,8 @@ START_TEST(get_gives_a_state_that_was_made_for_it)
 {
     program *exposer =
         program_run("hakuban", "expose", "1", "--every", "1s", "--", "date", "+%s", NULL);
-    (void)got();
-    /* Time passes without an observer: the first value becomes old. */
-    (void)usleep(2500 * 1000);
+    long long first = got();
+    AWAIT(time(NULL) >= first + 3); /* without an observer: that value becomes old */
     long long now = (long long)time(NULL);
     ck_assert_int_ge(got(), now);
     stop_well(exposer);
@@ -230,9 +200,12 @@ START_TEST(content_that_is_wrong_is_reported_once)
     program *observer = observe_raw();
     program *exposer = watch(path);
     program_find_error(exposer, "line 1, column 2");
-    (void)usleep(1500 * 1000); /* it may look as often as it likes */
-    scratch_write(path, "{wrong\n");
-    (void)usleep(500 * 1000);
+    int watch = file_watch(path);
+    for (int i = 0; i < 3; i++) {
+        scratch_write(path, "{wrong\n");
+        file_await_read(watch);
+    }
+    close(watch);
     scratch_write(path, "\"good\"\n");
     says(observer, "\"good\"");
     program_signal(exposer, SIGTERM);
@@ -342,8 +315,7 @@ END_TEST
 START_TEST(pipe_is_a_file_that_is_read_to_its_end)
 {
     char path[256];
-    snprintf(path, sizeof(path), "%s", scratch_path("pipe"));
-    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    snprintf(path, sizeof(path), "%s", fifo_make("pipe"));
     program *observer = observe_raw();
     program *exposer = watch(path);
     for (int i = 0; i < 3; i++) {
@@ -385,9 +357,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("current");
-    TCase *tcase = tcase_create("current");
-    tcase_add_checked_fixture(tcase, start_router, stop_router);
+    TCase *tcase = programs_case("current", 1);
     tcase_add_test(tcase, get_gives_a_state_that_was_made_for_it);
     tcase_add_test(tcase, get_all_waits_for_the_first_state_of_each_object);
     tcase_add_test(tcase, get_all_prints_what_there_is_when_the_time_is_over);
@@ -403,11 +373,5 @@ int main(void)
     tcase_add_test(tcase, pipe_is_a_file_that_is_read_to_its_end);
     tcase_add_test(tcase, byte_order_mark_is_named_or_skipped);
     tcase_add_test(tcase, output_counts_when_the_command_has_ended);
-    tcase_set_timeout(tcase, 120);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return programs_run(tcase, "current");
 }

@@ -8,24 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "programs.h"
+#include "router_fixture.h"
 
 #define OBJECT "{\"b\":1, \"a\":2}"
 #define NAMES "\"tags\":[\"t\"],\"object\":{\"a\":2,\"b\":1}"
-
-static char url[URL_BYTES];
-static program *router;
-
-static void start_router(void)
-{
-    router = router_run(url, NULL, NULL);
-    setenv("HAKUBAN_URL", url, 1);
-}
-
-static void stop_router(void)
-{
-    ck_assert_int_eq(program_stop(router, SIGTERM), 0);
-}
 
 /* The text between two pieces of a line; the test fails where they are not there. */
 static const char *between(const char *line, const char *before, const char *after)

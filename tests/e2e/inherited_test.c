@@ -12,42 +12,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "programs.h"
-
-static char url[URL_BYTES];
-static program *router;
-
-static void start_router(void)
-{
-    router = router_run(url, NULL, NULL);
-    setenv("HAKUBAN_URL", url, 1);
-}
-
-static void stop_router(void)
-{
-    ck_assert_int_eq(program_stop(router, SIGTERM), 0);
-}
-
-static program *shell(const char *script)
-{
-    return program_run("/bin/sh", "-c", script, NULL);
-}
-
-static void stop_well(program *p)
-{
-    ck_assert_int_eq(program_stop(p, SIGTERM), 0);
-}
-
-/* A state goes through the router at the address. */
-static void check_serves(const char *at)
-{
-    program *exposer = program_run("hakuban", "expose", "-c", at, "--keep", "7", NULL);
-    program_write(exposer, "\"served\"\n");
-    program *get = program_run("hakuban", "get", "-c", at, "--raw", "--for", "20s", "7", NULL);
-    ck_assert_str_eq(program_line(get), "\"served\"");
-    ck_assert_int_eq(program_end(get), 0);
-    stop_well(exposer);
-}
+#include "router_fixture.h"
 
 /* -- Signals -- */
 
@@ -342,9 +307,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("inherited");
-    TCase *tcase = tcase_create("inherited");
-    tcase_add_checked_fixture(tcase, start_router, stop_router);
+    TCase *tcase = programs_case("inherited", 1);
     tcase_add_test(tcase, signal_that_the_starter_ignores_stays_ignored);
     tcase_add_test(tcase, signal_that_the_starter_blocks_is_heard);
     tcase_add_test(tcase, command_that_fails_is_told_where_the_starter_ignores_children);
@@ -361,11 +324,5 @@ int main(void)
     tcase_add_test(tcase, closed_descriptors_become_no_sockets);
     tcase_add_test(tcase, full_disk_and_file_limit_are_errors);
     tcase_add_test(tcase, locale_mask_and_folder_do_not_matter);
-    tcase_set_timeout(tcase, 120);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return programs_run(tcase, "inherited");
 }

@@ -16,39 +16,34 @@
 
 #include <hakuban/hakuban.h>
 
-#include "programs.h"
-
-static void stop_well(program *p)
-{
-    ck_assert_int_eq(program_stop(p, SIGTERM), 0);
-}
+#include "router_fixture.h"
 
 START_TEST(peer_that_comes_and_leaves_is_a_line_each_with_name_and_address)
 {
-    char url[URL_BYTES], named[URL_BYTES + 16];
-    program *router = router_run(url, NULL, "-v", NULL);
-    snprintf(named, sizeof(named), "%s#name=edge-1", url);
+    char at[URL_BYTES], named[URL_BYTES + 16];
+    program *talking = router_run(at, NULL, "-v", NULL);
+    snprintf(named, sizeof(named), "%s#name=edge-1", at);
     program *observer = program_run("hakuban", "observe", "-c", named, "-v", "1", NULL);
     program_find_error(observer, "connected");
-    const char *line = program_find_error(router, "(edge-1)");
+    const char *line = program_find_error(talking, "(edge-1)");
     ck_assert_msg(strstr(line, "tcp://127.0.0.1:") && strstr(line, ": connected"), "%s", line);
     stop_well(observer);
-    line = program_find_error(router, "(edge-1)");
+    line = program_find_error(talking, "(edge-1)");
     ck_assert_msg(strstr(line, "tcp://127.0.0.1:") && !strstr(line, "connected"), "%s", line);
-    program_signal(router, SIGTERM);
-    ck_assert_uint_eq(program_count_errors(router, "edge-1"), 0);
-    ck_assert_int_eq(program_end(router), 0);
+    program_signal(talking, SIGTERM);
+    ck_assert_uint_eq(program_count_errors(talking, "edge-1"), 0);
+    ck_assert_int_eq(program_end(talking), 0);
 }
 END_TEST
 
 START_TEST(running_out_of_descriptors_is_said_once)
 {
     int sockets[40];
-    program *router = program_run("/bin/sh", "-c",
-                                  "ulimit -n 24; exec \"$HAKUBAN_BIN/hakuban-router\" "
-                                  "-b tcp://127.0.0.1:0",
-                                  NULL);
-    const char *port = strrchr(program_find(router, "listening "), ':') + 1;
+    program *poor = program_run("/bin/sh", "-c",
+                                "ulimit -n 24; exec \"$HAKUBAN_BIN/hakuban-router\" "
+                                "-b tcp://127.0.0.1:0",
+                                NULL);
+    const char *port = strrchr(program_find(poor, "listening "), ':') + 1;
     struct sockaddr_in to = {.sin_family = AF_INET,
                              .sin_port = htons((uint16_t)strtoul(port, NULL, 10)),
                              .sin_addr = {htonl(INADDR_LOOPBACK)}};
@@ -57,11 +52,12 @@ START_TEST(running_out_of_descriptors_is_said_once)
         ck_assert_int_ge(sockets[i], 0);
         ck_assert_int_eq(connect(sockets[i], (struct sockaddr *)&to, sizeof(to)), 0);
     }
-    program_find_error(router, "no new connections: Too many open files");
-    (void)usleep(2500 * 1000); /* it tries again each second */
-    program_signal(router, SIGTERM);
-    ck_assert_uint_eq(program_count_errors(router, "no new connections"), 0);
-    ck_assert_int_eq(program_end(router), 0);
+    program_find_error(poor, "no new connections: Too many open files");
+    long long told_ms = clock_ms();
+    AWAIT(clock_ms() >= told_ms + 2500); /* it tries again each second */
+    program_signal(poor, SIGTERM);
+    ck_assert_uint_eq(program_count_errors(poor, "no new connections"), 0);
+    ck_assert_int_eq(program_end(poor), 0);
     for (size_t i = 0; i < 40; i++) {
         close(sockets[i]);
     }
@@ -69,7 +65,7 @@ START_TEST(running_out_of_descriptors_is_said_once)
 END_TEST
 
 /* A program that uses a version again for other data, as fast as it can. */
-static void use_again(const char *url, unsigned count)
+static void use_again(program *observer, unsigned count)
 {
     static const char *const format[] = {"JSON"};
     const int64_t version[] = {INT64_MAX};
@@ -106,8 +102,8 @@ static void use_again(const char *url, unsigned count)
         ck_assert_int_eq(hakuban_state_new(NULL, &parts, &state), HAKUBAN_OK);
         ck_assert_int_ge(hakuban_sink_send(sink, state), 0);
         hakuban_state_unref(state);
-        if (i % 16 == 0) {
-            (void)usleep(1000); /* so that most of them really travel */
+        while (i % 16 == 0 && strcmp(program_line(observer), data) != 0) {
+            /* so that many of them really travel */
         }
     }
     ck_assert_int_ge(hakuban_exchange_close(exchange, 5000), 0);
@@ -121,10 +117,8 @@ static void use_again(const char *url, unsigned count)
 
 START_TEST(what_a_peer_causes_again_and_again_is_counted)
 {
-    char url[URL_BYTES];
-    program *router = router_run(url, NULL, NULL);
-    program *observer = program_run("hakuban", "observe", "-c", url, "--raw", "1", NULL);
-    use_again(url, 4000);
+    program *observer = program_run("hakuban", "observe", "--raw", "1", NULL);
+    use_again(observer, 1600);
     unsigned lines = 0;
     const char *line;
     do {
@@ -135,7 +129,6 @@ START_TEST(what_a_peer_causes_again_and_again_is_counted)
     ck_assert_uint_ge(lines, 1);
     ck_assert_uint_le(lines, 20); /* the limit of a peer; a busy machine may need two windows */
     stop_well(observer);
-    stop_well(router);
 }
 END_TEST
 
@@ -159,9 +152,6 @@ static void check_harmless(const char *text)
 
 START_TEST(names_and_data_of_peers_are_shown_escaped)
 {
-    char url[URL_BYTES];
-    program *router = router_run(url, NULL, NULL);
-    setenv("HAKUBAN_URL", url, 1);
     program *exposer =
         program_run("hakuban", "expose", "--keep", "--tag", EVIL_NAME, EVIL_NAME, NULL);
     program_write(exposer, EVIL_DATA "\n");
@@ -178,22 +168,19 @@ START_TEST(names_and_data_of_peers_are_shown_escaped)
     ck_assert_int_eq(program_end(get), 0);
     stop_well(observer);
     stop_well(exposer);
-    stop_well(router);
 }
 END_TEST
 
 START_TEST(raw_data_is_shown_escaped_on_a_terminal)
 {
-    char url[URL_BYTES], script[512], shown[256] = "";
-    program *router = router_run(url, NULL, NULL);
-    setenv("HAKUBAN_URL", url, 1);
+    char script[512], shown[256] = "";
     int fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
     ck_assert_int_ge(fd, 0);
     ck_assert(grantpt(fd) == 0 && unlockpt(fd) == 0);
     program *exposer = program_run("hakuban", "expose", "--keep", "1", NULL);
     program_write(exposer, EVIL_DATA "\n");
     snprintf(script, sizeof(script), "exec \"$HAKUBAN_BIN/hakuban\" get --raw 1 >%s", ptsname(fd));
-    program *get = program_run("/bin/sh", "-c", script, NULL);
+    program *get = shell(script);
     for (size_t used = 0; !strchr(shown, '\n');) {
         struct pollfd wait = {.fd = fd, .events = POLLIN};
         ck_assert_int_eq(poll(&wait, 1, 25000), 1);
@@ -206,7 +193,6 @@ START_TEST(raw_data_is_shown_escaped_on_a_terminal)
     ck_assert_int_eq(program_end(get), 0);
     close(fd);
     stop_well(exposer);
-    stop_well(router);
 }
 END_TEST
 
@@ -233,19 +219,12 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("log");
-    TCase *tcase = tcase_create("log");
+    TCase *tcase = programs_case("log", 1);
     tcase_add_test(tcase, peer_that_comes_and_leaves_is_a_line_each_with_name_and_address);
     tcase_add_test(tcase, running_out_of_descriptors_is_said_once);
     tcase_add_test(tcase, what_a_peer_causes_again_and_again_is_counted);
     tcase_add_test(tcase, names_and_data_of_peers_are_shown_escaped);
     tcase_add_test(tcase, raw_data_is_shown_escaped_on_a_terminal);
     tcase_add_test(tcase, reason_is_said_however_long_the_argument);
-    tcase_set_timeout(tcase, 120);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return programs_run(tcase, "log");
 }

@@ -8,57 +8,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include "programs.h"
+#include "router_fixture.h"
 
 /* A second is promised; the machine may be busy. */
 #define ENDS_WITHIN_MS 8000
 
-static char url[URL_BYTES];
-static program *router;
-
-static void start_router(void)
-{
-    router = router_run(url, NULL, NULL);
-    setenv("HAKUBAN_URL", url, 1);
-}
-
-static void stop_router(void)
-{
-    ck_assert_int_eq(program_stop(router, SIGTERM), 0);
-}
-
-static long long now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000ll + now.tv_nsec / 1000000;
-}
-
 /* Its exit code, or 128 + signal. */
 static int end_soon(program *p, int number)
 {
-    long long began_ms = now_ms();
+    long long began_ms = clock_ms();
     int code = program_stop(p, number);
-    ck_assert_int_le(now_ms() - began_ms, ENDS_WITHIN_MS);
+    ck_assert_int_le(clock_ms() - began_ms, ENDS_WITHIN_MS);
     return code;
-}
-
-static program *shell(const char *script)
-{
-    return program_run("/bin/sh", "-c", script, NULL);
 }
 
 /* A pipe that is full and that nothing reads. */
 static const char *full_pipe(int *ret_fd)
 {
-    static char path[256], filling[4096];
-    snprintf(path, sizeof(path), "%s", scratch_path("full"));
-    (void)unlink(path); /* of the test before, where tests share a process */
-    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    static char filling[4096];
+    const char *path = fifo_make("full");
     *ret_fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
     ck_assert_int_ge(*ret_fd, 0);
     memset(filling, '\n', sizeof(filling));
@@ -69,25 +41,18 @@ static const char *full_pipe(int *ret_fd)
     return path;
 }
 
-/* A state goes through the router at the address. */
-static void check_serves(const char *at)
-{
-    program *exposer = program_run("hakuban", "expose", "-c", at, "--keep", "7", NULL);
-    program_write(exposer, "\"served\"\n");
-    program *get = program_run("hakuban", "get", "-c", at, "--raw", "--for", "20s", "7", NULL);
-    ck_assert_str_eq(program_line(get), "\"served\"");
-    ck_assert_int_eq(program_end(get), 0);
-    ck_assert_int_eq(program_stop(exposer, SIGTERM), 0);
-}
-
 START_TEST(command_that_closed_its_output_keeps_nothing_from_ending)
 {
     int number = _i == 0 ? SIGTERM : SIGINT;
-    program *exposer = shell("exec \"$HAKUBAN_BIN/hakuban\" expose 1 --every 1s -- "
-                             "sh -c 'echo 1; exec >&-; exec 2>&-; exec sleep 60'");
+    char script[512];
+    const char *reached = fifo_make("reached");
+    snprintf(script, sizeof(script),
+             "exec \"$HAKUBAN_BIN/hakuban\" expose 1 --every 1s -- "
+             "sh -c 'echo 1; exec >&-; exec 2>&-; : >%s; exec sleep 60'",
+             reached);
+    program *exposer = shell(script);
     program *observer = program_run("hakuban", "observe", "1", NULL);
-    program_find(observer, "\"source\":\"assigned\"");
-    (void)usleep(300 * 1000); /* it is in the middle of its command */
+    fifo_await(reached); /* it is in the middle of its command */
     ck_assert_int_eq(end_soon(exposer, number), 0);
     ck_assert_int_eq(end_soon(observer, number), 0);
 }
@@ -116,6 +81,20 @@ START_TEST(interrupted_before_it_is_done_is_no_success)
 }
 END_TEST
 
+static bool is_full(int pipe_fd)
+{
+    int bytes = 0, room = fcntl(pipe_fd, F_GETPIPE_SZ);
+    ck_assert_int_eq(ioctl(pipe_fd, FIONREAD, &bytes), 0);
+    return bytes == room;
+}
+
+static bool has_ended(const program *p)
+{
+    siginfo_t what = {.si_pid = 0};
+    ck_assert_int_eq(waitid(P_PID, (id_t)program_pid(p), &what, WEXITED | WNOWAIT | WNOHANG), 0);
+    return what.si_pid == program_pid(p);
+}
+
 START_TEST(observer_that_is_not_read_ends)
 {
     char *line = malloc(300000);
@@ -128,22 +107,11 @@ START_TEST(observer_that_is_not_read_ends)
     program_write(exposer, line);
     program *observer = program_run("hakuban", "observe", "-v", "--raw", "1", NULL);
     program_find_error(observer, "connected");
-    (void)usleep(500 * 1000); /* its pipe is full */
+    AWAIT(is_full(program_fd(observer, 1)));
     program_signal(observer, SIGTERM);
-    long long began_ms = now_ms();
-    while (kill(program_pid(observer), 0) == 0 && now_ms() - began_ms < ENDS_WITHIN_MS) {
-        char stat[64], state = '?';
-        snprintf(stat, sizeof(stat), "/proc/%d/stat", (int)program_pid(observer));
-        FILE *file = fopen(stat, "re");
-        if (!file || fscanf(file, "%*d (%*[^)]) %c", &state) != 1 || state == 'Z') {
-            began_ms = 0;
-        }
-        if (file) {
-            fclose(file);
-        }
-        (void)usleep(20000);
-    }
-    ck_assert_int_eq(began_ms, 0); /* it has ended before anything was read */
+    long long began_ms = clock_ms();
+    AWAIT(has_ended(observer)); /* before anything was read */
+    ck_assert_int_le(clock_ms() - began_ms, ENDS_WITHIN_MS);
     ck_assert_int_eq(program_end(observer), 0);
     ck_assert_int_eq(program_stop(exposer, SIGTERM), 0);
     free(line);
@@ -196,10 +164,12 @@ START_TEST(log_that_is_not_read_stops_nothing)
     memset(text, 'x', sizeof(text) - 1);
     text[sizeof(text) - 1] = '\0';
     scratch_write(conf, text);
-    for (int i = 0; i < 1500; i++) {
+    int watch = file_watch(conf);
+    for (int i = 0; i < 300; i++) {
         program_signal(second, SIGHUP);
-        (void)usleep(1000);
+        file_await_read(watch);
     }
+    close(watch);
     check_serves(at);
     ck_assert_int_eq(fcntl(pipe_fd, F_SETFL, 0), 0);
     FILE *log = fdopen(pipe_fd, "r");
@@ -240,9 +210,7 @@ START_TEST(input_that_never_comes_keeps_nothing_from_ending)
         "exec \"$HAKUBAN_BIN/hakuban\" expose -v 1 --file - <>",
     };
     char script[512];
-    const char *path = scratch_path("silent");
-    (void)unlink(path); /* of the test before, where tests share a process */
-    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    const char *path = fifo_make("silent");
     snprintf(script, sizeof(script), "%s%s", scripts[_i], path);
     program *exposer = shell(script);
     program_find_error(exposer, "connected");
@@ -264,8 +232,7 @@ END_TEST
 START_TEST(router_reads_a_pipe_at_the_start_only)
 {
     char conf[256];
-    snprintf(conf, sizeof(conf), "%s", scratch_path("piped.conf"));
-    ck_assert_int_eq(mkfifo(conf, 0600), 0);
+    snprintf(conf, sizeof(conf), "%s", fifo_make("piped.conf"));
     program *second = program_run("hakuban-router", "--config", conf, NULL);
     scratch_write(conf, "bind tcp://127.0.0.1:0\n");
     char at[URL_BYTES];
@@ -279,9 +246,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("waiting");
-    TCase *tcase = tcase_create("waiting");
-    tcase_add_checked_fixture(tcase, start_router, stop_router);
+    TCase *tcase = programs_case("waiting", 1);
     tcase_add_loop_test(tcase, command_that_closed_its_output_keeps_nothing_from_ending, 0, 2);
     tcase_add_test(tcase, interrupted_before_it_is_done_is_no_success);
     tcase_add_test(tcase, observer_that_is_not_read_ends);
@@ -292,11 +257,5 @@ int main(void)
     tcase_add_loop_test(tcase, input_that_never_comes_keeps_nothing_from_ending, 0, 4);
     tcase_add_test(tcase, endless_input_is_refused);
     tcase_add_test(tcase, router_reads_a_pipe_at_the_start_only);
-    tcase_set_timeout(tcase, 120);
-    suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return programs_run(tcase, "waiting");
 }

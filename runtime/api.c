@@ -4,11 +4,11 @@
 
 #include <errno.h>
 #include <fenv.h>
-#include <signal.h>
 #include <sys/random.h>
 #include <time.h>
 
 #include "runtime/runtime.h"
+#include "runtime/thread.h"
 
 #include <unistd.h>
 
@@ -220,6 +220,39 @@ static void run_jobs(hakuban_exchange *exchange)
     }
 }
 
+/* -- Work of the core -- */
+
+static bool begin_work(void *ctx, hkb_work *work)
+{
+    hakuban_exchange *exchange = ctx;
+    if (exchange->closed) {
+        return false;
+    }
+    if (!exchange->pool && hkb_pool_new(exchange->alloc, exchange->loop, &exchange->pool) < 0) {
+        return false;
+    }
+    return hkb_pool_put(exchange->pool, work);
+}
+
+static void take_work(hakuban_exchange *exchange)
+{
+    hkb_work *work;
+    while (exchange->pool && (work = hkb_pool_take(exchange->pool))) {
+        hkb_exchange_work_done(exchange->core, work);
+    }
+}
+
+static void end_pool(hakuban_exchange *exchange)
+{
+    if (exchange->pool) {
+        hkb_pool_stop(exchange->pool);
+        take_work(exchange);
+        exchange->pool = hkb_pool_free(exchange->pool);
+    }
+}
+
+/* -- Turning the loop -- */
+
 void hkb_runtime_job(hakuban_exchange *exchange, hkb_job *job, bool wait)
 {
     bool done = false;
@@ -255,6 +288,7 @@ void hkb_runtime_drive(hakuban_exchange *exchange, bool wait)
 
     hkb_runtime_enter_to_send(exchange);
     run_jobs(exchange);
+    take_work(exchange);
     hkb_dialer_turn(exchange);
     run_timers(exchange);
     carry_and_arm(exchange);
@@ -312,18 +346,11 @@ static void *thread_main(void *argument)
     return NULL;
 }
 
-/* The program's signals are for the program's threads. */
 static hakuban_status start_thread(hakuban_exchange *exchange)
 {
-    sigset_t all, before;
-    (void)sigfillset(&all);
-    if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0) {
-        return HAKUBAN_ERR_IO;
-    }
-    int failure = pthread_create(&exchange->thread, NULL, thread_main, exchange);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    exchange->has_thread = failure == 0;
-    return failure ? HAKUBAN_ERR_IO : HAKUBAN_OK;
+    hakuban_status status = hkb_thread_start(&exchange->thread, thread_main, exchange);
+    exchange->has_thread = status >= 0;
+    return status;
 }
 
 static hakuban_status init_locks(hakuban_exchange *exchange)
@@ -420,7 +447,8 @@ static hakuban_status build(hakuban_exchange *exchange, const hakuban_exchange_o
                  .moved = hkb_carrier_moved,
                  .dropped = hkb_carrier_dropped,
                  .ended = hkb_carrier_ended,
-                 .caught_up = hkb_carrier_caught_up},
+                 .caught_up = hkb_carrier_caught_up,
+                 .work = begin_work},
         .bytes_max = limit(wanted->memory_bytes_max, hkb_memory_share("")),
         .link_bytes_max = limit(wanted->link_bytes_max, HKB_LINK_BYTES_MAX_DEFAULT),
         .rebalance_threshold = wanted->rebalance_threshold > 0 ? wanted->rebalance_threshold : 0.1,
@@ -494,6 +522,7 @@ static void tear_down(hakuban_exchange *exchange)
     while ((node = hkb_list_first(&exchange->queues))) {
         hkb_queue_side_free(HKB_CONTAINER(node, hkb_queue_side, node));
     }
+    end_pool(exchange);
     hkb_exchange_settle(exchange->core);
     (void)pthread_mutex_unlock(&exchange->mutex);
 }

@@ -6,11 +6,11 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <netdb.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <time.h>
+
+#include "runtime/thread.h"
 
 #define NAME_BYTES_MAX 254
 
@@ -93,17 +93,6 @@ static void *thread_main(void *argument)
     return NULL;
 }
 
-/* The program's signals are for the program's threads. */
-static int start_thread(hkb_lookup *lookup)
-{
-    sigset_t all, before;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&lookup->thread, NULL, thread_main, lookup);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error;
-}
-
 static bool init_locks(hkb_lookup *lookup)
 {
     pthread_condattr_t attributes;
@@ -132,9 +121,10 @@ hakuban_status hkb_lookup_start(const char *name, hkb_loop *loop, hkb_lookup **r
     }
     lookup->loop = loop;
     (void)snprintf(lookup->name, sizeof(lookup->name), "%s", name);
-    if (start_thread(lookup) != 0) {
+    hakuban_status status = hkb_thread_start(&lookup->thread, thread_main, lookup);
+    if (status < 0) {
         destroy(lookup);
-        return HAKUBAN_ERR_IO;
+        return status;
     }
     *ret = lookup;
     return HAKUBAN_OK;

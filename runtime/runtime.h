@@ -20,6 +20,7 @@
 #include "plugin/registry.h"
 #include "runtime/loop.h"
 #include "runtime/places.h"
+#include "runtime/pool.h"
 
 #define HKB_RANDOM_WORDS                                                                           \
     32 /* 256 bytes: getrandom() gives as much at once, whole, uninterrupted                       \
@@ -45,6 +46,7 @@ struct hakuban_exchange {
     pthread_mutex_t mutex;
     pthread_cond_t changed; /* jobs, connections, carriers: what is waited for rarely */
     hkb_loop *loop;
+    hkb_pool *pool; /* NULL: nothing was large so far */
     pthread_t thread, driver;
     bool has_thread, has_driver;
     bool turned;      /* a thread has turned the loop: until then no thread can be inside it */

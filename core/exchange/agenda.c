@@ -165,6 +165,18 @@ void hkb_peer_queue_large(hkb_peer *peer)
     }
 }
 
+void hkb_peer_unblock(hkb_peer *peer)
+{
+    hkb_link *link = &peer->link;
+    bool was_blocked = hkb_link_is_blocked(link);
+    link->working--;
+    link->blocked = false;
+    if (was_blocked && !hkb_link_is_blocked(link) && !peer->detached &&
+        !hkb_node_linked(&peer->behind)) {
+        hkb_list_push(&peer->exchange->behind, &peer->behind);
+    }
+}
+
 /* -- What a user is to be told -- */
 
 void hkb_entry_push(hakuban_queue *queue, hkb_entry *entry, hkb_entry_kind kind)

@@ -41,6 +41,8 @@ void hkb_share_queue(hkb_share *share);
 void hkb_share_queue_large(hkb_share *share);
 /* The first that waits so gets its turn, if there is room. */
 void hkb_peer_queue_large(hkb_peer *peer);
+/* Some of the peer's work is done: messages that waited for it get their turn. */
+void hkb_peer_unblock(hkb_peer *peer);
 
 /* The user will take the entry from the queue. */
 void hkb_entry_push(hakuban_queue *queue, hkb_entry *entry, hkb_entry_kind kind);

@@ -29,7 +29,8 @@ static void wait_for_turn(hkb_peer *peer)
     if (deadline_ns < exchange->tick_ns) {
         exchange->tick_ns = deadline_ns;
     }
-    if (hkb_link_is_behind(&peer->link) && !hkb_node_linked(&peer->behind)) {
+    bool has_turns = hkb_link_is_behind(&peer->link) && !hkb_link_is_blocked(&peer->link);
+    if (has_turns && !hkb_node_linked(&peer->behind)) {
         hkb_list_push(&exchange->behind, &peer->behind);
     }
 }

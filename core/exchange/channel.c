@@ -3,9 +3,11 @@
 #include "exchange/account.h"
 #include "exchange/agenda.h"
 #include "exchange/facts.h"
+#include "exchange/incoming.h"
 #include "exchange/newest.h"
 #include "exchange/partial.h"
 #include "exchange/upward.h"
+#include "exchange/work.h"
 
 /* -- To the peer -- */
 
@@ -83,18 +85,6 @@ void hkb_share_close_out(hkb_share *share)
 
 /* -- From the peer -- */
 
-void hkb_incoming_free(hkb_share *share)
-{
-    hkb_incoming *incoming = share->in.incoming;
-    if (!incoming) {
-        return;
-    }
-    share->in.incoming = NULL;
-    (void)hkb_peer_account(share->peer, 0, sizeof(*incoming) + incoming->payload.capacity);
-    hkb_buffer_done(&incoming->payload);
-    hkb_free(share->peer->exchange->alloc, incoming, sizeof(*incoming));
-}
-
 hakuban_status hkb_share_open_in(hkb_share *share, uint32_t id, hakuban_source source)
 {
     hkb_share_close_in(share);
@@ -120,7 +110,9 @@ void hkb_share_close_in(hkb_share *share)
     share->in.source = HAKUBAN_SOURCE_NONE;
     share->in.awaits_whole = share->in.resend_due = 0;
     if (share->in.base) {
+        hakuban_state *base = hakuban_state_ref(share->in.base);
         hkb_share_set_in_base(share, NULL);
+        hkb_state_release(share->object->exchange, base);
     }
     hkb_partial_keep(share);
     hkb_incoming_free(share);

@@ -8,7 +8,6 @@ void hkb_outgoing_free(hkb_share *share);
 /* Where the other side has the beginning of what goes out, goes on behind that. */
 void hkb_outgoing_go_on(hkb_share *share, const hkb_begun *begun);
 void hkb_begun_free(hkb_share *share);
-void hkb_incoming_free(hkb_share *share);
 /* Forgets what was sent, keeps the channel. */
 void hkb_share_drop_out(hkb_share *share);
 /* Each: instead of one that may still be closing. ERR_NO_MEMORY leaves it closed. */

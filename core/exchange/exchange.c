@@ -34,6 +34,8 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
     exchange->host = settings->host;
     exchange->bytes_max = settings->bytes_max;
     exchange->link_bytes_max = settings->link_bytes_max;
+    exchange->work_bytes_min =
+        settings->work_bytes_min ? settings->work_bytes_min : HKB_WORK_BYTES_MIN;
     exchange->rebalance_threshold = settings->rebalance_threshold;
     exchange->rebalances = settings->rebalances;
     exchange->now_ns = exchange->born_ns = now_ns + HKB_EPOCH_NS;
@@ -81,7 +83,8 @@ hkb_exchange *hkb_exchange_free(hkb_exchange *exchange)
     if (!exchange) {
         return NULL;
     }
-    HKB_ASSERT(hkb_list_empty(&exchange->contracts));
+    HKB_ASSERT(hkb_list_empty(&exchange->contracts) && exchange->work_bytes == 0);
+    exchange->host.work = NULL;
     HKB_LIST_EACH(hkb_peer, peer, &exchange->peers, of_exchange)
     {
         HKB_ASSERT(peer->detached);

@@ -20,6 +20,15 @@ typedef struct hkb_peer hkb_peer; /* the exchange at the other end of a link */
 typedef struct hkb_object hkb_object;
 typedef struct hkb_tag hkb_tag;
 
+/* A piece of work on one large state, complete in itself: whatever thread runs it touches nothing
+ * of the exchange. */
+typedef struct hkb_work {
+    hkb_node node;                       /* the host's, until it gives the work back */
+    size_t bytes;                        /* about how many are worked on */
+    void (*run)(struct hkb_work *work);  /* on any thread, once */
+    void (*done)(struct hkb_work *work); /* internal */
+} hkb_work;
+
 /* The host's side. None of these may call back into the exchange. */
 typedef struct hkb_host {
     void *ctx;
@@ -41,6 +50,9 @@ typedef struct hkb_host {
     /* The peer of carrier is not behind any more (hkb_peer_is_behind()): it may be read from.
      * Optional. */
     void (*caught_up)(void *ctx, void *carrier);
+    /* Has work run somewhere, then gives it back by hkb_exchange_work_done(). false: not now; it is
+     * run at once. Optional. */
+    bool (*work)(void *ctx, hkb_work *work);
 } hkb_host;
 
 typedef struct hkb_exchange_settings {
@@ -52,6 +64,7 @@ typedef struct hkb_exchange_settings {
                            default */
     size_t bytes_max;   /* of all that is kept; beyond it those that hold most are ended first. 0:
                            no limit */
+    size_t work_bytes_min; /* what is at least so large is worked on by host.work. 0: the default */
     size_t link_bytes_max; /* of what one downstream makes this exchange keep. 0: no limit */
     double rebalance_threshold;
     bool rebalances; /* moves objects from loaded exposers to others by itself */
@@ -59,7 +72,7 @@ typedef struct hkb_exchange_settings {
 
 hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t now_ns,
                                 int64_t wall_ns, hkb_exchange **ret);
-/* All peers, contracts and queues must be gone. */
+/* All peers, contracts and queues must be gone, and all work given back. */
 hkb_exchange *hkb_exchange_free(hkb_exchange *exchange);
 void hkb_exchange_set_time(hkb_exchange *exchange, uint64_t now_ns, int64_t wall_ns);
 /* The one way of log lines; the host's lines go here, too. */
@@ -71,6 +84,8 @@ void hkb_exchange_settle(hkb_exchange *exchange);
 void hkb_exchange_tick(hkb_exchange *exchange);
 /* When hkb_exchange_tick() is due; UINT64_MAX: never. May be early, is never late. */
 uint64_t hkb_exchange_deadline(const hkb_exchange *exchange);
+/* Work that was run, or that will not be run any more since the exchange is about to be freed. */
+void hkb_exchange_work_done(hkb_exchange *exchange, hkb_work *work);
 void hkb_exchange_count(const hkb_exchange *exchange, hakuban_exchange_stats *ret);
 hakuban_status hkb_exchange_describe(hkb_exchange *exchange, hkb_buffer *out);
 

@@ -7,6 +7,7 @@
 #include "exchange/facts.h"
 #include "exchange/interest.h"
 #include "exchange/payloads.h"
+#include "exchange/work.h"
 
 /* -- The condition -- */
 
@@ -107,7 +108,7 @@ void hkb_object_drop_state(hkb_object *object, hakuban_state *state)
         return;
     }
     object->exchange->state_bytes -= state->data_bytes;
-    hakuban_state_unref(state);
+    hkb_state_release(object->exchange, state);
 }
 
 static void forget_base(hkb_object *object, hakuban_state *state)

@@ -54,7 +54,7 @@ static hkb_partial *take_from_incoming(hkb_share *share)
 {
     hkb_incoming *incoming = share->in.incoming;
     hkb_exchange *exchange = share->object->exchange;
-    if (!incoming || incoming->payload.bytes < HKB_PARTIAL_BYTES_MIN ||
+    if (!incoming || incoming->is_made || incoming->payload.bytes < HKB_PARTIAL_BYTES_MIN ||
         !hkb_delta_is_whole((hakuban_slice){incoming->payload.data, incoming->payload.bytes})) {
         return NULL;
     }

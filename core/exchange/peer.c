@@ -55,10 +55,53 @@ static bool on_previous(hkb_link *link, uint32_t channel, hkb_version *ret)
     if (!share || share->in.awaits_whole || share->in.phase != HKB_CHANNEL_OPEN) {
         return false;
     }
-    if (share->in.base) {
+    if (hkb_share_is_working(share)) {
+        *ret = share->in.incoming->head.version;
+    } else if (share->in.base) {
         hkb_state_get_version(share->in.base, ret);
     }
     return true;
+}
+
+/* What is about an object of which a state is being made waits for that state, and so does what is
+ * about all. */
+static bool on_waits(hkb_link *link, const hkb_message *message)
+{
+    const hkb_peer *peer = hkb_peer_of(link);
+    const hkb_object *object;
+    const hkb_share *share = NULL;
+    switch ((int)message->kind) {
+    case 0:
+    case HKB_MESSAGE_PATH:
+    case HKB_MESSAGE_LOAD_LIMIT:
+    case HKB_MESSAGE_FLOOR:
+    case HKB_MESSAGE_RESEND:
+    case HKB_MESSAGE_BEGUN:
+        return false;
+    case HKB_MESSAGE_OBJECT:
+    case HKB_MESSAGE_STREAM_OPEN:
+    case HKB_MESSAGE_SINK_OPEN:
+        object = hkb_object_find(peer->exchange, message->descriptor);
+        share = object ? hkb_share_find(peer->exchange, peer, object) : NULL;
+        break;
+    case HKB_MESSAGE_STATE:
+    case HKB_MESSAGE_PART:
+        if (link->working >= HKB_WORKING_MAX) {
+            return true;
+        }
+        share = hkb_channel_find(&peer->in_channels, message->channel);
+        break;
+    case HKB_MESSAGE_CONDITION:
+    case HKB_MESSAGE_SAME:
+    case HKB_MESSAGE_SKIP:
+    case HKB_MESSAGE_CLOSE:
+    case HKB_MESSAGE_CLOSED:
+        share = hkb_channel_find(&peer->in_channels, message->channel);
+        break;
+    default:
+        return true;
+    }
+    return share && hkb_share_is_working(share);
 }
 
 static void on_registered(hkb_link *link, hkb_message *message)
@@ -167,6 +210,7 @@ const hkb_link_events hkb_peer_events = {
     .hello = hkb_session_hello,
     .opened = hkb_session_opened,
     .message = hkb_hear,
+    .waits = on_waits,
     .previous = on_previous,
     .registered = on_registered,
     .use_of = on_use_of,

@@ -6,6 +6,7 @@
 #include "exchange/agenda.h"
 #include "exchange/channel.h"
 #include "exchange/facts.h"
+#include "exchange/incoming.h"
 #include "exchange/names.h"
 #include "exchange/newest.h"
 #include "exchange/partial.h"
@@ -13,6 +14,7 @@
 #include "exchange/recall.h"
 #include "exchange/settle.h"
 #include "exchange/sink.h"
+#include "exchange/work.h"
 
 static hakuban_status refuse(hakuban_error *reterr, const hkb_share *share, const char *what)
 {
@@ -31,25 +33,17 @@ static void ask_for_whole(hkb_share *share)
     hkb_share_queue(share);
 }
 
-/* Keeps the payload as it came, for other peers that stand on the same base. */
-static void pass_on(hkb_share *share, hakuban_state *base, hakuban_slice payload, bool whole)
+/* Whether another peer stands on the same base and takes payloads of the same form. */
+static bool passes(const hkb_share *share, const hakuban_state *base)
 {
-    hkb_object *object = share->object;
-    hakuban_bytes *bytes;
-    bool wanted = false;
-    HKB_LIST_EACH(hkb_share, other, &object->shares, of_object)
+    HKB_LIST_EACH(hkb_share, other, &share->object->shares, of_object)
     {
-        if (other != share && other->out.phase == HKB_CHANNEL_OPEN &&
-            other->out.base == (whole ? NULL : base) &&
+        if (other != share && other->out.phase == HKB_CHANNEL_OPEN && other->out.base == base &&
             other->peer->link.payload_form == share->peer->link.payload_form) {
-            wanted = true;
+            return true;
         }
     }
-    if (wanted &&
-        hakuban_bytes_new(object->exchange->alloc, payload.data, payload.bytes, &bytes) >= 0) {
-        hkb_delta_keep(object, whole ? NULL : base, share->peer->link.payload_form, bytes);
-        hakuban_bytes_unref(bytes);
-    }
+    return false;
 }
 
 static bool same_version(const hakuban_state *a, const hakuban_state *b)
@@ -58,13 +52,137 @@ static bool same_version(const hakuban_state *a, const hakuban_state *b)
            hakuban_version_compare(a->version, a->version_count, b->version, b->version_count) == 0;
 }
 
+/* What became of a payload. */
+typedef struct made_state {
+    const hkb_message *head;
+    hakuban_state *base; /* NULL: the payload was whole */
+    hakuban_state *state;
+    hakuban_slice payload; /* to be copied for other peers; data NULL: it is not worth it */
+    hakuban_bytes *copy;   /* it was copied; or NULL */
+    uint64_t age_ns;
+} made_state;
+
+/* Keeps the payload as it came, for other peers. */
+static void pass_on(hkb_share *share, const made_state *made, hakuban_state *base)
+{
+    hakuban_bytes *copy = made->copy ? hakuban_bytes_ref(made->copy) : NULL;
+    if ((!copy && !made->payload.data) || !passes(share, base)) {
+        hakuban_bytes_unref(copy);
+        return;
+    }
+    if (copy || hakuban_bytes_new(share->object->exchange->alloc, made->payload.data,
+                                  made->payload.bytes, &copy) >= 0) {
+        hkb_delta_keep(share->object, base, share->peer->link.payload_form, copy);
+        hakuban_bytes_unref(copy);
+    }
+}
+
+/* The object's source has sent it. */
+static void hear(hkb_share *share, const made_state *made)
+{
+    hkb_object *object = share->object;
+    /* The old base may only live as the peer's base: kept over the replacement for the shares that
+     * stand on it. */
+    hakuban_state *kept = hakuban_state_ref(made->base);
+    hkb_object_hear(object, hakuban_state_ref(made->state), made->head->freshness, made->age_ns);
+    if (object->state == made->state) {
+        pass_on(share, made, kept);
+    } else if (!made->head->left_over && same_version(object->state, made->state)) {
+        hkb_object_renew(object);
+    }
+    hakuban_state_unref(kept);
+}
+
+/* The payload was applied, with success or without. */
+static hakuban_status take(hkb_share *share, const made_state *made, hakuban_status status,
+                           hakuban_error *reterr)
+{
+    hkb_exchange *exchange = share->object->exchange;
+    const hkb_link *link = &share->peer->link;
+    const hkb_message *head = made->head;
+    hakuban_state *state = made->state;
+    if (status < 0) {
+        return status == HAKUBAN_ERR_NO_MEMORY ? hakuban_error_set(reterr, status, "out of memory")
+                                               : refuse(reterr, share, "a malformed difference");
+    }
+    if (link->dialect->checks_states && (uint32_t)state->check != head->check) {
+        if (!made->base) {
+            return refuse(reterr, share, "a whole state does not match its check");
+        }
+        hkb_log(&exchange->logger, HKB_LOG_CHECK, &share->peer->log_quota, HAKUBAN_LOG_WARNING,
+                "exchange",
+                "%.200s: a difference does not match its check, asked for the whole state",
+                share->object->descriptor->text);
+        ask_for_whole(share);
+        return HAKUBAN_OK;
+    }
+    share->in.awaits_whole = 0;
+    hkb_partial_is_over(share);
+    state->left_over = head->left_over;
+    exchange->stats.states_in++;
+    exchange->stats.state_bytes_in += state->data_bytes;
+    if (hkb_share_is_source(share)) {
+        hear(share, made);
+    }
+    hkb_share_note_condition(share, head->freshness, made->age_ns);
+    hkb_share_set_in_base(share, state);
+    /* An upstream knows a later version than what is shown here: what the exposer says next, or
+     * has said last, is to be later still. */
+    if (link->connector && hkb_object_raise_floor(share->object, &head->version) < 0) {
+        return hakuban_error_set(reterr, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+    }
+    return HAKUBAN_OK;
+}
+
+/* The same once a work is done: no message is being heard. */
+static void take_made(hkb_share *share, hkb_incoming *incoming)
+{
+    hkb_link *link = &share->peer->link;
+    const hkb_message *head = &incoming->head;
+    hakuban_error error;
+    made_state made = {
+        .head = head,
+        .base = incoming->base,
+        .state = incoming->state,
+        .copy = incoming->copy,
+        .age_ns = head->age_ns,
+    };
+    if (head->freshness == HAKUBAN_STALE) {
+        made.age_ns += share->object->exchange->now_ns - incoming->begun_ns;
+    }
+    if (share->in.phase != HKB_CHANNEL_OPEN || link->phase == HKB_LINK_ENDED) {
+        return;
+    }
+    hakuban_status status = take(share, &made, incoming->status, &error);
+    if (status < 0) {
+        hkb_link_fail(link, status, "%s", error.text);
+    }
+}
+
+/* Has a large state made by a work. The payload, where it is no incoming's, is copied. */
+static hakuban_status make(hkb_share *share, const hkb_message *head, hakuban_slice payload,
+                           hkb_making *making, hakuban_error *reterr)
+{
+    hkb_incoming *incoming = share->in.incoming;
+    if (!incoming) {
+        incoming = hkb_incoming_new(share, head);
+        if (!incoming || hkb_buffer_append(&incoming->payload, payload.data, payload.bytes) < 0) {
+            return hakuban_error_set(reterr, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+        }
+        (void)hkb_peer_account(share->peer, incoming->payload.capacity, 0);
+    }
+    making->passes = passes(share, making->base);
+    hkb_incoming_make(share, making, take_made);
+    return HAKUBAN_OK;
+}
+
 static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_slice payload,
                             hakuban_error *reterr)
 {
     hkb_exchange *exchange = share->object->exchange;
     hkb_link *link = &share->peer->link;
-    bool is_checked = link->dialect->checks_states;
-    bool whole = is_checked ? hkb_delta_is_whole(payload) : !share->in.base;
+    bool whole =
+        link->dialect->checks_states ? hkb_delta_is_whole(payload) : share->in.base == NULL;
     hakuban_state *base = whole ? NULL : share->in.base, *state;
     /* Sent before the other side heard that its base is lost: even if the data need no base, the
      * version does. The answer names its format. */
@@ -102,86 +220,43 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
     if (link->phase == HKB_LINK_ENDED) {
         return HAKUBAN_OK; /* to make room */
     }
-    hkb_peer_charge(share->peer, bytes / HKB_COST_KIB + share->object->out_channels);
     uint8_t *data;
     status = hkb_state_new(exchange->alloc, head->version.elements, head->version.count, format,
                            format_count, format_bytes, bytes, &state, &data);
     if (status < 0) {
         return hakuban_error_set(reterr, status, "out of memory");
     }
-    status = link->dialect->apply(link, exchange->delta, old, payload, data, bytes);
-    if (status < 0) {
+    hkb_peer_charge(share->peer, share->object->out_channels);
+    if (hkb_work_is_large(exchange, bytes + payload.bytes)) {
+        status = make(share, head, payload,
+                      &(hkb_making){.base = base, .state = state, .data = data}, reterr);
         hakuban_state_unref(state);
-        return status == HAKUBAN_ERR_NO_MEMORY ? hakuban_error_set(reterr, status, "out of memory")
-                                               : refuse(reterr, share, "a malformed difference");
+        return status;
     }
-    if (is_checked) {
+    hkb_peer_charge(share->peer, bytes / HKB_COST_KIB);
+    status =
+        link->dialect->apply(exchange->delta, hkb_link_compressor(link), old, payload, data, bytes);
+    if (status >= 0 && link->dialect->checks_states) {
         state->check = hkb_hash64(data, bytes);
         state->has_check = 1;
     }
-    if (is_checked && (uint32_t)state->check != head->check) {
-        hakuban_state_unref(state);
-        if (whole) {
-            return refuse(reterr, share, "a whole state does not match its check");
-        }
-        hkb_log(&exchange->logger, HKB_LOG_CHECK, &share->peer->log_quota, HAKUBAN_LOG_WARNING,
-                "exchange",
-                "%.200s: a difference does not match its check, asked for the whole state",
-                share->object->descriptor->text);
-        ask_for_whole(share);
-        return HAKUBAN_OK;
-    }
-    share->in.awaits_whole = 0;
-    hkb_partial_is_over(share);
-    state->left_over = head->left_over;
-    exchange->stats.states_in++;
-    exchange->stats.state_bytes_in += bytes;
-    if (hkb_share_is_source(share)) {
-        hkb_object *object = share->object;
-        hakuban_state_ref(state);
-        /* The old base may only live as the peer's base: kept over the replacement for whoever
-         * stands on it. */
-        hakuban_state *kept = base ? hakuban_state_ref(base) : NULL;
-        hkb_object_hear(object, hakuban_state_ref(state), head->freshness, head->age_ns);
-        if (object->state == state) {
-            pass_on(share, kept, payload, whole);
-        } else if (!head->left_over && same_version(object->state, state)) {
-            hkb_object_renew(object);
-        }
-        hakuban_state_unref(kept);
-        hakuban_state_unref(state);
-    }
-    hkb_share_note_condition(share, head->freshness, head->age_ns);
-    hkb_share_set_in_base(share, state);
+    made_state made = {
+        .head = head, .base = base, .state = state, .payload = payload, .age_ns = head->age_ns};
+    status = take(share, &made, status, reterr);
     hakuban_state_unref(state);
-    /* An upstream knows a later version than what is shown here: what the exposer says next, or
-     * has said last, is to be later still. */
-    if (link->connector && hkb_object_raise_floor(share->object, &head->version) < 0) {
-        return hakuban_error_set(reterr, HAKUBAN_ERR_NO_MEMORY, "out of memory");
-    }
-    return HAKUBAN_OK;
+    return status;
 }
 
 static hakuban_status begin_incoming(hkb_share *share, const hkb_message *message,
                                      hakuban_error *reterr)
 {
-    hkb_exchange *exchange = share->object->exchange;
     uint64_t payload_max = share->peer->link.settings->state_bytes_max + HKB_PART_BYTES_MAX;
     if (message->total_bytes > payload_max) {
         return refuse(reterr, share, "a state is larger than the limit");
     }
-    hkb_incoming *incoming = hkb_alloc(exchange->alloc, sizeof(*incoming));
-    if (!incoming) {
+    if (!hkb_incoming_new(share, message)) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_NO_MEMORY, "out of memory");
     }
-    hkb_buffer_init(&incoming->payload, exchange->alloc, (size_t)message->total_bytes);
-    incoming->head = *message;
-    if (message->format) {
-        memcpy(incoming->format, message->format, message->format_bytes);
-        incoming->head.format = incoming->format;
-    }
-    share->in.incoming = incoming;
-    (void)hkb_peer_account(share->peer, sizeof(*incoming), 0);
     return hkb_share_hear_part(share, message->payload, reterr);
 }
 
@@ -237,7 +312,9 @@ hakuban_status hkb_share_hear_part(hkb_share *share, hakuban_slice payload, haku
     }
     status = apply(share, &incoming->head,
                    (hakuban_slice){incoming->payload.data, incoming->payload.bytes}, reterr);
-    hkb_incoming_free(share);
+    if (!hkb_share_is_working(share)) {
+        hkb_incoming_free(share);
+    }
     return status;
 }
 

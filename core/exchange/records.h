@@ -33,6 +33,9 @@
 #define HKB_OUTGOING_BYTES_MAX (1024u * 1024) /* goes to a peer in parts before the next begins */
 #define HKB_SHARES_WALKED 4u /* of an object; further ones are in a table as well */
 #define HKB_SLOT_BYTES 16u   /* of an item in a table, on the average */
+/* Of states and payloads together; below, handing work to another thread costs more than it. */
+#define HKB_WORK_BYTES_MIN (256u * 1024)
+#define HKB_WORKING_MAX 4u /* states of one peer that are made at a time */
 #define HKB_DELTA_AGE_NS 200000000ull
 #define HKB_WHOLE_KEPT_BYTES_MIN 1024u
 #define HKB_DELTAS_MAX 65536u
@@ -128,6 +131,9 @@ struct hkb_exchange {
     size_t state_bytes;   /* data of all objects' states, older ones that are kept included */
     size_t charged_bytes; /* all accounts together: those of the peers, and the common one */
     size_t bytes_max, link_bytes_max;
+    size_t work_bytes_min;
+    size_t work_bytes;     /* what works keep at the moment */
+    size_t released_bytes; /* of these, what is in no account any more */
     size_t delta_count, delta_bytes, balanced_count, roomless_count, declined_count;
     hkb_list settings;    /* hkb_common_settings, those that were used last first */
     hkb_list upstreams;   /* of peers; today there is one at most */
@@ -215,11 +221,27 @@ typedef enum hkb_channel_phase {
     HKB_CHANNEL_CLOSING, /* of a sink: CLOSE was said, and CLOSED not yet */
 } hkb_channel_phase;
 
-/* A state that comes in parts. */
+/* A state that comes in parts, or that is made by a work. */
 typedef struct hkb_incoming {
     hkb_buffer payload;
     hkb_message head; /* its format is the one below */
     char format[HAKUBAN_FORMAT_BYTES_MAX + 1];
+    /* Of a work. */
+    bool is_made;
+    bool passes; /* other peers can use the payload */
+    void (*taken)(struct hkb_share *share, struct hkb_incoming *incoming);
+    hkb_work work;
+    hkb_exchange *exchange;
+    hkb_share *share; /* NULL: its channel has ended meanwhile */
+    const hkb_dialect *dialect;
+    const hkb_compressor *compressor; /* NULL: none */
+    hakuban_state *base;              /* NULL: the payload is whole */
+    hakuban_state *state;
+    uint8_t *data;         /* of state */
+    hakuban_bytes *copy;   /* the payload for other peers, or NULL */
+    hakuban_status status; /* what became of it */
+    uint64_t begun_ns;
+    size_t charged_bytes;
 } hkb_incoming;
 
 /* A state that goes in parts. */
@@ -296,6 +318,12 @@ struct hkb_share {
     hkb_inbound in;
     hkb_outbound out;
 };
+
+/* A state from the peer is being made. */
+static inline bool hkb_share_is_working(const hkb_share *share)
+{
+    return share->in.incoming && share->in.incoming->is_made;
+}
 
 /* In which of the exchange's lists an object waits for its time. */
 typedef enum hkb_timed {

@@ -44,6 +44,7 @@ static void drop_unheard(hkb_link *link)
     hkb_buffer_done(&link->input);
     hkb_buffer_done(&link->partial);
     link->input_begin = 0;
+    link->blocked = link->waits = false;
 }
 
 void hkb_link_done(hkb_link *link)
@@ -583,7 +584,19 @@ static bool previous_of(void *ctx, uint32_t channel, hkb_version *ret)
     return link->shared->events->previous(link, channel, ret);
 }
 
-static void hear_frame(hkb_link *link, hakuban_slice header, hakuban_slice payload,
+/* The message is read again when it is its turn. */
+static bool must_wait(hkb_link *link, hkb_message *message)
+{
+    if (!is_counted(message->kind) || !link->shared->events->waits(link, message)) {
+        return false;
+    }
+    link->blocked = link->waits = true;
+    message->descriptor = hakuban_descriptor_unref(message->descriptor);
+    return true;
+}
+
+/* false: it has to wait. */
+static bool hear_frame(hkb_link *link, hakuban_slice header, hakuban_slice payload,
                        size_t frame_bytes)
 {
     hkb_message message;
@@ -592,13 +605,16 @@ static void hear_frame(hkb_link *link, hakuban_slice header, hakuban_slice paylo
     link->credit -= 1 + (int64_t)(frame_bytes / HKB_COST_KIB);
     if (link->phase == HKB_LINK_HELLO) {
         hear_hello(link, header);
-        return;
+        return true;
     }
     hakuban_status status = hkb_native_decode(&link->shared->native, link->serializer, header,
                                               payload, previous_of, link, &message, &error);
     if (status < 0) {
         hkb_link_fail(link, status, "%s", error.text);
-        return;
+        return true;
+    }
+    if (link->working && must_wait(link, &message)) {
+        return false;
     }
     if (is_counted(message.kind)) {
         link->received_bytes += frame_bytes;
@@ -629,6 +645,7 @@ static void hear_frame(hkb_link *link, hakuban_slice header, hakuban_slice paylo
             hkb_link_fail(link, status, "%s", error.text);
         }
     }
+    return true;
 }
 
 static size_t frame_bytes_max(const hkb_link *link)
@@ -653,11 +670,16 @@ static bool may_be_hello(const uint8_t *data, size_t bytes)
     return header > 0 && header < frame && (begin == bytes || data[begin] == '{');
 }
 
+static bool may_hear(const hkb_link *link)
+{
+    return link->credit > 0 && !hkb_link_is_blocked(link) && link->phase != HKB_LINK_ENDED;
+}
+
 /* As many whole frames as there are and the credit pays for. Returns how many bytes they took. */
 static size_t hear_frames(hkb_link *link, const uint8_t *data, size_t bytes)
 {
     size_t taken = 0;
-    while (taken < bytes && link->credit > 0 && link->phase != HKB_LINK_ENDED) {
+    while (taken < bytes && may_hear(link)) {
         hakuban_slice header, payload;
         hakuban_error error;
         size_t frame;
@@ -675,11 +697,10 @@ static size_t hear_frames(hkb_link *link, const uint8_t *data, size_t bytes)
             }
             break;
         }
-        if (frame == 0) {
+        if (frame == 0 || !hear_frame(link, header, payload, frame)) {
             break;
         }
         taken += frame;
-        hear_frame(link, header, payload, frame);
     }
     return taken;
 }
@@ -696,14 +717,18 @@ static size_t frame_need(const uint8_t *data, size_t bytes)
     return (size_t)n + (size_t)body;
 }
 
-/* Completes the frame that began earlier. Returns how many of the new bytes it took. */
+/* Completes the frame that began earlier, or hears it if it was complete and had to wait. Returns
+ * how many of the new bytes it took. */
 static size_t complete_partial(hkb_link *link, const uint8_t *data, size_t bytes)
 {
     hkb_buffer *partial = &link->partial;
     size_t taken = 0;
-    while (taken < bytes && partial->bytes && link->phase != HKB_LINK_ENDED) {
+    while (partial->bytes && may_hear(link)) {
         size_t need = frame_need(partial->data, partial->bytes);
-        size_t more = need > partial->bytes ? need - partial->bytes : 1;
+        size_t more = need > partial->bytes ? need - partial->bytes : need == 0;
+        if (more && taken == bytes) {
+            break;
+        }
         more = hkb_min(more, bytes - taken);
         if (hkb_buffer_append(partial, data + taken, more) < 0) {
             hkb_link_fail(link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
@@ -728,7 +753,7 @@ static size_t native_receive(hkb_link *link, const uint8_t *data, size_t bytes)
 {
     size_t taken = link->partial.bytes ? complete_partial(link, data, bytes) : 0;
     taken += hear_frames(link, data + taken, bytes - taken);
-    if (link->phase == HKB_LINK_ENDED || link->credit <= 0 || taken == bytes) {
+    if (taken == bytes || !may_hear(link)) {
         return taken;
     }
     if (!link->stream) {
@@ -790,12 +815,20 @@ void hkb_link_hear(hkb_link *link, uint64_t now_ns)
         return;
     }
     link->last_received_ns = now_ns; /* more may have come that the carrier has not read yet */
+    if (!may_hear(link)) {
+        return;
+    }
+    if (link->waits) {
+        link->waits = false;
+        (void)link->dialect->receive(link, (const uint8_t *)"",
+                                     0); /* where the frame came in pieces */
+    }
     /* Heard from a buffer of its own: the link may end meanwhile and give up its input. */
     hkb_buffer input = link->input;
     size_t at = link->input_begin;
     hkb_buffer_init(&link->input, input.alloc, input.bytes_max);
     link->input_begin = 0;
-    while (at < input.bytes && link->credit > 0 && link->phase != HKB_LINK_ENDED) {
+    while (at < input.bytes && may_hear(link)) {
         uint32_t length;
         memcpy(&length, input.data + at, sizeof(length));
         size_t taken = link->dialect->receive(link, input.data + at + sizeof(length), length);
@@ -864,6 +897,9 @@ static void cut(hkb_link *link, uint64_t now_ns)
 
 static void tick_open(hkb_link *link, uint64_t now_ns)
 {
+    if (hkb_link_is_blocked(link)) {
+        link->last_received_ns = now_ns; /* nothing is read meanwhile */
+    }
     if (now_ns >= link->last_received_ns + timeout_ns(link)) {
         cut(link, now_ns);
         return;
@@ -1163,15 +1199,10 @@ bool hkb_link_is_over(const hkb_link *link)
 
 /* -- The native dialect: what the codecs have to do with states -- */
 
-static hkb_delta_compressor delta_compressor(const hkb_link *link)
-{
-    return (hkb_delta_compressor){&link->compressor->ops, link->compressor->self};
-}
-
 static hakuban_status native_make(hkb_link *link, hkb_delta_context *context, hakuban_slice old,
                                   hakuban_slice new_, hakuban_bytes **ret)
 {
-    return hkb_delta_make(context, link->shared->alloc, delta_compressor(link), old, new_, ret);
+    return hkb_delta_make(context, link->shared->alloc, hkb_link_compressor(link), old, new_, ret);
 }
 
 static hakuban_status native_size(hakuban_slice payload, size_t old_bytes, size_t bytes_max,
@@ -1183,12 +1214,6 @@ static hakuban_status native_size(hakuban_slice payload, size_t old_bytes, size_
                : hakuban_error_set(reterr, status,
                                    status == HAKUBAN_ERR_LIMIT ? "a state is larger than the limit"
                                                                : "a malformed difference");
-}
-
-static hakuban_status native_apply(hkb_link *link, hkb_delta_context *context, hakuban_slice old,
-                                   hakuban_slice payload, uint8_t *out, size_t out_bytes)
-{
-    return hkb_delta_apply(context, delta_compressor(link), old, payload, out, out_bytes);
 }
 
 const hkb_dialect hkb_dialect_native = {
@@ -1207,5 +1232,5 @@ const hkb_dialect hkb_dialect_native = {
     .has_control = native_has_control,
     .make = native_make,
     .size = native_size,
-    .apply = native_apply,
+    .apply = hkb_delta_apply,
 };

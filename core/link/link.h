@@ -87,6 +87,9 @@ typedef struct hkb_link_events {
     /* One message; takes over message->descriptor. A failure ends the link with its words. What the
      * message costs beyond being read, the owner takes off the link's credit. */
     hakuban_status (*message)(hkb_link *link, hkb_message *message, hakuban_error *reterr);
+    /* Whether message is not to be heard before some of the work is done that the link has. Asked
+     * only of a session that outlives its connection; else all that follows waits. */
+    bool (*waits)(hkb_link *link, const hkb_message *message);
     /* The version a STATE on channel is a difference to; as hkb_native_previous_fn. */
     bool (*previous)(hkb_link *link, uint32_t channel, hkb_version *ret);
     /* May say a few things with hkb_link_say(). false: there is nothing (more) to say now. */
@@ -154,8 +157,9 @@ typedef struct hkb_dialect {
                            hakuban_slice new_, hakuban_bytes **ret);
     hakuban_status (*size)(hakuban_slice payload, size_t old_bytes, size_t bytes_max,
                            size_t *ret_bytes, hakuban_error *reterr);
-    hakuban_status (*apply)(hkb_link *link, hkb_delta_context *context, hakuban_slice old,
-                            hakuban_slice payload, uint8_t *out, size_t out_bytes);
+    hakuban_status (*apply)(hkb_delta_context *context, hkb_delta_compressor compressor,
+                            hakuban_slice old, hakuban_slice payload, uint8_t *out,
+                            size_t out_bytes);
 } hkb_dialect;
 extern const hkb_dialect hkb_dialect_native; /* link.c */
 extern const hkb_dialect hkb_dialect_rust;   /* rust_link.c */
@@ -213,6 +217,10 @@ struct hkb_link {
     /* Cost units that the other side's messages may still use in this turn; below 0: the last one
      * took more than was left. An owner that never sets it has a link without a budget. */
     int64_t credit;
+    uint32_t working; /* states of the other side that are made at the moment: what comes behind
+                         them may have to wait. The owner counts them */
+    bool blocked;     /* the next message does. The owner takes it back when some work is done */
+    bool waits;       /* a frame that has come has not been heard yet */
     hkb_buffer input; /* packets that wait until there is credit again, each behind its length */
     size_t input_begin;
     hkb_buffer partial;   /* the beginning of a frame whose rest has not come yet */
@@ -235,10 +243,21 @@ size_t hkb_link_buffer_bytes(const hkb_link *link);
 void hkb_link_receive(hkb_link *link, uint64_t now_ns, const void *data, size_t bytes);
 /* Hears of what is kept as much as the credit pays for. */
 void hkb_link_hear(hkb_link *link, uint64_t now_ns);
-/* Whether something is kept. */
+/* Whether nothing more can be heard before some of its work is done. */
+static inline bool hkb_link_is_blocked(const hkb_link *link)
+{
+    return link->blocked || (link->working && !link->has_token);
+}
+/* Whether something is kept, or would have to be. */
 static inline bool hkb_link_is_behind(const hkb_link *link)
 {
-    return link->input.bytes > 0;
+    return link->input.bytes > 0 || link->waits || hkb_link_is_blocked(link);
+}
+/* What native differences are compressed with; ops NULL: nothing. */
+static inline hkb_delta_compressor hkb_link_compressor(const hkb_link *link)
+{
+    return link->compressor ? (hkb_delta_compressor){&link->compressor->ops, link->compressor->self}
+                            : (hkb_delta_compressor){NULL, NULL};
 }
 /* Time passes: keep-alive, time limits. */
 void hkb_link_tick(hkb_link *link, uint64_t now_ns);

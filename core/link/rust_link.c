@@ -475,7 +475,8 @@ static void hear_actions(hkb_link *link, hkb_rust_reader *reader, const hkb_rust
     for (;;) {
         hkb_rust_action action;
         hakuban_error error;
-        if (link->credit <= 0 && reader->actions_left && reader->at < reader->end) {
+        if ((link->credit <= 0 || hkb_link_is_blocked(link)) && reader->actions_left &&
+            reader->at < reader->end) {
             rust->heard = *event;
             rust->unheard = reader->actions_left;
             return;
@@ -634,11 +635,12 @@ static hakuban_status rust_size(hakuban_slice payload, size_t old_bytes, size_t 
     return hkb_rust_delta_size(payload, old_bytes, bytes_max, ret_bytes, reterr);
 }
 
-static hakuban_status rust_apply(hkb_link *link, hkb_delta_context *context, hakuban_slice old,
-                                 hakuban_slice payload, uint8_t *out, size_t out_bytes)
+static hakuban_status rust_apply(hkb_delta_context *context, hkb_delta_compressor compressor,
+                                 hakuban_slice old, hakuban_slice payload, uint8_t *out,
+                                 size_t out_bytes)
 {
-    (void)link;
     (void)context;
+    (void)compressor;
     return hkb_rust_delta_apply(old, payload, out, out_bytes);
 }
 

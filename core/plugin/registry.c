@@ -100,12 +100,35 @@ void hkb_registry_init(hkb_registry *registry, const hakuban_alloc *alloc)
     *registry = (hkb_registry){.alloc = alloc ? alloc : hakuban_alloc_default()};
 }
 
+void hkb_compressor_end(const hkb_compressor *compressor, const hakuban_alloc *alloc, void *self)
+{
+    const hakuban_compressor_ops *ops = &compressor->ops;
+    if (ops->done && (self || !ops->self_bytes)) {
+        ops->done(self);
+    }
+    hkb_free(alloc, self, ops->self_bytes);
+}
+
+hakuban_status hkb_compressor_begin(const hkb_compressor *compressor, const hakuban_alloc *alloc,
+                                    void **ret_self)
+{
+    const hakuban_compressor_ops *ops = &compressor->ops;
+    void *self = NULL;
+    if (ops->self_bytes && !(self = hkb_alloc(alloc, ops->self_bytes))) {
+        return HAKUBAN_ERR_NO_MEMORY;
+    }
+    hakuban_status status = ops->init ? ops->init(self, alloc) : HAKUBAN_OK;
+    if (status < 0) {
+        hkb_compressor_end(compressor, alloc, self);
+        return status;
+    }
+    *ret_self = self;
+    return HAKUBAN_OK;
+}
+
 static hkb_compressor *compressor_free(const hakuban_alloc *alloc, hkb_compressor *entry)
 {
-    if (entry->ops.done && (entry->self || !entry->ops.self_bytes)) {
-        entry->ops.done(entry->self);
-    }
-    hkb_free(alloc, entry->self, entry->ops.self_bytes);
+    hkb_compressor_end(entry, alloc, entry->self);
     hkb_free(alloc, entry, sizeof(*entry));
     return NULL;
 }
@@ -190,22 +213,6 @@ hakuban_status hkb_registry_add_serializer(hkb_registry *registry,
     return HAKUBAN_OK;
 }
 
-/* Gives the table what it asked for; the entry is not in the registry yet. */
-static hakuban_status compressor_start(hkb_registry *registry, hkb_compressor *entry,
-                                       hakuban_error *reterr)
-{
-    const hakuban_compressor_ops *ops = &entry->ops;
-    if (ops->self_bytes && !(entry->self = hkb_alloc(registry->alloc, ops->self_bytes))) {
-        return hakuban_error_set(reterr, HAKUBAN_ERR_NO_MEMORY, "out of memory");
-    }
-    hakuban_status status = ops->init ? ops->init(entry->self, registry->alloc) : HAKUBAN_OK;
-    if (status < 0) {
-        return hakuban_error_set(reterr, status, "the compressor %s did not start: %s", ops->name,
-                                 hakuban_status_text(status));
-    }
-    return HAKUBAN_OK;
-}
-
 hakuban_status hkb_registry_add_compressor(hkb_registry *registry,
                                            const hakuban_compressor_ops *ops, hakuban_error *reterr)
 {
@@ -234,10 +241,11 @@ hakuban_status hkb_registry_add_compressor(hkb_registry *registry,
     if (!(kept = keep(registry, &entry, sizeof(entry), reterr))) {
         return HAKUBAN_ERR_NO_MEMORY;
     }
-    status = compressor_start(registry, kept, reterr);
+    status = hkb_compressor_begin(kept, registry->alloc, &kept->self);
     if (status < 0) {
-        compressor_free(registry->alloc, kept);
-        return status;
+        hkb_free(registry->alloc, kept, sizeof(*kept));
+        return hakuban_error_set(reterr, status, "the compressor %s did not start: %s", table->name,
+                                 hakuban_status_text(status));
     }
     registry->compressors[registry->compressor_count++] = kept;
     return HAKUBAN_OK;

@@ -17,6 +17,13 @@ typedef struct net_chunk {
     uint8_t data[];
 } net_chunk;
 
+/* Given back to its exchange at that time. */
+typedef struct net_work {
+    struct net_work *next;
+    hkb_work *work;
+    uint64_t at_ns;
+} net_work;
+
 /* -- What is told -- */
 
 void (*net_on_violation)(const char *text);
@@ -173,6 +180,68 @@ static void host_ended(void *ctx, void *carrier, bool orderly, const hakuban_err
     judge_end(node, why);
 }
 
+/* The same for the same work, whatever else happens: others must not notice (I8). Now and then
+ * there is no thread to be had. */
+static bool host_work(void *ctx, hkb_work *work)
+{
+    net_node *node = ctx;
+    net *network = node->network;
+    uint64_t chance = random_of(network, 5000000 + work->bytes);
+    if (chance % 16 == 0 && !network->works_by_hand) {
+        return false;
+    }
+    net_work *begun = malloc(sizeof(*begun)), **place = &node->works;
+    NET_MUST(begun, "no memory");
+    begun->work = work;
+    begun->at_ns = network->now_ns;
+    if (network->works_by_hand) {
+        begun->at_ns = UINT64_MAX;
+    } else if (network->work_ns_max && !network->steady) {
+        begun->at_ns += chance / 16 % network->work_ns_max;
+    }
+    while (*place && (*place)->at_ns <= begun->at_ns) {
+        place = &(*place)->next;
+    }
+    begun->next = *place;
+    *place = begun;
+    return true;
+}
+
+static bool has_work_done(const net_node *node)
+{
+    return node->works && node->works->at_ns <= node->network->now_ns;
+}
+
+/* Connections that waited for it have not been silent. */
+static void give_back(net_node *node, bool run)
+{
+    net_work *done = node->works;
+    node->works = done->next;
+    for (size_t i = 0; i < node->network->pipe_count; i++) {
+        net_pipe *pipe = node->network->pipes[i];
+        int end = end_of(pipe, node);
+        if (pipe->peer[end] && pipe->node[end] == node && hkb_peer_is_behind(pipe->peer[end])) {
+            pipe->read_ns[end] = node->network->now_ns;
+        }
+    }
+    if (run) {
+        done->work->run(done->work);
+    }
+    hkb_exchange_work_done(node->exchange, done->work);
+    free(done);
+}
+
+bool net_finish_work(net_node *node)
+{
+    if (!node->works) {
+        return false;
+    }
+    net_enter(node);
+    give_back(node, true);
+    hkb_exchange_settle(node->exchange);
+    return true;
+}
+
 static void log_line(void *ctx, hakuban_log_level level, const char *room, const char *text)
 {
     net_node *node = ctx;
@@ -195,7 +264,8 @@ void net_start(net_node *node)
         .log = {node, log_line, HAKUBAN_LOG_WARNING},
         .registry = &node->registry,
         .host = {node, host_random, host_queue_ready, host_opened, host_moved, host_dropped,
-                 host_ended, NULL},
+                 host_ended, NULL, node->network->work_bytes_min ? host_work : NULL},
+        .work_bytes_min = node->network->work_bytes_min,
         .turn_cost = node->network->turn_cost,
         .bytes_max = node->bytes_max,
         .link_bytes_max = node->link_bytes_max,
@@ -246,6 +316,9 @@ void net_kill_links(net_node *node)
 void net_stop(net_node *node)
 {
     net_kill_links(node);
+    while (node->works) { /* the threads end, with some of it undone */
+        give_back(node, node->works->work->bytes % 2);
+    }
     node->exchange = hkb_exchange_free(node->exchange);
     hkb_registry_done(&node->registry);
     node->down = true;
@@ -649,6 +722,10 @@ static bool step_node(net_node *node)
     if (net_due_ns(node) <= node->network->now_ns) {
         take_turn(node);
     }
+    while (has_work_done(node)) {
+        give_back(node, true);
+        hkb_exchange_settle(node->exchange);
+    }
     bool moved = send_ready(node);
     node->settled = node->entered;
     node->due_ns = net_due_ns(node);
@@ -660,7 +737,8 @@ static bool step(net *network)
     bool moved = false;
     for (size_t i = 0; i < network->node_count; i++) {
         net_node *node = &network->nodes[i];
-        if (node->down || node->frozen || (is_at_rest(node) && node->due_ns > network->now_ns)) {
+        if (node->down || node->frozen ||
+            (is_at_rest(node) && node->due_ns > network->now_ns && !has_work_done(node))) {
             continue;
         }
         moved |= step_node(node);
@@ -689,6 +767,9 @@ static uint64_t next_moment(const net *network, uint64_t until_ns)
             continue;
         }
         uint64_t due_ns = is_at_rest(node) ? node->due_ns : net_due_ns(node);
+        if (node->works && node->works->at_ns < due_ns) {
+            due_ns = node->works->at_ns;
+        }
         if (due_ns < next_ns) {
             next_ns = due_ns;
         }
@@ -729,7 +810,9 @@ void net_run(net *network, uint64_t duration_ns)
 static bool is_quiet(const net *network)
 {
     for (size_t i = 0; i < network->node_count; i++) {
-        if (net_due_ns(&network->nodes[i]) <= network->now_ns) {
+        const net_node *node = &network->nodes[i];
+        bool works = node->works && node->works->at_ns != UINT64_MAX;
+        if (net_due_ns(node) <= network->now_ns || works) {
             return false;
         }
     }

@@ -56,6 +56,7 @@ struct net_node {
     hkb_exchange *exchange;
     hkb_registry registry;
     fail_alloc memory;
+    struct net_work *works;           /* that its threads have, by the time when they are done */
     size_t bytes_max, link_bytes_max; /* for the next restart; 0: no limit */
     uint64_t clock_ahead_ns;          /* of the network's, since it was started; modulo 2^64 */
     unsigned starts;
@@ -91,6 +92,10 @@ struct net {
     net_pipe **pipes;
     unsigned pipes_made;
     uint32_t turn_cost;     /* of exchanges that start from now on; 0: the default */
+    size_t work_bytes_min;  /* of exchanges that start from now on: what threads of theirs work on;
+                               0: there are none */
+    uint64_t work_ns_max;   /* what a thread takes at most */
+    bool works_by_hand;     /* they wait for net_finish_work() instead */
     size_t chunk_bytes_max; /* writes are delivered in random pieces up to this */
     net_tap tap;
     hkb_buffer packet;   /* the last one, in one piece */
@@ -135,6 +140,8 @@ void net_restart(net_node *node);
 void net_kill_links(net_node *node);
 void net_stop(net_node *node);
 void net_start(net_node *node);
+/* The first work that the node's threads have is done; false: they have none. */
+bool net_finish_work(net_node *node);
 /* As SIGSTOP and SIGCONT. */
 void net_freeze(net_node *node);
 void net_thaw(net_node *node);

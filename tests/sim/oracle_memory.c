@@ -116,7 +116,7 @@ static void check_accounts(const sim_world *world, size_t number)
     const net_node *node = world->places[number].node;
     const hkb_exchange *exchange = node->exchange;
     size_t held = hkb_exchange_held_bytes(exchange), peers = 0;
-    size_t own = own_bytes(world, &world->places[number]);
+    size_t own = own_bytes(world, &world->places[number]) + exchange->released_bytes;
     HKB_LIST_EACH(hkb_peer, peer, &exchange->peers, of_exchange)
     {
         peers += peer->accounted_bytes;
@@ -163,6 +163,7 @@ void oracle_check_memory(sim_world *world)
                          (share->in.incoming ? share->in.incoming->payload.capacity : 0);
             }
         }
+        bound += exchange->work_bytes;
         bound += exchange->delta_bytes + exchange->contract_count * 1024;
         check_accounts(world, n);
         NET_MUST(state_bytes == exchange->state_bytes,

@@ -103,6 +103,9 @@ static void draw_tree(drawing *on)
     /* In every other history budgets are so small that all work goes on from turn to turn; not
      * drawn anew, so that seeds keep their meaning. */
     plan->turn_cost = on->random >> 40 & 1 ? 0 : 1 + (uint32_t)(on->random >> 41 & 31);
+    /* So do threads that work on what is not quite small, and take their time. */
+    plan->work_bytes_min = on->random >> 46 & 1 ? 0 : 1u << (on->random >> 47 & 15);
+    plan->work_ms_max = 1u << (2 * (on->random >> 51 & 3));
 }
 
 /* -- Objects and users -- */

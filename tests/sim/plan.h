@@ -92,9 +92,10 @@ typedef struct sim_plan {
     uint64_t seed;
     uint32_t duration_ms;
     uint32_t chunk_bytes_max;
-    uint32_t turn_cost; /* of each exchange; 0: the default */
-    bool news_at_end;   /* everybody says something new once the faults are over */
-    bool calm;          /* no faults at all */
+    uint32_t turn_cost;                   /* of each exchange; 0: the default */
+    uint32_t work_bytes_min, work_ms_max; /* of threads beside each exchange; 0: there are none */
+    bool news_at_end; /* everybody says something new once the faults are over */
+    bool calm;        /* no faults at all */
     size_t node_count, object_count, tag_count, user_count, action_count;
     plan_node nodes[PLAN_NODES_MAX];
     plan_object objects[PLAN_OBJECTS_MAX];

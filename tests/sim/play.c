@@ -98,6 +98,8 @@ static void begin(sim_world *world, const sim_plan *plan, bool trace)
     world->network->among_us = true;
     world->network->chunk_bytes_max = plan->chunk_bytes_max;
     world->network->turn_cost = plan->turn_cost;
+    world->network->work_bytes_min = plan->work_bytes_min;
+    world->network->work_ns_max = plan->work_ms_max * NET_MS;
     world->network->tap =
         (net_tap){world, oracle_before, oracle_after, oracle_before_turn, oracle_after_turn};
     for (size_t i = 0; i < plan->node_count; i++) {

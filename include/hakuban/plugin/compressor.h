@@ -20,7 +20,9 @@ typedef struct hakuban_compressor_ops {
     uint32_t size;       /* sizeof this struct when the plugin was compiled */
     uint32_t abi;        /* HAKUBAN_COMPRESSOR_ABI */
     const char *name;    /* as offered in the hello and asked for in URLs: "zstd"; static storage */
-    uint32_t self_bytes; /* one per exchange, allocated and zeroed by the host */
+    uint32_t self_bytes; /* allocated and zeroed by the host: one per exchange, and one for each
+                            large state that is worked on by another thread. Two threads never
+                            use the same one at a time, and may use two at a time */
     hakuban_status (*init)(void *self, const hakuban_alloc *alloc); /* optional */
     void (*done)(void *self); /* optional; also after a failed init */
     /* The most that compress() can need for bytes; if that is more than 16 times bytes, it is not

@@ -1,0 +1,28 @@
+/* Work on one large state, done by another thread where the host has one. */
+#ifndef HKB_EXCHANGE_WORK_H
+#define HKB_EXCHANGE_WORK_H
+
+#include "exchange/records.h"
+
+/* Whether so many bytes are worth it. */
+bool hkb_work_is_large(const hkb_exchange *exchange, size_t bytes);
+/* work.done() comes later, or at once. bytes: what it keeps, which is in some account. */
+void hkb_work_begin(hkb_exchange *exchange, hkb_work *work, size_t bytes);
+
+/* Lets go of state; the memory of a large one is given back by a work, since that takes
+ * milliseconds. */
+void hkb_state_release(hkb_exchange *exchange, hakuban_state *state);
+
+/* What a work needs of its own to make and apply differences. */
+typedef struct hkb_work_tools {
+    const hakuban_alloc *alloc;
+    const hkb_compressor *compressor;
+    hkb_delta_context *context;
+    hkb_delta_compressor with;
+} hkb_work_tools;
+/* compressor NULL: none. */
+hakuban_status hkb_work_tools_init(hkb_work_tools *tools, const hakuban_alloc *alloc,
+                                   const hkb_compressor *compressor);
+void hkb_work_tools_done(hkb_work_tools *tools);
+
+#endif

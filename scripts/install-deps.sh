@@ -59,12 +59,14 @@ if [ $level -ge 2 ]; then
     from_module check check
     optional_from_command python3 python3 "tidy, interop and some more"
     optional_from_command patch patch "planted"
+    optional_from_command groff groff-base "tidy.manual"
     pkg-config --exists liblz4 2>/dev/null || optional+=("liblz4-dev:examples/custom-compressor.c")
 fi
 if [ $level -ge 3 ]; then
     from_command g++ g++
     from_command clang clang
     from_command man man-db
+    optional_from_command mandoc mandoc "mandoc in tidy.manual"
     from_command file file
     from_command patch patch
     from_command dpkg-shlibdeps dpkg-dev

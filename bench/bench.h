@@ -22,7 +22,7 @@
 
 typedef struct bench_options {
     const char *command;
-    uint64_t runs, bytes, count, objects, exposers, observers, stuck, window, burst, rate;
+    uint64_t runs, bytes, count, objects, exposers, observers, stuck, hubs, window, burst, rate;
     double seconds;
     /* Names of what was built in; never NULL once the options are read, but for matrix, which takes
      * NULL for all. */

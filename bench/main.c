@@ -37,6 +37,7 @@ static const char usage[] =
     "                (resume: 10000, churn: 200000, balance: 100000)\n"
     "  --exposers N  of balance (1000)\n"
     "  --observers N                             8        1                 999      2\n"
+    "  --hubs N      of objects: between the exposer and the router (0)\n"
     "  --stuck N     observers that never read            0\n"
     "  --rate N      states/s                                               10\n"
     "  --seconds T                               2        4                 4        0.3\n"
@@ -93,7 +94,7 @@ static const bench_command commands[] = {
      {COMMON_DEFAULTS, .bytes = 64, .observers = 1, .seconds = 4, .burst = 16}},
     {"objects",
      bench_objects,
-     "--bytes --objects --bind ",
+     "--bytes --objects --hubs --bind ",
      {COMMON_DEFAULTS, .bytes = 64, .objects = 100000}},
     {"stuck",
      bench_stuck,
@@ -137,6 +138,7 @@ static const number_option number_options[] = {
     {"--objects", offsetof(bench_options, objects), 1, 8000000},
     {"--observers", offsetof(bench_options, observers), 1, BENCH_STUCK_OBSERVERS_MAX},
     {"--exposers", offsetof(bench_options, exposers), 1, 10000},
+    {"--hubs", offsetof(bench_options, hubs), 0, 8},
     {"--stuck", offsetof(bench_options, stuck), 0, BENCH_OBSERVERS_MAX / 2},
     {"--window", offsetof(bench_options, window), 1, 8000000},
     {"--burst", offsetof(bench_options, burst), 1, 1000000},

@@ -13,6 +13,8 @@
 typedef struct objects_shared {
     const bench_options *options;
     bench_router router;
+    char exposer_url[256]; /* of the router, or of the lowest hub */
+    _Atomic uint32_t hubs; /* are there */
     raw_relay relay;
     _Atomic uint32_t held;   /* the router has everything */
     _Atomic uint32_t joined; /* the late joiner has everything */
@@ -43,6 +45,43 @@ static void wait_for(const objects_shared *shared, const _Atomic uint32_t *flag,
 
 /* -- Hakuban -- */
 
+/* Below the last hub, or the router. */
+static void objects_hub(void *memory, unsigned index)
+{
+    objects_shared *shared = memory;
+    hakuban_exchange *exchange;
+    hakuban_connection *connection;
+    hakuban_listener *listener;
+    hakuban_error error = {0};
+    (void)index;
+    bench_check(hakuban_exchange_new(NULL, &exchange), "hub");
+    if (hakuban_exchange_connect(exchange, shared->exposer_url, NULL, &connection, &error) < 0 ||
+        hakuban_connection_wait(connection, 10000, &error) < 0 ||
+        hakuban_exchange_listen(exchange, "tcp://127.0.0.1:0", &listener, &error) < 0) {
+        bench_die("hub: %s", error.text);
+    }
+    snprintf(shared->exposer_url, sizeof(shared->exposer_url), "%s#serializer=%s,compressor=%s",
+             hakuban_listener_url(listener), shared->options->serializer,
+             shared->options->compressor);
+    atomic_fetch_add(&shared->hubs, 1);
+    wait_for(shared, &shared->joined, NULL);
+}
+
+static void start_hubs(objects_shared *shared)
+{
+    uint64_t until = bench_now_ns() + BENCH_PATIENCE_NS;
+    snprintf(shared->exposer_url, sizeof(shared->exposer_url), "%s", shared->router.url);
+    for (uint32_t i = 0; i < shared->options->hubs; i++) {
+        bench_spawn(objects_hub, shared, i);
+        while (atomic_load(&shared->hubs) <= i) {
+            if (bench_now_ns() > until) {
+                bench_die("objects: a hub did not begin");
+            }
+            bench_sleep_ns(1000000);
+        }
+    }
+}
+
 static void objects_exposer(void *memory, unsigned index)
 {
     objects_shared *shared = memory;
@@ -50,7 +89,7 @@ static void objects_exposer(void *memory, unsigned index)
     bench_state state;
     uint64_t sent = 0;
     (void)index;
-    bench_node_open(&node, shared->router.url);
+    bench_node_open(&node, shared->exposer_url);
     bench_state_init(&state, shared->options->bytes);
     for (uint64_t i = 0; i < shared->options->objects; i++) {
         char json[64];
@@ -235,6 +274,7 @@ static void run_hakuban(bench_report *report, objects_shared *shared)
     bench_router_start(shared->options, &shared->router);
     shared->relay_pid = shared->router.pid;
     uint64_t before = bench_process_rss_bytes(shared->router.pid);
+    start_hubs(shared);
     shared->begin_ns = bench_now_ns();
     bench_spawn(objects_holder, shared, 0);
     bench_spawn(objects_exposer, shared, 0);
@@ -250,6 +290,7 @@ void bench_objects_measure(bench_report *report, const bench_options *options)
     bench_report_init(report, options, "join_ms");
     bench_report_parameter(report, "objects", (double)options->objects);
     bench_report_parameter(report, "bytes", (double)options->bytes);
+    bench_report_parameter(report, "hubs", (double)options->hubs);
     for (report->run = 0; report->run < options->runs; report->run++) {
         for (int raw = 1; raw >= 0; raw--) {
             if (raw ? !options->with_raw : !options->with_hakuban) {

@@ -436,6 +436,7 @@ static hakuban_status build(hakuban_exchange *exchange, const hakuban_exchange_o
     if (status < 0) {
         return status;
     }
+    size_t bytes_max = limit(wanted->memory_bytes_max, hkb_memory_share(""));
     hkb_exchange_settings settings = {
         .alloc = exchange->alloc,
         .log = wanted->log,
@@ -449,8 +450,8 @@ static hakuban_status build(hakuban_exchange *exchange, const hakuban_exchange_o
                  .ended = hkb_carrier_ended,
                  .caught_up = hkb_carrier_caught_up,
                  .work = begin_work},
-        .bytes_max = limit(wanted->memory_bytes_max, hkb_memory_share("")),
-        .link_bytes_max = limit(wanted->link_bytes_max, HKB_LINK_BYTES_MAX_DEFAULT),
+        .bytes_max = bytes_max,
+        .link_bytes_max = limit(wanted->link_bytes_max, bytes_max / 2),
         .rebalance_threshold = wanted->rebalance_threshold > 0 ? wanted->rebalance_threshold : 0.1,
         .rebalances = wanted->rebalance_threshold >= 0,
     };

@@ -122,7 +122,6 @@ static inline void hkb_timer_cancel(hkb_timer *timer)
 
 /* -- memory.c -- */
 
-#define HKB_LINK_BYTES_MAX_DEFAULT ((size_t)256 * 1024 * 1024)
 /* The part of what this process may have in memory that an exchange may fill by default: three
  * quarters, so that there is room to act when it is reached. 0: nothing limits it. root: before the
  * paths of the control groups' files; "" but in tests. */

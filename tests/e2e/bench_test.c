@@ -114,6 +114,20 @@ static bool has_feature(const char *name)
     return strstr(hakuban_features(), name) != NULL;
 }
 
+START_TEST(objects_reach_a_late_joiner_from_below_hubs)
+{
+    static char line[16384];
+    if (!has_feature(" tcp")) {
+        return;
+    }
+    ck_assert_int_eq(
+        bench("objects --objects 300 --hubs 2 --runs 1 --only hakuban --json", line, sizeof(line)),
+        0);
+    ck_assert_double_eq(figure(line, "hubs"), 2);
+    ck_assert_double_gt(figure(line, "join_ms"), 0);
+}
+END_TEST
+
 static unsigned occurrences(const char *line, const char *text)
 {
     unsigned count = 0;
@@ -292,6 +306,7 @@ int main(void)
     tcase_add_test(tcase, hot_shows_states_to_every_observer);
     tcase_add_test(tcase, one_stuck_observer_takes_nothing_from_the_others);
     tcase_add_test(tcase, objects_all_reach_a_late_joiner);
+    tcase_add_test(tcase, objects_reach_a_late_joiner_from_below_hubs);
     tcase_add_test(tcase, a_transport_serializer_and_compressor_can_be_chosen);
     tcase_add_test(tcase, zmq_stands_beside_bare_libzmq);
     tcase_add_test(tcase, the_matrix_has_a_row_for_each_combination);

@@ -72,6 +72,19 @@ START_TEST(client_beyond_the_link_limit_is_told_and_the_others_go_on)
 }
 END_TEST
 
+START_TEST(one_client_gets_half_of_the_memory_limit_by_default)
+{
+    char url[URL_BYTES];
+    program *router = router_run(url, NULL, "--memory-limit", "8M", NULL);
+    program *greedy = expose_file(url, file_of("greedy", 5 * MIB), "\"big\"");
+    program *wants = observe_raw(url, "\"big\"");
+    (void)program_find_error(greedy, "more than 4194304 bytes are kept for this connection");
+    ck_assert_int_eq(program_stop(greedy, SIGTERM), 0);
+    ck_assert_int_eq(program_stop(wants, SIGTERM), 0);
+    ck_assert_int_eq(program_stop(router, SIGTERM), 0);
+}
+END_TEST
+
 START_TEST(client_that_holds_most_is_told_when_the_router_is_full)
 {
     char url[URL_BYTES];
@@ -183,6 +196,7 @@ int main(void)
     TCase *all = tcase_create("all");
     tcase_set_timeout(all, 100);
     tcase_add_test(all, client_beyond_the_link_limit_is_told_and_the_others_go_on);
+    tcase_add_test(all, one_client_gets_half_of_the_memory_limit_by_default);
     tcase_add_test(all, client_that_holds_most_is_told_when_the_router_is_full);
     tcase_add_test(all, client_below_a_hub_is_told_before_the_hub_itself_is_cut);
     tcase_add_test(all, sizes_may_have_a_unit);

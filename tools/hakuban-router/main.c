@@ -574,7 +574,7 @@ static const char help[] =
     "                               connections that hold most are ended; default: three\n"
     "                               quarters of what this process may have; none: no limit\n"
     "      --link-limit SIZE        keep no more for one connection from below, or end it;\n"
-    "                               default 256M\n"
+    "                               default: half of the memory limit\n"
     "      --stats-tag JSON         publish statistics of the router, its links and objects as\n"
     "                               objects with this tag, e.g. '\"stats\"'; made only while\n"
     "                               somebody observes them (hakuban snapshot)\n"

@@ -1,4 +1,5 @@
-/* A peer without an exchange behind it: a test writes its messages by hand. */
+/* A peer without an exchange behind it: a test writes its messages by hand, in the serializer json
+ * (docs/wire.md), and reads what it is told. */
 #ifndef TESTS_SUPPORT_STRANGER_H
 #define TESTS_SUPPORT_STRANGER_H
 
@@ -6,8 +7,9 @@
 
 typedef struct stranger {
     hkb_exchange *exchange;
-    hkb_peer *peer;
+    hkb_peer *peer;    /* until it has left, or its connection was dropped */
     hkb_buffer packet; /* what it says next */
+    hkb_buffer heard;  /* the headers that it was told, one a line */
 } stranger;
 
 /* A hello that offers the serializer json and no compressor. */
@@ -18,14 +20,24 @@ typedef struct stranger {
 
 /* The exchange's time was set before each of these calls. */
 
-/* It connects to the exchange, or with connector the exchange to it, and has not said hello. */
-void stranger_come(stranger *peer, hkb_exchange *exchange, bool connector);
+/* It connects to the exchange, or with upstream the exchange to it, and has not said hello. */
+void stranger_come(stranger *peer, hkb_exchange *exchange, bool upstream);
+/* It comes, and both have said hello. */
+void stranger_open(stranger *peer, hkb_exchange *exchange, bool upstream);
 /* Puts a message into its next packet, printed from format. */
 void stranger_put(stranger *peer, const char *format, ...) HAKUBAN_PRINTF(2, 3);
+/* A state under the version, whole. */
+void stranger_put_state(stranger *peer, unsigned channel, unsigned version, const char *text);
 /* Its packet arrives, in one piece as it may come out of a socket. */
 void stranger_say(stranger *peer);
-/* The exchange says what it has to say to its peers, which nobody reads. */
+/* The exchange says what it has to say to all strangers. */
 void stranger_hear(hkb_exchange *exchange);
+/* Whether one of the headers that it was told, up to now and since it forgot, has this text in it.
+ */
+bool stranger_heard(stranger *peer, const char *text);
+void stranger_forget(stranger *peer);
+/* The channel that was opened last for the object by a message of this kind. */
+unsigned stranger_channel(stranger *peer, unsigned kind, const char *object);
 /* The connection is lost; a stranger without grace is forgotten at once. */
 void stranger_leave(stranger *peer);
 

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "router_fixture.h"
@@ -241,6 +243,48 @@ START_TEST(few_descriptors_are_an_error_in_words)
 }
 END_TEST
 
+static const char *const local_schemes[] = {
+    "unix",
+#ifdef HAKUBAN_TEST_ZMQ
+    "zmq+ipc",
+#endif
+};
+
+START_TEST(router_takes_more_descriptors_than_the_soft_limit)
+{
+    enum { SOFT = 128, PEERS = 300 };
+    int peers[PEERS];
+    struct rlimit limit;
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    if (limit.rlim_max < (rlim_t)2 * PEERS) {
+        return; /* no process gets more here */
+    }
+    struct rlimit many = {.rlim_cur = 2 * PEERS, .rlim_max = limit.rlim_max};
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    char at[URL_BYTES], script[512];
+    snprintf(to.sun_path, sizeof(to.sun_path), "%s", scratch_path("many"));
+    snprintf(at, sizeof(at), "%s://%s", local_schemes[_i], to.sun_path);
+    snprintf(script, sizeof(script), "ulimit -Sn %d; exec \"$HAKUBAN_BIN/hakuban-router\" -b %s",
+             SOFT, at);
+    program *second = shell(script);
+    program_find(second, "listening ");
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &many), 0);
+    for (size_t i = 0; i < PEERS; i++) {
+        peers[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        ck_assert_int_ge(peers[i], 0);
+        ck_assert_int_eq(connect(peers[i], (struct sockaddr *)&to, sizeof(to)), 0);
+    }
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    check_serves(at);
+    program_signal(second, SIGTERM);
+    ck_assert_uint_eq(program_count_errors(second, "Too many open files"), 0);
+    ck_assert_int_eq(program_end(second), 0);
+    for (size_t i = 0; i < PEERS; i++) {
+        close(peers[i]);
+    }
+}
+END_TEST
+
 START_TEST(closed_descriptors_become_no_sockets)
 {
     char at[URL_BYTES], script[512];
@@ -321,6 +365,8 @@ int main(void)
 #else
     (void)few_descriptors_are_an_error_in_words;
 #endif
+    tcase_add_loop_test(tcase, router_takes_more_descriptors_than_the_soft_limit, 0,
+                        (int)(sizeof(local_schemes) / sizeof(local_schemes[0])));
     tcase_add_test(tcase, closed_descriptors_become_no_sockets);
     tcase_add_test(tcase, full_disk_and_file_limit_are_errors);
     tcase_add_test(tcase, locale_mask_and_folder_do_not_matter);

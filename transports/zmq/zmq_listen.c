@@ -245,6 +245,13 @@ static bool is_crowded(int fd)
            (rlim_t)fd + HKB_ZMQ_SPARE_FDS >= limit.rlim_cur;
 }
 
+static void tell_trouble(hkb_zmq_self *self, hkb_zmq_router *router, int error)
+{
+    if (router->listener) {
+        self->host->trouble(self->host->host, router->listener, strerror(error));
+    }
+}
+
 static void accepted(hkb_zmq_self *self, hkb_zmq_router *router, int fd, uint64_t now_ns)
 {
     if (fd < 0) {
@@ -259,7 +266,11 @@ static void accepted(hkb_zmq_self *self, hkb_zmq_router *router, int fd, uint64_
         (struct slot){.open = true, .inode = inode(fd), .deadline_ns = now_ns + BEGIN_NS};
     router->open_count++;
     sweep_until(router, now_ns);
-    if (!router->listener || router->shed_ns || is_crowded(fd)) {
+    bool crowded = is_crowded(fd);
+    if (crowded) {
+        tell_trouble(self, router, EMFILE);
+    }
+    if (!router->listener || router->shed_ns || crowded) {
         router->slots[fd].used = true;
         cut(router, fd);
     }
@@ -321,7 +332,7 @@ static void stop_listening(hkb_zmq_self *self, hkb_zmq_router *router, uint64_t 
     }
 }
 
-/* Makes no upcalls: it is done wherever it has to be certain whose a descriptor is. */
+/* Makes no upcall but trouble(): it is done wherever it has to be certain whose a descriptor is. */
 static void look_at_events(hkb_zmq_self *self, hkb_zmq_router *router, uint64_t now_ns)
 {
     unsigned event;
@@ -343,9 +354,7 @@ static void look_at_events(hkb_zmq_self *self, hkb_zmq_router *router, uint64_t 
             if (!turned_away &&
                 (value == EMFILE || value == ENFILE || value == ENOBUFS || value == ENOMEM)) {
                 turned_away = true;
-                if (router->listener) {
-                    self->host->trouble(self->host->host, router->listener, strerror((int)value));
-                }
+                tell_trouble(self, router, (int)value);
                 turn_away(self, router, now_ns);
             }
             break;

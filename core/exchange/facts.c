@@ -91,17 +91,17 @@ hkb_share *hkb_share_find(const hkb_exchange *exchange, const hkb_peer *peer,
     if (peer->link.connector) {
         return object->upstream && object->upstream->peer == peer ? object->upstream : NULL;
     }
-    size_t walked = 0;
-    HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
-    {
+    hkb_node *node = object->shares.head.next;
+    for (size_t i = 0; i < HKB_SHARES_WALKED; i++, node = node->next) {
+        if (node == &object->shares.head) {
+            return NULL;
+        }
+        hkb_share *share = HKB_CONTAINER(node, hkb_share, of_object);
         if (share->peer == peer) {
             return share;
         }
-        if (++walked == HKB_SHARES_WALKED) {
-            break;
-        }
     }
-    if (walked < HKB_SHARES_WALKED || exchange->shares.count == 0) {
+    if (exchange->shares.count == 0) {
         return NULL;
     }
     share_key key = {peer, object};
@@ -201,7 +201,7 @@ bool hkb_object_is_offered(const hkb_object *object)
 
 static bool is_away_below(const hkb_peer *peer)
 {
-    return !peer->link.connector && hkb_peer_is_away(peer);
+    return !peer->link.connector && hkb_peer_is_away(peer) && peer->link.phase != HKB_LINK_ENDED;
 }
 
 bool hkb_object_returns(const hkb_object *object)
@@ -305,6 +305,12 @@ uint64_t hkb_object_age_ns(const hkb_object *object)
     }
     uint64_t now_ns = object->exchange->now_ns;
     return now_ns > object->stale_since_ns ? now_ns - object->stale_since_ns : 1;
+}
+
+uint64_t hkb_peer_known_ns(const hkb_peer *peer)
+{
+    bool lost = peer->link.phase == HKB_LINK_ENDED && !peer->orderly;
+    return lost ? hkb_link_known_ns(&peer->link) : peer->exchange->now_ns;
 }
 
 bool hkb_object_source_is_away(const hkb_object *object)

@@ -63,6 +63,8 @@ bool hkb_object_source_is_away(const hkb_object *object);
  * (design.md §8). */
 bool hkb_share_is_source(const hkb_share *share);
 
+/* Until when what the peer gave is known to have been current, now that it gives nothing more. */
+uint64_t hkb_peer_known_ns(const hkb_peer *peer);
 double hkb_peer_load_limit(const hkb_peer *peer);
 /* Of what the peer has registered for the object and its tags, that of the greatest capacity, of
  * equals the oldest; capacity 0: it is not to be chosen. share: the peer's of the object, or NULL.

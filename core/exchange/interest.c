@@ -33,13 +33,6 @@ void hkb_object_settle_streams(hkb_object *object)
     }
 }
 
-void hkb_interest_add(hkb_interest *interest, const hkb_registration *registered)
-{
-    interest->observes = interest->observes || registered->observes;
-    interest->exposes = interest->exposes || registered->exposes;
-    interest->can_serve = interest->can_serve || registered->capacity > 0;
-}
-
 void hkb_share_refresh(hkb_share *share)
 {
     const hkb_object *object = share->object;
@@ -48,7 +41,7 @@ void hkb_share_refresh(hkb_share *share)
         const hkb_tag_share *tag_share =
             hkb_tag_share_find(object->exchange, share->peer, object->tags[i].tag);
         if (tag_share) {
-            hkb_interest_add(&by_tags, &tag_share->registered);
+            hkb_interest_add(&by_tags, hkb_interest_of(&tag_share->registered));
         }
     }
     hkb_share_refresh_with(share, &by_tags);
@@ -58,7 +51,7 @@ void hkb_share_refresh_with(hkb_share *share, const hkb_interest *by_tags)
 {
     hkb_object *object = share->object;
     hkb_interest all = *by_tags;
-    hkb_interest_add(&all, &share->registered);
+    hkb_interest_add(&all, hkb_interest_of(&share->registered));
     bool observing = all.observes, exposing = all.exposes && !share->registered.declines,
          can_serve = all.can_serve || hkb_share_manners(share)->serves_at_capacity_0;
     bool observing_only = observing && !(exposing && can_serve); /* a peer that drains is served */
@@ -103,6 +96,7 @@ void hkb_tag_share_register(hkb_tag_share *share, hkb_registration registered)
     tag->capacity += (uint64_t)registered.capacity - share->registered.capacity;
     registered.number = number_of(tag->exchange, &share->registered, registered.exposes);
     share->registered = registered;
+    tag->row[share->place].interest = hkb_interest_of(&registered);
     hkb_offer_tag(share);
     hkb_tag_mark(tag);
 }

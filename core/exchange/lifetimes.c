@@ -48,9 +48,68 @@ void hkb_tag_free(hkb_tag *tag)
     hkb_free(exchange->alloc, tag, sizeof(*tag) + tag->json_bytes + 1u);
 }
 
+/* Of a tag's row each downstream pays for its place; what is unused is in the common account. */
+static hakuban_status resize_row(hkb_tag *tag, size_t capacity)
+{
+    hkb_exchange *exchange = tag->exchange;
+    size_t bytes = capacity * sizeof(tag->row[0]), before = tag->row_capacity * sizeof(tag->row[0]);
+    hkb_tag_place *row = NULL;
+    if (bytes) {
+        row = hkb_alloc_unset(exchange->alloc, bytes);
+        if (!row) {
+            return HAKUBAN_ERR_NO_MEMORY;
+        }
+        for (size_t i = 0; i < tag->row_count; i++) {
+            row[i] = tag->row[i];
+        }
+    }
+    hkb_free(exchange->alloc, tag->row, before);
+    hkb_charge(exchange, NULL, bytes, before);
+    tag->row = row;
+    tag->row_capacity = capacity;
+    return HAKUBAN_OK;
+}
+
+static hakuban_status join_row(hkb_tag_share *share)
+{
+    hkb_tag *tag = share->tag;
+    hakuban_status status = HAKUBAN_OK;
+    if (share->peer->link.connector) {
+        return HAKUBAN_OK;
+    }
+    if (tag->row_count == tag->row_capacity) {
+        status = resize_row(tag, hkb_max(2 * tag->row_capacity, 1));
+    }
+    if (status >= 0) {
+        share->place = (uint32_t)tag->row_count;
+        tag->row[tag->row_count++] = (hkb_tag_place){.peer = share->peer};
+        hkb_charge(tag->exchange, NULL, 0, sizeof(tag->row[0]));
+    }
+    return status;
+}
+
+static void leave_row(hkb_tag_share *share)
+{
+    hkb_tag *tag = share->tag;
+    if (share->peer->link.connector) {
+        return;
+    }
+    const hkb_tag_place *last = &tag->row[--tag->row_count];
+    if (share->place != tag->row_count) { /* the last one takes its place */
+        hkb_tag_share_find(tag->exchange, last->peer, tag)->place = share->place;
+        tag->row[share->place] = *last;
+    }
+    hkb_charge(tag->exchange, NULL, sizeof(tag->row[0]), 0);
+    if (tag->row_count < tag->row_capacity / 4 || tag->row_count == 0) {
+        /* Without memory for a shorter one it stays as it is. */
+        (void)resize_row(tag, tag->row_count ? tag->row_capacity / 2 : 0);
+    }
+}
+
 static size_t tag_share_bytes(const hkb_tag_share *share)
 {
     return sizeof(*share) + HKB_SLOT_BYTES +
+           (share->peer->link.connector ? 0 : sizeof(hkb_tag_place)) +
            (share->tag->payer == share ? hkb_tag_bytes(share->tag) : 0);
 }
 
@@ -69,6 +128,12 @@ hakuban_status hkb_tag_share_get(hkb_peer *peer, hkb_tag *tag, hkb_tag_share **r
         share->item.hash = hkb_tag_share_hash(exchange, peer, tag);
         hakuban_status status = hkb_map_insert(&exchange->tag_shares, share);
         if (status < 0) {
+            hkb_free(exchange->alloc, share, sizeof(*share));
+            return status;
+        }
+        status = join_row(share);
+        if (status < 0) {
+            hkb_map_remove(&exchange->tag_shares, share);
             hkb_free(exchange->alloc, share, sizeof(*share));
             return status;
         }
@@ -103,6 +168,7 @@ void hkb_tag_share_free(hkb_tag_share *share)
     if (tag->payer == share) {
         hkb_tag_charge(tag, NULL);
     }
+    leave_row(share);
     hkb_map_remove(&exchange->tag_shares, share);
     hkb_list_remove(&share->of_peer);
     hkb_list_remove(&share->of_tag);
@@ -221,17 +287,44 @@ static size_t share_bytes(const hkb_share *share)
     return sizeof(*share) + (share->in_map ? HKB_SLOT_BYTES : 0);
 }
 
-/* Of the first few of its object hkb_share_find() needs no table. */
-static bool needs_map(const hkb_share *share)
+static hakuban_status put_into_map(hkb_share *share)
+{
+    hkb_exchange *exchange = share->peer->exchange;
+    if (share->in_map || share->peer->link.connector) {
+        return HAKUBAN_OK;
+    }
+    share->item.hash = hkb_share_hash(exchange, share->peer, share->object);
+    hakuban_status status = hkb_map_insert(&exchange->shares, share);
+    share->in_map = status >= 0;
+    return status;
+}
+
+/* hkb_share_find() walks over the first few of an object's shares. Where there are more, all are in
+ * the map, since their order changes. */
+static hakuban_status put_all_into_map(hkb_share *share)
 {
     size_t count = 0;
     HKB_LIST_EACH(hkb_share, other, &share->object->shares, of_object)
     {
-        if (++count == HKB_SHARES_WALKED) {
-            return !share->peer->link.connector;
+        if (++count > HKB_SHARES_WALKED) {
+            return put_into_map(share); /* as all the others are already */
         }
     }
-    return false;
+    if (count < HKB_SHARES_WALKED) {
+        return HAKUBAN_OK;
+    }
+    hakuban_status status = put_into_map(share);
+    HKB_LIST_EACH(hkb_share, other, &share->object->shares, of_object)
+    {
+        if (status >= 0 && !other->in_map) {
+            status = put_into_map(other);
+            (void)hkb_peer_account(other->peer, other->in_map ? HKB_SLOT_BYTES : 0, 0);
+        }
+    }
+    if (status < 0 && share->in_map) {
+        hkb_map_remove(&share->peer->exchange->shares, share);
+    }
+    return status;
 }
 
 static hakuban_status share_new(hkb_peer *peer, hkb_object *object, hkb_share **ret)
@@ -244,14 +337,10 @@ static hakuban_status share_new(hkb_peer *peer, hkb_object *object, hkb_share **
     share->peer = peer;
     share->object = object;
     share->item.kind = HKB_ITEM_SHARE;
-    if (needs_map(share)) {
-        share->item.hash = hkb_share_hash(exchange, peer, object);
-        hakuban_status status = hkb_map_insert(&exchange->shares, share);
-        if (status < 0) {
-            hkb_free(exchange->alloc, share, sizeof(*share));
-            return status;
-        }
-        share->in_map = 1;
+    hakuban_status status = put_all_into_map(share);
+    if (status < 0) {
+        hkb_free(exchange->alloc, share, sizeof(*share));
+        return status;
     }
     if (peer->link.connector) {
         object->upstream = share;

@@ -15,6 +15,7 @@
 
 #define HKB_TURN_COST 250u /* cost units of one peer in a turn */
 #define HKB_TURN_PEERS 4u  /* of as many peers in one turn, where all of them have more to say */
+#define HKB_CLEARED_PER_UNIT 2u /* registrations of a link that has ended */
 #define HKB_HANDOVER_NS 1000000000ull
 /* The objects of a closed connection may move after this long, or after its grace. */
 #define HKB_YIELD_NS 500000000ull
@@ -114,11 +115,14 @@ struct hkb_exchange {
     hkb_list passing;    /* downstreams with tags whose objects are to be looked at */
     hkb_list listings;   /* tag shares that get LISTED once all is settled */
     hkb_list ended;      /* peers whose link is over, to be taken out */
-    hkb_list waiting;    /* objects in a hand-over, by deadline */
-    hkb_list roomless;   /* objects that wait until an exposer has room for them */
-    hkb_list declined;   /* objects that the upstream is not to choose this exchange for */
-    hkb_list deltas;     /* by age */
-    hkb_list partials;   /* by age */
+    hkb_list clearing;   /* of these, peers that have registrations left */
+    size_t clear_left;   /* how many registrations may end in this turn */
+    bool upstream_clears;
+    hkb_list waiting;  /* objects in a hand-over, by deadline */
+    hkb_list roomless; /* objects that wait until an exposer has room for them */
+    hkb_list declined; /* objects that the upstream is not to choose this exchange for */
+    hkb_list deltas;   /* by age */
+    hkb_list partials; /* by age */
     size_t partial_bytes;
     hkb_held held[2]; /* since the last session that an upstream did not know any more, and since
                          the one before */
@@ -173,7 +177,8 @@ struct hkb_peer {
     hkb_common_settings *settings;
     uint64_t number; /* of its direction, from 0; for inspection */
     void *carrier;
-    hkb_node of_exchange, ready, ended, behind;
+    hkb_node of_exchange, ready, behind;
+    hkb_node ended;        /* in ended or clearing */
     uint64_t turn;         /* up to which its credit is counted */
     hkb_node of_upstreams; /* of an upstream */
     bool writable, orderly, told_ended, path_due, limit_due, memory_limit_due;
@@ -403,6 +408,12 @@ struct hkb_object {
     hkb_object_tag tags[];
 };
 
+/* A downstream in the row of a tag: walking the row reads little memory beside it. */
+typedef struct hkb_tag_place {
+    hkb_peer *peer;
+    hkb_interest interest;
+} hkb_tag_place;
+
 struct hkb_tag {
     uint32_t hash;
     uint32_t local_observers, local_exposers, local_preloads;
@@ -413,6 +424,8 @@ struct hkb_tag {
     hkb_node dirty;
     hkb_list objects, contracts, shares;
     size_t object_count;
+    hkb_tag_place *row; /* one for each tag share of a downstream */
+    size_t row_count, row_capacity;
     hkb_heap offers;      /* tag shares of downstreams with room, by load */
     uint64_t room_number; /* up to which the order is right */
     const void *payer;    /* the object or tag share whose charge has this record; NULL: the common
@@ -435,6 +448,7 @@ struct hkb_tag_share {
     uint8_t listed_wanted : 1;  /* downstream: waits for LISTED */
     uint8_t pass_again : 1;     /* when it has passed, since something changed meanwhile */
     uint8_t pass_refreshes : 1; /* more than the capacity has changed */
+    uint32_t place;             /* of a downstream, in the tag's row */
     uint32_t listed_count;      /* of LISTED that the upper of the two exchanges still has to say */
 };
 

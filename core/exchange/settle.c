@@ -31,17 +31,14 @@ static void close_tag_deliveries(hkb_object *object)
 static void gather(const hkb_object *object, hkb_list *ret_peers)
 {
     for (size_t i = 0; i < object->tag_count; i++) {
-        HKB_LIST_EACH(hkb_tag_share, tag_share, &object->tags[i].tag->shares, of_tag)
-        {
-            hkb_peer *peer = tag_share->peer;
-            if (peer->link.connector) {
-                continue;
-            }
+        const hkb_tag *tag = object->tags[i].tag;
+        for (const hkb_tag_place *at = tag->row; at != tag->row + tag->row_count; at++) {
+            hkb_peer *peer = at->peer;
             if (!hkb_node_linked(&peer->gathering)) {
                 peer->gathered = (hkb_interest){0};
                 hkb_list_push(ret_peers, &peer->gathering);
             }
-            hkb_interest_add(&peer->gathered, &tag_share->registered);
+            hkb_interest_add(&peer->gathered, at->interest);
         }
     }
 }

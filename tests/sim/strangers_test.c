@@ -31,6 +31,43 @@ START_TEST(a_tag_may_be_observed_again_before_all_is_settled)
 }
 END_TEST
 
+static size_t shares_of(const hkb_peer *peer)
+{
+    size_t count = 0;
+    HKB_LIST_EACH(hkb_share, share, &peer->shares, of_peer)
+    {
+        count++;
+    }
+    return count;
+}
+
+/* Exposers stand in front of observers in the object's list, whatever came first. */
+START_TEST(each_of_many_peers_has_one_share_of_an_object_whatever_it_registers)
+{
+    enum { PEERS = 12 };
+    net *network = net_new(1);
+    net_node *hub = net_add(network);
+    stranger peers[PEERS];
+    for (int i = 0; i < PEERS; i++) {
+        stranger_come(&peers[i], net_enter(hub), false);
+        stranger_put(&peers[i], "%s", STRANGER_HELLO);
+        stranger_put(&peers[i], "[8,1,0,\"1\"]");
+        stranger_say(&peers[i]);
+    }
+    for (int i = 0; i < 10 * PEERS; i++) {
+        stranger *peer = &peers[i * 5 % PEERS];
+        stranger_put(peer, i / 3 % 2 ? "[8,1,0,\"1\"]" : "[8,3,1,\"1\"]");
+        stranger_say(peer);
+        stranger_hear(hub->exchange);
+        ck_assert_uint_eq(shares_of(peer->peer), 1);
+    }
+    for (int i = 0; i < PEERS; i++) {
+        stranger_leave(&peers[i]);
+    }
+    net_free(network);
+}
+END_TEST
+
 /* Each object with 64 tags of its own: what that costs is counted. */
 START_TEST(what_a_peer_makes_us_keep_is_counted)
 {
@@ -206,6 +243,7 @@ int main(void)
     TCase *cases = tcase_create("strangers");
     tcase_set_timeout(cases, 60);
     tcase_add_test(cases, a_tag_may_be_observed_again_before_all_is_settled);
+    tcase_add_test(cases, each_of_many_peers_has_one_share_of_an_object_whatever_it_registers);
     tcase_add_test(cases, what_a_peer_makes_us_keep_is_counted);
     tcase_add_test(cases, a_hello_that_names_no_window_means_the_usual_one);
     tcase_add_test(cases, an_object_asked_for_twice_on_one_link_stays_until_both_are_gone);

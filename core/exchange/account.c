@@ -161,9 +161,12 @@ static bool has_room(const hkb_exchange *exchange, size_t bytes)
     if (exchange->bytes_max == 0 || held <= exchange->bytes_max) {
         return true;
     }
-    HKB_LIST_EACH(hkb_peer, peer, &exchange->ended, ended)
-    {
-        held -= hkb_min(held, peer->accounted_bytes); /* about to be free */
+    const hkb_list *about_to_be_free[] = {&exchange->ended, &exchange->clearing};
+    for (size_t i = 0; i < HKB_COUNT(about_to_be_free); i++) {
+        HKB_LIST_EACH(hkb_peer, peer, about_to_be_free[i], ended)
+        {
+            held -= hkb_min(held, peer->accounted_bytes);
+        }
     }
     return held <= exchange->bytes_max;
 }

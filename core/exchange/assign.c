@@ -62,6 +62,9 @@ void hkb_assign(hkb_object *object, const hkb_target *to, bool stays_live)
         hkb_share_refresh(share); /* a pass has not come to it yet */
     }
     bool had_exposer = object->assigned.to != HKB_NOBODY;
+    uint64_t known_ns = object->assigned.to >= HKB_UPSTREAM
+                            ? hkb_peer_known_ns(object->assigned.share->peer)
+                            : object->exchange->now_ns;
     let_go(object);
     hkb_assignment_begin(object, to->kind, to->contract, share, to->cost);
     if (to->kind == HKB_DOWNSTREAM) {
@@ -73,7 +76,7 @@ void hkb_assign(hkb_object *object, const hkb_target *to, bool stays_live)
     /* Observers stay LIVE through a hand-over, but not for ever, and not where no exposer follows.
      */
     if (object->freshness == HAKUBAN_LIVE && !stays_live) {
-        hkb_object_set_condition(object, HAKUBAN_STALE, object->exchange->now_ns);
+        hkb_object_set_condition(object, HAKUBAN_STALE, known_ns);
     } else if (object->freshness == HAKUBAN_LIVE && had_exposer) {
         hkb_object_set_unconfirmed(object, true);
     }

@@ -214,7 +214,7 @@ static void set_declining(hkb_object *object, bool declines)
         return;
     }
     hkb_peer *peer = hkb_object_upstream_peer(object);
-    if (hkb_share_get(peer, object, &upstream) < 0) {
+    if (!upstream && hkb_share_get(peer, object, &upstream) < 0) {
         hkb_link_fail(&peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
         return;
     }

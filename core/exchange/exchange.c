@@ -42,6 +42,7 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
     exchange->tick_ns = exchange->rebalance_ns = exchange->now_ns;
     exchange->promises_ns = UINT64_MAX;
     exchange->turn_cost = settings->turn_cost ? settings->turn_cost : HKB_TURN_COST;
+    exchange->clear_left = (size_t)exchange->turn_cost * HKB_CLEARED_PER_UNIT;
     exchange->wall_ns = wall_ns;
     for (size_t i = 0; i < 2; i++) {
         exchange->map_key[i] = exchange->host.random(ctx);
@@ -64,13 +65,14 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
     hkb_chain_init(&exchange->packet, alloc, 2 * HKB_RUST_EVENT_BYTES_MAX,
                    &exchange->shared.payload_bytes);
     hkb_list *lists[] = {
-        &exchange->contracts,       &exchange->peers,           &exchange->upstreams,
-        &exchange->settings,        &exchange->ready,           &exchange->dirty,
-        &exchange->dirty_tags,      &exchange->listings,        &exchange->passing,
-        &exchange->behind,          &exchange->ended,           &exchange->waiting,
-        &exchange->roomless,        &exchange->declined,        &exchange->spreading,
-        &exchange->roomier,         &exchange->roomy,           &exchange->deltas,
-        &exchange->held[0].objects, &exchange->held[1].objects, &exchange->partials};
+        &exchange->contracts,  &exchange->peers,           &exchange->upstreams,
+        &exchange->settings,   &exchange->ready,           &exchange->dirty,
+        &exchange->dirty_tags, &exchange->listings,        &exchange->passing,
+        &exchange->behind,     &exchange->ended,           &exchange->waiting,
+        &exchange->clearing,   &exchange->roomless,        &exchange->declined,
+        &exchange->spreading,  &exchange->roomier,         &exchange->roomy,
+        &exchange->deltas,     &exchange->held[0].objects, &exchange->held[1].objects,
+        &exchange->partials};
     for (size_t i = 0; i < HKB_COUNT(lists); i++) {
         hkb_list_init(lists[i]);
     }
@@ -90,6 +92,8 @@ hkb_exchange *hkb_exchange_free(hkb_exchange *exchange)
         HKB_ASSERT(peer->detached);
         hkb_link_end(&peer->link, HAKUBAN_ERR_CLOSED, "the exchange is gone");
     }
+    hkb_exchange_settle(exchange);
+    hkb_sessions_clear(exchange, SIZE_MAX);
     hkb_exchange_settle(exchange);
     HKB_ASSERT(hkb_list_empty(&exchange->peers));
     while (!hkb_list_empty(&exchange->waiting)) { /* no peer will finish these hand-overs */
@@ -237,8 +241,17 @@ static void tick_deltas(hkb_exchange *exchange)
     }
 }
 
+/* About a microsecond for each registration. */
+static size_t clear_max(const hkb_exchange *exchange)
+{
+    size_t bytes_max = exchange->bytes_max;
+    bool is_full = bytes_max && hkb_exchange_held_bytes(exchange) > bytes_max + bytes_max / 8;
+    return is_full ? SIZE_MAX : (size_t)exchange->turn_cost * HKB_CLEARED_PER_UNIT;
+}
+
 void hkb_exchange_tick(hkb_exchange *exchange)
 {
+    hkb_sessions_clear(exchange, clear_max(exchange));
     tick_links(exchange);
     hkb_budget_tick(exchange);
     hkb_pass_tick(exchange);
@@ -259,7 +272,8 @@ static uint64_t next_deadline(const hkb_exchange *exchange)
 {
     uint64_t deadline_ns = UINT64_MAX;
     hkb_node *node = hkb_list_first(&exchange->waiting);
-    if (!hkb_list_empty(&exchange->passing) || !hkb_list_empty(&exchange->behind)) {
+    if (!hkb_list_empty(&exchange->passing) || !hkb_list_empty(&exchange->behind) ||
+        !hkb_list_empty(&exchange->clearing)) {
         return exchange->now_ns;
     }
     if (exchange->peer_count) {

@@ -94,7 +94,8 @@ hakuban_status hkb_exchange_describe(hkb_exchange *exchange, hkb_buffer *out);
 void hkb_exchange_expect_upstream(hkb_exchange *exchange, bool expected);
 
 /* Links. carrier is the host's own. A connector is refused with ERR_EXISTS while there is an
- * upstream, unless that is away: then it is the same peer that goes on, with its settings. */
+ * upstream, unless that is away: then it is the same peer that goes on, with its settings; and for
+ * some turns after an upstream with very many objects has ended. */
 hakuban_status hkb_exchange_attach(hkb_exchange *exchange, const hkb_link_settings *settings,
                                    bool connector, bool stream, void *carrier, hkb_peer **ret);
 /* Bytes came. What costs more than the peer's budget for this turn is kept, at most what its window

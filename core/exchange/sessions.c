@@ -98,6 +98,9 @@ hakuban_status hkb_exchange_attach(hkb_exchange *exchange, const hkb_link_settin
 {
     hkb_node *node = hkb_list_first(&exchange->upstreams);
     hkb_peer *peer;
+    if (connector && exchange->upstream_clears) {
+        return HAKUBAN_ERR_EXISTS;
+    }
     if (connector && node) {
         peer = HKB_CONTAINER(node, hkb_peer, of_upstreams);
         if (peer->link.phase != HKB_LINK_AWAY || settings->rust) {
@@ -381,70 +384,74 @@ void hkb_session_anew(hkb_link *link)
 
 /* -- Ending -- */
 
-/* Everything it asked for and everything it gave ends, without a word to it. */
-static void release_all(hkb_peer *peer)
+/* What it asked for and what it gave of one object ends, without a word to it. */
+static void release(hkb_share *share)
 {
-    hkb_exchange *exchange = peer->exchange;
-    hkb_node *node;
-    while ((node = hkb_list_first(&peer->tag_shares))) {
-        hkb_tag_share_free(HKB_CONTAINER(node, hkb_tag_share, of_peer));
+    hkb_peer *peer = share->peer;
+    hkb_object *object = share->object;
+    if (peer->link.connector) {
+        share->registered = (hkb_registration){0};
+        hkb_recall_remember(share);
+        hkb_recall_release(object);
+        if (is_live_by_word(share)) {
+            hkb_object_set_condition(object, HAKUBAN_STALE, hkb_peer_known_ns(peer));
+        }
+    } else {
+        hkb_share_register(share, (hkb_registration){0});
     }
-    while ((node = hkb_list_first(&peer->shares))) {
-        hkb_share *share = HKB_CONTAINER(node, hkb_share, of_peer);
-        hkb_object *object = share->object;
-        if (peer->link.connector) {
-            share->registered = (hkb_registration){0};
-            hkb_recall_remember(share);
-            hkb_recall_release(object);
-            if (is_live_by_word(share)) {
-                hkb_object_set_condition(object, HAKUBAN_STALE, exchange->now_ns);
-            }
-        } else {
-            hkb_share_register(share, (hkb_registration){0});
-        }
-        hkb_share_close(share);
-        if (peer->link.reason.status == HAKUBAN_ERR_LIMIT && object->payer == peer &&
-            object->pays_own && object->state_charge) {
-            hkb_object_forget_state(object); /* else others would have to pay for it */
-        }
-        if (hkb_share_serves(share) && peer->link.connector) {
-            hkb_assign_nobody(object, hkb_object_is_left(object));
-        } else if (hkb_share_serves(share)) {
-            hkb_object_settle(object); /* the link has ended: it cannot stay */
-        }
-        if (!peer->orderly && object->assigned.to == HKB_NOBODY &&
-            object->freshness == HAKUBAN_STALE && object->stale_since_ns == exchange->now_ns) {
-            object->stale_since_ns = hkb_link_known_ns(&peer->link);
-        }
-        hkb_assign_left(share);
-        hkb_list_remove(&share->item.node);
-        bool released = hkb_share_release(share);
-        HKB_ASSERT(released);
+    hkb_share_close(share);
+    if (peer->link.reason.status == HAKUBAN_ERR_LIMIT && object->payer == peer &&
+        object->pays_own && object->state_charge) {
+        hkb_object_forget_state(object); /* else others would have to pay for it */
     }
+    if (hkb_share_serves(share) && peer->link.connector) {
+        hkb_assign_nobody(object, hkb_object_is_left(object));
+    } else if (hkb_share_serves(share)) {
+        hkb_object_settle(object); /* the link has ended: it cannot stay */
+    }
+    hkb_assign_left(share);
+    hkb_list_remove(&share->item.node);
+    bool released = hkb_share_release(share);
+    HKB_ASSERT(released);
 }
 
-static void take_out(hkb_peer *peer)
+/* As many of its registrations end as there is time for in this turn. Returns whether all have. */
+static bool clear(hkb_peer *peer)
 {
     hkb_exchange *exchange = peer->exchange;
-    release_all(peer);
+    for (hkb_node *node; exchange->clear_left; exchange->clear_left--) {
+        if ((node = hkb_list_first(&peer->tag_shares))) {
+            hkb_tag_share_free(HKB_CONTAINER(node, hkb_tag_share, of_peer));
+        } else if ((node = hkb_list_first(&peer->shares))) {
+            release(HKB_CONTAINER(node, hkb_share, of_peer));
+        } else {
+            return true;
+        }
+    }
+    return hkb_list_empty(&peer->tag_shares) && hkb_list_empty(&peer->shares);
+}
+
+/* The host learns of it at once; what was registered ends in this turn and those that follow. */
+static void begin_end(hkb_peer *peer)
+{
+    hkb_exchange *exchange = peer->exchange;
+    peer->told_ended = true;
+    peer->lists_ns = 0;
+    hkb_list_remove(&peer->passing);
     if (peer->link.connector && peer->link.has_token && !peer->orderly) {
         exchange->has_replaces = true;
         memcpy(exchange->replaces, peer->link.token, sizeof(exchange->replaces));
     }
     if (peer->link.connector) {
         hkb_list_remove(&peer->of_upstreams);
+        exchange->upstream_clears = true;
         hkb_path_set(exchange, NULL, 0);
-        hkb_exchange_mark_all(exchange); /* what waited for LISTED need not wait any more */
     }
     if (exchange->sessions.count && peer->link.has_token && !peer->link.connector) {
         hkb_map_remove(&exchange->sessions, peer);
     }
-    if (!peer->told_ended) {
-        peer->told_ended = true;
-        if (peer->carrier || peer->link.connector) {
-            exchange->host.ended(exchange->host.ctx, peer->carrier, peer->orderly,
-                                 &peer->link.reason);
-        }
+    if (peer->carrier || peer->link.connector) {
+        exchange->host.ended(exchange->host.ctx, peer->carrier, peer->orderly, &peer->link.reason);
     }
 }
 
@@ -471,12 +478,30 @@ static void free_peer(hkb_peer *peer)
 
 void hkb_peer_take_out(hkb_peer *peer)
 {
-    if (!peer->told_ended) {
-        take_out(peer);
-    }
+    hkb_exchange *exchange = peer->exchange;
     hkb_list_remove(&peer->ended);
+    if (!peer->told_ended) {
+        begin_end(peer);
+    }
+    if (!clear(peer)) {
+        hkb_list_push(&exchange->clearing, &peer->ended);
+        return;
+    }
+    if (peer->link.connector && exchange->upstream_clears) {
+        exchange->upstream_clears = false;
+        hkb_exchange_mark_all(exchange); /* what waited for LISTED need not wait any more */
+    }
     if (peer->detached) {
         free_peer(peer);
+    }
+}
+
+void hkb_sessions_clear(hkb_exchange *exchange, size_t count_max)
+{
+    hkb_node *node;
+    exchange->clear_left = count_max;
+    while (exchange->clear_left && (node = hkb_list_first(&exchange->clearing))) {
+        hkb_peer_take_out(HKB_CONTAINER(node, hkb_peer, ended));
     }
 }
 

@@ -4,8 +4,11 @@
 
 #include "exchange/records.h"
 
-/* Takes it out of everything, and frees it if no carrier will. */
+/* Takes it out of everything, as far as there is time for in this turn, and then frees it if no
+ * carrier will. */
 void hkb_peer_take_out(hkb_peer *peer);
+/* A new turn: count_max registrations of peers that are taken out may end in it. */
+void hkb_sessions_clear(hkb_exchange *exchange, size_t count_max);
 void hkb_peer_tick(hkb_peer *peer);
 uint64_t hkb_peer_deadline(const hkb_peer *peer);
 

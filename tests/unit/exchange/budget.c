@@ -160,6 +160,52 @@ START_TEST(the_sender_of_an_object_pays_for_all_of_its_observers)
 }
 END_TEST
 
+/* Of all peers. */
+static size_t registrations(const net_node *node)
+{
+    size_t count = node->exchange->tag_shares.count;
+    HKB_LIST_EACH(hkb_peer, peer, &node->exchange->peers, of_exchange)
+    {
+        HKB_LIST_EACH(hkb_share, share, &peer->shares, of_peer)
+        {
+            count++;
+        }
+    }
+    return count;
+}
+
+START_TEST(a_link_that_ends_with_many_registrations_delays_nobody)
+{
+    enum { COUNT = 5000, PER_TURN = TURN_COST * HKB_CLEARED_PER_UNIT };
+    net *network = net_new(1);
+    net_node *hub = hub_new(network);
+    stranger large[2], good;
+    for (size_t i = 0; i < 2; i++) {
+        comes(&large[i], hub);
+        says_objects(&large[i], COUNT);
+        says_tags(&large[i], hub, COUNT);
+    }
+    comes(&good, hub);
+    ck_assert_uint_eq(registrations(hub), 4 * COUNT);
+    stranger_leave(&large[0]);
+    stranger_leave(&large[1]);
+    size_t left = 4 * COUNT - PER_TURN;
+    ck_assert_uint_eq(registrations(hub), left);
+    stranger_put(&good, "[8,1,0,\"\\\"good\\\"\"]");
+    stranger_say(&good);
+    ck_assert_uint_eq(registrations(hub), left + 1);
+    for (; left; left -= PER_TURN) {
+        ck_assert_uint_eq(registrations(hub), left + 1);
+        ck_assert(net_due_ns(hub) <= network->now_ns);
+        turn(hub);
+    }
+    ck_assert_uint_eq(hub->exchange->objects.count, 1);
+    ck_assert_uint_eq(hub->exchange->peer_count, 1);
+    stranger_leave(&good);
+    net_free(network);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("budget");
@@ -168,6 +214,7 @@ int main(void)
     tcase_add_test(tcase, others_are_served_while_a_peer_waits_for_its_turn);
     tcase_add_test(tcase, peers_that_wait_take_turns);
     tcase_add_test(tcase, the_sender_of_an_object_pays_for_all_of_its_observers);
+    tcase_add_test(tcase, a_link_that_ends_with_many_registrations_delays_nobody);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

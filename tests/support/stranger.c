@@ -26,7 +26,7 @@ void stranger_come(stranger *peer, hkb_exchange *exchange, bool upstream)
 void stranger_open(stranger *peer, hkb_exchange *exchange, bool upstream)
 {
     stranger_come(peer, exchange, upstream);
-    stranger_put(peer, "%s", STRANGER_HELLO);
+    stranger_put(peer, "%s", upstream ? STRANGER_HELLO_AS("2") : STRANGER_HELLO);
     if (upstream) {
         stranger_hear(exchange);
     }
@@ -50,6 +50,11 @@ void stranger_put(stranger *peer, const char *format, ...)
     va_end(arguments);
     ck_assert_int_lt(bytes, sizeof(header));
     put_frame(peer, (hakuban_slice){header, (size_t)bytes}, (hakuban_slice){NULL, 0});
+}
+
+void stranger_put_payload(stranger *peer, const char *header, const void *payload, size_t bytes)
+{
+    put_frame(peer, (hakuban_slice){header, strlen(header)}, (hakuban_slice){payload, bytes});
 }
 
 void stranger_put_state(stranger *peer, unsigned channel, unsigned version, const char *text)

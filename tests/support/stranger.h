@@ -12,11 +12,12 @@ typedef struct stranger {
     hkb_buffer heard;  /* the headers that it was told, one a line */
 } stranger;
 
-/* A hello that offers the serializer json and no compressor. */
-#define STRANGER_HELLO                                                                             \
-    "{\"hakuban\":1,\"name\":\"s\",\"path\":[\"00000000000000000000000000000001\"],"               \
-    "\"serializers\":[\"json\"],\"compressors\":[\"none\"],\"keep_alive_ms\":20000,"               \
-    "\"grace_ms\":0,\"window\":262144,\"state_max\":100000}"
+/* A hello that offers the serializer json and no compressor; upstreams have the id 2. */
+#define STRANGER_HELLO_AS(id)                                                                      \
+    "{\"hakuban\":1,\"name\":\"s\",\"path\":[\"0000000000000000000000000000000" id                 \
+    "\"],\"serializers\":[\"json\"],\"compressors\":[\"none\"],\"keep_alive_ms\":20000,"           \
+    "\"grace_ms\":0,\"window\":262144,\"state_max\":1000000}"
+#define STRANGER_HELLO STRANGER_HELLO_AS("1")
 
 /* The exchange's time was set before each of these calls. */
 
@@ -28,6 +29,8 @@ void stranger_open(stranger *peer, hkb_exchange *exchange, bool upstream);
 void stranger_put(stranger *peer, const char *format, ...) HAKUBAN_PRINTF(2, 3);
 /* A state under the version, whole. */
 void stranger_put_state(stranger *peer, unsigned channel, unsigned version, const char *text);
+/* A message with a payload. */
+void stranger_put_payload(stranger *peer, const char *header, const void *payload, size_t bytes);
 /* Its packet arrives, in one piece as it may come out of a socket. */
 void stranger_say(stranger *peer);
 /* The exchange says what it has to say to all strangers. */

@@ -1,4 +1,4 @@
-/* What every room stands on: assertions, memory, errors, log lines. Knows nothing above it. */
+/* What every other room uses: assertions, memory, errors, text. This room includes no other one. */
 #ifndef HKB_BASE_BASE_H
 #define HKB_BASE_BASE_H
 
@@ -41,12 +41,12 @@ static inline size_t hkb_max(size_t a, size_t b)
 
 /* Zeroed memory, or NULL. */
 void *hkb_alloc(const hakuban_alloc *alloc, size_t bytes);
-/* The same without zeroing, for what is filled at once. */
+/* The same without zeroing, for memory that is filled at once. */
 void *hkb_alloc_unset(const hakuban_alloc *alloc, size_t bytes);
 /* memory may be NULL. */
 void hkb_free(const hakuban_alloc *alloc, void *memory, size_t bytes);
-/* Grows *items (of item_bytes each) so that needed fit, at least doubling; new memory is not
- * zeroed. ERR_NO_MEMORY leaves all as it was. */
+/* Grows *items (of item_bytes each) so that the needed number of items fits. The capacity at least
+ * doubles; new memory is not zeroed. ERR_NO_MEMORY changes nothing. */
 hakuban_status hkb_grow(const hakuban_alloc *alloc, void *items_pointer, size_t item_bytes,
                         size_t *capacity, size_t needed);
 
@@ -63,13 +63,14 @@ size_t hkb_utf8_bytes(const uint8_t *text, size_t bytes);
 
 /* Where a public struct ended when member was its last. */
 #define HKB_SIZED_END(type, member) (offsetof(type, member) + sizeof(((type *)0)->member))
-/* A struct of a public header with the size that its user's header gives it: what that header does
- * not have yet is zero. false: the user has set a member that is not known here. */
+/* Copies a public struct from a program that may be built with another release of the header.
+ * Members that the program's header lacks become zero. false: the program has set a member that
+ * this library does not know. */
 bool hkb_sized_read(void *ours, size_t our_bytes, const void *theirs, size_t their_bytes);
-/* The other way: what is not known here is zero there. */
+/* Copies a public struct to such a program; members that this library does not know become zero. */
 void hkb_sized_write(void *theirs, size_t their_bytes, const void *ours, size_t our_bytes);
-/* Copies at most out_bytes - 1 of text with everything outside printable ASCII, and backslashes, as
- * \xNN; terminated. */
+/* Copies text into out, at most out_bytes - 1 characters and a terminating zero. Backslashes and
+ * bytes outside of printable ASCII become \xNN. */
 const char *hkb_escape(char *out, size_t out_bytes, const void *text, size_t bytes);
 
 #endif

@@ -5,7 +5,7 @@
 
 struct hakuban_bytes {
     atomic_uint references;
-    unsigned holders; /* of these references: those of hkb_bytes_hold() */
+    unsigned holders; /* references that hkb_bytes_hold() counts */
     const hakuban_alloc *alloc;
     size_t bytes;
     uint8_t data[];
@@ -104,7 +104,7 @@ hakuban_status hkb_buffer_reserve(hkb_buffer *buffer, size_t bytes)
     if (buffer->bytes > buffer->bytes_max || bytes > buffer->bytes_max - buffer->bytes) {
         return HAKUBAN_ERR_LIMIT;
     }
-    /* The first piece takes what a short message needs, so that growing stays rare. */
+    /* The first allocation is large enough for a short message, so that buffers rarely grow. */
     return hkb_grow(buffer->alloc, &buffer->data, 1, &buffer->capacity,
                     hkb_max(buffer->bytes + bytes, 64));
 }

@@ -4,7 +4,7 @@
 
 #include "base/base.h"
 
-/* Bytes under construction. Reaching bytes_max is ERR_LIMIT. Zero-initialised is valid for reading.
+/* Bytes under construction. More than bytes_max is ERR_LIMIT. A zeroed buffer is valid and empty.
  */
 typedef struct hkb_buffer {
     const hakuban_alloc *alloc;
@@ -14,17 +14,17 @@ typedef struct hkb_buffer {
 
 void hkb_buffer_init(hkb_buffer *buffer, const hakuban_alloc *alloc, size_t bytes_max);
 void hkb_buffer_done(hkb_buffer *buffer);
-/* Room for bytes more; on OK data + bytes may be written up to there. ERR_LIMIT, ERR_NO_MEMORY. */
+/* Makes room for bytes more behind those that are there. ERR_LIMIT, ERR_NO_MEMORY. */
 hakuban_status hkb_buffer_reserve(hkb_buffer *buffer, size_t bytes);
 hakuban_status hkb_buffer_append(hkb_buffer *buffer, const void *data, size_t bytes);
 
-/* A reference that is counted in *held, whose bytes are kept by the same owner however many
- * references it has: the first adds them to it, the last takes them off. Not for two threads at a
- * time. */
+/* Takes a reference for the owner of the counter *held. The owner's first reference adds the bytes
+ * to *held, its last one subtracts them. Not for two threads at a time. */
 hakuban_bytes *hkb_bytes_hold(hakuban_bytes *bytes, size_t *held);
 void hkb_bytes_release(hakuban_bytes *bytes, size_t *held);
 
-/* hakuban_bytes of a size that the caller fills: the only moment at which they may be written. */
+/* New bytes of the given size. The caller fills them before it shares them: from then on they are
+ * constant. */
 hakuban_status hkb_bytes_new_empty(const hakuban_alloc *alloc, size_t bytes, hakuban_bytes **ret,
                                    uint8_t **ret_data);
 
@@ -49,7 +49,8 @@ static inline size_t hkb_varint_bytes(uint64_t value)
     }
     return n;
 }
-/* How many bytes it took; 0: needs more bytes; -1: longer than 64 bits. */
+/* Returns how many bytes the number takes; 0: more bytes are needed; -1: it is longer than 64 bits.
+ */
 static inline int hkb_varint_get(const uint8_t *data, size_t bytes, uint64_t *ret)
 {
     uint64_t value = 0;

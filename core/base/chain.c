@@ -1,4 +1,5 @@
-/* Chains: a buffer of copied bytes, and between them references to pieces that others hold too. */
+/* Chains: a buffer of copied bytes, and between them references to pieces that have other holders.
+ */
 #include "base/chain.h"
 
 void hkb_chain_init(hkb_chain *chain, const hakuban_alloc *alloc, size_t own_bytes_max,
@@ -29,7 +30,7 @@ void hkb_chain_done(hkb_chain *chain)
 hakuban_status hkb_chain_reserve(hkb_chain *chain, size_t bytes)
 {
     hkb_buffer *own = &chain->own;
-    /* What was dropped gives its room back when it is a quarter. */
+    /* The room of dropped bytes is used again once they are a quarter of the buffer. */
     if (own->bytes + bytes > own->capacity && chain->own_begin > own->bytes / 4) {
         own->bytes -= chain->own_begin;
         memmove(own->data, own->data + chain->own_begin, own->bytes);
@@ -81,8 +82,8 @@ static hakuban_slice shared_slice(const hkb_shared *piece)
     return (hakuban_slice){whole + piece->from, piece->bytes};
 }
 
-/* Copied bytes of chain from position `from`, counted as hkb_shared.at is, up to its piece `next`,
- * or up to the end. */
+/* The copied bytes of chain from position `from` (counted like hkb_shared.at) up to the shared
+ * piece `next`, or up to the end. */
 static hakuban_slice own_slice(const hkb_chain *chain, size_t from, size_t next)
 {
     size_t to = next < chain->shared_count ? chain->shared[chain->shared_begin + next].at

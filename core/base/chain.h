@@ -1,5 +1,5 @@
-/* Bytes in a row: small pieces are copied into the chain, large ones are shared with their other
- * holders. Taken from the beginning, added at the end. */
+/* A chain is a queue of bytes: small pieces are copied into it, large ones are shared by reference.
+ * Bytes are added at the end and taken from the beginning. */
 #ifndef HKB_BASE_CHAIN_H
 #define HKB_BASE_CHAIN_H
 
@@ -9,26 +9,27 @@
 typedef struct hkb_shared {
     size_t at; /* how many copied bytes come before it, counted from the chain's first byte ever */
     hakuban_bytes *of;
-    size_t from, bytes; /* which part of it */
+    size_t from, bytes; /* which part of the shared bytes */
 } hkb_shared;
 
 typedef struct hkb_chain {
     hkb_buffer own;    /* copied bytes */
-    size_t own_begin;  /* how many bytes of own were dropped */
-    size_t own_before; /* how many were dropped before those, and are not in own any more */
+    size_t own_begin;  /* how many bytes at the beginning of own were dropped */
+    size_t own_before; /* how many copied bytes were dropped earlier and are no longer in own */
     hkb_shared *shared;
-    size_t shared_begin, shared_count, shared_capacity; /* count: without those before begin */
+    size_t shared_begin, shared_count,
+        shared_capacity; /* shared_count does not count pieces before shared_begin */
     size_t shared_bytes;
     size_t *held; /* as hkb_bytes_hold() */
 } hkb_chain;
 
-/* own_bytes_max: of copied bytes; reaching it is ERR_LIMIT. held: where shared pieces are counted,
- * borrowed until hkb_chain_done(). */
+/* own_bytes_max: the limit of copied bytes; more is ERR_LIMIT. held: counts the bytes of shared
+ * pieces, borrowed until hkb_chain_done(). */
 void hkb_chain_init(hkb_chain *chain, const hakuban_alloc *alloc, size_t own_bytes_max,
                     size_t *held);
 void hkb_chain_done(hkb_chain *chain);
 void hkb_chain_unshare(hkb_chain *chain); /* drops the shared pieces */
-/* Drops everything and keeps the memory for the next bytes. */
+/* Drops all bytes and keeps the memory for the next ones. */
 static inline void hkb_chain_clear(hkb_chain *chain)
 {
     if (chain->shared_count) {
@@ -40,28 +41,27 @@ static inline size_t hkb_chain_bytes(const hkb_chain *chain)
 {
     return chain->own.bytes - chain->own_begin + chain->shared_bytes;
 }
-/* What it takes in memory besides the shared pieces. */
+/* The memory of the chain without that of the shared pieces. */
 static inline size_t hkb_chain_own_bytes(const hkb_chain *chain)
 {
     return chain->own.capacity + chain->shared_capacity * sizeof(*chain->shared);
 }
-/* Room for bytes more in own; on OK they may be written behind own's last byte, as
- * hkb_buffer_reserve(). */
+/* Makes room for bytes more behind own's last byte, as hkb_buffer_reserve() does. */
 hakuban_status hkb_chain_reserve(hkb_chain *chain, size_t bytes);
-/* Copies. */
+/* Adds a copy of the bytes. */
 hakuban_status hkb_chain_append(hkb_chain *chain, const void *data, size_t bytes);
 /* Adds piece, which lies in `of`, by reference. ERR_NO_MEMORY. */
 hakuban_status hkb_chain_share(hkb_chain *chain, hakuban_bytes *of, hakuban_slice piece);
-/* Adds the first bytes of from, of which there are as many, to chain. On failure a part of them was
- * added. */
+/* Adds the first bytes of from, which has at least as many, to chain. After a failure a part of
+ * them was added. */
 hakuban_status hkb_chain_append_chain(hkb_chain *chain, const hkb_chain *from, size_t bytes);
-/* Takes off the first bytes; fewer, if there are not as many. Returns how many. */
+/* Drops the first bytes of the chain, or all if it has fewer. Returns how many it dropped. */
 size_t hkb_chain_drop(hkb_chain *chain, size_t bytes);
 /* The copied bytes at the beginning, up to the first shared piece. Borrowed until the next change.
  */
 hakuban_slice hkb_chain_first(const hkb_chain *chain);
-/* All of it as slices, at most 2 * shared_count + 1, which must fit. Borrowed until the next
- * change. Returns how many. */
+/* The whole chain as slices: at most 2 * shared_count + 1 of them, for which there must be room.
+ * Borrowed until the next change. Returns how many there are. */
 unsigned hkb_chain_parts(const hkb_chain *chain, hakuban_slice *ret, unsigned room);
 
 #endif

@@ -6,7 +6,7 @@ static bool goes_before(const hkb_heap_node *node, const hkb_heap_node *other)
     return node->key < other->key || (node->key == other->key && node->rank < other->rank);
 }
 
-/* Of two trees one; what their first nodes' links to others say is void before and after. */
+/* Makes one tree of two. Neither the two roots nor the new root have valid links to siblings. */
 static hkb_heap_node *meld(hkb_heap_node *a, hkb_heap_node *b)
 {
     if (!a || !b) {
@@ -26,7 +26,8 @@ static hkb_heap_node *meld(hkb_heap_node *a, hkb_heap_node *b)
     return a;
 }
 
-/* Pairs from the left, then all from the right: that is what makes it logarithmic. */
+/* Melds pairs from the left, then all pairs from the right. This order makes removal logarithmic.
+ */
 static hkb_heap_node *meld_children(hkb_heap_node *child)
 {
     hkb_heap_node *pairs = NULL, *tree = NULL;

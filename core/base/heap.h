@@ -1,5 +1,5 @@
-/* A pairing heap whose nodes live inside the items: the item of the least key first, of equal keys
- * the one of the least rank. Nothing is allocated. Adding takes constant time, removing a time
+/* A pairing heap whose nodes are members of the items. The first item has the least key, and among
+ * equal keys the least rank. Nothing is allocated. Adding takes constant time; removing takes time
  * logarithmic in the number of items, on average over a sequence of calls. */
 #ifndef HKB_BASE_HEAP_H
 #define HKB_BASE_HEAP_H
@@ -9,7 +9,8 @@
 /* Zeroed while it is in no heap. */
 typedef struct hkb_heap_node {
     struct hkb_heap_node *child, *next; /* the first child; the next child of the same parent */
-    struct hkb_heap_node *previous;     /* the one before, or the parent; itself: it is the first */
+    struct hkb_heap_node
+        *previous; /* the sibling before, or the parent; the node itself: it is the root */
     double key;
     uint64_t rank;
 } hkb_heap_node;

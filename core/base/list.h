@@ -1,5 +1,5 @@
-/* Doubly linked lists whose nodes live inside the items. A node that is in no list has next NULL.
- */
+/* Doubly linked lists whose nodes are members of the items. A node that is in no list has next
+ * NULL. */
 #ifndef HKB_BASE_LIST_H
 #define HKB_BASE_LIST_H
 
@@ -28,7 +28,7 @@ static inline bool hkb_node_linked(const hkb_node *node)
 }
 static inline void hkb_list_insert_before(hkb_node *place, hkb_node *node)
 {
-    HKB_ASSERT(!node->next); /* twice in lists, it would stay in one for ever */
+    HKB_ASSERT(!node->next); /* a node in two lists could be removed from one of them only */
     node->previous = place->previous;
     node->next = place;
     place->previous->next = node;

@@ -42,7 +42,7 @@ uint64_t hkb_log_deadline(const hkb_logger *logger)
     return logger->any_left_out ? logger->window_ns + HKB_LOG_WINDOW_NS : UINT64_MAX;
 }
 
-/* Whether the limits allow one more line; it is counted either way. */
+/* Whether the limits allow one more line. The line is counted in any case. */
 static bool may_log(hkb_logger *logger, hkb_log_kind kind, hkb_log_quota *quota)
 {
     if (kind == HKB_LOG_OWN) {

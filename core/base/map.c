@@ -1,5 +1,5 @@
-/* The hash table, and the keyed hash for what peers choose. Knows nothing of its items but where
- * their hash is. */
+/* The hash table, and the keyed hash for keys that peers choose. The table knows nothing of its
+ * items but where their hash is. */
 #include "base/map.h"
 
 #define SLOTS_MIN 8
@@ -11,7 +11,7 @@ static uint32_t item_hash(const hkb_map *map, const void *item)
     return hash;
 }
 
-/* Mixed, because users of the table also have plain numbers as hashes. */
+/* The hash is mixed, because some hashes are plain numbers. */
 static size_t home(const hkb_map *map, uint32_t hash)
 {
     return (size_t)(hash * map->key >> 32) & map->mask;
@@ -107,8 +107,8 @@ void hkb_map_remove(hkb_map *map, void *item)
         HKB_ASSERT(map->slots[gap]);
         gap = (gap + 1) & map->mask;
     }
-    /* What follows moves back, as long as that doesn't take it before its home: no grave stones
-     * remain. */
+    /* Items behind the gap move back, but never to a slot before their home. So the table needs no
+     * marks for deleted items. */
     size_t slot = gap;
     for (;;) {
         slot = (slot + 1) & map->mask;
@@ -142,9 +142,9 @@ static uint64_t reversed(uint64_t value)
     return result;
 }
 
-/* The next home. Counting goes from the highest bit of the mask down: the homes that one splits
- * into when the table grows come one after the other, so that what was done stays done whatever
- * size the table has at the next step. */
+/* The next home slot of a scan. Places count from the highest bit of the mask down. When the table
+ * grows, one home splits into several that follow each other in this order: homes that were scanned
+ * stay scanned, whatever the size of the table at the next step. */
 static uint64_t next_place(uint64_t place, uint64_t mask)
 {
     place = reversed(reversed(place | ~mask) + 1);
@@ -166,7 +166,7 @@ size_t hkb_map_scan(const hkb_map *map, uint64_t *place, void **ret, size_t room
                 continue;
             }
             if (count == room && before) {
-                return before; /* this home comes whole, next time */
+                return before; /* the next call gives all items of this home */
             }
             if (count < room) {
                 ret[count++] = item;

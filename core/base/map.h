@@ -1,7 +1,6 @@
 /* A hash table of pointers to items that carry their own 32-bit hash; linear probing, 8 bytes a
  * slot. Where peers choose the keys, the hash must be keyed (hkb_siphash()), or the table
- * (hkb_map_set_key()). Nothing that anybody
- * can see may follow its order. */
+ * (hkb_map_set_key()). No output that a peer or a user can see may depend on the table's order. */
 #ifndef HKB_BASE_MAP_H
 #define HKB_BASE_MAP_H
 
@@ -14,25 +13,27 @@ typedef struct hkb_map {
     void **slots;
     size_t mask; /* slot count - 1; 0: no slots yet */
     size_t count;
-    size_t hash_offset; /* of the uint32_t in each item */
+    size_t hash_offset; /* where the uint32_t is in each item */
     uint64_t key;       /* odd */
     hkb_map_equal_fn equal;
 } hkb_map;
 
 void hkb_map_init(hkb_map *map, const hakuban_alloc *alloc, size_t hash_offset,
                   hkb_map_equal_fn equal);
-/* Of a table that is empty: a secret one makes places of plain numbers that nobody can foresee. */
+/* Sets the key of an empty table. With a secret key no peer can foresee the slots of plain numbers.
+ */
 void hkb_map_set_key(hkb_map *map, uint64_t key);
 void hkb_map_done(hkb_map *map); /* frees the slots, not the items */
 void *hkb_map_find(const hkb_map *map, uint32_t hash, const void *key);
-/* The item must not be there yet. ERR_NO_MEMORY leaves all as it was. Memory shrinks again as items
- * go. */
+/* The item must not be in the table yet. ERR_NO_MEMORY changes nothing. The table shrinks again
+ * when items are removed. */
 hakuban_status hkb_map_insert(hkb_map *map, void *item);
-/* The item must be there. Never fails. */
+/* The item must be in the table. Never fails. */
 void hkb_map_remove(hkb_map *map, void *item);
-/* The next items of a walk that goes on while the table changes: how many, at most room (16 or
- * more). *place is 0 to begin with; it is UINT64_MAX once all were given. An item that is there all
- * the time is given once at least; twice only where the table has shrunk meanwhile. */
+/* Gives the next items of a scan, during which the table may change between the calls. Returns how
+ * many, at most room (16 or more). *place is 0 at the beginning and UINT64_MAX once all items were
+ * given. An item that is in the table all the time is given at least once, and more than once only
+ * if the table has shrunk meanwhile. */
 size_t hkb_map_scan(const hkb_map *map, uint64_t *place, void **ret, size_t room);
 
 /* SipHash-1-3 of Aumasson and Bernstein. */

@@ -43,8 +43,8 @@ static uint32_t character_of(const uint8_t *text, size_t length)
     return character;
 }
 
-/* Whether a character may be shown as it is: not those that control a terminal, turn the direction
- * of writing, have no width, or separate lines. */
+/* Whether a character may be shown unescaped. Characters are escaped if they control a terminal,
+ * change the direction of writing, have no width, or separate lines. */
 static bool is_plain(uint32_t c)
 {
     static const struct {

@@ -1,5 +1,5 @@
-/* Structs of the public headers that travel with their size, so that programs and the library may
- * have been built with headers of different age. New members are only ever added at the end. */
+/* Structs of the public headers that carry their size: a program and the library may be built with
+ * headers of different releases. New members are only added at the end. */
 #include "base/base.h"
 
 bool hkb_sized_read(void *ours, size_t our_bytes, const void *theirs, size_t their_bytes)

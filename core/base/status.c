@@ -1,5 +1,4 @@
-/* Texts of statuses, filled-in errors, and the end of a program that has found a bug of ours.
- * Prints nothing. */
+/* The texts of statuses, filling in errors, and failed assertions. Prints nothing. */
 #include "base/base.h"
 
 #include <stdio.h>
@@ -67,8 +66,8 @@ static void fill(hakuban_error *reterr, hakuban_status status, size_t offset, un
 static void fill(hakuban_error *reterr, hakuban_status status, size_t offset, unsigned line,
                  unsigned column, const char *format, va_list arguments)
 {
-    /* Built aside, because the arguments may lie in *reterr itself when an error is told with more
-     * words. */
+    /* Built in a copy, because the arguments may point into *reterr when a text is added to an
+     * error. */
     hakuban_error error = {.status = status, .offset = offset, .line = line, .column = column};
     char text[sizeof(error.text)];
     if (vsnprintf(text, sizeof(text), format, arguments) < 0) {
@@ -111,7 +110,7 @@ hakuban_status hkb_error_at(hakuban_error *reterr, hakuban_status status, size_t
 
 _Noreturn void hkb_assert_failed(const char *text, const char *file, int line)
 {
-    /* A debugger and a core dump show the three; volatile keeps them there. */
+    /* A debugger and a core dump show these three variables; volatile keeps them on the stack. */
     const char *volatile failed_text = text;
     const char *volatile failed_file = file;
     volatile int failed_line = line;

@@ -1,5 +1,5 @@
-/* URLs taken apart, and the values that stand behind them: durations, sizes, load limits. Opens
- * nothing and looks up no name; which keys there are is the business of their readers. */
+/* Parses URLs and the values of their parameters: durations, sizes, load limits. Opens no
+ * connection, looks up no name, and does not know which parameters exist. */
 #include "base/url.h"
 
 #include <math.h>
@@ -185,8 +185,8 @@ hakuban_status hkb_url_parse(const hakuban_alloc *alloc, const char *text, hakub
     if (status < 0) {
         return status;
     }
-    /* The text once more as a whole, and its parts: authority and host overlap, each part has a
-     * zero behind it. */
+    /* The block holds the whole text, and each part with a terminating zero: authority and host
+     * overlap. */
     size_t block_bytes = sizeof(struct url_block) + at.param_count * sizeof(hakuban_url_param) +
                          3 * (at.text_end + 1) + 8 + 2 * at.param_count;
     struct url_block *block = hkb_alloc(alloc, block_bytes);
@@ -241,7 +241,7 @@ const char *hakuban_url_get(const hakuban_url *url, const char *key)
     return NULL;
 }
 
-/* A duration under the parser: sums of products of numbers with units run together. */
+/* A duration that is being parsed: a sum of products of numbers with units. */
 struct duration_text {
     const char *text;
     size_t length, offset;
@@ -284,7 +284,7 @@ static uint64_t unit_ns(const char *name, size_t bytes)
 {
     static const uint64_t second = 1000000000, day = 86400 * second;
     const struct {
-        const char *names; /* each between two spaces */
+        const char *names; /* each name has a space on both sides */
         uint64_t ns;
     } units[] = {
         {" ns nsec nanos nanosecond nanoseconds ", 1},
@@ -315,7 +315,7 @@ static uint64_t unit_ns(const char *name, size_t bytes)
     return 0;
 }
 
-/* One factor: "1m30s" or a bare number, which *ret_bare tells. */
+/* One factor: "1m30s", or a number without a unit (*ret_bare). */
 static hakuban_status parse_factor(struct duration_text *in, uint64_t *ret, bool *ret_bare)
 {
     uint64_t total = 0;
@@ -561,7 +561,7 @@ uint64_t hkb_load_limit_when(const hkb_load_limit *limit, double load, uint64_t 
             return from->after_ns; /* a step */
         }
         if (to->limit >= load && from->limit >= load) {
-            return elapsed_ns + 1; /* it is not below */
+            return elapsed_ns + 1; /* the limit is not below load */
         }
         if (to->limit >= load) {
             uint64_t span_ns = to->after_ns - from->after_ns;

@@ -45,7 +45,7 @@ bool hkb_assign_may_stay(const hkb_object *object)
     return false;
 }
 
-static const hkb_target nobody = {.kind = HKB_NOBODY};
+static const hkb_target none = {.kind = HKB_NOBODY};
 
 void hkb_assign(hkb_object *object, const hkb_target *to, bool stays_live)
 {
@@ -55,7 +55,7 @@ void hkb_assign(hkb_object *object, const hkb_target *to, bool stays_live)
         if (hkb_assign_may_stay(object)) {
             return;
         }
-        to = &nobody; /* until that link is taken out */
+        to = &none; /* until that link is taken out */
         stays_live = false;
     }
     if (to->kind == HKB_DOWNSTREAM && !share->exposing) {
@@ -97,7 +97,7 @@ void hkb_assign_nobody(hkb_object *object, bool stays_live)
     if (before == HKB_NOBODY) {
         return;
     }
-    hkb_assign(object, &nobody, stays_live);
+    hkb_assign(object, &none, stays_live);
     const hakuban_state *state = object->state;
     uint64_t since_ns = object->stale_since_ns;
     hkb_share *upstream = object->upstream;

@@ -430,8 +430,8 @@ static void emit_downwards(hkb_share *share)
 {
     hkb_object *object = share->object;
     bool chosen = hkb_share_serves(share);
-    /* A stream opens before the sink closes: the peer must not think for a moment that nobody
-     * serves it. */
+    /* A stream opens before the sink closes: the peer must not see a moment in which no exposer
+     * serves the object. */
     if (share->out.wanted && share->out.phase == HKB_CHANNEL_CLOSED) {
         open_stream(share);
     }

@@ -1,12 +1,13 @@
-/* The floating point mode that numbers are read and written in: a host program may have set another
- * one for its own sums, or -ffast-math for it. */
+/* The floating point mode in which numbers are read and written. The program may have set another
+ * mode for its own computations, or -ffast-math may have set one. */
 #include "json/mode.h"
 
 #if defined(__SSE2_MATH__)
 #include <xmmintrin.h>
 #endif
 
-/* Nearest, with denormal numbers, without traps; asked the cheap way where there is one. */
+/* Whether the thread rounds to nearest, keeps denormal numbers and has no traps. Uses a cheaper
+ * instruction where the processor has one. */
 static bool is_usual(void)
 {
 #if defined(__SSE2_MATH__)

@@ -1,5 +1,5 @@
-/* The floating point mode of this room, around everything that reads or writes a double: the same
- * number has one name, whatever mode the calling thread is in. */
+/* Sets one floating point mode around all code that reads or writes a double: so a number has the
+ * same text whatever mode the calling thread is in. */
 #ifndef HKB_JSON_MODE_H
 #define HKB_JSON_MODE_H
 
@@ -12,7 +12,7 @@ typedef struct hkb_json_mode {
 } hkb_json_mode;
 
 void hkb_json_mode_begin(hkb_json_mode *mode);
-/* Back to what it was at the beginning. */
+/* Restores the mode of the calling thread. */
 void hkb_json_mode_end(const hkb_json_mode *mode);
 
 #endif

@@ -1,4 +1,4 @@
-/* The scanner: lexemes with their values, places of errors, and walks over whole texts with a stack
+/* The scanner: lexemes with their values, places of errors, and checks of whole texts with a stack
  * of one byte per level. Allocates nothing and builds no tree. */
 #include "json/json.h"
 #include "json/mode.h"
@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* A midpoint between two doubles has 767 digits at most: what lies behind more digits than that
- * only says "a bit above". */
+/* A midpoint between two doubles has 767 digits at most: digits further behind can only tell that a
+ * number is above the midpoint. */
 #define DIGITS_MAX 800
 #define EXPONENT_MAX ((int64_t)1 << 60)
 
@@ -65,7 +65,7 @@ static int hex_digit(char c)
     return -1;
 }
 
-/* The four digits at text; -1 if they are not that. */
+/* The value of the four hexadecimal digits at text; -1: they are not such digits. */
 static int hex4(const char *text, size_t bytes)
 {
     int value = 0;
@@ -82,8 +82,8 @@ static int hex4(const char *text, size_t bytes)
     return value;
 }
 
-/* The escape at text[0] == '\\': how many bytes it has and which character it stands for; 0: it is
- * none. */
+/* Reads the escape at text[0] == '\\': returns its length and tells which character it stands for;
+ * 0: it is no valid escape. */
 static size_t escape(const char *text, size_t bytes, uint32_t *ret)
 {
     static const char names[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
@@ -188,13 +188,13 @@ static double nearest_double(const char *digits, size_t digit_count, int64_t exp
     if (magnitude < -400) {
         return 0;
     }
-    /* Without a decimal point no locale can spoil it. */
+    /* The text has no decimal point, so that strtod() gives the same in all locales. */
     char text[DIGITS_MAX + 32];
     size_t used = hkb_min(digit_count, DIGITS_MAX);
     memcpy(text, digits, used);
     exponent += (int64_t)(digit_count - used);
     if (digit_count > used) {
-        text[used++] = '1'; /* what was cut off is not zero: its last digit isn't */
+        text[used++] = '1'; /* the digits that were cut off are not zero, as the last one is not */
         exponent--;
     }
     snprintf(text + used, sizeof(text) - used, "e%d", (int)exponent);
@@ -241,8 +241,7 @@ static double number_value(const char *text, const struct number *number)
     if (!fraction_count) {
         return hkb_json_double(digits, integer_count, exponent);
     }
-    /* Integer digits and fraction without the point, and only as many as matter: zeros in front are
-     * left out. */
+    /* The digits without the decimal point and without leading zeros, and no more than matter. */
     size_t used = 0, last = number->fraction_end;
     bool more = false;
     for (size_t i = number->integer; i < last; i++) {
@@ -445,7 +444,7 @@ size_t hkb_json_unescape(const char *text, const hkb_json_lexeme *string, char *
     return used;
 }
 
-/* What may come next while walking. */
+/* Which lexeme may come next. */
 enum expected { VALUE, VALUE_OR_END, KEY, KEY_OR_END, COLON, COMMA_OR_END };
 
 struct walk {
@@ -473,8 +472,8 @@ static hakuban_status unexpected(const struct walk *walk, const hkb_json_lexeme 
                           "expected %s", wanted);
 }
 
-/* Whether the number or string is written as the canonical form has it. Escapes are left to the
- * long way. */
+/* Whether the number or string is already in canonical form. A string with escapes is never
+ * recognised. */
 static bool scalar_canonical(const char *text, const hkb_json_lexeme *lexeme)
 {
     if (lexeme->kind == HKB_JSON_STRING) {
@@ -505,7 +504,7 @@ static void note_key(struct walk *walk, const hkb_json_lexeme *lexeme)
     walk->key_end[walk->depth] = lexeme->end - 1;
 }
 
-/* One lexeme on: checks it against *expected and says what may follow. */
+/* Checks the lexeme against *expected and sets *expected to what may follow. */
 static hakuban_status step(struct walk *walk, const hkb_json_lexeme *lexeme,
                            enum expected *expected, hakuban_error *reterr)
 {
@@ -563,7 +562,7 @@ static hakuban_status step(struct walk *walk, const hkb_json_lexeme *lexeme,
     return unexpected(walk, lexeme, now, reterr);
 }
 
-/* Goes over the one value in text. With compact, copies it there without white space. */
+/* Checks the one value in text. With compact, also copies it there without white space. */
 static hakuban_status walk_text(const char *text, size_t bytes, bool *ret_canonical,
                                 hkb_buffer *compact, hakuban_error *reterr)
 {

@@ -1,9 +1,9 @@
-/* The canonical form, and strings and doubles as it has them.
+/* Writes the canonical form of values, strings and doubles.
  *
- * A double has the fewest digits that read back, of these the nearest. With at most 16 digits in
- * front of the point, or at most 4 zeros behind it, it is written plainly (1000000000000000.0,
- * 0.00001), else with an exponent (1e16, 1.5e-6): the form of ryu's pretty printing, which
- * serde_json has. */
+ * A double has the fewest digits that read back as the same double; if several such numbers are
+ * possible, the nearest. With at most 16 digits in front of the point, or at most 4 zeros behind
+ * it, it is written plainly (1000000000000000.0, 0.00001), else with an exponent (1e16, 1.5e-6):
+ * the form of ryu's pretty printing, which serde_json has. */
 #include "json/json.h"
 #include "json/mode.h"
 
@@ -27,7 +27,7 @@ static void to_digits(double value, size_t count, struct decimal *ret)
     snprintf(text, sizeof(text), "%.*e", (int)count - 1, value);
     size_t used = 0, i = 0;
     int exponent = 0;
-    /* Whatever separator the locale has, it is not a digit. */
+    /* Any decimal separator of any locale is no digit. */
     for (; text[i] != 'e'; i++) {
         if (text[i] >= '0' && text[i] <= '9' && used < DOUBLE_DIGITS) {
             ret->digits[used++] = text[i];
@@ -48,7 +48,7 @@ static bool reads_back(const struct decimal *decimal, double value)
     return !(back < value) && !(back > value);
 }
 
-/* One more in the last place. */
+/* Adds one to the last digit. */
 static void round_up(struct decimal *decimal)
 {
     size_t i = decimal->count;
@@ -69,8 +69,9 @@ static bool try_digits(double value, size_t count, struct decimal *ret)
     if (reads_back(ret, value)) {
         return true;
     }
-    /* Below a power of two the doubles are twice as dense: the nearest decimal may belong to the
-     * neighbour below while the next one above, though farther away, still reads back as this. */
+    /* Below a power of two the doubles are twice as dense: the nearest decimal may read back as the
+     * neighbour below, while the next decimal above is farther away but reads back as this double.
+     */
     int exponent;
     if (frexp(value, &exponent) > 0.5) {
         return false;
@@ -82,8 +83,8 @@ static bool try_digits(double value, size_t count, struct decimal *ret)
 /* The fewest digits that read back as value > 0. */
 static void shortest(double value, struct decimal *ret)
 {
-    /* 15 digits survive the way through a normal double, so shorter forms show themselves as zeros
-     * at the end. At the bottom of the range a double has lost bits, and fewer digits survive. */
+    /* A normal double keeps 15 digits exactly, so shorter forms appear as zeros at the end. A
+     * denormal double has fewer bits and keeps fewer digits. */
     size_t count = DBL_DIG;
     if (value < DBL_MIN) {
         int exponent;
@@ -173,7 +174,7 @@ size_t hkb_json_put_double(char out[32], double value)
     return bytes;
 }
 
-/* The escape of a character that needs one; how many bytes it has. */
+/* Writes the escape of a character that needs one; returns its length. */
 static size_t put_escape(char out[6], uint8_t c)
 {
     static const char hex[] = "0123456789abcdef", values[] = "\"\\\b\f\n\r\t",
@@ -225,8 +226,8 @@ struct member {
     size_t key, key_bytes, begin, end;
 };
 
-/* The long way: the text is known to be valid. Members and keys are stacks; each object takes off
- * what it has put on. */
+/* Converts a text that is known to be valid. Members and keys are stacks; each object removes what
+ * it has pushed. */
 struct canonical {
     hkb_json_scanner scanner;
     const hakuban_alloc *alloc;
@@ -242,8 +243,8 @@ static int compare_keys(const struct canonical *c, const struct member *a, const
     return order ? order : (a->key_bytes > b->key_bytes) - (a->key_bytes < b->key_bytes);
 }
 
-/* Merges upwards from single members; stable, so that of equal keys the last one stays last. spare
- * has as much room. */
+/* A merge sort from single members upwards. It is stable, so that among equal keys the last one
+ * stays last. spare has room for as many members. */
 static void sort_members(const struct canonical *c, struct member *members, struct member *spare,
                          size_t count)
 {
@@ -266,8 +267,7 @@ static void sort_members(const struct canonical *c, struct member *members, stru
     }
 }
 
-/* Brings the members from first on into order; the output behind begin is theirs, without commas.
- */
+/* Sorts the members from first on. Their output begins at begin and has no commas yet. */
 static hakuban_status order_members(struct canonical *c, size_t first, size_t begin)
 {
     size_t count = c->member_count - first, end = c->out.bytes;
@@ -287,7 +287,7 @@ static hakuban_status order_members(struct canonical *c, size_t first, size_t be
     if (!sorted) {
         sort_members(c, members, members + count, count);
     }
-    /* Built behind the end, then moved down. */
+    /* The sorted output is built behind the end, then moved to its place. */
     uint8_t *place = c->out.data + end;
     for (size_t i = 0; i < count; i++) {
         if (i + 1 < count && compare_keys(c, &members[i], &members[i + 1]) == 0) {
@@ -307,7 +307,7 @@ static hakuban_status order_members(struct canonical *c, size_t first, size_t be
 
 static hakuban_status put_text(struct canonical *c, const hkb_json_lexeme *string)
 {
-    /* Decoded behind the keys, which keep it if it is one. */
+    /* The string is decoded behind the keys; if it is a key, it stays there. */
     hakuban_status status = hkb_buffer_reserve(&c->keys, string->end - string->begin);
     if (status < 0) {
         return status;
@@ -350,8 +350,7 @@ static hakuban_status put_scalar(struct canonical *c, const hkb_json_lexeme *lex
     return hkb_buffer_append(&c->out, c->scanner.text + lexeme->begin, lexeme->end - lexeme->begin);
 }
 
-/* The value that begins with lexeme. Goes no deeper than the check before has allowed: 127 levels.
- */
+/* Writes the value that begins with lexeme. The check before allows 127 levels at most. */
 static hakuban_status put_value(struct canonical *c, hkb_json_lexeme *lexeme)
 {
     bool object = lexeme->kind == HKB_JSON_OBJECT;
@@ -399,8 +398,8 @@ static hakuban_status put_value(struct canonical *c, hkb_json_lexeme *lexeme)
 
 static hakuban_status canonical_slowly(const char *text, size_t bytes, hkb_buffer *out)
 {
-    /* Room for the work is bounded by the text: the longest growth is that of "1e15" and of
-     * ordering, which needs it twice. */
+    /* The length of the text bounds the room for the work: the number that grows most is "1e15",
+     * and sorting needs the room twice. */
     size_t work_max = bytes > SIZE_MAX / 32 ? SIZE_MAX : bytes * 16 + 64;
     struct canonical c = {.scanner = {.text = text, .bytes = bytes}, .alloc = out->alloc};
     hkb_buffer_init(&c.out, out->alloc, work_max);

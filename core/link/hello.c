@@ -1,5 +1,5 @@
-/* The hello as JSON text. It is read before anything is known of the other side: every member is
- * checked, none is believed. */
+/* The hello as JSON text. It is the first thing that an unknown peer sends: every member is
+ * checked. */
 #include "link/hello.h"
 
 #include <stdio.h>
@@ -150,7 +150,7 @@ static hakuban_status wrong(hello_reader *reader, const char *what)
                           reader->lexeme.begin, "hello: %s", what);
 }
 
-/* The current lexeme as a terminated text of at most bytes_max. */
+/* Copies the current lexeme as a terminated text of at most bytes_max. */
 static hakuban_status take_text(hello_reader *reader, char *out, size_t bytes_max)
 {
     const hkb_json_lexeme *lexeme = &reader->lexeme;
@@ -208,8 +208,8 @@ static hakuban_status take_id(hello_reader *reader, uint64_t ret[2])
     return HAKUBAN_OK;
 }
 
-/* Items of an array, each taken by item(); the current lexeme is '[' at the beginning and ']' at
- * the end. */
+/* Reads an array; item() reads each of its items. The current lexeme is '[' at the beginning and
+ * ']' at the end. */
 static hakuban_status
 take_array(hello_reader *reader, size_t count_max, size_t *ret_count,
            hakuban_status (*item)(hello_reader *reader, void *items, size_t index), void *items)
@@ -267,7 +267,7 @@ static hakuban_status take_feature(hello_reader *reader, void *items, size_t ind
     return status;
 }
 
-/* A member of a later release. Its inside was checked with the whole text. */
+/* Skips a member of a later release. Its value was checked with the whole text. */
 static hakuban_status skip(hello_reader *reader)
 {
     unsigned depth = 0;
@@ -351,7 +351,7 @@ static hakuban_status take_member(hello_reader *reader, const char *key, hkb_hel
 
 static hakuban_status take_members(hello_reader *reader, hkb_hello *hello)
 {
-    char key[HKB_HELLO_BYTES_MAX]; /* of a later release perhaps, and then of any length */
+    char key[HKB_HELLO_BYTES_MAX]; /* a key of a later release may have any length */
     hakuban_status status = next(reader);
     if (status >= 0 && reader->lexeme.kind != HKB_JSON_OBJECT) {
         return wrong(reader, "an object was expected");
@@ -362,7 +362,7 @@ static hakuban_status take_members(hello_reader *reader, hkb_hello *hello)
     while (status >= 0 && reader->lexeme.kind != HKB_JSON_OBJECT_END) {
         status = take_text(reader, key, sizeof(key) - 1);
         if (status >= 0) {
-            status = next(reader); /* the colon: the text was checked */
+            status = next(reader); /* the colon, since the whole text was checked */
         }
         if (status >= 0) {
             status = next(reader);

@@ -26,18 +26,19 @@ typedef struct hkb_hello {
     size_t compressor_count;
     uint64_t keep_alive_ms, grace_ms, window_bytes, state_bytes_max;
     uint64_t token[2]; /* listener: of the new session; connector: of the session it returns to */
-    uint64_t received_bytes; /* with a token: of counted frames, since the session began */
+    uint64_t received_bytes; /* with a token: the bytes of counted frames since the session began */
     bool has_token;
-    uint32_t features; /* what the sender also understands; unknown names are left out */
-    bool resumed;      /* listener: the session goes on */
-    bool replaces;     /* connector: token names a session that has ended here */
-    char refused[200]; /* listener: why not; "" else */
+    uint32_t
+        features;  /* optional features that the sender understands; unknown names are left out */
+    bool resumed;  /* listener: the connector's session continues */
+    bool replaces; /* connector: the session of token has ended on the connector's side */
+    char refused[200]; /* listener: why it refuses; "": it accepts */
 } hkb_hello;
 
 /* Appends the JSON text. */
 hakuban_status hkb_hello_write(const hkb_hello *hello, hkb_buffer *out);
-/* Unknown members are ignored; known ones of a wrong kind or size, and another major version, are
- * refused in words. */
+/* Unknown members are ignored. A known member of a wrong kind or size is an error with a text, and
+ * so is another major version. */
 hakuban_status hkb_hello_read(hakuban_slice text, hkb_hello *ret, hakuban_error *reterr);
 
 #endif

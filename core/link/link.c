@@ -1,12 +1,13 @@
-/* The state machine of one link. Everything that comes from the other side is checked here or by
- * the owner before it is believed; whatever is wrong ends the link with words, at once. */
+/* The state machine of one link. All that the other side sends is checked, here or by the owner; a
+ * violation ends the link at once, and the other side is told why. */
 #include "link/link.h"
 
 #include <stdio.h>
 
 #define MS 1000000ull
 #define NO_ANSWER "no answer to the hello within 5 s"
-#define LOG_BYTES_KEPT (16u * 1024) /* while nothing is in flight */
+/* The log keeps this much memory while nothing is in flight. */
+#define LOG_BYTES_KEPT (16u * 1024)
 
 /* -- Beginning and end -- */
 
@@ -28,7 +29,7 @@ void hkb_link_init(hkb_link *link, hkb_link_shared *shared, const hkb_link_setti
     hkb_buffer_init(&link->input, shared->alloc,
                     (size_t)settings->window_bytes + HKB_INPUT_BYTES_SPARE);
     link->credit = INT64_MAX;
-    /* Acknowledged frames at its beginning go when they are a quarter of it. */
+    /* Acknowledged frames at the beginning of the log are dropped once they are a quarter of it. */
     size_t log_bytes_max =
         2 * ((size_t)settings->window_bytes + HKB_PACKET_BYTES + HKB_FRAME_BYTES_MAX);
     hkb_chain_init(&link->log, shared->alloc, log_bytes_max, &shared->payload_bytes);
@@ -38,7 +39,8 @@ void hkb_link_init(hkb_link *link, hkb_link_shared *shared, const hkb_link_setti
     }
 }
 
-/* What came over the connection and was not heard means nothing without it. */
+/* Drops bytes that were received over a lost connection and not heard: the other side sends them
+ * again. */
 static void drop_unheard(hkb_link *link)
 {
     hkb_buffer_done(&link->input);
@@ -128,11 +130,11 @@ uint64_t hkb_link_known_ns(const hkb_link *link)
     return link->lost_ns ? link->lost_ns : link->last_received_ns;
 }
 
-/* The session stays, and waits for another connection. */
+/* The session stays and waits for another connection. */
 static void go_away(hkb_link *link, uint64_t now_ns)
 {
-    if (!link->returning) { /* else the connection was lost before it could go on: the time counts
-                               from the first loss */
+    if (!link->returning) { /* if a connection is lost while the session returns, the time still
+                               counts from the first loss */
         link->away_ns = now_ns;
         link->lost_ns = link->last_received_ns;
     }
@@ -181,7 +183,7 @@ void hkb_link_leave(hkb_link *link, uint64_t now_ns)
 
 /* -- Hello -- */
 
-/* Names in a registry are at most as long as there is room for in an offer. */
+/* An offer has room for the longest name that a registry allows. */
 static void add_offer(hkb_offer *offers, size_t *count, const char *name)
 {
     snprintf(offers[(*count)++].name, sizeof(offers->name), "%s", name);
@@ -234,8 +236,8 @@ static hakuban_status put_hello(hkb_link *link, const hkb_hello *hello, hkb_buff
     return status;
 }
 
-/* What the other side said of itself, brought into the range in which this side can work with it.
- * What it did not say is taken to be the default. */
+/* Takes over the other side's settings, limited to the range that this side can work with. Defaults
+ * stand for settings that the hello lacks. */
 static void adopt(hkb_link *link, const hkb_hello *theirs)
 {
     uint64_t keep_alive_ms = theirs->keep_alive_ms;
@@ -270,7 +272,7 @@ static bool adopt_codecs(hkb_link *link, const char *serializer, const char *com
 
 /* -- Sessions -- */
 
-/* Forgets what the other side has received. */
+/* Drops the frames that the other side has received from the log. */
 static void forget_said(hkb_link *link, uint64_t received_bytes)
 {
     size_t bytes = (size_t)(received_bytes - link->acked_bytes);
@@ -287,7 +289,7 @@ static bool was_sent(const hkb_link *link, uint64_t bytes)
     return bytes >= link->acked_bytes && bytes <= link->sent_bytes;
 }
 
-/* What is in the log becomes what is to be said again. */
+/* Moves the log's frames to link->again, to be sent again. */
 static bool say_all_again(hkb_link *link)
 {
     hkb_chain log = link->log;
@@ -302,15 +304,15 @@ static bool say_all_again(hkb_link *link)
     return true;
 }
 
-/* Both sides know what the other one has received: what it has not is said again, and all goes on
- * as if nothing had happened. */
+/* Continues the session over a new connection. Each side knows what the other has received, and
+ * sends the rest again. */
 static void go_on(hkb_link *link, uint64_t received_bytes, uint64_t now_ns)
 {
     forget_said(link, received_bytes);
     if (!say_all_again(link)) {
         return;
     }
-    link->ack_said_bytes = link->received_bytes; /* the hello said it */
+    link->ack_said_bytes = link->received_bytes; /* the hello has acknowledged it */
     link->ack_ns = 0;
     link->phase = HKB_LINK_OPEN;
     link->returning = false;
@@ -320,10 +322,10 @@ static void go_on(hkb_link *link, uint64_t received_bytes, uint64_t now_ns)
     link->shared->events->wake(link);
 }
 
-/* The first connection's session cannot go on: a new one begins with the same link. */
+/* The session cannot continue: a new one begins with the same link. */
 static void begin_anew(hkb_link *link)
 {
-    link->shared->events->anew(link); /* which may ask for the grace that is left */
+    link->shared->events->anew(link); /* the owner may ask for the rest of the grace */
     link->returning = link->has_token = false;
     link->lost_ns = 0;
     link->sent_bytes = link->acked_bytes = link->received_bytes = link->ack_said_bytes = 0;
@@ -375,7 +377,8 @@ static void refuse(hkb_link *link, hkb_hello *answer, const hakuban_error *why)
 {
     snprintf(answer->refused, sizeof(answer->refused), "%.*s", (int)sizeof(answer->refused) - 1,
              why->text);
-    (void)put_hello(link, answer, &link->answer); /* without memory the peer is cut without words */
+    (void)put_hello(link, answer,
+                    &link->answer); /* without memory the peer is cut off without a reason */
     link->reason = *why;
     end(link, false);
 }
@@ -394,8 +397,8 @@ static bool may_resume(const hkb_link *session, const hkb_hello *theirs)
            offers(theirs->compressors, theirs->compressor_count, session->compressor->ops.name);
 }
 
-/* The listener's side: whoever has the token is who was here before. The connection it had, if it
- * is still there, is of no use. */
+/* The listener's side: a connector with the session's token takes the session over. The session's
+ * old connection is dropped if it is still open. */
 static void resume(hkb_link *session, hkb_link *link, const hkb_hello *theirs)
 {
     hkb_hello answer;
@@ -428,7 +431,7 @@ static void resume(hkb_link *session, hkb_link *link, const hkb_hello *theirs)
     go_on(session, theirs->received_bytes, now_ns);
 }
 
-/* The listener's side: agree on codecs, let the owner have its say, answer. */
+/* The listener's side: agrees on codecs, asks the owner, answers. */
 static void hear_connector(hkb_link *link, const hkb_hello *theirs)
 {
     hkb_hello answer, mine;
@@ -481,7 +484,7 @@ static void hear_connector(hkb_link *link, const hkb_hello *theirs)
     }
 }
 
-/* The connector's side: is the answer one that was offered? */
+/* The connector's side: checks that the answer chooses from the offers. */
 static void hear_listener(hkb_link *link, const hkb_hello *theirs)
 {
     hkb_hello mine;
@@ -619,7 +622,7 @@ static bool hear_frame(hkb_link *link, hakuban_slice header, hakuban_slice paylo
     if (is_counted(message.kind)) {
         link->received_bytes += frame_bytes;
         if (link->ack_ns == 0 &&
-            link->has_token) { /* the other side remembers it until it is acknowledged */
+            link->has_token) { /* the other side keeps it until it is acknowledged */
             link->ack_ns = link->last_received_ns + HKB_ACK_NS;
         }
         if (link->received_bytes - link->ack_said_bytes >= link->window_bytes / 2) {
@@ -653,8 +656,8 @@ static size_t frame_bytes_max(const hkb_link *link)
     return link->phase == HKB_LINK_HELLO ? HKB_HELLO_BYTES_MAX : HKB_FRAME_BYTES_MAX;
 }
 
-/* Whether data may be the beginning of a frame with a hello. Who speaks something else is told so
- * at once, and does not wait until what looks like a frame is complete. */
+/* Whether data may be the beginning of a frame with a hello. A peer that speaks another protocol is
+ * refused at once, even if its bytes look like the beginning of a long frame. */
 static bool may_be_hello(const uint8_t *data, size_t bytes)
 {
     uint64_t frame, header;
@@ -675,7 +678,7 @@ static bool may_hear(const hkb_link *link)
     return link->credit > 0 && !hkb_link_is_blocked(link) && link->phase != HKB_LINK_ENDED;
 }
 
-/* As many whole frames as there are and the credit pays for. Returns how many bytes they took. */
+/* Hears whole frames as long as the credit pays for them. Returns how many bytes they took. */
 static size_t hear_frames(hkb_link *link, const uint8_t *data, size_t bytes)
 {
     size_t taken = 0;
@@ -691,7 +694,7 @@ static size_t hear_frames(hkb_link *link, const uint8_t *data, size_t bytes)
         }
         if (status < 0) {
             if (link->phase == HKB_LINK_HELLO) {
-                hear_hello(link, (hakuban_slice){"", 0}); /* refuses: this is no hello */
+                hear_hello(link, (hakuban_slice){"", 0}); /* fails: this is no hello */
             } else {
                 hkb_link_fail(link, status, "%s", error.text);
             }
@@ -705,14 +708,14 @@ static size_t hear_frames(hkb_link *link, const uint8_t *data, size_t bytes)
     return taken;
 }
 
-/* How many bytes the frame at the beginning of data has in all; 0: its length isn't complete yet.
+/* The length of the frame at the beginning of data; 0: not all bytes of its length field are there.
  */
 static size_t frame_need(const uint8_t *data, size_t bytes)
 {
     uint64_t body;
     int n = hkb_varint_get(data, bytes, &body);
     if (n <= 0 || body > HKB_FRAME_BYTES_MAX) {
-        return n == 0 ? 0 : bytes; /* wrong: hear_frames() will say so */
+        return n == 0 ? 0 : bytes; /* a bad length: hear_frames() refuses it */
     }
     return (size_t)n + (size_t)body;
 }
@@ -735,7 +738,7 @@ static size_t complete_partial(hkb_link *link, const uint8_t *data, size_t bytes
             break;
         }
         taken += more;
-        /* The frame is heard from a buffer of its own: while it is, the link may end and give up
+        /* The frame is heard from a buffer of its own, because the link may end meanwhile and free
          * partial. */
         hkb_buffer whole = *partial;
         hkb_buffer_init(partial, whole.alloc, whole.bytes_max);
@@ -766,7 +769,7 @@ static size_t native_receive(hkb_link *link, const uint8_t *data, size_t bytes)
 
 /* -- Input that waits -- */
 
-/* Makes room at the end: what was heard goes once it is half of all. */
+/* Drops the bytes that were heard once they are half of the input. */
 static void compact_input(hkb_link *link)
 {
     hkb_buffer *input = &link->input;
@@ -814,7 +817,7 @@ void hkb_link_hear(hkb_link *link, uint64_t now_ns)
     if (link->phase == HKB_LINK_ENDED || !hkb_link_is_behind(link)) {
         return;
     }
-    link->last_received_ns = now_ns; /* more may have come that the carrier has not read yet */
+    link->last_received_ns = now_ns; /* the carrier may have more that was not read yet */
     if (!may_hear(link)) {
         return;
     }
@@ -823,7 +826,7 @@ void hkb_link_hear(hkb_link *link, uint64_t now_ns)
         (void)link->dialect->receive(link, (const uint8_t *)"",
                                      0); /* where the frame came in pieces */
     }
-    /* Heard from a buffer of its own: the link may end meanwhile and give up its input. */
+    /* Heard from a buffer of its own, because the link may end meanwhile and free its input. */
     hkb_buffer input = link->input;
     size_t at = link->input_begin;
     hkb_buffer_init(&link->input, input.alloc, input.bytes_max);
@@ -880,7 +883,8 @@ uint64_t hkb_link_deadline(const hkb_link *link)
     return UINT64_MAX;
 }
 
-/* Nothing comes any more. Perhaps the other side comes back over another connection. */
+/* Gives up a connection over which nothing arrives. The other side may come back over another one.
+ */
 static void cut(hkb_link *link, uint64_t now_ns)
 {
     if (hkb_link_grace_ns(link) == 0) {
@@ -910,8 +914,7 @@ static void tick_open(hkb_link *link, uint64_t now_ns)
     }
     if (now_ns >= link->last_sent_ns + link->keep_alive_ns) {
         link->ping_due = true;
-        link->last_sent_ns =
-            now_ns; /* as good as sent: the time for the next one counts from here */
+        link->last_sent_ns = now_ns; /* counts as sent: the time for the next one begins here */
     }
     link->shared->events->wake(link);
 }
@@ -925,7 +928,8 @@ static void refuse_late(hkb_link *link)
     refuse(link, &answer, &why);
 }
 
-/* Who took the connection may be frozen: the session waits on, for another one. */
+/* The new connection was not answered, perhaps because the other side's process is stopped: the
+ * session goes on waiting for another connection. */
 static void return_unanswered(hkb_link *link, uint64_t now_ns)
 {
     hakuban_error_set(&link->reason, HAKUBAN_ERR_TIMEOUT, "%s", NO_ANSWER);
@@ -991,7 +995,7 @@ bool hkb_link_has_room(const hkb_link *link)
     return link->dialect->has_room(link);
 }
 
-/* Writes the frame into the packet, and into the log if it may have to be said again. */
+/* Writes the frame into the packet, and into the log if it may have to be sent again. */
 static hakuban_status put_message(hkb_link *link, const hkb_message *message,
                                   const hkb_version *previous, bool logged)
 {
@@ -1034,7 +1038,7 @@ static void native_say(hkb_link *link, const hkb_message *message, const hkb_ver
 void hkb_link_say(hkb_link *link, const hkb_message *message, const hkb_version *previous)
 {
     HKB_ASSERT(link->packet);
-    /* What follows a message that could not be written makes no sense without it. */
+    /* If a message cannot be written, later ones make no sense: the link ends. */
     if (link->phase != HKB_LINK_ENDED) {
         link->dialect->say(link, message, previous);
     }
@@ -1087,7 +1091,7 @@ static void pull_hello(hkb_link *link)
     }
 }
 
-/* What is left to be said after the end: why, or goodbye. */
+/* After the end: sends the reason, or a BYE. */
 static void pull_ending(hkb_link *link)
 {
     if (link->error_due && link->serializer) {
@@ -1100,7 +1104,7 @@ static void pull_ending(hkb_link *link)
     link->over = true;
 }
 
-/* The frame at the beginning of what is to be said again; 0: there is none. */
+/* The length of the first frame that is to be sent again; 0: there is none. */
 static size_t frame_again(const hkb_link *link)
 {
     hakuban_slice first = hkb_chain_first(&link->again);
@@ -1111,7 +1115,7 @@ static size_t frame_again(const hkb_link *link)
                : 0;
 }
 
-/* What the other side had not received when the connection was lost. */
+/* Sends again what the other side had not received when the connection was lost. */
 static void say_again(hkb_link *link)
 {
     hkb_chain *packet = link->packet, *again = &link->again;
@@ -1197,7 +1201,7 @@ bool hkb_link_is_over(const hkb_link *link)
     return link->over;
 }
 
-/* -- The native dialect: what the codecs have to do with states -- */
+/* -- The native dialect: payloads of states -- */
 
 static hakuban_status native_make(hkb_link *link, hkb_delta_context *context, hakuban_slice old,
                                   hakuban_slice new_, hakuban_bytes **ret)

@@ -1,17 +1,16 @@
-/* The state machine of a link to a Rust implementation: hkb_dialect_rust. What comes is checked as
- * strictly as the reference should have, and whatever is wrong ends this one link with words. Knows
- * no object table. */
+/* The state machine of a link to a Rust implementation: hkb_dialect_rust. All that the other side
+ * sends is checked; a violation ends this one link, with a text in the log. Knows no objects. */
 #include "link/rust_link.h"
 
 #include "link/link.h"
 #include "wire/rust_delta.h"
 
-/* What is known of a channel number of the other side that is in the window. */
+/* What is known of one of the other side's channel numbers in the window. */
 enum { UNSEEN = 0, OPENED = 1, SETTLED = 2 };
 
 #define LENGTH_BYTES sizeof(uint32_t)
 #define SAID_BYTES_KEPT (16u * 1024)
-#define EVENT_HEAD_BYTES_MAX (16u * 1024) /* what an event has around its payload */
+#define EVENT_HEAD_BYTES_MAX (16u * 1024) /* the bytes of an event around its payload */
 
 static bool wrong(hkb_link *link, const char *what)
 {
@@ -36,7 +35,7 @@ static uint8_t phase_of(const hkb_rust_link *rust, uint32_t number)
     return at < rust->window_count ? rust->window[rust->window_begin + at] : UNSEEN;
 }
 
-/* Only for a number that is in the window. */
+/* number must be in the window. */
 static void settle_number(hkb_rust_link *rust, uint32_t number)
 {
     rust->window[rust->window_begin + (number - rust->first)] = SETTLED;
@@ -76,7 +75,7 @@ static bool open_number(hkb_link *link, uint32_t number)
     return true;
 }
 
-/* Where number is among those that were replaced; replaced_count: nowhere. */
+/* The index of number among the replaced channels; replaced_count: it is none of them. */
 static size_t find_replaced(const hkb_rust_link *rust, uint32_t number)
 {
     size_t at = 0;
@@ -102,8 +101,8 @@ static bool add_replaced(hkb_link *link, uint32_t number)
 
 /* -- Saying -- */
 
-/* What the next event is written to: the packet itself if it is the first, else behind what waits.
- */
+/* The chain that the next event is written to: the packet if this is its first event, else the
+ * queue of events. */
 static hkb_chain *begin_event(hkb_link *link)
 {
     hkb_rust_link *rust = &link->rust;
@@ -131,7 +130,7 @@ static hakuban_status put_action(hkb_chain *to, const hkb_rust_action *action)
                : hkb_rust_put_action(&to->own, action);
 }
 
-/* An event that could not be written leaves a part of itself: the link ends, and that with it. */
+/* If an event cannot be written, a part of it stays in the chain: so the link ends. */
 static void say_event(hkb_link *link, const hkb_rust_event *event, const hkb_rust_action *actions)
 {
     hkb_chain *to = begin_event(link);
@@ -150,7 +149,7 @@ static void say_event(hkb_link *link, const hkb_rust_event *event, const hkb_rus
     }
 }
 
-/* The number that is the other side's, or mine, of the channel that owner calls so. */
+/* The channel as the wire numbers it: channel is the owner's number. */
 static hkb_rust_channel wire_channel(const hkb_link *link, uint32_t channel)
 {
     return (hkb_rust_channel){.of_client = false,
@@ -175,7 +174,7 @@ static void say_open(hkb_link *link, hkb_rust_channel channel, const hkb_rust_ac
     }
 }
 
-/* A registration as changes to what there was before. */
+/* Sends a registration as its differences from the one before. */
 static void say_registration(hkb_link *link, const hkb_message *message)
 {
     static const uint32_t shown = HKB_WANT_OBSERVE | HKB_WANT_EXPOSE;
@@ -229,7 +228,7 @@ static void rust_say(hkb_link *link, const hkb_message *message, const hkb_versi
         say_actions(link, wire_channel(link, message->channel), HKB_RUST_STATES, &action, 1);
         break;
     default:
-        break; /* they do not know it, and do as if it had been said */
+        break; /* the other side has no such message, and acts as if it had been sent */
     }
 }
 
@@ -240,7 +239,7 @@ static void say_name(hkb_link *link, hkb_rust_action *action)
     action->message.text = (hakuban_slice){link->settings->name, strlen(link->settings->name)};
 }
 
-/* Both sides begin to speak at once. */
+/* Both sides send at once, without waiting for each other. */
 static void begin(hkb_link *link)
 {
     hkb_rust_action actions[2];
@@ -274,7 +273,7 @@ static bool deliver(hkb_link *link, hkb_message *message)
     return link->phase != HKB_LINK_ENDED;
 }
 
-/* What is registered once action has been done. */
+/* Applies action to the registration before it, which makes an absolute registration of it. */
 static bool hear_registration(hkb_link *link, hkb_rust_action *action)
 {
     hkb_message *message = &action->message;
@@ -294,7 +293,7 @@ static bool hear_registration(hkb_link *link, hkb_rust_action *action)
             return wrong(link, expose ? "what is not exposed is changed or taken back"
                                       : "what is not observed is taken back");
         }
-        return true; /* as the reference does with what it has never heard of */
+        return true; /* the Rust implementation ignores a message about an unknown object, too */
     }
     message->flags = before | flag;
     if (action->kind == HKB_RUST_UNOBSERVE || action->kind == HKB_RUST_UNEXPOSE) {
@@ -311,7 +310,7 @@ static void hear_name(hkb_link *link, hakuban_slice text)
     size_t bytes = hkb_min(text.bytes, HKB_NAME_BYTES_MAX);
     const uint8_t *data = text.data;
     while (bytes < text.bytes && bytes && (data[bytes] & 0xc0) == 0x80) {
-        bytes--; /* no half of a character */
+        bytes--; /* does not cut a character in half */
     }
     if (bytes) {
         memcpy(link->peer_name, data, bytes);
@@ -319,14 +318,14 @@ static void hear_name(hkb_link *link, hakuban_slice text)
     link->peer_name[bytes] = 0;
 }
 
-/* A new channel of a server. */
+/* The server has opened a channel. */
 static bool hear_channel(hkb_link *link, uint32_t number, hkb_message *message)
 {
     uint32_t before = link->shared->events->channel_of(link, message);
     message->channel = number;
     message->source = HAKUBAN_SOURCE_ASSIGNED;
     message->freshness = HAKUBAN_NEVER;
-    if (before) { /* the Close of the one before comes later, as they send it */
+    if (before) { /* the Rust server sends the Close of the old channel later */
         hkb_message close;
         hkb_message_init(&close, HKB_MESSAGE_CLOSE);
         close.channel = before;
@@ -394,8 +393,8 @@ static bool hear_action(hkb_link *link, hkb_rust_channel channel, hkb_rust_actio
     return true;
 }
 
-/* Whether a message of this kind may come on channel now. *ret_ignored: it may, but nobody listens.
- */
+/* Whether a message of this kind is allowed on channel now. *ret_ignored: it is allowed, but
+ * without an effect. */
 static bool expects(hkb_link *link, const hkb_rust_event *event, bool *ret_ignored)
 {
     hkb_rust_link *rust = &link->rust;
@@ -403,8 +402,8 @@ static bool expects(hkb_link *link, const hkb_rust_event *event, bool *ret_ignor
     bool theirs = event->channel.of_client != link->connector;
     *ret_ignored = false;
     if (event->channel.of_client == link->connector && number == 1) {
-        *ret_ignored =
-            true; /* on the control channel that I opened: the reference ignores it, too */
+        *ret_ignored = true; /* on the control channel that this side opened: the Rust
+                                implementation ignores it, too */
         return true;
     }
     uint8_t phase =
@@ -423,7 +422,7 @@ static bool expects(hkb_link *link, const hkb_rust_event *event, bool *ret_ignor
     }
     hkb_channel_use use = link->shared->events->use_of(link, link->connector ? number : number - 1);
     if (use == HKB_CHANNEL_UNUSED) {
-        /* A client may not have heard yet that I closed it. */
+        /* A client may send on it before it has received this side's Close. */
         *ret_ignored = !link->connector || find_replaced(rust, number) < rust->replaced_count;
         return *ret_ignored || wrong(link, "a message on a channel that was closed");
     }
@@ -462,7 +461,7 @@ static void hear_close(hkb_link *link, hkb_rust_channel channel)
     (void)deliver(link, &message);
 }
 
-/* The actions that the credit pays for; the others are heard from where the reader is then. */
+/* Hears the actions that the credit pays for; the reader stays at the next one. */
 static void hear_actions(hkb_link *link, hkb_rust_reader *reader, const hkb_rust_event *event)
 {
     hkb_rust_link *rust = &link->rust;
@@ -574,15 +573,15 @@ static void rust_pull(hkb_link *link)
         more = link->shared->events->produce(link);
     }
     if (link->ping_due && hkb_chain_bytes(link->packet) == 0 && link->phase == HKB_LINK_OPEN) {
-        (void)hkb_chain_append(link->packet, ".", 1); /* without memory: the next time */
+        (void)hkb_chain_append(link->packet, ".",
+                               1); /* without memory: it is sent at the next pull */
     }
     link->ping_due = false;
     if (!more && link->phase == HKB_LINK_LEAVING && hkb_chain_bytes(link->packet) == 0) {
-        hkb_link_end_orderly(link,
-                             "closed"); /* there is no goodbye: the carrier ends, and that is it */
+        hkb_link_end_orderly(link, "closed"); /* the dialect has no BYE: the carrier just closes */
     }
     if (link->phase == HKB_LINK_ENDED) {
-        hkb_chain_clear(link->packet); /* nor are there last words */
+        hkb_chain_clear(link->packet); /* nor does it have an ERROR */
         link->over = true;
     }
 }

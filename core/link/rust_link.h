@@ -1,22 +1,21 @@
-/* The conversation with a Rust implementation, in the place of link.c's native one: no hello, no
- * acknowledgement, no goodbye, one event per message of the carrier (wire/rust.h). docs/adr has why
- * it is cut like this.
+/* The conversation with a Rust implementation: no hello, no acknowledgement, no BYE, one event per
+ * message of the carrier (wire/rust.h). docs/adr/0018-rust-dialect.md tells why it is divided like
+ * this.
  *
- * A dialect link. Their registrations are changes and ours are absolute, their channels are
- * numbered by both sides and open and close in any order, a message says nothing of what its
- * channel is for. So the codec alone cannot translate; this is the state that it needs, and all of
- * it:
+ * The Rust implementation's registrations are changes, ours are absolute. Its channels are
+ * numbered by both sides, and open and close in any order. Its messages do not tell what their
+ * channel is for. So the codec alone cannot translate. It needs this state:
  *
- *   - what is registered and which channel is of which object: not kept here again, but asked of
- * the owner, who knows (registered, use_of and channel_of in hkb_link_events);
- *   - which of the other side's channel numbers were opened but not said what for: a window of
- * bytes over the numbers;
- *   - channels whose object has a newer one already while their Close is still on its way: a short
- * list;
- *   - events that were said in one go and are pulled one by one.
+ *   - registrations, and the object of each channel: the owner knows them and is asked
+ *     (registered, use_of and channel_of in hkb_link_events);
+ *   - which of the other side's channels are open without a known purpose: a window of bytes
+ *     over the channel numbers;
+ *   - replaced channels: their object has a newer channel already, and their Close has not
+ *     come yet;
+ *   - events that were produced together and are pulled one by one.
  *
- * The number of a channel in messages to and from the owner is that of the wire for the connector,
- * and one less for the listener, whose first is its control channel. */
+ * In messages to and from the owner, a connector's channel number is that of the wire, and a
+ * listener's is one less, because the listener's first channel is its control channel. */
 #ifndef HKB_LINK_RUST_LINK_H
 #define HKB_LINK_RUST_LINK_H
 
@@ -25,23 +24,25 @@
 
 #define HKB_RUST_KEEP_ALIVE_NS (60ull * 1000000000)
 #define HKB_RUST_TIMEOUT_NS (120ull * 1000000000)
-#define HKB_RUST_WINDOW_MAX (1u << 20) /* channels that are opened but not all told what for */
+#define HKB_RUST_WINDOW_MAX (1u << 20) /* channels whose purpose is not known yet */
 #define HKB_RUST_REPLACED_MAX 1024u    /* channels whose Close is overdue */
-#define HKB_RUST_CONTROLS_MAX 16u /* a client may open more than one, and no Rust client does */
+#define HKB_RUST_CONTROLS_MAX 16u      /* of a client; Rust clients open one */
 
 typedef struct hkb_rust_link {
-    /* The other side's numbers from first on, a byte each. All before are settled. */
+    /* One byte for each of the other side's numbers from first on. All numbers before are settled.
+     */
     uint32_t first;
-    size_t window_begin, window_count, window_capacity; /* begin: of first, in window */
+    size_t window_begin, window_count,
+        window_capacity; /* window_begin: where the byte of first is */
     uint8_t *window;
     uint32_t *replaced;
     size_t replaced_count, replaced_capacity;
-    uint32_t controls;    /* how many control channels the other side has */
-    uint32_t control;     /* connector: which it is */
-    uint32_t mine;        /* the greatest number that I have opened */
-    hkb_chain said;       /* events, each after its length */
-    hkb_rust_event heard; /* the one whose other actions wait for credit */
-    uint32_t unheard;     /* how many of its actions */
+    uint32_t controls;    /* how many control channels the other side has opened */
+    uint32_t control;     /* connector: the number of the control channel */
+    uint32_t mine;        /* the greatest number that this side has opened */
+    hkb_chain said;       /* events to be pulled, each behind its length */
+    hkb_rust_event heard; /* the event whose further actions wait for credit */
+    uint32_t unheard;     /* how many of its actions wait */
 } hkb_rust_link;
 
 #endif

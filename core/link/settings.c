@@ -1,12 +1,11 @@
-/* What a user may ask of a link in its URL's fragment. One table; unknown keys are refused, never
- * skipped. */
+/* The parameters of a link in its URL's fragment, as one table. An unknown key is an error. */
 #include "link/link.h"
 
 #include "json/json.h"
 
 #define MS 1000000ull
 #define DAY (86400000 * MS)
-#define LONG_NS_MAX (36500 * DAY) /* "never", as some write it */
+#define LONG_NS_MAX (36500 * DAY) /* some users write this for "never" */
 
 static hakuban_status keyed(hakuban_error *reterr, const char *key, const char *value,
                             const hakuban_error *cause)
@@ -84,7 +83,7 @@ static hakuban_status read_param(const hakuban_url_param *param, const hkb_regis
             return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
                                      "parameter name: longer than %d bytes", HKB_NAME_BYTES_MAX);
         }
-        if (!hkb_utf8_valid(value, bytes)) { /* the other side could not read the hello */
+        if (!hkb_utf8_valid(value, bytes)) { /* the other side could not read such a hello */
             return hakuban_error_set(reterr, HAKUBAN_ERR_URL, "parameter name: not UTF-8");
         }
         memcpy(settings->name, value, bytes + 1);
@@ -96,7 +95,7 @@ static hakuban_status read_param(const hakuban_url_param *param, const hkb_regis
     if (strcmp(key, "keep-alive") == 0) {
         hakuban_status status =
             read_duration(param, 10 * MS, LONG_NS_MAX, &settings->keep_alive_ns, reterr);
-        /* Peers count more than a day as a day: so often something has to be said. */
+        /* Peers take more than a day as a day, so something must be sent that often. */
         settings->keep_alive_given = true;
         if (status >= 0 && settings->keep_alive_ns > DAY) {
             settings->keep_alive_ns = DAY;
@@ -115,7 +114,7 @@ static hakuban_status read_param(const hakuban_url_param *param, const hkb_regis
                    ? HAKUBAN_OK
                    : keyed(reterr, key, value, &cause);
     }
-    if (strcmp(key, "preload") == 0) { /* whose tag is read where it is used */
+    if (strcmp(key, "preload") == 0) { /* the tag is checked where it is used */
         if (bytes > HKB_PRELOAD_BYTES_MAX) {
             return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
                                      "parameter preload: longer than %d bytes",
@@ -132,22 +131,23 @@ static hakuban_status read_param(const hakuban_url_param *param, const hkb_regis
         return read_codec(param, hkb_registry_compressor(registry, value, bytes) != NULL,
                           settings->compressor, reterr);
     }
-    if (strcmp(key, "nodelay") == 0) { /* the transport's */
+    if (strcmp(key, "nodelay") == 0) { /* a parameter of the transport */
         if (strcmp(value, "true") == 0 || strcmp(value, "false") == 0) {
             return HAKUBAN_OK;
         }
         return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
                                  "parameter nodelay=%s: must be true or false", value);
     }
-    if (strcmp(key, "dialect") == 0) { /* likewise */
+    if (strcmp(key, "dialect") == 0) { /* also the transport's */
         if (strcmp(value, "native") == 0 || strcmp(value, "rust") == 0) {
             return HAKUBAN_OK;
         }
         return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
                                  "parameter dialect=%s: must be native or rust", value);
     }
-    if (strcmp(key, "origin") == 0 || strcmp(key, "page") == 0 || /* likewise: for browsers, */
-        strcmp(key, "mode") == 0 || strcmp(key, "group") == 0) {  /* for sockets' files */
+    if (strcmp(key, "origin") == 0 ||
+        strcmp(key, "page") == 0 || /* also the transport's: for browsers, */
+        strcmp(key, "mode") == 0 || strcmp(key, "group") == 0) { /* and for the files of sockets */
         return HAKUBAN_OK;
     }
     return hakuban_error_set(reterr, HAKUBAN_ERR_URL,

@@ -1,17 +1,18 @@
-/* Names of objects: texts brought to canonical form, tags to a set. What arrives in canonical form,
- * as from every native peer, costs one pass and one allocation. */
+/* Descriptors: their texts are brought to canonical form, their tags become a set. A descriptor
+ * that is in canonical form already, as that of every native peer, costs one pass and one
+ * allocation. */
 #include "model/descriptor.h"
 
 #include "json/json.h"
 
-/* A canonical text: at data, or, if that is NULL, at offset in the converted ones, which still
- * grow. */
+/* A canonical text: at data; or, if data is NULL, at offset in the buffer of converted texts, which
+ * still grows. */
 struct text {
     const char *data;
     size_t offset, bytes;
 };
 
-/* Says which of the texts it was. index 0: the object, else the tag of that number. */
+/* Adds to the error which text is wrong. index 0: the object, else the tag of that number. */
 static hakuban_status text_error(hakuban_error *reterr, const hakuban_error *error, size_t index)
 {
     if (!index) {
@@ -48,8 +49,8 @@ static int compare_texts(const struct text *a, const struct text *b)
     return order ? order : (a->bytes > b->bytes) - (a->bytes < b->bytes);
 }
 
-/* Sorts and leaves out what is equal; there are few, and usually they are in order. Returns how
- * many remain. */
+/* Sorts the tags and removes duplicates; an insertion sort, because they are few and usually
+ * sorted. Returns how many remain. */
 static size_t make_set(struct text *texts, size_t count)
 {
     size_t kept = 0;

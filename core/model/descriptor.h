@@ -1,5 +1,5 @@
-/* Names inside the library. One allocation: the canonical object, then the canonical tags in order
- * of their bytes. */
+/* Descriptors inside the library. One allocation: the canonical object, then the canonical tags,
+ * sorted by their bytes. */
 #ifndef HKB_MODEL_DESCRIPTOR_H
 #define HKB_MODEL_DESCRIPTOR_H
 
@@ -13,20 +13,19 @@ struct hakuban_descriptor {
     const hakuban_alloc *alloc;
     atomic_uint references;
     uint16_t json_bytes; /* without the terminating zero */
-    uint16_t text_bytes; /* of text: object and tags, a terminating zero after each: two descriptors
-                            are equal if these are */
+    uint16_t text_bytes; /* the length of text, the terminating zeros included */
     uint8_t tag_count;
     char text[]; /* object \0 tag \0 tag \0 … */
 };
 
-/* What a descriptor takes in memory. Its text begins before the struct's end. */
+/* How much memory a descriptor takes. Its text begins before the end of the struct. */
 static inline size_t hkb_descriptor_bytes(size_t text_bytes)
 {
     return hkb_max(sizeof(hakuban_descriptor), offsetof(hakuban_descriptor, text) + text_bytes);
 }
 
-/* As hakuban_descriptor_new() from counted texts; what peers send is brought to canonical form
- * again. */
+/* As hakuban_descriptor_new(), from texts with a length. Texts from peers, too, are brought to
+ * canonical form. */
 hakuban_status hkb_descriptor_new(const hakuban_alloc *alloc, hakuban_slice object,
                                   const hakuban_slice *tags, size_t tag_count,
                                   hakuban_descriptor **ret, hakuban_error *reterr);

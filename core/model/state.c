@@ -1,10 +1,9 @@
-/* States as values: one allocation each, counted references. Knows nothing of who sends or holds
- * them. */
+/* States as values: one allocation each, with counted references. Knows no links and no objects. */
 #include "model/state.h"
 
 #include "json/json.h"
 
-/* A state that has its data elsewhere has its format there too. */
+/* A state that shares the data of another one shares its format as well. */
 static size_t block_bytes_of(size_t version_count, size_t format_bytes, size_t data_bytes)
 {
     return sizeof(hakuban_state) + version_count * sizeof(int64_t) + format_bytes + data_bytes;
@@ -71,7 +70,7 @@ hakuban_status hkb_state_with_version(const hakuban_alloc *alloc, hakuban_state 
     copy->data_bytes = state->data_bytes;
     copy->has_check = state->has_check;
     copy->check = state->check;
-    /* Always the one that has the data, so that no chain of owners arises. */
+    /* The owner is always the state that contains the data, so that owners form no chain. */
     copy->data_owner = hakuban_state_ref(state->data_owner ? state->data_owner : state);
     *ret = copy;
     return HAKUBAN_OK;
@@ -111,7 +110,7 @@ bool hkb_format_valid(const char *format, size_t format_count, size_t format_byt
     return names == format_count && hkb_utf8_valid(format, format_bytes);
 }
 
-/* Brings the names one after the other. */
+/* Joins the names of the formats. */
 static hakuban_status join_names(const hakuban_state_parts *parts,
                                  char names[HAKUBAN_FORMAT_BYTES_MAX], size_t *ret_bytes)
 {
@@ -224,7 +223,7 @@ hakuban_state *hakuban_state_ref(hakuban_state *state)
 
 hakuban_state *hakuban_state_unref(hakuban_state *state)
 {
-    /* An owner of data has no owner itself, so this goes round twice at most. */
+    /* The owner of data has no owner itself, so the loop runs twice at most. */
     while (state && atomic_fetch_sub_explicit(&state->references, 1, memory_order_acq_rel) == 1) {
         hakuban_state *owner = state->data_owner;
         hkb_free(state->alloc, state,

@@ -17,22 +17,23 @@ struct hakuban_state {
     uint8_t format_bytes; /* all names, each with its terminating zero */
     uint8_t has_check;
     const hakuban_alloc *alloc;
-    hakuban_state *data_owner; /* NULL: data is behind this header */
+    hakuban_state *data_owner; /* the state that contains the data; NULL: this one */
     const uint8_t *data;
     size_t data_bytes;
     uint64_t check;     /* XXH3-64 of data, valid if has_check; written once, before the state is
                            shared, or under the exchange's lock */
     const char *format; /* format_count terminated names one after the other */
-    /* Of the exchange, under its lock: states that are no longer the newest but that links still
-     * stand on (design.md §6). */
+    /* The exchange's, under its lock: the list of states that are no longer the newest, but are the
+     * base of a link's next difference. */
     hkb_node base_node;
     uint32_t base_users;
-    uint32_t in_users; /* peers that it is the last state of, whose account has it */
-    bool left_over;    /* the object was needed by nobody since it was current */
+    uint32_t in_users; /* peers whose last state this is, and whose accounts are charged with it */
+    bool left_over;    /* since the state was current, there was a time when no observer needed the
+                          object */
     int64_t version[]; /* then the format, then the data */
 };
 
-/* A state with room for data_bytes that the caller fills at *ret_data before anybody else sees it.
+/* A state with room for data_bytes, which the caller fills at *ret_data before it shares the state.
  * format as in the struct. */
 hakuban_status hkb_state_new(const hakuban_alloc *alloc, const int64_t *version,
                              size_t version_count, const char *format, size_t format_count,
@@ -42,7 +43,7 @@ hakuban_status hkb_state_new(const hakuban_alloc *alloc, const int64_t *version,
 hakuban_status hkb_state_with_version(const hakuban_alloc *alloc, hakuban_state *state,
                                       const hkb_version *version, hakuban_state **ret);
 hkb_version hkb_state_version(const hakuban_state *state);
-/* The same for hot paths: copies only the elements there are. */
+/* As hakuban_state_version(), for hot paths: copies only the elements that the version has. */
 static inline void hkb_state_get_version(const hakuban_state *state, hkb_version *ret)
 {
     ret->count = state->version_count;

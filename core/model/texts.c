@@ -1,4 +1,4 @@
-/* What the values of public enums are called, in programs' output and in statistics. */
+/* The names of the values of public enums, for the output of programs and for statistics. */
 #include <hakuban/connection.h>
 #include <hakuban/queue.h>
 #include <hakuban/state.h>

@@ -1,10 +1,10 @@
-/* The order of versions and the automatic next one (design.md §8). The clock and the random bits
- * come as arguments. */
+/* The order of versions, and the automatic next version. The time and the random bits are
+ * arguments. */
 #include "model/version.h"
 
 #define NS_PER_S 1000000000
 
-/* How much of the clock fits behind a prefix. */
+/* The elements of an automatic version behind its prefix: 0, seconds, nanoseconds, tie. */
 #define CLOCK_ELEMENTS 4
 
 int hakuban_version_compare(const int64_t *a, size_t a_count, const int64_t *b, size_t b_count)
@@ -17,7 +17,7 @@ int hakuban_version_compare(const int64_t *a, size_t a_count, const int64_t *b, 
     return (a_count > b_count) - (a_count < b_count);
 }
 
-/* The first prefix_count elements of last, then as much of [0, s, ns, tie] as fits. */
+/* The first prefix_count elements of last, then as many of [0, s, ns, tie] as fit. */
 static hkb_version with_clock(const hkb_version *last, size_t prefix_count, int64_t s, int64_t ns,
                               uint32_t tie)
 {
@@ -30,7 +30,7 @@ static hkb_version with_clock(const hkb_version *last, size_t prefix_count, int6
     return version;
 }
 
-/* Where in last a clock stands: the first [0, s, ns]; last->count: nowhere. */
+/* The index in last where a clock [0, s, ns] begins; last->count: there is none. */
 static size_t find_clock(const hkb_version *last)
 {
     for (size_t i = 0; i + 2 < last->count; i++) {
@@ -43,7 +43,8 @@ static size_t find_clock(const hkb_version *last)
     return last->count;
 }
 
-/* last is full: its last element that can grow does, and what stood behind it goes. */
+/* last has all 16 elements: the last one that can grow is increased, and those behind it are
+ * removed. */
 static hakuban_status next_of_full(const hkb_version *last, hkb_version *ret)
 {
     size_t i = last->count;

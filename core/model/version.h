@@ -1,4 +1,4 @@
-/* Versions: order, and the automatic next one (design.md §8). */
+/* Versions: their order, and the automatic next version. */
 #ifndef HKB_MODEL_VERSION_H
 #define HKB_MODEL_VERSION_H
 
@@ -16,9 +16,9 @@ static inline int hkb_version_compare(const hkb_version *a, const hkb_version *b
 {
     return hakuban_version_compare(a->elements, a->count, b->elements, b->count);
 }
-/* The automatic version after last, from the wall clock wall_ns (nanoseconds since 1970; may be
- * negative or step) and 32 random bits of the exchange: always greater than last. ERR_VERSION:
- * there is none (last has 16 elements of the greatest value). */
+/* The automatic version after last, always greater than last. It is made of the wall clock wall_ns
+ * (nanoseconds since 1970; may be negative or step) and of 32 random bits of the exchange.
+ * ERR_VERSION: there is none, because last has 16 elements of the greatest value. */
 hakuban_status hkb_version_next(const hkb_version *last, int64_t wall_ns, uint32_t tie,
                                 hkb_version *ret);
 

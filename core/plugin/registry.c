@@ -1,9 +1,9 @@
-/* The tables of one exchange. Checks their form, not what they do. */
+/* The tables of one exchange. Checks the form of a table, not what its functions do. */
 #include "plugin/registry.h"
 
 #define NAME_BYTES_MAX 32
 
-/* What every table begins with. */
+/* The first members of every table. */
 struct table_head {
     uint32_t size, abi;
 };
@@ -77,7 +77,7 @@ static hakuban_status check_place(size_t count, bool taken, const char *kind, co
     return HAKUBAN_OK;
 }
 
-/* The registry's own copy of an entry; NULL: out of memory, which it has said. */
+/* Makes the registry's copy of an entry; NULL: out of memory, and *reterr says so. */
 static void *keep(const hkb_registry *registry, const void *entry, size_t bytes,
                   hakuban_error *reterr)
 {

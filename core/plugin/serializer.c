@@ -1,6 +1,6 @@
-/* Writers and readers over any serializer: containers, depth, budgets and errors are handled here,
- * once for all formats. Knows no format. Every message's header passes through it, so nothing large
- * is cleared and the usual way is short. */
+/* Writers and readers for any serializer: containers, depth, budgets and errors are handled here
+ * for all formats. Knows no format. Every message's header passes through here, so no large memory
+ * is cleared and the usual path is short. */
 #include <hakuban/plugin/serializer.h>
 
 #include "base/base.h"
@@ -159,7 +159,7 @@ hakuban_status hakuban_write_int(hakuban_writer *writer, int64_t value)
     return write_token(writer, &(hakuban_token){.kind = HAKUBAN_TOKEN_INT, .value.sint = value});
 }
 
-/* What fits an INT is one, so that a number has one form only. */
+/* A number that fits into an INT becomes an INT, so that each number has one form only. */
 hakuban_status hakuban_write_uint(hakuban_writer *writer, uint64_t value)
 {
     if (value <= INT64_MAX) {
@@ -280,7 +280,7 @@ hakuban_status hakuban_reader_fail(hakuban_reader *reader, hakuban_status status
     return status;
 }
 
-/* The serializer said why, or it must be said for it. */
+/* Fills in the error if the serializer has not done so. */
 static hakuban_status read_failed(hakuban_reader *reader, hakuban_status status)
 {
     hakuban_reader_fail(reader, status, "%s", hakuban_status_text(status));
@@ -320,13 +320,14 @@ static hakuban_status read_begun(hakuban_reader *reader, size_t offset, const ha
     if (reader->depth == HAKUBAN_SERIALIZER_DEPTH_MAX) {
         return fail_at(reader, offset, HAKUBAN_ERR_LIMIT, "nested deeper than 127");
     }
-    /* Before anybody believes the count and allocates by it. */
+    /* The count is checked before memory is allocated for it. */
     if (items != HAKUBAN_COUNT_UNKNOWN) {
         if (items > reader->elements_left || (map && items > reader->elements_left / 2)) {
             return fail_at(reader, offset, HAKUBAN_ERR_LIMIT, "more values than allowed");
         }
         items = map ? items * 2 : items;
-        /* All open containers share one budget: nested ones cannot each declare all of it. */
+        /* All open containers share one budget, so that nested ones cannot each declare all of it.
+         */
         reader->elements_left -= items;
     }
     uint32_t depth = ++reader->depth;
@@ -357,7 +358,7 @@ static inline hakuban_status read_token(hakuban_reader *reader, hakuban_token *r
         reader->depth--;
         return check_root(reader);
     }
-    /* What a container declared was paid for when it began. */
+    /* The elements that a container declares are subtracted when it begins. */
     if (!depth || reader->left[depth] == HAKUBAN_COUNT_UNKNOWN) {
         if (HKB_UNLIKELY(!reader->elements_left)) {
             return fail_at(reader, offset, HAKUBAN_ERR_LIMIT, "more values than allowed");
@@ -377,7 +378,7 @@ static inline hakuban_status read_token(hakuban_reader *reader, hakuban_token *r
     return HKB_LIKELY(depth) ? HAKUBAN_OK : check_root(reader);
 }
 
-/* A token of the wanted kind, or the failure that it is another. */
+/* Reads a token of the wanted kind; another kind is an error. */
 static inline hakuban_status read_kind(hakuban_reader *reader, hakuban_token_kind kind,
                                        const char *wanted, hakuban_token *ret)
 {
@@ -450,7 +451,7 @@ hakuban_status hakuban_read_uint(hakuban_reader *reader, uint64_t *ret)
     return HAKUBAN_OK;
 }
 
-/* Integers are taken where a double can hold them exactly: other writers leave ".0" away. */
+/* An integer is accepted if a double can hold it exactly, because other writers leave ".0" out. */
 hakuban_status hakuban_read_double(hakuban_reader *reader, double *ret)
 {
     static const double two_63 = 9223372036854775808.0;
@@ -538,8 +539,8 @@ int hakuban_read_at_end(hakuban_reader *reader)
     if (left != HAKUBAN_COUNT_UNKNOWN) {
         return left == 0;
     }
-    /* The next token is read and given back. It gets a scratch of its own, because text that was
-     * read before is still the caller's. */
+    /* The next token is read from a copy of the reader. The copy has its own scratch memory,
+     * because the caller may still use the text before. */
     uint8_t *scratch = reader->scratch;
     size_t scratch_bytes = reader->scratch_bytes, offset = reader->offset;
     reader->scratch = NULL;
@@ -579,7 +580,7 @@ hakuban_status hakuban_read_skip(hakuban_reader *reader)
 
 /* -- Conversion -- */
 
-/* How many items the containers have that don't say it, in the order in which they begin. */
+/* The item counts of containers that do not declare them, in the order in which they begin. */
 typedef struct ahead_counts {
     uint32_t *counts;
     size_t count, capacity, next;
@@ -597,8 +598,8 @@ static hakuban_status begin_count(hakuban_reader *reader, ahead_counts *ahead, s
     return HAKUBAN_OK;
 }
 
-/* Reads to the end of the container that reader has just begun, counting in it and in all within
- * it. */
+/* Reads to the end of the container that reader has just begun, and counts its items and those of
+ * the containers in it. */
 static hakuban_status count_to_end(hakuban_reader *reader, ahead_counts *ahead)
 {
     size_t index[HAKUBAN_SERIALIZER_DEPTH_MAX + 1];
@@ -612,7 +613,7 @@ static hakuban_status count_to_end(hakuban_reader *reader, ahead_counts *ahead)
         if (status < 0 || token.kind == HAKUBAN_TOKEN_END) {
             continue;
         }
-        /* In a map a pair counts with its value. */
+        /* A pair of a map is counted at its value. */
         if (reader->left[depth] == HAKUBAN_COUNT_UNKNOWN && reader->map[depth] != 2) {
             ahead->counts[index[depth]]++;
         }
@@ -623,8 +624,7 @@ static hakuban_status count_to_end(hakuban_reader *reader, ahead_counts *ahead)
     return status;
 }
 
-/* The counts are made by reading ahead with a copy of the reader, which has a scratch of its own.
- */
+/* Counts by reading ahead with a copy of the reader, which has its own scratch memory. */
 static hakuban_status count_ahead(hakuban_reader *reader, ahead_counts *ahead)
 {
     hakuban_reader copy = *reader;
@@ -688,9 +688,9 @@ static hakuban_status convert_token(hakuban_reader *from, hakuban_writer *to, ui
     return HAKUBAN_OK;
 }
 
-/* Writers want counts first. Where the format read from does not give them, the outermost such
- * container is read to its end once for the counts of all within it; then it is copied. So each
- * byte is read twice at most, however deep it lies. */
+/* Writers need the count of a container before its items. If the source format does not declare
+ * counts, the outermost container is first read to its end, which gives the counts of all
+ * containers in it; then it is copied. So each byte is read twice at most, at any depth. */
 hakuban_status hakuban_convert(hakuban_reader *from, hakuban_writer *to)
 {
     if (!from || !to) {
@@ -707,7 +707,7 @@ hakuban_status hakuban_convert(hakuban_reader *from, hakuban_writer *to)
     } while (status >= 0 && from->depth > depth);
     hkb_free(from->alloc, ahead.counts, ahead.capacity * sizeof(*ahead.counts));
     if (status < 0 && to->status >= 0) {
-        to->status = status; /* nobody shall take a part for the whole */
+        to->status = status; /* a part must not be taken for the whole value */
     }
     return status;
 }

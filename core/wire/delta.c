@@ -1,18 +1,17 @@
-/* The difference between two states and back: chooses the shortest form, and takes deltas of
- * strangers apart. What is common is found in delta_search.c, ops are written and read in
- * delta_code.c.
+/* Makes and applies deltas: chooses the shortest form, and reads deltas from peers. delta_search.c
+ * finds what two states have in common; delta_code.c writes and reads the ops.
  *
  *   kind               then
  *   0 unchanged        nothing
  *   1 ops              size, ops with their literals
- *   2 literals packed  size, bytes of ops, ops, literals compressed
- *   3 both packed      size, bytes of ops, bytes of ops compressed, ops compressed, literals
- * compressed 4 whole            the state 5 whole packed     bytes of the state, the state
- * compressed 6 ops packed       size, bytes of ops, bytes of ops compressed, ops compressed,
- * literals
+ *   2 literals packed  size, bytes of ops, ops, packed literals
+ *   3 both packed      size, bytes of ops, bytes of packed ops, packed ops, packed literals
+ *   4 whole            the state
+ *   5 whole packed     bytes of the state, the state packed
+ *   6 ops packed       size, bytes of ops, bytes of packed ops, packed ops, literals
  *
- * size: new - old in bytes, zigzag; absent where SAME_SIZE is added to the kind. All numbers are
- * LEB128. */
+ * Packed is compressed. size: new - old in bytes, zigzag; absent where SAME_SIZE is added to the
+ * kind. All numbers are LEB128. */
 #include "wire/delta_internal.h"
 
 enum {
@@ -27,11 +26,11 @@ enum {
 };
 
 enum {
-    PACK_BYTES_MIN = 64, /* nothing smaller is given to a compressor */
+    PACK_BYTES_MIN = 64, /* less than this is not compressed */
     PACK_WHOLE_MIN =
-        256, /* a whole state below is not worth the time: every late joiner would pay it */
-    PACK_OPS_MIN = 128,     /* fewer bytes of ops are not worth a second frame */
-    KEEP_BYTES = 64 * 1024, /* of each kind of scratch memory: what is larger goes after use */
+        256, /* a smaller whole state is not compressed: each new observer would pay the time */
+    PACK_OPS_MIN = 128,     /* fewer bytes of ops do not get a compressed frame of their own */
+    KEEP_BYTES = 64 * 1024, /* a larger piece of scratch memory is freed after use */
     HEAD_BYTES_MAX = 1 + 3 * HKB_VARINT_BYTES_MAX,
 };
 
@@ -144,8 +143,8 @@ static void form_begin_sized(delta_form *form, int kind, size_t old_bytes, size_
     }
 }
 
-/* Compresses src to the end of context->packed. *ret_bytes 0: it is not to be used. A compressor
- * that fails or lies costs bytes, nothing else. */
+/* Compresses src to the end of context->packed. *ret_bytes 0: the result cannot be used. If a
+ * compressor fails or reports a wrong size, the delta is only longer. */
 static hakuban_status pack(hkb_delta_context *context, hkb_delta_compressor compressor,
                            hakuban_slice src, hakuban_slice reference, size_t *ret_bytes)
 {
@@ -171,7 +170,7 @@ static hakuban_status pack(hkb_delta_context *context, hkb_delta_compressor comp
     return HAKUBAN_OK;
 }
 
-/* The ops, if they are many, to context->packed. */
+/* Compresses the ops, if there are enough of them, to context->packed. */
 static hakuban_status pack_ops(hkb_delta_context *context, hkb_delta_compressor compressor,
                                hakuban_slice new_, size_t op_bytes, size_t *ret_bytes)
 {
@@ -188,7 +187,7 @@ static hakuban_status pack_ops(hkb_delta_context *context, hkb_delta_compressor 
                 (hakuban_slice){NULL, 0}, ret_bytes);
 }
 
-/* The literals to context->packed, with the old bytes around them as reference. */
+/* Compresses the literals to context->packed, with the old bytes around them as reference. */
 static hakuban_status pack_literals(hkb_delta_context *context, hkb_delta_compressor compressor,
                                     hakuban_slice old, hakuban_slice new_, size_t literal_bytes,
                                     size_t *ret_bytes)
@@ -214,7 +213,7 @@ static hakuban_status pack_literals(hkb_delta_context *context, hkb_delta_compre
                 hkb_delta_reference(context), ret_bytes);
 }
 
-/* Packs what gets shorter by it. *best is replaced if the whole does. */
+/* Compresses the parts that get shorter by it. Replaces *best if the result is shorter. */
 static hakuban_status try_packed(hkb_delta_context *context, hkb_delta_compressor compressor,
                                  hakuban_slice old, hakuban_slice new_, size_t op_bytes,
                                  size_t literal_bytes, delta_form *best)
@@ -294,7 +293,8 @@ static hakuban_status choose(hkb_delta_context *context, hkb_delta_compressor co
         *best = ops;
     }
     status = try_packed(context, compressor, old, new_, op_bytes, literal_bytes, best);
-    /* A state that changed almost everywhere may be shorter without its past. */
+    /* If a state has changed almost everywhere, the whole state may be shorter than a difference.
+     */
     if (status >= 0 && form_bytes(best) >= PACK_BYTES_MIN &&
         (form_bytes(best) > new_.bytes / 8 || literal_bytes > new_.bytes / 2)) {
         status = try_whole_packed(context, compressor, new_, best);
@@ -342,7 +342,7 @@ hakuban_status hkb_delta_make(hkb_delta_context *context, const hakuban_alloc *a
 
 /* -- Applying -- */
 
-/* A delta's head, taken apart. */
+/* A delta's head. */
 typedef struct delta_parts {
     int kind;
     size_t new_bytes;
@@ -397,7 +397,7 @@ static bool parse(hakuban_slice delta, size_t old_bytes, delta_parts *ret)
             return false;
         }
         ret->new_bytes = (size_t)((int64_t)old_bytes + difference);
-        return old_bytes && ret->new_bytes; /* nothing is made from or of nothing but by kind 4 */
+        return old_bytes && ret->new_bytes; /* only kind 4 may have an empty old or new state */
     }
 }
 
@@ -435,9 +435,8 @@ static hakuban_status unpack(hkb_delta_compressor compressor, uint8_t *out, size
     return status >= 0 || status == HAKUBAN_ERR_NO_MEMORY ? status : HAKUBAN_ERR_CORRUPT;
 }
 
-/* Runs ops. literals: where the first ones are if they aren't inside the ops. That may be the end
- * of out: what is written stays behind what is still to be read, if all ops together fit into out.
- */
+/* Executes ops. literals: where the literals begin if they are not inside the ops. They may be at
+ * the end of out: if all ops together fit into out, writing never overtakes reading. */
 static bool run_ops(hkb_delta_reader reader, const uint8_t *old, uint8_t *out,
                     const uint8_t *literals)
 {
@@ -459,14 +458,14 @@ static bool run_ops(hkb_delta_reader reader, const uint8_t *old, uint8_t *out,
     return true;
 }
 
-/* The ops of kinds 2, 3 and 6: where they stand, or decompressed to context->raw. parts->body is
- * behind them then. */
+/* Finds the ops of kinds 2, 3 and 6: in the delta, or decompressed to context->raw. Afterwards
+ * parts->body is behind them. */
 static hakuban_status take_ops(hkb_delta_context *context, hkb_delta_compressor compressor,
                                delta_parts *parts, const uint8_t **ret_ops, size_t *ret_bytes)
 {
     uint64_t op_bytes, sent_bytes;
-    /* Whoever makes deltas sends no more ops than that: nothing is allocated by a stranger's
-     * say-so. */
+    /* A correct delta has no more bytes of ops than this, so a peer cannot cause a larger
+     * allocation. */
     if (!take_number(parts, &op_bytes) || op_bytes > parts->new_bytes) {
         return HAKUBAN_ERR_CORRUPT;
     }
@@ -491,8 +490,8 @@ static hakuban_status take_ops(hkb_delta_context *context, hkb_delta_compressor 
                                (hakuban_slice){sent, (size_t)sent_bytes}, (hakuban_slice){NULL, 0});
 }
 
-/* Kinds 2, 3 and 6. Literals are decompressed to the end of out, where the ops take them from: no
- * memory of their own. */
+/* Kinds 2, 3 and 6. Literals are decompressed to the end of out, and the ops read them there, so
+ * that they need no other memory. */
 static hakuban_status apply_packed(hkb_delta_context *context, hkb_delta_compressor compressor,
                                    hakuban_slice old, delta_parts *parts, uint8_t *out)
 {

@@ -1,8 +1,6 @@
-/* The difference between two states' data, and back. Pure functions; the algorithm and its figures
- * are in shared/delta.md.
- *
- * A delta is: kind (1 byte), then by kind. It carries no base name and no check: the state header
- * has those. */
+/* Makes and applies the difference between two states' data. Pure functions; docs/wire.md describes
+ * the form. A delta is its kind (1 byte) and what that kind needs. It has no name of its base and
+ * no check: these are in the header of the STATE. */
 #ifndef HKB_WIRE_DELTA_H
 #define HKB_WIRE_DELTA_H
 
@@ -10,33 +8,34 @@
 
 #include "base/bytes.h"
 
-typedef struct hkb_delta_compressor { /* as in the registry: a table and its instance */
+typedef struct hkb_delta_compressor { /* a compressor of the registry: its table and its instance */
     const hakuban_compressor_ops *ops;
     void *self;
 } hkb_delta_compressor;
 
-/* Scratch memory that is kept between calls; one per exchange. */
+/* Scratch memory that is kept between calls; one for each exchange. */
 typedef struct hkb_delta_context hkb_delta_context;
 hakuban_status hkb_delta_context_new(const hakuban_alloc *alloc, hkb_delta_context **ret);
 hkb_delta_context *hkb_delta_context_free(hkb_delta_context *context);
 
-/* Counts of the last make, for the work-limit test. */
+/* Counters of the last hkb_delta_make(), for the test of the work limit. */
 typedef struct hkb_delta_work {
     uint64_t steps, lookups, inserts, verifications, limit;
 } hkb_delta_work;
 hkb_delta_work hkb_delta_last_work(const hkb_delta_context *context);
 
-/* The payload that turns old (empty: whole state) into new, compressed where that makes it smaller.
- * *ret: owned. compressor ops NULL: none. */
+/* Makes the payload that turns old into new; old empty: the whole state. It is compressed if that
+ * makes it smaller; compressor ops NULL: no compressor. *ret: owned. */
 hakuban_status hkb_delta_make(hkb_delta_context *context, const hakuban_alloc *alloc,
                               hkb_delta_compressor compressor, hakuban_slice old,
                               hakuban_slice new_, hakuban_bytes **ret);
-/* How large the result will be, before anything is allocated: checked against bytes_max.
- * ERR_CORRUPT, ERR_LIMIT. */
+/* The size of the result, before memory is allocated for it. ERR_CORRUPT; ERR_LIMIT: more than
+ * bytes_max. */
 hakuban_status hkb_delta_size(hakuban_slice delta, size_t old_bytes, size_t bytes_max,
                               size_t *ret_bytes);
-/* Applies delta to old into out, which is exactly hkb_delta_size() large and does not overlap old.
- * ERR_CORRUPT leaves rubbish in out and touches nothing else. The caller checks the hash. */
+/* Applies delta to old and writes the result to out, which has exactly hkb_delta_size() bytes and
+ * does not overlap old. After ERR_CORRUPT the contents of out are undefined. The caller checks the
+ * hash. */
 hakuban_status hkb_delta_apply(hkb_delta_context *context, hkb_delta_compressor compressor,
                                hakuban_slice old, hakuban_slice delta, uint8_t *out,
                                size_t out_bytes);

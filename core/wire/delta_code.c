@@ -1,10 +1,10 @@
-/* Ops to bytes and back, and the reference that both sides derive from them. An op is: copy length,
- * literal length * 2 + whether a shift follows, the shift if so. What the last op leaves is the end
- * of the old state, so nothing describes it. */
+/* Writes and reads ops, and derives the compressor's reference from them on both sides. An op is:
+ * copy length, literal length * 2 + whether a shift follows, the shift if one follows. Behind the
+ * last op, the rest of the old state is copied without an op. */
 #include "wire/delta_internal.h"
 
 enum {
-    PIECE_LITERALS_MIN = 8, /* shorter literals bring nothing into the reference */
+    PIECE_LITERALS_MIN = 8, /* shorter literals add nothing to the reference */
     PIECE_AROUND = 256,
 };
 
@@ -76,8 +76,8 @@ bool hkb_delta_read(hkb_delta_reader *reader, hkb_delta_op *ret, const uint8_t *
         copy > reader->old_bytes - reader->o) {
         return false;
     }
-    /* Only the first op may do nothing: it can be a mere shift. Any more of them would be work for
-     * nothing. */
+    /* Only the first op may produce no bytes: it can be just a shift. A peer could send any number
+     * of further ones. */
     if (copy + literals == 0 && reader->begun) {
         return false;
     }
@@ -112,7 +112,7 @@ hakuban_status hkb_delta_reference_add(hkb_delta_context *context, hakuban_slice
     if (op->literals < PIECE_LITERALS_MIN) {
         return HAKUBAN_OK;
     }
-    /* The gap that the literals fill, as far as it is of their size. */
+    /* The old bytes that the literals replace, at most as many as the literals. */
     size_t from = op->o + op->copy;
     size_t to = hkb_min(hkb_max(op->next, from), from + 4 * op->literals + PIECE_AROUND);
     size_t begin = from > PIECE_AROUND ? from - PIECE_AROUND : 0;

@@ -1,11 +1,10 @@
-/* What the files of the delta share: matches, scratch memory, comparing. Nobody else includes this.
- */
+/* Shared by the files of the delta only: matches, scratch memory, comparing. */
 #ifndef HKB_WIRE_DELTA_INTERNAL_H
 #define HKB_WIRE_DELTA_INTERNAL_H
 
 #include "wire/delta.h"
 
-/* States from here on are sent whole; offsets are 32 bits wide. */
+/* Larger states are sent whole, because offsets have 32 bits. */
 #define HKB_DELTA_STATE_BYTES_MAX ((size_t)1 << 30)
 #define HKB_DELTA_REFERENCE_BYTES_MAX ((size_t)1 << 20)
 
@@ -14,7 +13,7 @@ typedef struct hkb_delta_match {
     uint32_t n, o, bytes;
 } hkb_delta_match;
 
-/* Bytes that are kept between calls while they are few. */
+/* Bytes that are kept between calls unless they are too many. */
 typedef struct hkb_delta_scratch {
     uint8_t *data;
     size_t capacity;
@@ -23,11 +22,12 @@ typedef struct hkb_delta_scratch {
 struct hkb_delta_context {
     const hakuban_alloc *alloc;
     hkb_delta_match
-        *matches; /* of the last search, in the order of the new state, none overlapping */
+        *matches; /* of the last search, in the order of the new state, not overlapping */
     size_t match_count, match_capacity;
-    uint32_t *slots; /* the block index; rust_delta.c's table of places after that */
+    uint32_t *slots; /* the index of blocks; rust_delta.c uses it for its table of places */
     size_t slot_capacity;
-    hkb_delta_match *references; /* of rust_delta.c: to old, or with a flag in o to new_ itself */
+    hkb_delta_match
+        *references; /* of rust_delta.c: references to old, or (with a flag in o) to new_ itself */
     size_t reference_count, reference_capacity;
     hkb_delta_scratch raw; /* ops or literals on their way to or from the compressor */
     hkb_delta_scratch reference, packed;
@@ -35,16 +35,16 @@ struct hkb_delta_context {
     hkb_delta_work work;
 };
 
-/* Memory follows what is alive: a huge state leaves little of each kind behind. */
+/* Frees scratch memory that only a very large state has needed. */
 void hkb_delta_tidy(hkb_delta_context *context);
 
-/* Finds the matches: the first begins at (0, 0), the last ends at both ends; either may be empty.
- * Equal states have no matches at all. Both have at least one byte and at most
+/* Finds the matches: the first one begins at (0, 0), the last one ends at both ends; these two may
+ * be empty. Equal states have no matches. Each state has at least one byte and at most
  * HKB_DELTA_STATE_BYTES_MAX. */
 hakuban_status hkb_delta_search(hkb_delta_context *context, hakuban_slice old, hakuban_slice new_);
 
-/* One step of a delta: copy bytes of old from o on, then literals; the next one copies from next.
- */
+/* One step of a delta: copies bytes of old from o on, then adds literals. The next op copies from
+ * next. */
 typedef struct hkb_delta_op {
     size_t o, copy, literals, next;
 } hkb_delta_op;
@@ -56,7 +56,7 @@ static inline hkb_delta_op hkb_delta_op_at(const hkb_delta_context *context, siz
     return (hkb_delta_op){match->o, match->bytes, match[1].n - match->n - match->bytes, match[1].o};
 }
 
-/* Reads ops that nobody has checked. */
+/* Reads ops from a peer. */
 typedef struct hkb_delta_reader {
     const uint8_t *data, *end;
     size_t old_bytes, new_bytes;
@@ -65,9 +65,9 @@ typedef struct hkb_delta_reader {
     bool begun;
 } hkb_delta_reader;
 
-/* The next op; only while data isn't at the end. Everything is checked but whether the literals are
- * there where they are not inside. *ret_literals: where they are if they are inside. False:
- * corrupt. */
+/* Reads and checks the next op; only while data is not at its end. The caller checks that the
+ * literals are there if they are not inside the ops. *ret_literals: where they are if they are
+ * inside. False: corrupt. */
 bool hkb_delta_read(hkb_delta_reader *reader, hkb_delta_op *ret, const uint8_t **ret_literals);
 /* How many bytes the ops and the literals between the context's matches take. */
 void hkb_delta_measure(const hkb_delta_context *context, size_t *ret_control, size_t *ret_literals);
@@ -75,14 +75,14 @@ void hkb_delta_measure(const hkb_delta_context *context, size_t *ret_control, si
 uint8_t *hkb_delta_write(const hkb_delta_context *context, const uint8_t *new_, bool control,
                          bool literals, uint8_t *out);
 
-/* What a compressor is given as reference: the old bytes around the longer literals. Both sides add
+/* Builds the reference for the compressor: the old bytes around the longer literals. Both sides add
  * the same ops in the same order. */
 typedef struct hkb_delta_piece {
     size_t begin, end; /* of the last piece taken */
 } hkb_delta_piece;
 hakuban_status hkb_delta_reference_add(hkb_delta_context *context, hakuban_slice old,
                                        const hkb_delta_op *op, hkb_delta_piece *last);
-/* Empty where zstd would take it for a dictionary of its own format. */
+/* The reference; empty if zstd would take it for a dictionary in its own format. */
 hakuban_slice hkb_delta_reference(const hkb_delta_context *context);
 
 /* Little-endian everywhere, so that a byte's index in memory is its index in the value. */
@@ -128,11 +128,11 @@ static inline size_t hkb_delta_last_byte(uint64_t x)
 size_t hkb_delta_forward_wide(const uint8_t *a, const uint8_t *b, size_t bytes_max);
 size_t hkb_delta_backward_wide(const uint8_t *a_end, const uint8_t *b_end, size_t bytes_max);
 
-/* memcpy, but several times faster where libraries use string instructions and the places are badly
- * aligned to each other. */
+/* As memcpy(); several times faster where the C library uses string instructions and the two places
+ * are badly aligned to each other. */
 void hkb_delta_copy(uint8_t *to, const uint8_t *from, size_t bytes);
 
-/* How many bytes are equal from a and b on. Most runs are short and end in the words. */
+/* How many bytes from a and b on are equal. Most runs are short: the first words find their end. */
 static inline size_t hkb_delta_forward(const uint8_t *a, const uint8_t *b, size_t bytes_max)
 {
     size_t i = 0;

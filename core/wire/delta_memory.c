@@ -1,5 +1,5 @@
-/* How far two pieces of memory are equal, forwards and backwards, at the speed of memcmp; and
- * copying that is never slow. Knows nothing of deltas. */
+/* Tells how far two pieces of memory are equal, forwards and backwards, at the speed of memcmp();
+ * and copies at the same speed for any alignment. Knows nothing of deltas. */
 #include "wire/delta_internal.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -78,7 +78,7 @@ __attribute__((target("avx2"))) static size_t backward_avx2(const uint8_t *a, co
 
 __attribute__((target("avx2"))) static inline void copy_128(uint8_t *to, const uint8_t *from)
 {
-    /* Written out: compilers keep an array of four in memory. */
+    /* Four variables, because compilers keep an array of four in memory. */
     __m256i a = load_32(from), b = load_32(from + 32), c = load_32(from + 64),
             d = load_32(from + 96);
     store_32(to, a);
@@ -87,8 +87,8 @@ __attribute__((target("avx2"))) static inline void copy_128(uint8_t *to, const u
     store_32(to + 96, d);
 }
 
-/* Going away from where the stores are, as the processor sees it in the lower 12 bits of the
- * addresses, so that no load waits for a store that only looks like its source. */
+/* The processor compares the lower 12 bits of addresses: a load waits for an earlier store if these
+ * are equal. So the copy goes in the direction in which loads move away from stores. */
 __attribute__((target("avx2"))) static void copy_avx2(uint8_t *to, const uint8_t *from,
                                                       size_t bytes)
 {
@@ -112,7 +112,7 @@ __attribute__((target("avx2"))) static void copy_avx2(uint8_t *to, const uint8_t
 
 #endif
 
-/* Four words at a time; compilers make the 16-byte instructions of the base machine of it. */
+/* Four words at a time; compilers turn this into 16-byte instructions. */
 static bool equal_32(const uint8_t *a, const uint8_t *b)
 {
     uint64_t difference = 0;

@@ -1,30 +1,31 @@
-/* Finds what two states have in common: trim both ends, walk along, and where that goes badly look
- * around in an index of the old state's blocks. Knows nothing of how the result is written. The
- * constants come from a sweep, see shared/delta.md. */
+/* Finds what two states have in common. It removes the common beginning and end, compares both
+ * states side by side, and where they differ too much looks up bytes in an index of the old state's
+ * blocks. It does not know how a delta is written. The constants were found by measuring many
+ * values. */
 #include "wire/delta_internal.h"
 
 enum {
-    SAME_BYTES = 6,    /* so many equal bytes on the same diagonal are a match */
-    SAME_WINDOW = 16,  /* at most so many literals before it */
+    SAME_BYTES = 6,    /* so many equal bytes without a new shift are a match */
+    SAME_WINDOW = 16,  /* at most so many literals before such a match */
     SHIFT_WINDOW = 32, /* how far a small shift looks into the old state */
-    NEAR = 3,        /* with no more literals than this before it no match by a shift is better, */
-    CLEAR = 32,      /* and hardly one where the diagonal goes on so long */
-    SKIP = 16,       /* literals taken where nothing was found */
-    SKIP_LATER = 64, /* the same from the SKIP_PATIENCEth time in a row on */
+    NEAR = 3,          /* after at most so many literals, such a match is always taken, */
+    CLEAR = 32,        /* and also if so many bytes are equal */
+    SKIP = 16,         /* so many literals are taken if no match was found */
+    SKIP_LATER = 64,   /* the same, from the SKIP_PATIENCEth time in a row on */
     SKIP_PATIENCE = 7,
-    REST = 8,             /* so little left is not worth a search */
-    TROUBLE = 24,         /* estimated bytes of delta that let the index be asked */
-    BLOCK = 16,           /* bytes that the index knows of each place */
-    STRIDE = 32,          /* one place in so many is in the index */
-    ACCEPT = 32,          /* a jump has to match at least so much */
-    STRONG = 256,         /* such a run is never given up again */
-    VERY_STRONG = 4096,   /* after such a run the index begins small again */
+    REST = 8,     /* so few remaining bytes are not searched */
+    TROUBLE = 24, /* the index is searched once the delta has grown by so many estimated bytes */
+    BLOCK = 16,   /* bytes that the index compares at each place */
+    STRIDE = 32,  /* one place in so many is in the index */
+    ACCEPT = 32,  /* a match found by the index has at least so many bytes */
+    STRONG = 256, /* a run of so many equal bytes is strong: it is never removed again */
+    VERY_STRONG = 4096,   /* after such a run the reach of the index begins small again */
     POPPED_BYTES_MIN = 4, /* a shortened match below this is dropped */
     INDEX_SLOTS_MIN = 256,
     REACH_MIN = 2048,     /* how far the index looks at first */
-    FAILURES_FREE = 8,    /* looking around may be in vain so often in a row; */
-    FAILURE_REACH = 4096, /* each further time it looks so much farther */
-    SMALL = 32 * 1024,    /* so small a state is indexed whole where the walk has come to its end */
+    FAILURES_FREE = 8,    /* so many searches in a row may find nothing; */
+    FAILURE_REACH = 4096, /* each further one reaches so much farther */
+    SMALL = 32 * 1024,    /* a smaller state is indexed as a whole at the end of the comparison */
 };
 #define UNSEEN_BITS (64 - 8 * SAME_BYTES)
 #define EMPTY UINT32_MAX
@@ -33,14 +34,14 @@ typedef struct search {
     hkb_delta_context *context;
     const uint8_t *old, *new_;
     size_t old_bytes, new_bytes;
-    size_t end;        /* of what is searched in new_: where the common suffix begins */
-    size_t n, o;       /* where we are in new_ and in old */
-    size_t cost;       /* trouble: estimated bytes of delta lately */
-    size_t grow;       /* the same over a longer time: how far the index should reach */
-    size_t strong_end; /* of the last strong run in new_: matches before it stay */
+    size_t end;        /* where the common suffix begins in new_ */
+    size_t n, o;       /* the present places in new_ and in old */
+    size_t cost;       /* trouble: the delta's recent growth in estimated bytes */
+    size_t grow;       /* the same over more bytes: how far the index should reach */
+    size_t strong_end; /* the end of the last strong run in new_; matches before it stay */
     size_t probe;      /* the next place of new_ to look up */
-    size_t misses;     /* lookups in vain since the last jump */
-    size_t failures;   /* times that looking around was in vain since then */
+    size_t misses;     /* lookups without a result since the last jump */
+    size_t failures;   /* searches of the index without a result since then */
     size_t back_left;  /* budget for comparing backwards */
     int64_t rejected_diagonal;
     size_t rejected_end;
@@ -91,7 +92,7 @@ static hakuban_status append(hkb_delta_context *context, size_t n, size_t o, siz
     return HAKUBAN_OK;
 }
 
-/* -- Along the diagonal -- */
+/* -- Side by side -- */
 
 /* How many bytes to skip on both sides until SAME_BYTES are equal; more than SAME_WINDOW: none are.
  */
@@ -115,8 +116,8 @@ static size_t hash4(const uint8_t *p)
     return load4(p) * 2654435761u >> 24;
 }
 
-/* The first place of new_, at most q_max away, whose next 8 bytes are found up to SHIFT_WINDOW away
- * in old. */
+/* Finds the first place of new_, at most q_max away, whose next 8 bytes are in old at most
+ * SHIFT_WINDOW away. */
 static bool find_small_shift(const search *s, size_t q_max, size_t *ret_q, size_t *ret_j)
 {
     const uint8_t *old = s->old + s->o, *fresh = s->new_ + s->n;
@@ -149,7 +150,7 @@ static size_t forward(const search *s, size_t n, size_t o)
                : 0;
 }
 
-/* A strong run is settled. */
+/* A strong run: its match and those before it stay. */
 static void settle(search *s, size_t run)
 {
     s->cost = 0;
@@ -188,7 +189,7 @@ static void skip(search *s, size_t bytes)
     s->grow += bytes;
 }
 
-/* Steps 1 to 4. *skips: how often in a row nothing was found. */
+/* Compares side by side until the next match. *skips: how often in a row none was found. */
 static hakuban_status step(search *s, unsigned *skips)
 {
     s->context->work.steps++;
@@ -219,7 +220,7 @@ static size_t hash_block(const search *s, const uint8_t *p)
     return (size_t)(h >> (64 - s->slot_log));
 }
 
-/* Never overwrites: the place nearest to the anchor stays. */
+/* Does not overwrite a place, so that the one nearest to the anchor stays. */
 static void insert(search *s, size_t place)
 {
     uint32_t *slots = s->context->slots;
@@ -232,8 +233,8 @@ static void insert(search *s, size_t place)
     }
 }
 
-/* Makes the index reach as far around s->o as the trouble demands. *ret_usable: false where the
- * work limit forbids it. */
+/* Extends the index around s->o as far as the trouble requires. *ret_usable: false if the work
+ * limit forbids it. */
 static hakuban_status index_cover(search *s, size_t anchor, bool *ret_usable)
 {
     hkb_delta_context *context = s->context;
@@ -242,14 +243,15 @@ static hakuban_status index_cover(search *s, size_t anchor, bool *ret_usable)
     if (s->old_bytes <= SMALL && s->o + STRIDE >= s->old_bytes) {
         reach = SMALL;
     }
-    size_t last = s->old_bytes - BLOCK; /* the last place a block can be at */
+    size_t last = s->old_bytes - BLOCK; /* the last place where a block can begin */
     size_t o = hkb_min(s->o, last);
     if (!s->slot_log || o + STRIDE * s->before < s->anchor || o > s->anchor + STRIDE * s->after) {
         s->anchor = hkb_min(anchor, last);
         s->before = s->after = 0;
         s->slot_log = 0;
     }
-    /* Twice as far ahead as back; what one side has no room for goes to the other. */
+    /* The index reaches twice as far ahead as back. If one side is too short, the other gets the
+     * rest. */
     uint64_t back = smaller(reach / 2, o), ahead = smaller(reach, last - o);
     size_t from = o - (size_t)smaller(o, back + (reach - ahead));
     size_t to = o + (size_t)smaller(last - o, ahead + (reach / 2 - back));
@@ -290,8 +292,8 @@ static hakuban_status index_cover(search *s, size_t anchor, bool *ret_usable)
     return HAKUBAN_OK;
 }
 
-/* Takes back what a match beginning at n makes needless. The first match stays: it ends before
- * strong_end. */
+/* Removes or shortens matches that overlap a match that begins at n. The first match stays, because
+ * it ends before strong_end. */
 static void pop(search *s, size_t n)
 {
     hkb_delta_context *context = s->context;
@@ -308,8 +310,8 @@ static void pop(search *s, size_t n)
     }
 }
 
-/* Jumps to place if the old state goes on there like the new one at q, and better than where we
- * are. */
+/* Jumps to place if the old state there equals the new state at q for longer than at the present
+ * place. */
 static hakuban_status try_jump(search *s, size_t q, size_t place, bool *ret_jumped)
 {
     int64_t diagonal = (int64_t)place - (int64_t)q;
@@ -322,7 +324,8 @@ static hakuban_status try_jump(search *s, size_t q, size_t place, bool *ret_jump
         return HAKUBAN_OK;
     }
     size_t ahead = forward(s, q, place);
-    /* Comparing far is more work: without this, alternating candidates could make it quadratic. */
+    /* A long comparison counts as more work: otherwise alternating candidates could take quadratic
+     * time. */
     s->context->work.verifications += 1 + ahead / 1024;
     const hkb_delta_match *last = &context->matches[context->match_count - 1];
     bool useful = q + ahead >= s->n + 4 || q + ahead == s->end || last->n + last->bytes <= q;
@@ -356,8 +359,8 @@ static hakuban_status try_jump(search *s, size_t q, size_t place, bool *ret_jump
     return HAKUBAN_OK;
 }
 
-/* Step 5: looks for the bytes behind the last strong run in the index. *ret_more: false where the
- * work limit is reached. */
+/* Looks up the bytes behind the last strong run in the index. *ret_more: false if the work limit is
+ * reached. */
 static hakuban_status look_around(search *s, size_t anchor, bool *ret_more)
 {
     hakuban_status status = index_cover(s, anchor, ret_more);
@@ -396,7 +399,7 @@ static hakuban_status look_around(search *s, size_t anchor, bool *ret_more)
 
 /* -- All of it -- */
 
-/* Step 6: what is behind the last strong run becomes one literal. */
+/* Makes one literal of the bytes behind the last strong run. */
 static void give_up(search *s)
 {
     hkb_delta_context *context = s->context;

@@ -1,4 +1,4 @@
-/* XXH3-64 by the fastest code this CPU has. The only file that knows the xxhash headers.
+/* XXH3-64 by the fastest instructions of this CPU. The only file that knows the xxhash headers.
  *
  * The packaged library chooses at run time only where it is shared (the static one has no
  * dispatcher), so the AVX2 variant is compiled here from its header, and the library's own function

@@ -1,12 +1,12 @@
-/* The native encoding of messages. What a header may hold is decided here and nowhere else; it
- * knows no link. */
+/* The native encoding of messages. Only this file checks what a header may contain. It knows no
+ * link. */
 #include "wire/native.h"
 
 /* flags in the low bits of a STATE's kind */
 enum {
-    STATE_FORMAT = 1,   /* names follow; absent: as before on this channel */
+    STATE_FORMAT = 1,   /* names of formats follow; absent: those of the channel's last state */
     STATE_AGE = 2,      /* STALE, with its age; absent: LIVE */
-    STATE_PARTS = 4,    /* the whole payload's size follows; PARTs will come */
+    STATE_PARTS = 4,    /* the size of the whole payload follows; PARTs will follow */
     STATE_VERSION = 24, /* two bits: how the version is written */
     STATE_LEFT_OVER = 32,
     STATE_FLAGS = 63,
@@ -15,15 +15,16 @@ enum {
     VERSION_WHOLE = 0, /* an array of all elements */
     VERSION_LAST = 8,  /* one number: the last element's difference, all others as before */
     VERSION_CLOCK =
-        16, /* one number: the last but one's difference, which carries into the one before it as
-               nanoseconds do into seconds: what changes in automatic versions */
-    VERSION_DIFFERENCE = 24, /* an array: how many are shared, then the others' differences */
+        16, /* one number: the difference of a clock in nanoseconds, carried into the element before
+               it, which counts seconds: what changes in automatic versions */
+    VERSION_DIFFERENCE =
+        24, /* an array: how many elements are equal, then the differences of the others */
 };
 
 #define CHECK_BYTES 4u
 #define NS_PER_US 1000u
 #define NS_PER_S 1000000000
-#define CLOCK_SECONDS_MAX 4000000000 /* a difference of more is not written as a clock's */
+#define CLOCK_SECONDS_MAX 4000000000 /* a greater difference is not written as that of a clock */
 
 void hkb_native_init(hkb_native *native, const hakuban_alloc *alloc)
 {
@@ -65,7 +66,8 @@ hakuban_status hkb_frame_next(hakuban_slice data, size_t frame_bytes_max, size_t
     return HAKUBAN_OK;
 }
 
-/* One frame of a header, a check, and a payload, which is left out if it is added by reference. */
+/* Writes a frame of a header, a check and a payload. A payload that is sent by reference is left to
+ * the caller. */
 static hakuban_status put_frame(hkb_buffer *out, hakuban_slice header, hakuban_slice check,
                                 hakuban_slice payload, bool by_reference)
 {
@@ -109,14 +111,14 @@ static int64_t sum(int64_t a, int64_t b)
     return (int64_t)((uint64_t)a + (uint64_t)b);
 }
 
-/* Whether element but_one holds nanoseconds of a second that the element before it counts. */
+/* Whether element but_one counts nanoseconds and the element before it counts seconds. */
 static bool is_clock(const hkb_version *version, size_t but_one)
 {
     return but_one > 0 && version->elements[but_one] >= 0 && version->elements[but_one] < NS_PER_S;
 }
 
-/* What was added to the clock in previous, or to its last but one element alone where that is none.
- */
+/* The difference between the two clocks; or between the last but one elements if they are no
+ * clocks. */
 static bool clock_difference(const hkb_version *version, const hkb_version *previous, int64_t *ret)
 {
     size_t but_one = version->count - 2;
@@ -324,7 +326,7 @@ hakuban_status hkb_native_encode(hkb_native *native, const hakuban_serializer_op
         hakuban_write_text(writer, message->text.data, message->text.bytes);
         break;
     case HKB_MESSAGE_LOAD_LIMIT:
-        /* The first point is always (0, 0): whoever reads adds it. */
+        /* The first point is always (0, 0), and the reader adds it. */
         tail = message->load_limit->count ? message->load_limit->count - 1 : 0;
         hakuban_write_array(writer, (uint32_t)(1 + 2 * tail));
         hakuban_write_uint(writer, HKB_MESSAGE_LOAD_LIMIT);
@@ -458,7 +460,7 @@ static bool read_condition(hakuban_reader *reader, hkb_message *ret)
     return true;
 }
 
-/* An array of elements, to be added to previous from *shared on. */
+/* Reads an array of differences, and adds them to the elements of previous from *shared on. */
 static bool read_elements(hakuban_reader *reader, const hkb_version *previous, bool has_shared,
                           hkb_version *ret)
 {
@@ -484,7 +486,7 @@ static bool read_elements(hakuban_reader *reader, const hkb_version *previous, b
     return hakuban_read_end(reader) >= 0;
 }
 
-/* previous NULL: nobody knows it, and *ret stays empty. */
+/* previous NULL: it is not known, and *ret stays empty. */
 static bool read_version(hakuban_reader *reader, unsigned mode, const hkb_version *previous,
                          hkb_version *ret)
 {
@@ -508,8 +510,8 @@ static bool read_version(hakuban_reader *reader, unsigned mode, const hkb_versio
     return true;
 }
 
-/* Copies the next text behind what native->text holds already: a reader's text lives only until its
- * next token. */
+/* Copies the next text to the end of native->text, because the reader's text is valid only until
+ * its next token. */
 static hakuban_status read_text(hkb_native *native, size_t *used, hakuban_slice *ret,
                                 hakuban_error *reterr)
 {
@@ -644,7 +646,7 @@ static hakuban_status decode_fields(hkb_native *native, uint64_t kind, hakuban_s
         return decode_state(native, (unsigned)kind, payload, previous, ctx, ret, reterr);
     }
     if (kind > HKB_MESSAGE_SKIP) {
-        return HAKUBAN_OK; /* of a later release: ignored */
+        return HAKUBAN_OK; /* a flag of a later release is ignored */
     }
     ret->kind = (hkb_message_kind)kind;
     switch (ret->kind) {
@@ -774,7 +776,7 @@ static hakuban_status decode_fields(hkb_native *native, uint64_t kind, hakuban_s
     case HKB_MESSAGE_STATE:
         break;
     }
-    ret->kind = (hkb_message_kind)0; /* a number that has no meaning in this release */
+    ret->kind = (hkb_message_kind)0; /* a kind of a later release is ignored */
     return HAKUBAN_OK;
 }
 

@@ -1,5 +1,5 @@
-/* The Rust implementation's events to bytes and back. What an event may hold is decided here and
- * nowhere else; it knows no link, and what it reads was written by strangers. */
+/* Encodes and decodes the Rust implementation's events. Only this file checks what an event may
+ * contain. It knows no link. */
 #include "wire/rust.h"
 
 #include "json/json.h"
@@ -8,10 +8,12 @@
  */
 enum { SINGLE_MAX = 250, MARK_16 = 251, MARK_32 = 252, MARK_64 = 253 };
 
-enum { EXCHANGE_ACTION = 0, OBJECT_ACTION = 1, TAG_ACTION = 2 };      /* inside HKB_RUST_UPWARDS */
-enum { ACTION_NAME = 0, ACTION_LOAD_LIMIT = 1 };                      /* inside EXCHANGE_ACTION */
-enum { ACTION_PATCH = 0, ACTION_SYNCHRONIZED = 1 };                   /* inside HKB_RUST_STATES */
-enum { CONTRACT_ACTIONS = HKB_RUST_CAPACITY - HKB_RUST_OBSERVE + 1 }; /* inside the other two */
+enum { EXCHANGE_ACTION = 0, OBJECT_ACTION = 1, TAG_ACTION = 2 }; /* inside HKB_RUST_UPWARDS */
+enum { ACTION_NAME = 0, ACTION_LOAD_LIMIT = 1 };                 /* inside EXCHANGE_ACTION */
+enum { ACTION_PATCH = 0, ACTION_SYNCHRONIZED = 1 };              /* inside HKB_RUST_STATES */
+enum {
+    CONTRACT_ACTIONS = HKB_RUST_CAPACITY - HKB_RUST_OBSERVE + 1
+}; /* inside OBJECT_ACTION and TAG_ACTION */
 enum { CHANNEL_TYPES = HKB_RUST_STREAM - HKB_RUST_CONTROL_UPWARDS + 1 };
 
 #define NS_PER_US 1000u
@@ -19,7 +21,7 @@ enum { CHANNEL_TYPES = HKB_RUST_STREAM - HKB_RUST_CONTROL_UPWARDS + 1 };
 
 /* -- Reading -- */
 
-/* ERR_PROTOCOL unless said otherwise, with the place. */
+/* Fills in an error with the place in the event. */
 static hakuban_status bad(const hkb_rust_reader *reader, hakuban_error *reterr, const char *what)
 {
     size_t at = (size_t)(reader->at - reader->begin);
@@ -47,7 +49,7 @@ static uint64_t load(const uint8_t *from, size_t bytes)
     return value;
 }
 
-/* A number that does not fit into max, too. */
+/* Reads a number; one above max is an error. */
 static bool read_number(hkb_rust_reader *reader, uint64_t max, uint64_t *ret)
 {
     if (left(reader) == 0) {
@@ -85,7 +87,7 @@ static hakuban_status read_variant(hkb_rust_reader *reader, uint32_t count, cons
     return HAKUBAN_OK;
 }
 
-/* Bytes with their length before them; they are there. */
+/* Reads a length and as many bytes, all of which must be there. */
 static hakuban_status read_bytes(hkb_rust_reader *reader, const char *what, hakuban_slice *ret,
                                  hakuban_error *reterr)
 {
@@ -105,7 +107,7 @@ static hakuban_status read_text(hkb_rust_reader *reader, hakuban_slice *ret, hak
     if (status < 0) {
         return status;
     }
-    reader->at -= text.bytes; /* what is wrong is said of its beginning */
+    reader->at -= text.bytes; /* the error names the text's beginning */
     if (text.bytes > HKB_RUST_TEXT_BYTES_MAX) {
         return too_much(reader, reterr, "a text is longer than 16384 bytes");
     }
@@ -117,7 +119,7 @@ static hakuban_status read_text(hkb_rust_reader *reader, hakuban_slice *ret, hak
     return HAKUBAN_OK;
 }
 
-/* How many things follow, each of at least one byte. */
+/* Reads a count of items, each of which has at least one byte. */
 static hakuban_status read_count(hkb_rust_reader *reader, const char *what, uint64_t *ret,
                                  hakuban_error *reterr)
 {
@@ -127,7 +129,7 @@ static hakuban_status read_count(hkb_rust_reader *reader, const char *what, uint
     return HAKUBAN_OK;
 }
 
-/* Says where in the event a descriptor is wrong, and keeps the words. */
+/* Adds the place in the event to the error of a descriptor. */
 static hakuban_status in_place(const hkb_rust_reader *reader, hakuban_status status,
                                const hakuban_error *error, hakuban_error *reterr)
 {
@@ -192,7 +194,7 @@ static hakuban_status read_load_limit(hkb_rust_reader *reader, hkb_load_limit *l
         uint32_t bits = (uint32_t)load(reader->at, 4);
         float seconds;
         memcpy(&seconds, &bits, sizeof(seconds));
-        if (!(seconds >= 0.0f && seconds <= HKB_RUST_DURATION_S_MAX)) { /* nor is it not a number */
+        if (!(seconds >= 0.0f && seconds <= HKB_RUST_DURATION_S_MAX)) { /* also refuses NaN */
             return bad(reader, reterr, "a load limit's time is not between 0 and ten years");
         }
         reader->at += 4;
@@ -266,7 +268,7 @@ static hakuban_status read_format(hkb_rust_reader *reader, hkb_message *ret, hak
     return status;
 }
 
-/* 0 is now; more than fits is as old as can be said. */
+/* Reads an age; 0: now. A greater age than the type can hold becomes the greatest. */
 static hakuban_status read_age(hkb_rust_reader *reader, hkb_message *ret, hakuban_error *reterr)
 {
     uint64_t age_us;
@@ -511,7 +513,7 @@ static hakuban_status put_descriptor(hkb_buffer *out, const hakuban_descriptor *
     return put_bytes(out, (hakuban_slice){descriptor->text, descriptor->json_bytes});
 }
 
-/* The first point is always (0, 0): whoever reads adds it. */
+/* The first point is always (0, 0), and the reader adds it. */
 static hakuban_status put_load_limit(hkb_buffer *out, const hkb_load_limit *limit)
 {
     size_t count = limit->count ? limit->count - 1 : 0;

@@ -1,6 +1,6 @@
-/* Differences in the form of the Rust implementation. What two states have in common is found by
- * delta_search.c; what that leaves is looked up among the literals before it and the old state's
- * bytes around it. Knows nothing of states or links.
+/* Differences in the form of the Rust implementation. delta_search.c finds what two states have in
+ * common; the literals that are left are looked up among the literals before them and the old bytes
+ * around them. Knows nothing of states or links.
  *
  *   E      the escape byte, 255 at the beginning; every other byte is a literal
  *   E 127 n    the byte E, and from here on n is the escape byte
@@ -9,8 +9,8 @@
  *
  * p: low bits 0 … 123 are the position; 124, 125, 126: it follows in 4, 3, 2 bytes. l: 0 … 252 is
  * the length; 253, 254, 255: it follows in 4, 3, 2 bytes; the highest byte first. A position in the
- * result counts back from where we are; one in the old state is twice the way back, or twice the
- * way ahead less one. */
+ * result counts back from the present place. A position in the old state is twice the distance
+ * back, or twice the distance ahead minus one. */
 #include "wire/rust_delta.h"
 
 #include "wire/delta_internal.h"
@@ -20,7 +20,7 @@ enum {
     CHANGE = 127,
     LITERAL = 255,
     FROM_OLD = 128,
-    POSITION_SHORT = 123, /* the greatest that is its own byte */
+    POSITION_SHORT = 123, /* the greatest position in one byte */
     LENGTH_SHORT = 252,
     REFERENCE_BYTES_MAX = 11,
 };
@@ -30,7 +30,7 @@ enum {
 typedef struct rust_reader {
     const uint8_t *begin, *at, *end;
     uint8_t escape;
-    size_t old_bytes, made; /* made: size of the result up to here */
+    size_t old_bytes, made; /* made: the size of the result so far */
 } rust_reader;
 
 /* One step of a difference: literals, or a copy. */
@@ -54,15 +54,15 @@ static bool read_value(rust_reader *reader, size_t count, size_t *ret)
     return true;
 }
 
-/* What follows a number's first byte: nothing up to single, else marks + 0, 1, 2 are 4, 3, 2 bytes.
- */
+/* Reads a number whose first byte is first: up to single, that is the number; marks + 0, 1, 2: 4,
+ * 3, 2 bytes follow. */
 static bool read_form(rust_reader *reader, size_t first, size_t single, size_t *ret)
 {
     *ret = first;
     return first <= single || read_value(reader, 4 - (first - single - 1), ret);
 }
 
-/* NULL, or what is wrong. */
+/* Reads a reference. Returns NULL, or an error's text. */
 static const char *read_reference(rust_reader *reader, uint8_t code, rust_op *ret)
 {
     size_t position, first, bytes;
@@ -72,7 +72,7 @@ static const char *read_reference(rust_reader *reader, uint8_t code, rust_op *re
         return "a difference ends inside a reference";
     }
     ret->bytes = bytes;
-    size_t way = (position + 1) / 2; /* for the old state */
+    size_t way = (position + 1) / 2; /* the distance in the old state */
     if (!ret->from_old) {
         if (position == 0 || position > reader->made) {
             return "a difference refers to what is not made yet";
@@ -90,8 +90,8 @@ static const char *read_reference(rust_reader *reader, uint8_t code, rust_op *re
     return NULL;
 }
 
-/* The next step; only while at isn't the end. NULL, or what is wrong. made is left to the caller.
- */
+/* Reads the next step; only while at is not at the end. Returns NULL, or an error's text. The
+ * caller updates made. */
 static const char *read_op(rust_reader *reader, rust_op *ret)
 {
     const uint8_t *escape = memchr(reader->at, reader->escape, (size_t)(reader->end - reader->at));
@@ -154,7 +154,7 @@ hakuban_status hkb_rust_delta_size(hakuban_slice delta, size_t old_bytes, size_t
     return HAKUBAN_OK;
 }
 
-/* Copies what may overlap itself: the pattern doubles with each step. */
+/* Copies bytes that may overlap themselves: the copied pattern doubles with each step. */
 static void repeat(uint8_t *to, size_t distance, size_t bytes)
 {
     const uint8_t *from = to - distance;
@@ -194,22 +194,23 @@ hakuban_status hkb_rust_delta_apply(hakuban_slice old, hakuban_slice delta, uint
 /* -- Finding -- */
 
 enum {
-    MATCH_SAVES_MIN = 11, /* a match that saves less hides better references among its neighbours */
-    GAP_BYTES_MIN = 8,    /* fewer literals are not looked up */
-    SAME_BYTES = 4,       /* so many equal bytes are looked up */
-    PATIENCE_LOG = 5,     /* after 2^5 look-ups in vain they become rarer */
+    MATCH_SAVES_MIN = 11, /* a match that saves fewer bytes is dropped: references among its
+                             neighbours are better */
+    GAP_BYTES_MIN = 8,    /* fewer literals in a row are not looked up */
+    SAME_BYTES = 4,       /* a look-up compares so many bytes */
+    PATIENCE_LOG = 5,     /* after 2^5 look-ups without a result they become rarer */
     SLOT_LOG_MIN = 8,
     SLOT_LOG_MAX = 14,
-    AROUND = 256,       /* so far around a gap the old state is looked at, */
-    AROUND_GAP = 4,     /* and so many times as far as the gap is long */
-    DENSE_BYTES = 8192, /* in more of it not every place is */
+    AROUND = 256,       /* so many old bytes around a gap are put into the table, */
+    AROUND_GAP = 4,     /* and so many times the gap's length */
+    DENSE_BYTES = 8192, /* in a larger range, not every place is put into the table */
     SPARSE_BYTES = 131072,
-    FAR_GAP_BYTES_MIN =
-        256,        /* so many literals in a row are looked for in the whole of the old state, */
-    FAR_BLOCK = 16, /* by blocks that begin at multiples of this */
+    FAR_GAP_BYTES_MIN = 256, /* so many literals in a row are searched in the whole old state, */
+    FAR_BLOCK = 16,          /* in blocks that begin at multiples of this */
     FAR_MATCHES_MAX = 64,
 };
-#define SELF 0x80000000u /* in a reference's o: in the result, not in the old state */
+/* Flag in a reference's o: it is a place in the result, not in the old state. */
+#define SELF 0x80000000u
 #define EMPTY UINT32_MAX
 
 static size_t number_bytes(size_t value, size_t single)
@@ -228,7 +229,7 @@ static size_t position_of(const hkb_delta_match *reference)
                                : old_position(reference->n, reference->o);
 }
 
-/* Whether it takes at least saved bytes less than its literals. */
+/* Whether the reference takes at least saved bytes less than its literals. */
 static bool is_worth_it(const hkb_delta_match *reference, size_t saved)
 {
     return reference->bytes >= saved + 1 + number_bytes(position_of(reference), POSITION_SHORT) +
@@ -268,7 +269,7 @@ static uint32_t *slot_of(const finder *f, uint32_t bytes)
     return &f->context->slots[bytes * 2654435761u >> (32 - f->slot_log)];
 }
 
-/* An empty table for about so many places. */
+/* Makes an empty table for about wanted places. */
 static hakuban_status make_table(finder *f, size_t wanted)
 {
     f->slot_log = SLOT_LOG_MIN;
@@ -284,7 +285,7 @@ static hakuban_status make_table(finder *f, size_t wanted)
     return status;
 }
 
-/* The old state's bytes around the place where a gap's counterpart begins. */
+/* Puts the old bytes into the table that are around the counterpart of a gap. */
 static void look_around(finder *f, size_t begin, size_t gap_bytes)
 {
     size_t reach = AROUND + AROUND_GAP * gap_bytes;
@@ -297,7 +298,7 @@ static void look_around(finder *f, size_t begin, size_t gap_bytes)
     f->old_seen = hkb_max(f->old_seen, to);
 }
 
-/* The reference that slot's place gives for n, lengthened both ways between begin and end. bytes 0:
+/* The reference from n to slot's place, extended in both directions between begin and end. bytes 0:
  * none. */
 static hkb_delta_match try_place(const finder *f, uint32_t slot, size_t n, size_t begin, size_t end)
 {
@@ -344,7 +345,7 @@ static hakuban_status fill_gap(finder *f, size_t begin, size_t end)
     return HAKUBAN_OK;
 }
 
-/* The literals between two matches that stay, or the ends. */
+/* Finds references for the literals of one gap. */
 static hakuban_status visit_gap(finder *f, const hkb_delta_match *before,
                                 const hkb_delta_match *after, size_t literal_bytes)
 {
@@ -364,7 +365,7 @@ static hakuban_status visit_gap(finder *f, const hkb_delta_match *before,
     return fill_gap(f, begin, end);
 }
 
-/* -- What is far from where it was -- */
+/* -- Bytes that have moved far -- */
 
 typedef struct far_matches {
     hkb_delta_match matches[FAR_MATCHES_MAX]; /* in the order of the result */
@@ -386,7 +387,7 @@ static size_t gap_at(const finder *f, size_t index, size_t *ret_end)
     return index ? (size_t)matches[index - 1].n + matches[index - 1].bytes : 0;
 }
 
-/* The gap that n is in. */
+/* The index of the gap that contains n. */
 static size_t gap_around(const finder *f, size_t n, size_t *ret_end)
 {
     size_t low = 0, high = f->context->match_count;
@@ -401,7 +402,7 @@ static size_t gap_around(const finder *f, size_t n, size_t *ret_end)
     return gap_at(f, low, ret_end);
 }
 
-/* The result at n equals the old state at o. */
+/* Adds a match of the result at n and the old state at o. */
 static void add_far(const finder *f, far_matches *far, size_t n, size_t o)
 {
     size_t end, begin = gap_around(f, n, &end), place = 0;
@@ -425,7 +426,7 @@ static void add_far(const finder *f, far_matches *far, size_t n, size_t o)
         (hkb_delta_match){(uint32_t)(n - back), (uint32_t)(o - back), (uint32_t)(back + ahead)};
 }
 
-/* The two lists in one. */
+/* Merges the two lists. */
 static hakuban_status merge_far(hkb_delta_context *context, const far_matches *far)
 {
     size_t from = context->match_count, left = far->count, to = from + left;
@@ -447,7 +448,8 @@ static hakuban_status merge_far(hkb_delta_context *context, const far_matches *f
 static hakuban_status find_far(finder *f, size_t literal_bytes)
 {
     far_matches far = {.count = 0};
-    size_t begin, end, step = literal_bytes >> SLOT_LOG_MAX | 1; /* odd: every alignment comes by */
+    size_t begin, end,
+        step = literal_bytes >> SLOT_LOG_MAX | 1; /* odd, so that all alignments occur */
     if (f->old_bytes <= DENSE_BYTES || literal_bytes < FAR_GAP_BYTES_MIN) {
         return HAKUBAN_OK;
     }
@@ -478,7 +480,7 @@ static hakuban_status find_far(finder *f, size_t literal_bytes)
     return merge_far(f->context, &far);
 }
 
-/* All references in the order of the result, to context->references. */
+/* Writes all references to context->references, in the order of the result. */
 static hakuban_status find(hkb_delta_context *context, hakuban_slice old, hakuban_slice new_)
 {
     finder f = {.context = context,
@@ -490,7 +492,7 @@ static hakuban_status find(hkb_delta_context *context, hakuban_slice old, hakuba
     context->reference_count = context->match_count = 0;
     if (old.bytes) {
         status = hkb_delta_search(context, old, new_);
-        if (status >= 0 && context->match_count == 0) { /* they are equal */
+        if (status >= 0 && context->match_count == 0) { /* the two states are equal */
             return add(context, (hkb_delta_match){0, 0, (uint32_t)new_.bytes});
         }
     }
@@ -520,7 +522,7 @@ static hakuban_status find(hkb_delta_context *context, hakuban_slice old, hakuba
 
 /* -- Writing -- */
 
-enum { AHEAD = 256 /* so many literals are looked at to find a good escape */ };
+enum { AHEAD = 256 /* so many literals are examined to find a good escape byte */ };
 
 typedef struct rust_writer {
     hkb_delta_context *context;
@@ -545,8 +547,8 @@ static size_t gap_end(const rust_writer *w, size_t next)
     return next < w->context->reference_count ? w->context->references[next].n : w->new_bytes;
 }
 
-/* The byte that is farthest from being a literal behind n, and whether it is worth to make it the
- * escape: *ret_again says how often the present one comes before that. */
+/* The byte whose next occurrence as a literal behind n is farthest away. *ret_again: how often the
+ * present escape byte occurs before that. */
 static uint8_t choose_escape(const rust_writer *w, size_t n, size_t *ret_again)
 {
     bool seen[256] = {false};

@@ -42,6 +42,7 @@ void hkb_outgoing_go_on(hkb_share *share, const hkb_begun *begun)
 void hkb_begun_free(hkb_share *share)
 {
     if (share->out.begun) {
+        (void)hkb_peer_account(share->peer, 0, sizeof(*share->out.begun));
         hkb_free(share->peer->exchange->alloc, share->out.begun, sizeof(*share->out.begun));
         share->out.begun = NULL;
     }

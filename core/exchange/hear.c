@@ -322,6 +322,7 @@ static void hear_begun(hkb_share *share, const hkb_message *message)
     } else if (!share->out.base) {
         share->out.begun = hkb_alloc(share->peer->exchange->alloc, sizeof(begun));
         if (share->out.begun) {
+            (void)hkb_peer_account(share->peer, sizeof(begun), 0);
             *share->out.begun = begun;
         }
     }

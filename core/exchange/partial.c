@@ -9,6 +9,12 @@ static size_t bytes_of(const hkb_partial *partial)
     return partial ? partial->payload.bytes : 0;
 }
 
+/* What it costs the account that it is in. */
+static size_t charge_of(const hkb_partial *partial)
+{
+    return sizeof(*partial) + partial->payload.capacity;
+}
+
 static hkb_partial *partial_free(hkb_exchange *exchange, hkb_partial *partial)
 {
     if (partial) {
@@ -24,8 +30,8 @@ static hkb_partial *take_from_object(hkb_object *object)
     if (partial) {
         object->partial = NULL;
         hkb_list_remove(&partial->aged);
-        object->exchange->partial_bytes -= partial->payload.capacity;
-        hkb_charge(object->exchange, NULL, 0, partial->payload.capacity);
+        object->exchange->partial_bytes -= charge_of(partial);
+        hkb_charge(object->exchange, NULL, 0, charge_of(partial));
     }
     return partial;
 }
@@ -41,8 +47,8 @@ static void give_to_object(hkb_object *object, hkb_partial *partial)
     partial->object = object;
     object->partial = partial;
     hkb_list_push(&exchange->partials, &partial->aged);
-    exchange->partial_bytes += partial->payload.capacity;
-    hkb_charge(exchange, NULL, partial->payload.capacity, 0);
+    exchange->partial_bytes += charge_of(partial);
+    hkb_charge(exchange, NULL, charge_of(partial), 0);
     while (exchange->partial_bytes > HKB_PARTIALS_BYTES_MAX) {
         hkb_partial *oldest = HKB_CONTAINER(hkb_list_first(&exchange->partials), hkb_partial, aged);
         hkb_partial_free(oldest->object);
@@ -73,7 +79,7 @@ void hkb_partial_keep(hkb_share *share)
     share->in.partial = NULL;
     share->in.begun_due = 0;
     if (offered) {
-        (void)hkb_peer_account(share->peer, 0, offered->payload.capacity);
+        (void)hkb_peer_account(share->peer, 0, charge_of(offered));
         give_to_object(share->object, offered);
     }
     if (come) {
@@ -84,7 +90,7 @@ void hkb_partial_keep(hkb_share *share)
 void hkb_partial_offer(hkb_share *share)
 {
     const hkb_partial *partial = share->object->partial;
-    size_t bytes = partial ? partial->payload.capacity : 0;
+    size_t bytes = partial ? charge_of(partial) : 0;
     const hkb_peer *peer = share->peer;
     size_t bytes_max = peer->exchange->link_bytes_max;
     bool too_much = bytes_max && !peer->link.connector && peer->accounted_bytes + bytes > bytes_max;
@@ -105,7 +111,7 @@ bool hkb_partial_go_on(hkb_share *share, uint64_t bytes)
         bytes >= incoming->head.total_bytes) {
         return false;
     }
-    (void)hkb_peer_account(share->peer, 0, incoming->payload.capacity);
+    (void)hkb_peer_account(share->peer, 0, incoming->payload.capacity + sizeof(*partial));
     hkb_buffer_done(&incoming->payload);
     incoming->payload = partial->payload;
     incoming->payload.bytes_max = (size_t)incoming->head.total_bytes;
@@ -117,7 +123,7 @@ bool hkb_partial_go_on(hkb_share *share, uint64_t bytes)
 void hkb_partial_is_over(hkb_share *share)
 {
     if (share->in.partial) {
-        (void)hkb_peer_account(share->peer, 0, share->in.partial->payload.capacity);
+        (void)hkb_peer_account(share->peer, 0, charge_of(share->in.partial));
         share->in.partial = partial_free(share->object->exchange, share->in.partial);
     }
     hkb_partial_free(share->object);

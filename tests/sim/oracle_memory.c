@@ -99,10 +99,6 @@ static size_t own_bytes(const sim_world *world, const sim_place *place)
     {
         bytes += delta_bytes(delta);
     }
-    HKB_LIST_EACH(hkb_partial, partial, &exchange->partials, aged)
-    {
-        bytes += sizeof(*partial);
-    }
     for (size_t i = 0; i < world->plan->user_count; i++) {
         const sim_user *user = &world->users[i];
         bytes += user->contract && user->node == place->node ? contract_bytes(world, user) : 0;

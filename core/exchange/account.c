@@ -35,11 +35,22 @@ static size_t map_bytes(const hkb_map *map)
     return map->slots ? (map->mask + 1) * sizeof(map->slots[0]) : 0;
 }
 
+/* What is still to be named to the peer. */
+static size_t recall_bytes(const hkb_recall *recall)
+{
+    size_t bytes = sizeof(*recall);
+    for (size_t i = 0; i < HKB_PAIRS_KINDS; i++) {
+        bytes += recall->pairs[i].capacity;
+    }
+    return bytes;
+}
+
 void hkb_peer_measure(hkb_peer *peer)
 {
     size_t bytes = sizeof(*peer) + hkb_link_buffer_bytes(&peer->link) +
                    map_bytes(&peer->in_channels) + map_bytes(&peer->out_channels) +
-                   (peer->load_limit ? sizeof(*peer->load_limit) : 0);
+                   (peer->load_limit ? sizeof(*peer->load_limit) : 0) +
+                   (peer->recall ? recall_bytes(peer->recall) : 0);
     size_t before = peer->measured_bytes;
     if (bytes != before) {
         peer->measured_bytes = bytes;

@@ -7,15 +7,6 @@
 #define HKB_PAIR_BYTES 16u
 #define HKB_PAIRS_MAX (1u << 20)
 
-enum { HKB_PAIRS_LIVE, HKB_PAIRS_OLD, HKB_PAIRS_SINKS, HKB_PAIRS_KINDS };
-
-struct hkb_recall {
-    hkb_recall_table had, holds;       /* what a downstream has named: states, and sinks it held */
-    hkb_buffer pairs[HKB_PAIRS_KINDS]; /* what an upstream is to be told */
-    size_t said[HKB_PAIRS_KINDS];
-    uint64_t since_ns;
-};
-
 hakuban_status hkb_names_put(hkb_recall_table *table, const hkb_exchange *exchange, uint64_t name,
                              uint64_t value);
 size_t hkb_names_bytes(const hkb_recall_table *table);

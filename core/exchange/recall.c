@@ -154,6 +154,7 @@ void hkb_recall_offer(hkb_peer *peer)
                   hkb_state_identity(object->state));
         }
     }
+    hkb_peer_measure(peer);
 }
 
 bool hkb_recall_say(hkb_peer *peer)

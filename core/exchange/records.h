@@ -69,7 +69,6 @@ typedef struct hkb_delta {
     uint64_t made_ns;
 } hkb_delta;
 
-typedef struct hkb_recall hkb_recall;
 typedef struct hkb_recall_pair {
     uint64_t name; /* of an object; 0: free */
     uint64_t value;
@@ -78,6 +77,14 @@ typedef struct hkb_recall_table {
     hkb_recall_pair *slots;
     size_t mask, count;
 } hkb_recall_table;
+enum { HKB_PAIRS_LIVE, HKB_PAIRS_OLD, HKB_PAIRS_SINKS, HKB_PAIRS_KINDS };
+
+typedef struct hkb_recall {
+    hkb_recall_table had, holds;       /* what a downstream has named: states, and sinks it held */
+    hkb_buffer pairs[HKB_PAIRS_KINDS]; /* what an upstream is to be told */
+    size_t said[HKB_PAIRS_KINDS];
+    uint64_t since_ns;
+} hkb_recall;
 
 /* Objects that stay as they were with an upstream that does not know us any more. */
 typedef struct hkb_held {

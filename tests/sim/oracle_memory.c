@@ -91,10 +91,6 @@ static size_t own_bytes(const sim_world *world, const sim_place *place)
     {
         bytes += sizeof(*settings);
     }
-    HKB_LIST_EACH(hkb_peer, peer, &exchange->peers, of_exchange)
-    {
-        bytes += peer->recall ? sizeof(*peer->recall) : 0;
-    }
     HKB_LIST_EACH(hkb_delta, delta, &exchange->deltas, aged)
     {
         bytes += delta_bytes(delta);

@@ -63,6 +63,8 @@ void hkb_incoming_free(hkb_share *share)
     }
     leave(incoming);
     if (incoming->is_made) {
+        /* Nothing else may keep the base any more. */
+        incoming->charged_bytes += incoming->base ? hkb_state_bytes(incoming->base) : 0;
         hkb_charge(incoming->exchange, NULL, bytes_of(incoming), 0);
     } else {
         release(incoming);

@@ -80,11 +80,39 @@ START_TEST(an_age_goes_on_from_exchange_to_exchange)
 }
 END_TEST
 
+/* The exposer here has nothing to say, and goes: what the upstream has is shown then, with the age
+ * that it has by now. */
+START_TEST(what_came_before_its_channel_was_the_source_counts_with_its_age)
+{
+    lone_user observer, exposer;
+    stranger upstream;
+    lone_begin();
+    stranger_open(&upstream, lone.exchange, true);
+    lone_expose(&exposer, "1", NULL, 1);
+    lone_observe(&observer, "1", NULL);
+    stranger_put(&upstream, "[12,1,1,0,0,\"1\"]");
+    stranger_put_state(&upstream, 1, 5, "from above");
+    stranger_put(&upstream, "[20,1,2,0,1500000]");
+    stranger_say(&upstream);
+    ck_assert_int_eq(lone_next(&observer), HAKUBAN_EVENT_OPEN);
+    ck_assert_int_eq(lone_next(&observer), 0);
+    lone_pass(LONE_S);
+    lone_end(&exposer);
+    ck_assert_int_eq(lone_next(&observer), HAKUBAN_EVENT_STATE);
+    ck_assert_str_eq(lone_text(&observer), "from above");
+    ck_assert_int_eq(observer.event.freshness, HAKUBAN_STALE);
+    ck_assert_uint_eq(observer.event.age_ns, 2500 * LONE_MS);
+    lone_end(&observer);
+    stranger_leave(&upstream);
+}
+END_TEST
+
 int main(void)
 {
     TCase *cases = lone_cases();
     tcase_add_test(cases, what_comes_on_a_sink_that_was_taken_back_is_not_heard);
     tcase_add_test(cases, a_channel_that_was_never_opened_ends_the_link);
     tcase_add_test(cases, an_age_goes_on_from_exchange_to_exchange);
+    tcase_add_test(cases, what_came_before_its_channel_was_the_source_counts_with_its_age);
     return lone_run("exchange.channel", cases, NULL);
 }

@@ -348,8 +348,13 @@ static void *thread_main(void *argument)
 
 static hakuban_status start_thread(hakuban_exchange *exchange)
 {
-    hakuban_status status = hkb_thread_start(&exchange->thread, thread_main, exchange);
+    hakuban_error error;
+    hakuban_status status = hkb_thread_start(&exchange->thread, thread_main, exchange, &error);
     exchange->has_thread = status >= 0;
+    if (status < 0) {
+        hkb_log(hkb_exchange_logger(exchange->core), HKB_LOG_OWN, NULL, HAKUBAN_LOG_ERROR,
+                "runtime", "%s", error.text);
+    }
     return status;
 }
 

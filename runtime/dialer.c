@@ -198,12 +198,13 @@ static void try_now(hakuban_connection *connection)
         try_all(connection);
         return;
     }
+    hakuban_error error;
     hakuban_status status =
         connection->lookup
             ? HAKUBAN_OK
-            : hkb_lookup_start(connection->url->host, exchange->loop, &connection->lookup);
+            : hkb_lookup_start(connection->url->host, exchange->loop, &connection->lookup, &error);
     if (status < 0) {
-        try_without_answer(connection, status, hakuban_status_text(status));
+        try_without_answer(connection, status, error.text);
         return;
     }
     connection->waits = true;

@@ -140,9 +140,11 @@ static hakuban_status check(hakuban_exchange *exchange, hakuban_listener *listen
 static hakuban_status look_up(const hakuban_url *url, hkb_lookup **ret, hakuban_error *reterr)
 {
     hkb_lookup *lookup = NULL;
-    hakuban_status status = hkb_lookup_start(url->host, NULL, &lookup);
+    hakuban_error error;
+    hakuban_status status = hkb_lookup_start(url->host, NULL, &lookup, &error);
     if (status < 0) {
-        return hakuban_error_set(reterr, status, "%s", hakuban_status_text(status));
+        return hakuban_error_set(reterr, status, "cannot listen on %s://%.120s: %s", url->scheme,
+                                 url->authority, error.text);
     }
     const hkb_answer *answer = hkb_lookup_answer(lookup, LOOKUP_TIMEOUT_MS);
     if (answer && answer->count) {

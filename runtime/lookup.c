@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include <hakuban/plugin/transport.h>
+
 #include "runtime/thread.h"
 
 #define NAME_BYTES_MAX 254
@@ -109,19 +111,20 @@ static bool init_locks(hkb_lookup *lookup)
     return made;
 }
 
-hakuban_status hkb_lookup_start(const char *name, hkb_loop *loop, hkb_lookup **ret)
+hakuban_status hkb_lookup_start(const char *name, hkb_loop *loop, hkb_lookup **ret,
+                                hakuban_error *reterr)
 {
     hkb_lookup *lookup = hkb_alloc(hakuban_alloc_default(), sizeof(*lookup));
-    if (!lookup) {
-        return HAKUBAN_ERR_NO_MEMORY;
-    }
-    if (!init_locks(lookup)) {
+    if (lookup && !init_locks(lookup)) {
         hkb_free(hakuban_alloc_default(), lookup, sizeof(*lookup));
-        return HAKUBAN_ERR_NO_MEMORY;
+        lookup = NULL;
+    }
+    if (!lookup) {
+        return hakuban_error_set(reterr, HAKUBAN_ERR_NO_MEMORY, "out of memory");
     }
     lookup->loop = loop;
     (void)snprintf(lookup->name, sizeof(lookup->name), "%s", name);
-    hakuban_status status = hkb_thread_start(&lookup->thread, thread_main, lookup);
+    hakuban_status status = hkb_thread_start(&lookup->thread, thread_main, lookup, reterr);
     if (status < 0) {
         destroy(lookup);
         return status;

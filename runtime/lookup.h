@@ -19,7 +19,8 @@ typedef struct hkb_lookup hkb_lookup;
 /* Never blocks. */
 bool hkb_lookup_is_numeric(const char *host);
 /* loop, which may be NULL, is woken when the answer is there. ERR_NO_MEMORY, ERR_IO. */
-hakuban_status hkb_lookup_start(const char *name, hkb_loop *loop, hkb_lookup **ret);
+hakuban_status hkb_lookup_start(const char *name, hkb_loop *loop, hkb_lookup **ret,
+                                hakuban_error *reterr);
 /* Borrowed until hkb_lookup_free(); NULL: it is not there within timeout_ms. */
 const hkb_answer *hkb_lookup_answer(hkb_lookup *lookup, unsigned timeout_ms);
 /* Never blocks. There is no way to stop getaddrinfo(): a thread that is inside it is left to

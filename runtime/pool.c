@@ -92,7 +92,8 @@ bool hkb_pool_put(hkb_pool *pool, hkb_work *work)
 {
     (void)pthread_mutex_lock(&pool->mutex);
     bool more = pool->idle_count <= pool->waiting_count && pool->thread_count < pool->threads_max;
-    if (more && hkb_thread_start(&pool->threads[pool->thread_count], thread_main, pool) >= 0) {
+    if (more &&
+        hkb_thread_start(&pool->threads[pool->thread_count], thread_main, pool, NULL) >= 0) {
         pool->thread_count++;
     }
     bool taken = pool->thread_count > 0 && !pool->stops;

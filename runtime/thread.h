@@ -7,7 +7,8 @@
 #include "base/base.h"
 
 /* Starts main(argument) with every signal blocked: the program's signals are for the program's
- * threads. ERR_IO: there is no thread to be had. */
-hakuban_status hkb_thread_start(pthread_t *ret, void *(*main)(void *argument), void *argument);
+ * threads. ERR_IO: no thread can be started; reterr, which may be NULL, says why. */
+hakuban_status hkb_thread_start(pthread_t *ret, void *(*main)(void *argument), void *argument,
+                                hakuban_error *reterr);
 
 #endif

@@ -58,7 +58,8 @@ typedef struct hakuban_exchange_stats {
  * @param options  borrowed for the call; NULL: all defaults
  * @param ret      owned; end with hakuban_exchange_free()
  * @return OK, ERR_ARGUMENT, ERR_UNSUPPORTED (an option that this library does not know is set; so
- * with all options), ERR_NO_MEMORY, ERR_IO
+ * with all options), ERR_NO_MEMORY, ERR_IO (no descriptor is left, or no thread can be started,
+ * which the log says)
  * @thread any
  * @since 0.1
  */

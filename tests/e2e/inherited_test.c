@@ -243,6 +243,73 @@ START_TEST(few_descriptors_are_an_error_in_words)
 }
 END_TEST
 
+/* -- Threads -- */
+
+/* Beginnings of a shell's command line that keep the program which follows from having more than $n
+ * threads. */
+static const char *const thread_limits[] = {
+    /* Of a user that has no other process: root has no such limit. */
+    "if [ $(id -u) = 0 ]; then set -- setpriv --reuid=61789 --regid=61789 "
+    "--clear-groups; fi; exec \"$@\" prlimit --nproc=$n --core=0 -- ",
+    "g=/sys/fs/cgroup/pids; [ -w $g ] || g=/sys/fs/cgroup; g=$g/hakuban-test-$PPID; "
+    "mkdir -p $g && echo $n >$g/pids.max && echo $$ >$g/cgroup.procs || exit 77; exec ",
+};
+
+static void remove_group(void)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "/sys/fs/cgroup/pids/hakuban-test-%d", (int)getpid());
+    (void)rmdir(path);
+    snprintf(path, sizeof(path), "/sys/fs/cgroup/hakuban-test-%d", (int)getpid());
+    (void)rmdir(path);
+}
+
+static program *run_with_threads(int way, int count, const char *command)
+{
+    char script[1024];
+    snprintf(script, sizeof(script), "n=%d; %s\"$HAKUBAN_BIN\"/%s 2>&1", count, thread_limits[way],
+             command);
+    return shell(script);
+}
+
+START_TEST(threads_that_cannot_be_started_are_an_error_in_words)
+{
+    static const char *const commands[] = {
+        "hakuban get --for 20s 1",
+        "hakuban get -c tcp://localhost:1 --for 300ms 1", /* it looks the name up */
+        "hakuban-router -b tcp://127.0.0.1:0",
+#ifdef HAKUBAN_TEST_ZMQ
+        "hakuban get -c zmq+tcp://127.0.0.1:1 --for 300ms 1",
+        "hakuban-router -b zmq+tcp://127.0.0.1:0",
+#endif
+    };
+    program *exposer = program_run("hakuban", "expose", "--keep", "1", NULL);
+    program_write(exposer, "1\n");
+    bool possible = program_end(run_with_threads(_i, 50, "hakuban --version")) == 0;
+    bool refused = false;
+    if (!possible) {
+        fprintf(stderr, "no limit of threads by %s here: skipped\n", _i ? "a cgroup" : "setpriv");
+    }
+    for (int count = 1; possible && count <= 6; count++) {
+        for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+            program *p = run_with_threads(_i, count, commands[i]);
+            const char *line = program_line(p);
+            ck_assert_msg(line != NULL, "%d: %s: no word", count, commands[i]);
+            bool told = strncmp(line, "hakuban", 7) == 0;
+            refused |= strstr(line, "no thread can be started") != NULL;
+            int code =
+                strncmp(line, "listening ", 10) == 0 ? program_stop(p, SIGTERM) : program_end(p);
+            ck_assert_msg(code == (told ? 1 : 0), "%d: %s: %d", count, commands[i], code);
+        }
+    }
+    ck_assert(refused || !possible);
+    remove_group();
+    stop_well(exposer);
+}
+END_TEST
+
+/* -- More descriptors and limits -- */
+
 static const char *const local_schemes[] = {
     "unix",
 #ifdef HAKUBAN_TEST_ZMQ
@@ -364,6 +431,11 @@ int main(void)
     tcase_add_test(tcase, few_descriptors_are_an_error_in_words);
 #else
     (void)few_descriptors_are_an_error_in_words;
+#endif
+#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__) /* they need threads, too */
+    tcase_add_loop_test(tcase, threads_that_cannot_be_started_are_an_error_in_words, 0, 2);
+#else
+    (void)threads_that_cannot_be_started_are_an_error_in_words;
 #endif
     tcase_add_loop_test(tcase, router_takes_more_descriptors_than_the_soft_limit, 0,
                         (int)(sizeof(local_schemes) / sizeof(local_schemes[0])));

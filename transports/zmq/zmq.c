@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -20,6 +22,7 @@
 #define RECEIVE_MESSAGES_MAX 64
 #define KERNEL_BYTES (128 * 1024)
 #define HANDSHAKE_MS 5000
+#define LIBZMQ_THREADS 2 /* one for the connections, one that closes sockets */
 #define PROBES_MAX 500
 #define PROBE_NS                                                                                   \
     (2 * UINT64_C(1000000)) /* libzmq does not tell when a connection's end has reached the socket \
@@ -210,9 +213,42 @@ static int watch(hkb_zmq_self *self, hkb_zmq_socket *socket)
                : 0;
 }
 
+static void *wait_for_lock(void *lock)
+{
+    (void)pthread_mutex_lock(lock);
+    (void)pthread_mutex_unlock(lock);
+    return NULL;
+}
+
+/* With the first socket libzmq starts its threads, and aborts where it cannot. So it is tried first
+ * whether as many can be there at the same time. */
+static int try_threads(void)
+{
+    pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_t threads[LIBZMQ_THREADS];
+    sigset_t all, before;
+    int count = 0;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    (void)pthread_mutex_lock(&lock);
+    while (count < LIBZMQ_THREADS &&
+           pthread_create(&threads[count], NULL, wait_for_lock, &lock) == 0) {
+        count++;
+    }
+    (void)pthread_mutex_unlock(&lock);
+    for (int i = 0; i < count; i++) {
+        (void)pthread_join(threads[i], NULL);
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return count < LIBZMQ_THREADS ? EMTHREAD : 0;
+}
+
 int hkb_zmq_socket_open(hkb_zmq_self *self, hkb_zmq_socket *socket, int type, int events)
 {
     int error = hkb_zmq_spare_fds(self);
+    if (!error && !self->started) {
+        error = try_threads();
+    }
     if (error) {
         return error;
     }
@@ -222,6 +258,7 @@ int hkb_zmq_socket_open(hkb_zmq_self *self, hkb_zmq_socket *socket, int type, in
     if (!socket->zmq) {
         return errno;
     }
+    self->started = true;
     socket->next = self->sockets;
     socket->carrier = &self->sockets;
     if (socket->next) {

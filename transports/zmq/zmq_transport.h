@@ -36,6 +36,7 @@ typedef struct hkb_zmq_self {
     hkb_zmq_kind kind; /* the bell */
     const hakuban_transport_host *host;
     void *context;
+    bool started;           /* libzmq has its threads */
     int bell;               /* an eventfd: unlike a timer it cannot fail for want of memory */
     unsigned long monitors; /* how many there were, for names of their own */
     void *busy;             /* the socket that has its turn; NULL once it has ended meanwhile */

@@ -37,7 +37,7 @@ typedef struct hakuban_exchange_options {
                                  * connections that hold most are ended; 0: three quarters of what
                                  * the process may have; UINT64_MAX: no limit */
     uint64_t link_bytes_max; /* of what one connection from below makes this exchange keep: beyond
-                              * that it is ended; 0: 256 MiB; UINT64_MAX: no limit */
+                              * that it is ended; 0: half of all; UINT64_MAX: no limit */
 } hakuban_exchange_options;
 
 /* What went through an exchange since it began. */
@@ -58,7 +58,8 @@ typedef struct hakuban_exchange_stats {
  * @param options  borrowed for the call; NULL: all defaults
  * @param ret      owned; end with hakuban_exchange_free()
  * @return OK, ERR_ARGUMENT, ERR_UNSUPPORTED (an option that this library does not know is set; so
- * with all options), ERR_NO_MEMORY, ERR_IO
+ * with all options), ERR_NO_MEMORY, ERR_IO (no descriptor is left, or no thread can be started,
+ * which the log says)
  * @thread any
  * @since 0.1
  */

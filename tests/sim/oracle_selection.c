@@ -69,7 +69,8 @@ bool oracle_sinks_differ(const sim_world *world, size_t object, const oracle_sit
 {
     unsigned least = at->candidates && at->observers && at->mentions &&
                      (!at->limited || oracle_has_room(world, 0, object));
-    unsigned most = (at->candidates || at->drained) && at->observers && at->mentions;
+    /* Exposers that only drain may have been given the object while they were apart. */
+    unsigned most = !at->observers || !at->mentions ? 0 : at->candidates ? 1 : at->drained;
     if (at->sinks >= least && at->sinks <= most) {
         return false;
     }

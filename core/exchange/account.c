@@ -166,7 +166,7 @@ void hkb_share_set_in_base(hkb_share *share, hakuban_state *state)
 
 /* -- Beyond the limit -- */
 
-static bool has_room(const hkb_exchange *exchange, size_t bytes)
+bool hkb_exchange_has_room(const hkb_exchange *exchange, size_t bytes)
 {
     size_t held = hkb_exchange_held_bytes(exchange) + bytes;
     if (exchange->bytes_max == 0 || held <= exchange->bytes_max) {
@@ -215,7 +215,7 @@ static hkb_peer *holder(const hkb_exchange *exchange, const hkb_share *sender, s
 
 bool hkb_exchange_make_room(hkb_exchange *exchange, const hkb_share *sender, size_t bytes)
 {
-    while (!has_room(exchange, bytes)) {
+    while (!hkb_exchange_has_room(exchange, bytes)) {
         size_t held;
         hkb_peer *peer = holder(exchange, sender, bytes, &held);
         if (!peer) {

@@ -34,6 +34,8 @@ void hkb_tag_charge(hkb_tag *tag, const void *payer);
 /* state is the last one that the share's peer has sent; NULL: there is none any more. */
 void hkb_share_set_in_base(hkb_share *share, hakuban_state *state);
 
+/* Whether so many bytes more are within the limit, once the links that have ended are free. */
+bool hkb_exchange_has_room(const hkb_exchange *exchange, size_t bytes);
 /* Whether there is room for so many bytes more, of a state that comes over sender; NULL: nothing
  * comes. If there is not, the downstreams that hold most are ended, told why; the state counts as
  * held by the peer that sends it. false: there is nothing to be gained by that. Their memory is

@@ -6,6 +6,7 @@
 #include "exchange/balance.h"
 #include "exchange/budget.h"
 #include "exchange/facts.h"
+#include "exchange/partial.h"
 #include "exchange/pass.h"
 #include "exchange/payloads.h"
 #include "exchange/peer.h"
@@ -167,6 +168,7 @@ void hkb_exchange_settle(hkb_exchange *exchange)
             hkb_tag_settle(HKB_CONTAINER(node, hkb_tag, dirty));
             continue;
         }
+        hkb_partials_make_room(exchange, 0);
         (void)hkb_exchange_make_room(exchange, NULL, 0);
         hkb_upward_settle(exchange);
         if (hkb_list_empty(&exchange->ended)) {

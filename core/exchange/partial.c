@@ -36,6 +36,12 @@ static hkb_partial *take_from_object(hkb_object *object)
     return partial;
 }
 
+static void free_oldest(hkb_exchange *exchange)
+{
+    hkb_partial *oldest = HKB_CONTAINER(hkb_list_first(&exchange->partials), hkb_partial, aged);
+    hkb_partial_free(oldest->object);
+}
+
 static void give_to_object(hkb_object *object, hkb_partial *partial)
 {
     hkb_exchange *exchange = object->exchange;
@@ -50,8 +56,14 @@ static void give_to_object(hkb_object *object, hkb_partial *partial)
     exchange->partial_bytes += charge_of(partial);
     hkb_charge(exchange, NULL, charge_of(partial), 0);
     while (exchange->partial_bytes > HKB_PARTIALS_BYTES_MAX) {
-        hkb_partial *oldest = HKB_CONTAINER(hkb_list_first(&exchange->partials), hkb_partial, aged);
-        hkb_partial_free(oldest->object);
+        free_oldest(exchange);
+    }
+}
+
+void hkb_partials_make_room(hkb_exchange *exchange, size_t bytes)
+{
+    while (!hkb_list_empty(&exchange->partials) && !hkb_exchange_has_room(exchange, bytes)) {
+        free_oldest(exchange);
     }
 }
 

@@ -15,5 +15,8 @@ bool hkb_partial_go_on(hkb_share *share, uint64_t bytes);
 /* A state is complete, from whichever peer. */
 void hkb_partial_is_over(hkb_share *share);
 void hkb_partial_free(hkb_object *object);
+/* Frees the oldest until there is room for so many bytes more: what no link has is kept only as
+ * long as no link has to end for it. */
+void hkb_partials_make_room(hkb_exchange *exchange, size_t bytes);
 
 #endif

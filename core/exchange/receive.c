@@ -212,6 +212,7 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
     if (status < 0) {
         return refuse(reterr, share, error.text);
     }
+    hkb_partials_make_room(exchange, bytes);
     if (!hkb_exchange_make_room(exchange, share, bytes)) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_LIMIT,
                                  "this hub has no room for another state: it keeps %zu bytes",

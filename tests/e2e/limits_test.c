@@ -27,6 +27,22 @@ static const char *file_of(const char *name, size_t bytes)
     return path;
 }
 
+/* The same, of letters in no order: to compress it saves little. */
+static const char *noise_of(const char *name, size_t bytes)
+{
+    const char *path = file_of(name, bytes);
+    FILE *file = fopen(path, "r+");
+    uint32_t random = 1;
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_eq(fseek(file, 1, SEEK_SET), 0);
+    for (size_t i = 2; i < bytes; i++) {
+        random = random * 1664525u + 1013904223u;
+        (void)fputc('A' + (int)(random >> 24) % 26, file);
+    }
+    ck_assert_int_eq(fclose(file), 0);
+    return path;
+}
+
 static program *expose_file(const char *url, const char *file, const char *object)
 {
     return program_run("hakuban", "expose", "-c", url, "--keep", "--file", file, object, NULL);
@@ -88,13 +104,13 @@ END_TEST
 START_TEST(client_that_holds_most_is_told_when_the_router_is_full)
 {
     char url[URL_BYTES];
-    program *router = router_run(url, NULL, "--memory-limit", "4M", "--link-limit", "none", NULL);
+    program *router = router_run(url, NULL, "--memory-limit", "8M", "--link-limit", "none", NULL);
     program *good = expose_file(url, file_of("good", MIB), "\"good\"");
     program *reader = observe_raw(url, "\"good\"");
     (void)program_find(reader, "x");
-    program *greedy = expose_file(url, file_of("greedy", 3 * MIB), "\"big\"");
+    program *greedy = expose_file(url, noise_of("greedy", 9 * MIB), "\"big\"");
     program *wants = observe_raw(url, "\"big\"");
-    (void)program_find_error(greedy, "this hub has no room within its 4194304 bytes of memory, and "
+    (void)program_find_error(greedy, "this hub has no room within its 8388608 bytes of memory, and "
                                      "most of it");
     ck_assert_int_eq(program_stop(greedy, SIGTERM), 0);
     ck_assert_int_eq(program_stop(wants, SIGTERM), 0);

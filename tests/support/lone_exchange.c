@@ -223,7 +223,7 @@ hakuban_status lone_send(const lone_user *user, const char *text, int64_t versio
                                  .data_bytes = strlen(text),
                                  .format = json,
                                  .format_count = 1,
-                                 .version = &version,
+                                 .version = version ? &version : NULL,
                                  .version_count = version != 0};
     hakuban_state *state;
     ck_assert_int_eq(hakuban_state_new(NULL, &parts, &state), HAKUBAN_OK);

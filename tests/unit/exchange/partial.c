@@ -116,11 +116,39 @@ START_TEST(what_came_is_forgotten_with_the_object)
 }
 END_TEST
 
+START_TEST(what_came_is_forgotten_before_a_link_has_to_end_for_it)
+{
+    static char text[350001];
+    lone_user reader, exposer;
+    lone.settings.bytes_max = 600000;
+    begin();
+    open_channel(1);
+    begin_state(1);
+    put_parts(1, PART_BYTES, 4 * PART_BYTES);
+    close_channel(1);
+    ck_assert_uint_gt(lone.exchange->partial_bytes, 0);
+    lone_observe(&reader, "2", NULL);
+    lone_expose(&exposer, "2", NULL, 1);
+    while (!exposer.sink) {
+        ck_assert_int_ne(lone_next(&exposer), 0);
+    }
+    memset(text, 'x', sizeof(text) - 1);
+    ck_assert_int_eq(lone_send(&exposer, text, 0), HAKUBAN_OK);
+    lone_turn();
+    ck_assert_uint_eq(lone.exchange->partial_bytes, 0);
+    ck_assert_uint_eq(lone.ended, 0);
+    lone_end(&exposer);
+    lone_end(&reader);
+    end();
+}
+END_TEST
+
 int main(void)
 {
     TCase *cases = lone_cases();
     tcase_add_test(cases, a_state_goes_on_behind_what_came_of_it_before);
     tcase_add_test(cases, little_of_a_state_is_not_worth_keeping);
     tcase_add_test(cases, what_came_is_forgotten_with_the_object);
+    tcase_add_test(cases, what_came_is_forgotten_before_a_link_has_to_end_for_it);
     return lone_run("exchange.partial", cases, NULL);
 }

@@ -9,7 +9,7 @@ for plant in *.patch; do
         { echo "$plant: its first lines are not '# Rule: …' and '# Found by: …'"; failed=1; }
     grep '^+++ ' "$plant" | grep -vE '^\+\+\+ b/(core|transports|codecs|runtime)/.*\.c$' &&
         { echo "$plant: changes more than files of the product"; failed=1; }
-    patch --dry-run --silent --strip=1 --fuzz=0 --directory=../.. <"$plant" ||
+    patch --dry-run --forward --silent --strip=1 --fuzz=0 --directory=../.. <"$plant" ||
         { echo "$plant: does not apply: make it anew for the code of today"; failed=1; }
 done
 exit $failed

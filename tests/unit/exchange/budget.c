@@ -93,7 +93,16 @@ START_TEST(peers_that_wait_take_turns)
     }
     size_t least = SIZE_MAX, most = 0;
     for (unsigned i = 0; i < 3 * 4; i++) {
-        turn(hub); /* of a third of them */
+        size_t heard = 0;
+        uint64_t heard_before[PEERS];
+        for (size_t k = 0; k < PEERS; k++) {
+            heard_before[k] = peers[k].peer->link.received_bytes;
+        }
+        turn(hub);
+        for (size_t k = 0; k < PEERS; k++) {
+            heard += peers[k].peer->link.received_bytes > heard_before[k];
+        }
+        ck_assert_uint_eq(heard, HKB_TURN_PEERS); /* a third of them */
     }
     for (size_t i = 0; i < PEERS; i++) {
         ck_assert(hkb_peer_is_behind(peers[i].peer));

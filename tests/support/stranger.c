@@ -13,6 +13,7 @@ void stranger_come(stranger *peer, hkb_exchange *exchange, bool upstream)
 {
     hkb_link_settings settings = {
         .keep_alive_ns = HKB_KEEP_ALIVE_NS_DEFAULT,
+        .grace_ns = HKB_GRACE_NS_DEFAULT,
         .window_bytes = HKB_WINDOW_BYTES_DEFAULT,
         .state_bytes_max = 1 << 20,
     };
@@ -23,15 +24,21 @@ void stranger_come(stranger *peer, hkb_exchange *exchange, bool upstream)
                      HAKUBAN_OK);
 }
 
-void stranger_open(stranger *peer, hkb_exchange *exchange, bool upstream)
+void stranger_open_with(stranger *peer, hkb_exchange *exchange, bool upstream, const char *hello)
 {
     stranger_come(peer, exchange, upstream);
-    stranger_put(peer, "%s", upstream ? STRANGER_HELLO_AS("2") : STRANGER_HELLO);
+    stranger_put(peer, "%s", hello);
     if (upstream) {
         stranger_hear(exchange);
     }
     stranger_say(peer);
     stranger_hear(exchange);
+}
+
+void stranger_open(stranger *peer, hkb_exchange *exchange, bool upstream)
+{
+    stranger_open_with(peer, exchange, upstream,
+                       upstream ? STRANGER_UPSTREAM_HELLO : STRANGER_HELLO);
     stranger_forget(peer);
     ck_assert_int_eq(peer->peer->link.phase, HKB_LINK_OPEN);
 }

@@ -12,12 +12,14 @@ typedef struct stranger {
     hkb_buffer heard;  /* the headers that it was told, one a line */
 } stranger;
 
-/* A hello that offers the serializer json and no compressor; upstreams have the id 2. */
-#define STRANGER_HELLO_AS(id)                                                                      \
+/* A hello that offers the serializer json and no compressor, with more members behind: of two of
+ * one name the last counts. */
+#define STRANGER_HELLO_AS(id, more)                                                                \
     "{\"hakuban\":1,\"name\":\"s\",\"path\":[\"0000000000000000000000000000000" id                 \
     "\"],\"serializers\":[\"json\"],\"compressors\":[\"none\"],\"keep_alive_ms\":20000,"           \
-    "\"grace_ms\":0,\"window\":262144,\"state_max\":1000000}"
-#define STRANGER_HELLO STRANGER_HELLO_AS("1")
+    "\"grace_ms\":0,\"window\":262144,\"state_max\":1000000" more "}"
+#define STRANGER_HELLO STRANGER_HELLO_AS("1", "")
+#define STRANGER_UPSTREAM_HELLO STRANGER_HELLO_AS("2", "")
 
 /* The exchange's time was set before each of these calls. */
 
@@ -25,6 +27,8 @@ typedef struct stranger {
 void stranger_come(stranger *peer, hkb_exchange *exchange, bool upstream);
 /* It comes, and both have said hello. */
 void stranger_open(stranger *peer, hkb_exchange *exchange, bool upstream);
+/* The same with another hello; what it was told is not forgotten. */
+void stranger_open_with(stranger *peer, hkb_exchange *exchange, bool upstream, const char *hello);
 /* Puts a message into its next packet, printed from format. */
 void stranger_put(stranger *peer, const char *format, ...) HAKUBAN_PRINTF(2, 3);
 /* A state under the version, whole. */

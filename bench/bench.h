@@ -62,7 +62,7 @@ typedef struct bench_router {
     char url[256]; /* with the parameters that the options ask for */
 } bench_router;
 
-/* Ends this process with status 1; whoever started it notices and ends the rest. */
+/* Ends this process with status 1; the process that started it notices and ends the rest. */
 _Noreturn void bench_die(const char *format, ...) HAKUBAN_PRINTF(1, 2);
 void bench_check(hakuban_status status, const char *what);
 
@@ -76,7 +76,7 @@ pid_t bench_fork(bool joined);
 pid_t bench_spawn(bench_actor actor, void *shared, unsigned index);
 /* Waits until every spawned process has ended well; else ends the others and dies. */
 void bench_join(uint64_t patience_ns);
-/* A process that nobody waits for, until it is killed. */
+/* A process that runs until it is killed. */
 pid_t bench_spawn_stuck(bench_actor actor, void *shared, unsigned index);
 void bench_kill(pid_t pid);
 /* Stops everything spawned and started; also called at exit. */

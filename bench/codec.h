@@ -1,4 +1,4 @@
-/* The documents that codec measures with, and whom it compares with. */
+/* The documents that codec measures with, and the libraries that it compares. */
 #ifndef BENCH_CODEC_H
 #define BENCH_CODEC_H
 
@@ -13,8 +13,8 @@ typedef struct codec_document {
     hakuban_token *tokens;
 } codec_document;
 
-/* Somebody else's writer and reader of a format of ours. Their readers build a tree, since they
- * have no other. */
+/* Writers and readers of other libraries for a format of ours. Their readers build a tree, since
+ * they have no other. */
 typedef struct codec_bare {
     const char *name;
     /* What is written later, in the form in which the library wants it. */

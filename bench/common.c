@@ -396,7 +396,7 @@ void bench_router_stop(bench_router *router)
     int status;
     siginfo_t ended = {0};
     uint64_t until = bench_now_ns() + 10 * BENCH_SECOND_NS;
-    /* Full of objects, theirs takes its time to end: that is nobody's figure. */
+    /* Full of objects, the other router takes long to end: that time belongs to no figure. */
     kill(router->pid, router->theirs ? SIGKILL : SIGTERM);
     while (ended.si_pid != router->pid) {
         if (waitid(P_PID, (id_t)router->pid, &ended, WEXITED | WNOHANG | WNOWAIT) != 0 ||

@@ -1,8 +1,8 @@
 /* hot: one object, its exposer sends as fast as it can and never waits. Each state carries the time
  * of its making, so observers know how old what they take is; the router's memory must not follow
- * the rate. The raw side is a relay that keeps only the newest message for whom cannot take it.
- * With --stuck, more observers are there that are stopped after their first state, and the others
- * must not notice. */
+ * the rate. The raw side is a relay: an observer that cannot take a message gets only the newest
+ * one. With --stuck, more observers are there that are stopped after their first state, and the
+ * others must not notice. */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdlib.h>
@@ -189,7 +189,7 @@ static hot_figures watch(hot_shared *shared, pid_t relay_pid, const pid_t *stuck
             bench_sleep_ns(1000000);
         }
     }
-    bench_sleep_ns(200000000); /* everybody has settled */
+    bench_sleep_ns(200000000); /* all processes have settled */
     uint64_t start_ns = bench_now_ns();
     atomic_store(&shared->measuring, 1);
     for (int i = 0; i < 3; i++) {

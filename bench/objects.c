@@ -23,7 +23,7 @@ typedef struct objects_shared {
     pid_t relay_pid; /* the router or the raw relay */
 } objects_shared;
 
-/* Somebody else's router takes half a millisecond for each object. */
+/* A router of another implementation takes half a millisecond for each object. */
 static uint64_t patience_of(const objects_shared *shared)
 {
     return BENCH_PATIENCE_NS + shared->options->objects * 3000000;

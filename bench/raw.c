@@ -115,7 +115,7 @@ void raw_write_all(int fd, const void *data, size_t bytes)
 size_t raw_write_some(int fd, const void *data, size_t bytes)
 {
     ssize_t n = send(fd, data, bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
-    /* A peer that has gone is noticed by whoever counts. */
+    /* The process that counts notices a peer that has gone. */
     if (n < 0 && errno != EAGAIN && errno != EINTR && errno != EPIPE && errno != ECONNRESET) {
         bench_die("send: %s", strerror(errno));
     }
@@ -177,7 +177,7 @@ void raw_ping_relay(void *memory, unsigned index)
     }
 }
 
-/* Blocking writes: the pace is that of the slowest observer, who has to get everything anyway. */
+/* Blocking writes: the pace is that of the slowest observer, which has to get everything anyway. */
 void raw_fan_out_relay(void *memory, unsigned index)
 {
     raw_relay *relay = memory;

@@ -44,9 +44,9 @@ void raw_keep_little_unsent(int fd);
 /* The relays, each to be run in a process of its own; they end when the sending side closes. */
 void raw_ping_relay(void *relay, unsigned index);    /* two peers, everything to the other */
 void raw_fan_out_relay(void *relay, unsigned index); /* one sender, everything to every observer */
-void raw_latest_relay(
-    void *relay, unsigned index); /* as above, but only the newest message to whom can take one */
-void raw_array_relay(
-    void *relay, unsigned index); /* keeps message_count messages, sends them to each who comes */
+/* As above, but an observer that cannot take a message gets only the newest one later. */
+void raw_latest_relay(void *relay, unsigned index);
+/* Keeps message_count messages, and sends them to each observer that connects. */
+void raw_array_relay(void *relay, unsigned index);
 
 #endif

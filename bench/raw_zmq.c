@@ -52,14 +52,14 @@ static size_t receive_into(void *socket, void *data, size_t room)
 static void send_to(void *socket, const identity *to, zmq_msg_t *message)
 {
     zmq_msg_t copy;
-    /* Counted, not copied, as libzmq does it for whoever sends to many. */
+    /* Counted, not copied, as libzmq does for a program that sends to many peers. */
     need(zmq_msg_init(&copy) == 0 && zmq_msg_copy(&copy, message) == 0, "copy");
     need(zmq_send(socket, to->data, to->bytes, ZMQ_SNDMORE) >= 0 &&
              zmq_msg_send(&copy, socket, 0) >= 0,
          "send");
 }
 
-/* Everybody says what it is; then the source hears that all are there. */
+/* Each process says what it is; then the source is told that all are there. */
 static void meet(void *socket, unsigned observer_count, identity *ret_source,
                  identity *ret_observers)
 {
@@ -67,13 +67,13 @@ static void meet(void *socket, unsigned observer_count, identity *ret_source,
     bool has_source = false;
     while (!has_source || observers < observer_count) {
         char role;
-        identity who;
-        who.bytes = receive_into(socket, who.data, sizeof(who.data));
+        identity peer;
+        peer.bytes = receive_into(socket, peer.data, sizeof(peer.data));
         if (receive_into(socket, &role, 1) == 1 && role == 's') {
-            *ret_source = who;
+            *ret_source = peer;
             has_source = true;
         } else if (observers < observer_count) {
-            ret_observers[observers++] = who;
+            ret_observers[observers++] = peer;
         }
     }
     need(zmq_send(socket, ret_source->data, ret_source->bytes, ZMQ_SNDMORE) >= 0 &&

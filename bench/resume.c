@@ -11,7 +11,7 @@
 
 enum { CHANGED_MAX = 10, QUIET_MS = 1000 };
 
-/* Who waits for whom: each is raised once. */
+/* The points at which processes wait for each other: each is raised once. */
 typedef enum resume_phase {
     FILLING,
     SYNCED,
@@ -78,7 +78,8 @@ static void answer(bench_node *node, lamp *lamps, bench_state *state, int timeou
     }
 }
 
-/* The newest state of those that change; who has no sink now sends it when it gets one. */
+/* The newest state of the objects that change; an exposer without a sink sends it when it gets one.
+ */
 static void change(const bench_options *options, lamp *lamps, bench_state *state, uint64_t number)
 {
     for (uint64_t i = 0; i < changed_count(options); i++) {
@@ -244,7 +245,7 @@ static void resume_observer(void *memory, unsigned index)
     shared->first_out = atomic_load(&shared->out);
     at.events = 0;
 
-    /* The connection goes, and nobody turns the loop until what changes has changed. */
+    /* The connection is closed, and no loop is turned until the changes are made. */
     cut_connections();
     atomic_store(&shared->phase, CUT);
     await_phase(shared, CHANGED);

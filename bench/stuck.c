@@ -1,6 +1,6 @@
 /* stuck: one object, very many observers, one of which is stopped half of the time. What the others
  * get meanwhile must not change: ages of their states with and without it, in turns within one run.
- * There is no raw side: the other side is the same router when nobody is stuck. */
+ * There is no raw side: the other side is the same router when no observer is stuck. */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 
 enum {
     HOLD_MAX = 128, /* observers in one process */
-    FREE = 0,       /* nobody is stuck */
+    FREE = 0,       /* no observer is stuck */
     STUCK = 1,
     NOBODY_LOOKS = 2,
     SEGMENTS = 4,
@@ -37,7 +37,7 @@ typedef struct stuck_shared {
 
 /* -- The exposer -- */
 
-/* Every state is new from end to end: what somebody does not take must be seen to pile up, if it
+/* Every state is new from end to end: what an observer does not take must be seen to pile up, if it
  * did. */
 static void make_noise(bench_state *state, uint64_t number)
 {
@@ -284,7 +284,7 @@ void bench_stuck(const bench_options *options)
     report.side_keys[0] = "stuck";
     report.side_keys[1] = "free";
     report.side_titles[0] = "one stuck";
-    report.side_titles[1] = "nobody stuck";
+    report.side_titles[1] = "none stuck";
     bench_report_parameter(&report, "observers", (double)options->observers);
     bench_report_parameter(&report, "bytes", (double)options->bytes);
     bench_report_parameter(&report, "rate", (double)options->rate);

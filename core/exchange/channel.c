@@ -5,6 +5,7 @@
 #include "exchange/facts.h"
 #include "exchange/incoming.h"
 #include "exchange/newest.h"
+#include "exchange/packing.h"
 #include "exchange/partial.h"
 #include "exchange/upward.h"
 #include "exchange/work.h"
@@ -20,8 +21,12 @@ void hkb_outgoing_free(hkb_share *share)
     hkb_peer *peer = share->peer;
     hkb_exchange *exchange = peer->exchange;
     share->out.outgoing = NULL;
-    peer->outgoing_bytes -= hakuban_bytes_slice(outgoing->payload).bytes;
-    hkb_bytes_release(outgoing->payload, &exchange->shared.payload_bytes);
+    peer->outgoing_bytes -= outgoing->bytes;
+    if (outgoing->packing) {
+        hkb_packing_leave(share, outgoing);
+    } else {
+        hkb_bytes_release(outgoing->payload, &exchange->shared.payload_bytes);
+    }
     (void)hkb_peer_account(peer, 0, sizeof(*outgoing));
     hkb_free(exchange->alloc, outgoing, sizeof(*outgoing));
     hkb_peer_queue_large(peer);

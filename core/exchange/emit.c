@@ -8,7 +8,9 @@
 #include "exchange/lifetimes.h"
 #include "exchange/names.h"
 #include "exchange/newest.h"
+#include "exchange/packing.h"
 #include "exchange/payloads.h"
+#include "exchange/work.h"
 
 /* The newest state whole, if it is on its way to another peer in parts: slow peers have one payload
  * together. */
@@ -29,37 +31,34 @@ static hakuban_bytes *whole_on_its_way(const hkb_share *share)
     return NULL;
 }
 
-/* *ret is borrowed from what the object keeps, or is *ret_made, which is owned and else NULL. */
-static hakuban_status payload_for(hkb_share *share, hakuban_bytes **ret, hakuban_bytes **ret_made)
+/* A payload for what the share is to be told, if there is one; borrowed. */
+static hakuban_bytes *known_payload(const hkb_share *share)
+{
+    const hkb_object *object = share->object;
+    hakuban_bytes *sent = share->out.base ? NULL : whole_on_its_way(share);
+    if (sent) {
+        return sent;
+    }
+    for (const hkb_delta *delta = object->deltas; delta; delta = delta->next) {
+        if (delta->base == share->out.base && delta->form == share->peer->link.payload_form) {
+            return delta->payload;
+        }
+    }
+    return NULL;
+}
+
+/* *ret is owned. */
+static hakuban_status make_payload(hkb_share *share, hakuban_bytes **ret)
 {
     hkb_object *object = share->object;
     hkb_exchange *exchange = object->exchange;
-    hkb_link *link = &share->peer->link;
-    hakuban_bytes *sent = share->out.base ? NULL : whole_on_its_way(share);
-    if (sent) {
-        *ret = sent;
-        *ret_made = NULL;
-        exchange->stats.deltas_shared++;
-        return HAKUBAN_OK;
-    }
-    for (const hkb_delta *delta = object->deltas; delta; delta = delta->next) {
-        if (delta->base == share->out.base && delta->form == link->payload_form) {
-            *ret = delta->payload;
-            *ret_made = NULL;
-            exchange->stats.deltas_shared++;
-            return HAKUBAN_OK;
-        }
-    }
-    hakuban_slice old = {NULL, 0};
-    if (share->out.base) {
-        old = hakuban_state_data(share->out.base);
-    }
-    hakuban_status status = link->dialect->make(link, exchange->delta, old,
-                                                hakuban_state_data(object->state), ret_made);
+    const hkb_link *link = &share->peer->link;
+    hakuban_status status = link->dialect->make(
+        exchange->delta, exchange->alloc, hkb_link_compressor(link),
+        hakuban_state_data(share->out.base), hakuban_state_data(object->state), ret);
     if (status < 0) {
         return status;
     }
-    *ret = *ret_made;
     exchange->stats.deltas_made++;
     if (object->out_channels > 1) { /* else no other peer can use it */
         hkb_delta_keep(object, share->out.base, link->payload_form, *ret);
@@ -93,7 +92,20 @@ static void say_part(hkb_share *share)
     }
 }
 
-static hakuban_status begin_outgoing(hkb_share *share, hakuban_bytes *payload)
+/* Whether it is the newest state, or one of the older ones that peers stand on. */
+static bool is_kept(const hkb_object *object, const hakuban_state *state)
+{
+    return state == object->state || hkb_node_linked(&state->base_node);
+}
+
+/* What a peer is told of an object: the newest state, or the one that its payload was made of. */
+typedef struct told_state {
+    hakuban_state *state, *base; /* base NULL: it is said whole */
+    uint32_t count;              /* object's counter: which state it is */
+    hakuban_bytes *payload;
+} told_state;
+
+static hakuban_status begin_outgoing(hkb_share *share, const told_state *told)
 {
     hkb_outgoing *outgoing = hkb_alloc(share->peer->exchange->alloc, sizeof(*outgoing));
     if (!outgoing) {
@@ -101,20 +113,21 @@ static hakuban_status begin_outgoing(hkb_share *share, hakuban_bytes *payload)
     }
     hkb_peer *peer = share->peer;
     (void)hkb_peer_account(peer, sizeof(*outgoing), 0);
-    peer->outgoing_bytes += hakuban_bytes_slice(payload).bytes;
-    outgoing->payload = hkb_bytes_hold(payload, &peer->exchange->shared.payload_bytes);
+    outgoing->bytes = hakuban_bytes_slice(told->payload).bytes;
+    peer->outgoing_bytes += outgoing->bytes;
+    outgoing->payload = hkb_bytes_hold(told->payload, &peer->exchange->shared.payload_bytes);
     outgoing->offset = HKB_PART_BYTES_MAX;
-    outgoing->state = share->object->state_count;
-    outgoing->whole = !share->out.base;
+    outgoing->state = told->count;
+    outgoing->whole = !told->base;
     share->out.outgoing = outgoing;
     return HAKUBAN_OK;
 }
 
-/* The peer knows the newest state from here on. */
-static void is_told(hkb_share *share)
+/* The peer knows the state from here on. */
+static void is_told(hkb_share *share, hakuban_state *state, uint32_t count)
 {
-    hkb_object_set_base(share, share->object->state);
-    share->out.state = share->object->state_count;
+    hkb_object_set_base(share, is_kept(share->object, state) ? state : NULL);
+    share->out.state = count;
     share->out.condition = share->object->condition_count;
 }
 
@@ -130,7 +143,7 @@ static void say_same(hkb_share *share)
         .age_ns = hkb_object_age_ns(object),
     };
     hkb_link_say(&share->peer->link, &message, NULL);
-    is_told(share);
+    is_told(share, object->state, object->state_count);
 }
 
 static hakuban_freshness shown_freshness(const hkb_share *share)
@@ -180,32 +193,27 @@ static void say_condition(hkb_share *share)
 }
 
 /* Over the peer's limit: said in the log, and not sent; never a loop of broken connections. */
-static void withhold_state(hkb_share *share)
+static void withhold_state(hkb_share *share, uint32_t count)
 {
     hkb_object *object = share->object;
     hkb_log(&object->exchange->logger, HKB_LOG_LIMIT, &share->peer->log_quota, HAKUBAN_LOG_WARNING,
             "exchange",
             "%.200s: a state of %zu bytes is over the limit of the other side and was not sent",
             object->descriptor->text, object->state->data_bytes);
-    share->out.state = object->state_count;
+    share->out.state = count;
     say_condition(share);
 }
 
-static hakuban_status say_state(hkb_share *share)
+static hakuban_status say_state(hkb_share *share, const told_state *told)
 {
     hkb_object *object = share->object;
-    hakuban_state *state = object->state, *base = share->out.base;
+    hakuban_state *state = told->state, *base = told->base;
     const hkb_link *link = &share->peer->link;
-    hakuban_bytes *payload, *made;
-    hakuban_status status = payload_for(share, &payload, &made);
-    if (status < 0) {
-        return status;
-    }
-    hakuban_slice bytes = hakuban_bytes_slice(payload);
+    hakuban_status status = HAKUBAN_OK;
+    hakuban_slice bytes = hakuban_bytes_slice(told->payload);
     bool in_parts = link->dialect->sends_parts && bytes.bytes > HKB_PART_BYTES_MAX;
     if (!link->dialect->sends_parts && bytes.bytes > link->peer_state_bytes_max) {
-        hakuban_bytes_unref(made); /* a difference may be a little larger than the state */
-        withhold_state(share);
+        withhold_state(share, told->count); /* a difference may be a little larger than the state */
         return HAKUBAN_OK;
     }
     hkb_version previous;
@@ -223,7 +231,7 @@ static hakuban_status say_state(hkb_share *share)
         message.check = (uint32_t)hkb_state_check(state);
     }
     message.total_bytes = bytes.bytes;
-    message.payload_of = bytes.bytes < HKB_SHARED_BYTES_MIN ? NULL : payload;
+    message.payload_of = bytes.bytes < HKB_SHARED_BYTES_MIN ? NULL : told->payload;
     message.payload = (hakuban_slice){bytes.data, in_parts ? HKB_PART_BYTES_MAX : bytes.bytes};
     hkb_state_get_version(state, &message.version);
     if (!base || !hkb_state_same_format(base, state)) {
@@ -231,7 +239,7 @@ static hakuban_status say_state(hkb_share *share)
         message.format_count = state->format_count;
     }
     if (in_parts) {
-        status = begin_outgoing(share, payload);
+        status = begin_outgoing(share, told);
     }
     if (status >= 0) {
         hkb_link_say(&share->peer->link, &message, &previous);
@@ -240,14 +248,67 @@ static hakuban_status say_state(hkb_share *share)
         hkb_outgoing_go_on(share, share->out.begun);
     }
     hkb_begun_free(share); /* what has come of another state is given up there, too */
-    hakuban_bytes_unref(made);
     if (status < 0) {
         return status;
     }
-    is_told(share);
+    is_told(share, state, told->count);
     object->exchange->stats.states_out++;
     object->exchange->stats.state_bytes_out += state->data_bytes;
     return HAKUBAN_OK;
+}
+
+/* With a payload that is there, or is made now; a large one is made by a work, and said later. */
+static hakuban_status say_newest(hkb_share *share)
+{
+    hkb_object *object = share->object;
+    hakuban_bytes *made = NULL;
+    told_state told = {
+        .state = object->state,
+        .base = share->out.base,
+        .count = object->state_count,
+        .payload = known_payload(share),
+    };
+    hakuban_status status = HAKUBAN_OK;
+    if (told.payload) {
+        object->exchange->stats.deltas_shared++;
+    } else if (hkb_work_is_large(object->exchange,
+                                 hakuban_state_data(told.base).bytes + object->state->data_bytes)) {
+        return hkb_packing_begin(share);
+    } else {
+        status = make_payload(share, &made);
+        told.payload = made;
+    }
+    if (status >= 0) {
+        status = say_state(share, &told);
+        hakuban_bytes_unref(made);
+    }
+    return status;
+}
+
+/* The payload that the share has waited for is there. */
+static hakuban_status say_packed(hkb_share *share)
+{
+    const hkb_object *object = share->object;
+    const hkb_packing *packing = share->out.outgoing->packing;
+    hakuban_status status = packing->status;
+    /* Its state may have been forgotten since. */
+    if (status < 0 || !object->state || !is_kept(object, packing->state) || is_forgotten(share)) {
+        hkb_outgoing_free(share);
+        return status;
+    }
+    told_state told = {
+        .state = hakuban_state_ref(packing->state),
+        .base = hakuban_state_ref(packing->base),
+        .count = packing->state_count,
+        .payload = hakuban_bytes_ref(packing->payload),
+    };
+    hkb_object_set_base(share, told.state); /* before the packing lets go of it */
+    hkb_outgoing_free(share);
+    status = say_state(share, &told);
+    hakuban_bytes_unref(told.payload);
+    hakuban_state_unref(told.base);
+    hakuban_state_unref(told.state);
+    return status;
 }
 
 /* One large state after the other, so that little is kept for a peer that is slow. */
@@ -258,41 +319,58 @@ static bool is_waiting(const hkb_share *share)
            state_differs(share) && object->state->data_bytes > HKB_PART_BYTES_MAX;
 }
 
+/* What a state does not say of the condition is said before it. */
+static void say_condition_first(hkb_share *share)
+{
+    if (share->out.condition != share->object->condition_count &&
+        !hkb_share_manners(share)->state_is_condition) {
+        say_condition(share);
+    }
+}
+
+/* A state is on its way: the next part of it, or all once its payload is made. */
+static hakuban_status go_on(hkb_share *share)
+{
+    if (!share->out.outgoing->packing) {
+        say_part(share);
+    } else if (!hkb_share_is_packing(share)) {
+        say_condition_first(share);
+        return say_packed(share);
+    }
+    return HAKUBAN_OK;
+}
+
 /* State and condition on an open channel. */
 static void emit_states(hkb_share *share)
 {
     hkb_object *object = share->object;
+    hakuban_status status = HAKUBAN_OK;
     if (share->out.outgoing) {
-        say_part(share);
-        return;
-    }
-    bool condition_differs = share->out.condition != object->condition_count;
-    if (state_differs(share)) {
-        if (is_too_large(share)) {
-            withhold_state(share);
-            return;
-        }
-        if (is_waiting(share)) {
-            return;
-        }
-        if (condition_differs && !hkb_share_manners(share)->state_is_condition) {
+        status = go_on(share);
+    } else if (!state_differs(share)) {
+        if (share->out.condition != object->condition_count) {
             say_condition(share);
         }
+    } else if (is_too_large(share)) {
+        withhold_state(share, object->state_count);
+    } else if (!is_waiting(share)) {
+        say_condition_first(share);
         if (hkb_recall_has(share)) {
             say_same(share);
-        } else if (say_state(share) < 0) {
-            hkb_link_fail(&share->peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
+        } else {
+            status = say_newest(share);
         }
-    } else if (condition_differs) {
-        say_condition(share);
+    }
+    if (status < 0) {
+        hkb_link_fail(&share->peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
     }
 }
 
 static bool has_states(const hkb_share *share)
 {
     const hkb_object *object = share->object;
-    if (share->out.phase != HKB_CHANNEL_OPEN) {
-        return false;
+    if (share->out.phase != HKB_CHANNEL_OPEN || hkb_share_is_packing(share)) {
+        return false; /* or nothing before its payload is made */
     }
     return share->out.outgoing || share->out.condition != object->condition_count ||
            state_differs(share);

@@ -206,7 +206,7 @@ static hakuban_status hear_sink_open(hkb_peer *peer, const hkb_message *message,
                           ? message->sink_id
                           : peer->exchange->host.random(peer->exchange->host.ctx);
     hkb_recall_confirm(object);
-    if (hkb_object_raise_floor(object, &message->version) < 0) {
+    if (hkb_object_raise_floor(object, &message->version, NULL) < 0) {
         return no_memory(reterr);
     }
     hkb_share_queue(share);
@@ -293,8 +293,8 @@ static hakuban_status hear_floor(hkb_share *share, const hkb_message *message,
     if (share->out.phase != HKB_CHANNEL_OPEN) {
         return HAKUBAN_OK;
     }
-    return hkb_object_raise_floor(share->object, &message->version) >= 0 ? HAKUBAN_OK
-                                                                         : no_memory(reterr);
+    return hkb_object_raise_floor(share->object, &message->version, share) >= 0 ? HAKUBAN_OK
+                                                                                : no_memory(reterr);
 }
 
 static void hear_resend(hkb_share *share)
@@ -304,6 +304,9 @@ static void hear_resend(hkb_share *share)
         hkb_recall_forget(share);
     }
     share->out.state = hkb_untold(share->object->state_count);
+    if (share->out.outgoing && share->out.outgoing->packing) {
+        hkb_outgoing_free(share); /* it may be a difference, which means nothing to the peer */
+    }
     hkb_share_queue(share);
 }
 
@@ -314,7 +317,7 @@ static void hear_begun(hkb_share *share, const hkb_message *message)
     if (share->out.begun || share->out.phase != HKB_CHANNEL_OPEN) {
         return;
     }
-    if (share->out.outgoing) {
+    if (share->out.outgoing && !share->out.outgoing->packing) {
         if (!share->out.outgoing->heard_begun) {
             share->out.outgoing->heard_begun = true;
             hkb_outgoing_go_on(share, &begun);

@@ -119,23 +119,31 @@ static void forget_base(hkb_object *object, hakuban_state *state)
     hkb_object_drop_state(object, state);
 }
 
+hakuban_state *hkb_object_pin(hakuban_state *state)
+{
+    if (state) {
+        state->base_users++;
+    }
+    return hakuban_state_ref(state);
+}
+
+static void leave_base(hkb_object *object, hakuban_state *state)
+{
+    state->base_users--;
+    if (state->base_users == 0 && hkb_node_linked(&state->base_node)) {
+        forget_base(object, state);
+    }
+}
+
 void hkb_object_set_base(hkb_share *share, hakuban_state *state)
 {
-    hkb_object *object = share->object;
     hakuban_state *before = share->out.base;
     if (before == state) {
         return;
     }
-    if (state) {
-        hakuban_state_ref(state);
-        state->base_users++;
-    }
-    share->out.base = state;
+    share->out.base = hkb_object_pin(state);
     if (before) {
-        before->base_users--;
-        if (before->base_users == 0 && hkb_node_linked(&before->base_node)) {
-            forget_base(object, before);
-        }
+        leave_base(share->object, before);
         hakuban_state_unref(before);
     }
 }
@@ -164,12 +172,26 @@ static void retire(hkb_object *object, hakuban_state *state)
 }
 
 /* Older states take no more than twice what the newest does: a difference to a much larger one
- * saves little, and a peer that reads nothing would keep it for ever. */
+ * saves little, and a peer that reads nothing would keep it for ever. Only those that a work needs
+ * stay until it is done. */
 static void bound_bases(hkb_object *object)
 {
     size_t bytes_max = hkb_max(HKB_BASES_BYTES_MIN, 2 * object->state->data_bytes);
-    while (object->bases_bytes > bytes_max) {
-        evict_base(object, HKB_CONTAINER(object->bases.head.previous, hakuban_state, base_node));
+    hkb_node *node = object->bases.head.previous;
+    while (object->bases_bytes > bytes_max && node != &object->bases.head) {
+        hakuban_state *oldest = HKB_CONTAINER(node, hakuban_state, base_node);
+        node = node->previous;
+        evict_base(object, oldest);
+    }
+}
+
+void hkb_object_unpin(hkb_object *object, hakuban_state *state)
+{
+    if (state) {
+        leave_base(object, state);
+    }
+    if (object->state) {
+        bound_bases(object);
     }
 }
 

@@ -20,6 +20,10 @@ void hkb_object_refresh_source(hkb_object *object);
 /* Tells the exposer the floor, unless that is a local one, whose sink looks by itself. */
 void hkb_object_pass_floor(hkb_object *object);
 /* A share stands on state now, not any more on the one before. */
+/* state, NULL allowed, is kept as a base as long as a work needs it; pin takes a reference, which
+ * stays the caller's after unpin. */
+hakuban_state *hkb_object_pin(hakuban_state *state);
+void hkb_object_unpin(hkb_object *object, hakuban_state *state);
 void hkb_object_set_base(hkb_share *share, hakuban_state *state);
 /* The object keeps state no more. */
 void hkb_object_drop_state(hkb_object *object, hakuban_state *state);

@@ -128,7 +128,7 @@ static hakuban_status take(hkb_share *share, const made_state *made, hakuban_sta
     hkb_share_set_in_base(share, state);
     /* An upstream knows a later version than what is shown here: what the exposer says next, or
      * has said last, is to be later still. */
-    if (link->connector && hkb_object_raise_floor(share->object, &head->version) < 0) {
+    if (link->connector && hkb_object_raise_floor(share->object, &head->version, NULL) < 0) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_NO_MEMORY, "out of memory");
     }
     return HAKUBAN_OK;

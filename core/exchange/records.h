@@ -256,9 +256,31 @@ typedef struct hkb_incoming {
     size_t charged_bytes;
 } hkb_incoming;
 
-/* A state that goes in parts. */
-typedef struct hkb_outgoing {
+/* A payload that is made by a work. */
+typedef struct hkb_packing {
+    hkb_work work;
+    hkb_exchange *exchange;
+    hkb_object *object;   /* there as long as shares wait */
+    unsigned users;       /* shares that wait for it, or have not said it yet */
+    bool is_done;         /* the work is */
+    bool is_held;         /* the payload is counted as one of those that links share */
+    bool checks;          /* the state's check is computed, too */
+    const void *form;     /* of the links that it is for: their payload_form */
+    uint32_t state_count; /* object's counter: which state it is */
+    const hkb_dialect *dialect;
+    const hkb_compressor *compressor; /* NULL: none */
+    hakuban_state *base;              /* NULL: it will be whole */
+    hakuban_state *state;
+    uint64_t check;
     hakuban_bytes *payload;
+    hakuban_status status; /* what became of it */
+} hkb_packing;
+
+/* A state that goes in parts, or waits for its payload. */
+typedef struct hkb_outgoing {
+    hkb_packing *packing; /* what it waits for; or NULL */
+    hakuban_bytes *payload;
+    size_t bytes; /* of peer.outgoing_bytes */
     size_t offset;
     bool skips;       /* the other side has what is before offset, which is to be said */
     bool heard_begun; /* it has said what it has, which is looked at once */
@@ -330,6 +352,13 @@ struct hkb_share {
     hkb_inbound in;
     hkb_outbound out;
 };
+
+/* The payload for the peer is being made. */
+static inline bool hkb_share_is_packing(const hkb_share *share)
+{
+    const hkb_outgoing *outgoing = share->out.outgoing;
+    return outgoing && outgoing->packing && !outgoing->packing->is_done;
+}
 
 /* A state from the peer is being made. */
 static inline bool hkb_share_is_working(const hkb_share *share)

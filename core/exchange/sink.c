@@ -184,7 +184,8 @@ static void raise_sink_floor(hakuban_sink *sink)
     hkb_sink_number_on(sink);
 }
 
-hakuban_status hkb_object_raise_floor(hkb_object *object, const hkb_version *version)
+hakuban_status hkb_object_raise_floor(hkb_object *object, const hkb_version *version,
+                                      const hkb_share *teller)
 {
     hakuban_state *known = hkb_object_floor(object), *floor;
     if (version->count == 0) {
@@ -192,9 +193,9 @@ hakuban_status hkb_object_raise_floor(hkb_object *object, const hkb_version *ver
     }
     if (known && hakuban_version_compare(version->elements, version->count, known->version,
                                          known->version_count) <= 0) {
-        if (object->floor) {
-            hkb_object_pass_floor(
-                object); /* it was passed on before, but perhaps on a channel that closed then */
+        /* It was passed on before, but perhaps on a channel that closed then. */
+        if (object->floor && hkb_object_state_share(object) != teller) {
+            hkb_object_pass_floor(object);
         }
         return HAKUBAN_OK;
     }

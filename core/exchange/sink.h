@@ -8,7 +8,10 @@ hakuban_status hkb_sink_new(hkb_object *object, hakuban_contract *contract, haku
 void hkb_sink_revoke(hakuban_sink *sink);
 /* Publishes what the sink sent last again, above the floor. */
 void hkb_sink_number_on(hakuban_sink *sink);
-/* A peer knows version. Passed on towards the exposer. ERR_NO_MEMORY. */
-hakuban_status hkb_object_raise_floor(hkb_object *object, const hkb_version *version);
+/* A peer knows version. Passed on towards the exposer, unless that is behind teller, the share over
+ * which it was told (NULL: none): two exchanges that are each other's source in a hand-over would
+ * tell each other without end. ERR_NO_MEMORY. */
+hakuban_status hkb_object_raise_floor(hkb_object *object, const hkb_version *version,
+                                      const hkb_share *teller);
 
 #endif

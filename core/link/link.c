@@ -1147,7 +1147,7 @@ static void pull_open(hkb_link *link)
         more = link->shared->events->produce(link);
     }
     if (!more && hkb_chain_bytes(&link->again) == 0 && link->phase == HKB_LINK_LEAVING &&
-        !link->bye_said) {
+        !link->bye_said && !link->packing) {
         link->bye_said = true;
         say_kind(link, HKB_MESSAGE_BYE);
     }
@@ -1203,12 +1203,6 @@ bool hkb_link_is_over(const hkb_link *link)
 
 /* -- The native dialect: payloads of states -- */
 
-static hakuban_status native_make(hkb_link *link, hkb_delta_context *context, hakuban_slice old,
-                                  hakuban_slice new_, hakuban_bytes **ret)
-{
-    return hkb_delta_make(context, link->shared->alloc, hkb_link_compressor(link), old, new_, ret);
-}
-
 static hakuban_status native_size(hakuban_slice payload, size_t old_bytes, size_t bytes_max,
                                   size_t *ret_bytes, hakuban_error *reterr)
 {
@@ -1234,7 +1228,7 @@ const hkb_dialect hkb_dialect_native = {
     .pull = native_pull,
     .has_room = native_has_room,
     .has_control = native_has_control,
-    .make = native_make,
+    .make = hkb_delta_make,
     .size = native_size,
     .apply = hkb_delta_apply,
 };

@@ -155,8 +155,9 @@ typedef struct hkb_dialect {
     bool (*has_room)(const hkb_link *link);
     bool (*has_control)(const hkb_link *link);
     /* A state's payload: as hkb_delta_make(), hkb_delta_size() and hkb_delta_apply(). */
-    hakuban_status (*make)(hkb_link *link, hkb_delta_context *context, hakuban_slice old,
-                           hakuban_slice new_, hakuban_bytes **ret);
+    hakuban_status (*make)(hkb_delta_context *context, const hakuban_alloc *alloc,
+                           hkb_delta_compressor compressor, hakuban_slice old, hakuban_slice new_,
+                           hakuban_bytes **ret);
     hakuban_status (*size)(hakuban_slice payload, size_t old_bytes, size_t bytes_max,
                            size_t *ret_bytes, hakuban_error *reterr);
     hakuban_status (*apply)(hkb_delta_context *context, hkb_delta_compressor compressor,
@@ -220,6 +221,8 @@ struct hkb_link {
     int64_t credit;
     uint32_t working; /* states of the other side that are made at the moment: what comes behind
                          them may have to wait. The owner counts them */
+    uint32_t packing; /* payloads for the other side that are made at the moment: there is more to
+                         say, later. The owner counts them */
     bool blocked;     /* the next message does. The owner takes it back when some work is done */
     bool waits;       /* a frame that has come has not been heard yet */
     hkb_buffer input; /* packets that wait for credit, each behind its length */

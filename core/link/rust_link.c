@@ -577,7 +577,8 @@ static void rust_pull(hkb_link *link)
                                1); /* without memory: it is sent at the next pull */
     }
     link->ping_due = false;
-    if (!more && link->phase == HKB_LINK_LEAVING && hkb_chain_bytes(link->packet) == 0) {
+    if (!more && link->phase == HKB_LINK_LEAVING && hkb_chain_bytes(link->packet) == 0 &&
+        !link->packing) {
         hkb_link_end_orderly(link, "closed"); /* the dialect has no BYE: the carrier just closes */
     }
     if (link->phase == HKB_LINK_ENDED) {
@@ -622,10 +623,12 @@ static void rust_done(hkb_link *link)
 
 /* -- States -- */
 
-static hakuban_status rust_make(hkb_link *link, hkb_delta_context *context, hakuban_slice old,
+static hakuban_status rust_make(hkb_delta_context *context, const hakuban_alloc *alloc,
+                                hkb_delta_compressor compressor, hakuban_slice old,
                                 hakuban_slice new_, hakuban_bytes **ret)
 {
-    return hkb_rust_delta_make(context, link->shared->alloc, old, new_, ret);
+    (void)compressor;
+    return hkb_rust_delta_make(context, alloc, old, new_, ret);
 }
 
 static hakuban_status rust_size(hakuban_slice payload, size_t old_bytes, size_t bytes_max,

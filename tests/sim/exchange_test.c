@@ -584,7 +584,7 @@ START_TEST(where_no_greater_version_is_left_observers_see_stale)
     assert_watched(&observer, OBJECT, "one", HAKUBAN_LIVE);
     hakuban_descriptor *name = net_descriptor(OBJECT, TAG);
     hkb_object *known = hkb_object_find(net_enter(net3.b), name);
-    ck_assert_int_eq(hkb_object_raise_floor(known, &greatest), HAKUBAN_OK);
+    ck_assert_int_eq(hkb_object_raise_floor(known, &greatest, NULL), HAKUBAN_OK);
     hakuban_descriptor_unref(name);
     play_users(net3.network, &producer, NULL, NULL);
     assert_watched(&observer, OBJECT, "one", HAKUBAN_STALE);

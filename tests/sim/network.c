@@ -718,6 +718,7 @@ static void take_turn(net_node *node)
 
 static bool step_node(net_node *node)
 {
+    bool moved = false;
     net_enter(node);
     if (net_due_ns(node) <= node->network->now_ns) {
         take_turn(node);
@@ -725,8 +726,10 @@ static bool step_node(net_node *node)
     while (has_work_done(node)) {
         give_back(node, true);
         hkb_exchange_settle(node->exchange);
+        moved = true;
     }
-    bool moved = send_ready(node);
+    moved |= send_ready(node);
+    moved |= has_work_done(node);
     node->settled = node->entered;
     node->due_ns = net_due_ns(node);
     return moved;

@@ -123,6 +123,20 @@ static void check_accounts(const sim_world *world, size_t number)
              number, (size_t)node->memory.bytes, held, own);
 }
 
+/* States that works make payloads of. */
+static size_t packed_bytes(const hkb_object *object)
+{
+    size_t bytes = 0;
+    HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
+    {
+        const hkb_packing *packing = share->out.outgoing ? share->out.outgoing->packing : NULL;
+        if (packing) {
+            bytes += packing->state->data_bytes + (packing->base ? packing->base->data_bytes : 0);
+        }
+    }
+    return bytes;
+}
+
 /* What an exchange keeps is bounded by what is alive, not by how much passed through it. */
 void oracle_check_memory(sim_world *world)
 {
@@ -138,6 +152,7 @@ void oracle_check_memory(sim_world *world)
         {
             size_t bytes = object->state ? object->state->data_bytes : 0;
             size_t bases_max = hkb_max(2 * bytes, 65536);
+            bases_max += packed_bytes(object);
             state_bytes += bytes + object->bases_bytes;
             NET_MUST(object->bases_bytes <= bases_max,
                      "I7 memory: node %zu keeps %zu bytes of older states of %s", n,

@@ -204,7 +204,7 @@ START_TEST(a_state_below_the_floor_goes_out_again_once_there_is_memory)
     hkb_object *object =
         hkb_object_find(net_enter(hub), exposed(&producer, OBJECT)->sink->descriptor);
     fail_alloc_arm(&hub->memory, 2, true);
-    ck_assert_int_eq(hkb_object_raise_floor(object, &floor), HAKUBAN_OK);
+    ck_assert_int_eq(hkb_object_raise_floor(object, &floor, NULL), HAKUBAN_OK);
     ck_assert(fail_alloc_failed(&hub->memory));
     fail_alloc_arm(&hub->memory, 0, false);
     hkb_exchange_settle(hub->exchange);

@@ -235,6 +235,140 @@ START_TEST(a_silence_does_not_end_a_connection_that_is_not_read)
 }
 END_TEST
 
+/* -- What goes out -- */
+
+/* The hub exposes, with threads, and leaves observe. */
+typedef struct fan {
+    net *network;
+    net_node *hub, *leaves[2];
+    watcher readers[2], others[2];
+    exposer large, small;
+} fan;
+
+static void begin_fan(fan *f)
+{
+    f->network = net_new(2);
+    f->network->works_by_hand = true;
+    for (int i = 0; i < 2; i++) {
+        f->leaves[i] = net_add(f->network);
+        watch_object(&f->readers[i], f->leaves[i], LARGE, TAG);
+        watch_object(&f->others[i], f->leaves[i], SMALL, TAG);
+    }
+    f->network->work_bytes_min = LARGE_BYTES_MIN;
+    f->hub = net_add(f->network);
+    expose_object(&f->large, f->hub, LARGE, TAG, 1);
+    expose_object(&f->small, f->hub, SMALL, TAG, 1);
+    expose(&f->large, "before");
+    expose(&f->small, "before");
+    for (int i = 0; i < 2; i++) {
+        net_connect(f->leaves[i], f->hub, NULL);
+    }
+    play_users(f->network, &f->large, &f->small, NULL);
+    for (int i = 0; i < 2; i++) {
+        assert_watched(&f->readers[i], LARGE, "before", HAKUBAN_LIVE);
+    }
+}
+
+static void assert_all_watched(fan *f, const char *text, hakuban_freshness freshness)
+{
+    net_run(f->network, 100 * NET_MS);
+    for (int i = 0; i < 2; i++) {
+        assert_watched(&f->readers[i], LARGE, text, freshness);
+    }
+}
+
+static void end_fan(fan *f)
+{
+    expose_end(&f->large);
+    expose_end(&f->small);
+    for (int i = 0; i < 2; i++) {
+        watch_end(&f->readers[i]);
+        watch_end(&f->others[i]);
+    }
+    net_free(f->network);
+}
+
+START_TEST(a_payload_is_made_once_for_all_that_need_it)
+{
+    fan f;
+    begin_fan(&f);
+    expose(&f.large, text_of('a'));
+    assert_all_watched(&f, "before", HAKUBAN_LIVE);
+    expose(&f.small, "after");
+    net_run(f.network, 100 * NET_MS);
+    assert_watched(&f.others[0], SMALL, "after", HAKUBAN_LIVE);
+    ck_assert(net_finish_work(f.hub));
+    ck_assert(!net_finish_work(f.hub));
+    assert_all_watched(&f, text_of('a'), HAKUBAN_LIVE);
+    end_fan(&f);
+}
+END_TEST
+
+/* Else an object that changes faster than its payloads are made would never be seen to change. */
+START_TEST(what_was_made_is_said_although_there_is_a_newer_state)
+{
+    fan f;
+    begin_fan(&f);
+    expose(&f.large, text_of('a'));
+    net_run(f.network, 100 * NET_MS);
+    for (char letter = 'b'; letter < 'f'; letter++) {
+        expose(&f.large, text_of(letter));
+        ck_assert(net_finish_work(f.hub));
+        assert_all_watched(&f, text_of((char)(letter - 1)), HAKUBAN_LIVE);
+    }
+    ck_assert(net_finish_work(f.hub));
+    assert_all_watched(&f, text_of('e'), HAKUBAN_LIVE);
+    end_fan(&f);
+}
+END_TEST
+
+START_TEST(the_last_state_is_said_before_the_stream_ends)
+{
+    fan f;
+    begin_fan(&f);
+    expose(&f.large, text_of('z'));
+    net_run(f.network, 100 * NET_MS);
+    expose_end(&f.large);
+    assert_all_watched(&f, "before", HAKUBAN_LIVE);
+    ck_assert(net_finish_work(f.hub));
+    assert_all_watched(&f, text_of('z'), HAKUBAN_STALE);
+    end_fan(&f);
+}
+END_TEST
+
+START_TEST(a_link_that_leaves_says_what_is_being_made)
+{
+    fan f;
+    begin_fan(&f);
+    expose(&f.large, text_of('z'));
+    net_run(f.network, 100 * NET_MS);
+    hkb_peer_leave(f.leaves[0]->up->peer[1]);
+    net_run(f.network, 100 * NET_MS);
+    ck_assert_uint_eq(f.leaves[0]->ended.count, 0);
+    ck_assert(net_finish_work(f.hub));
+    net_run(f.network, 100 * NET_MS);
+    ck_assert(f.leaves[0]->ended.orderly);
+    assert_watched(&f.readers[0], LARGE, text_of('z'), HAKUBAN_STALE);
+    end_fan(&f);
+}
+END_TEST
+
+START_TEST(observers_that_leave_let_go_of_the_payload)
+{
+    fan f;
+    begin_fan(&f);
+    expose(&f.large, text_of('a'));
+    net_run(f.network, 100 * NET_MS);
+    for (int i = 0; i < 2; i++) {
+        net_cut(f.leaves[i]->up);
+    }
+    net_run(f.network, 10 * NET_S); /* the grace is over */
+    ck_assert(net_finish_work(f.hub));
+    ck_assert(!net_finish_work(f.hub));
+    end_fan(&f);
+}
+END_TEST
+
 START_TEST(an_exchange_ends_with_work_undone)
 {
     pair p;
@@ -260,6 +394,11 @@ int main(void)
     tcase_add_test(tests, a_peer_without_a_session_waits_with_everything);
     tcase_add_test(tests, a_few_states_of_a_peer_are_made_at_a_time);
     tcase_add_test(tests, a_silence_does_not_end_a_connection_that_is_not_read);
+    tcase_add_test(tests, a_payload_is_made_once_for_all_that_need_it);
+    tcase_add_test(tests, what_was_made_is_said_although_there_is_a_newer_state);
+    tcase_add_test(tests, the_last_state_is_said_before_the_stream_ends);
+    tcase_add_test(tests, a_link_that_leaves_says_what_is_being_made);
+    tcase_add_test(tests, observers_that_leave_let_go_of_the_payload);
     tcase_add_test(tests, an_exchange_ends_with_work_undone);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

@@ -651,7 +651,7 @@ static void remove_folder(void)
     ck_assert_int_eq(system(command), 0);
 }
 
-START_TEST(after_storms_everybody_has_the_last_state)
+START_TEST(after_storms_all_observers_have_the_last_state)
 {
     uint64_t begin_ms = crowd_now_ms();
     uint64_t next = asked.seed;
@@ -730,7 +730,7 @@ int main(int argc, char **argv)
     Suite *suite = suite_create("chaos");
     TCase *tcase = tcase_create("chaos");
     tcase_set_timeout(tcase, 0); /* every step of it has a limit of its own */
-    tcase_add_test(tcase, after_storms_everybody_has_the_last_state);
+    tcase_add_test(tcase, after_storms_all_observers_have_the_last_state);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

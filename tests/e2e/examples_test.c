@@ -29,7 +29,7 @@ START_TEST(hello_says_hello_within_itself_and_over_a_router)
 }
 END_TEST
 
-START_TEST(all_top_shows_everybody)
+START_TEST(top_of_all_shows_every_exchange)
 {
     program *first = program_run("examples/all-top", url, "--name", "one", "--every", "50ms", NULL);
     program *second = program_run("examples/all-top", url, "--name", "two", "--every", "50ms",
@@ -158,7 +158,7 @@ int main(void)
     TCase *tcase = tcase_create("examples");
     tcase_add_checked_fixture(tcase, start_router, stop_router);
     tcase_add_loop_test(tcase, hello_says_hello_within_itself_and_over_a_router, 0, 2);
-    tcase_add_test(tcase, all_top_shows_everybody);
+    tcase_add_test(tcase, top_of_all_shows_every_exchange);
     tcase_add_test(tcase, worker_pool_shares_the_work_and_survives_a_loss);
     tcase_add_test(tcase, leader_is_one_of_many_and_has_a_successor);
     tcase_add_test(tcase, embed_poll_observes_from_a_loop_of_its_own);

@@ -237,7 +237,7 @@ START_TEST(tag_shows_every_object_and_list_ends)
 }
 END_TEST
 
-START_TEST(object_under_a_tag_closes_when_nobody_has_it_any_more)
+START_TEST(object_under_a_tag_closes_when_no_exchange_has_it_any_more)
 {
     program *exposer = program_run("hakuban", "expose", "--tag", "\"t\"", "1", NULL);
     program_write(exposer, "5\n");
@@ -338,7 +338,7 @@ START_TEST(file_is_a_state_and_each_change_is_the_next)
 }
 END_TEST
 
-START_TEST(command_runs_only_while_somebody_observes)
+START_TEST(command_runs_only_while_there_is_an_observer)
 {
     const char *counter = scratch_path("runs");
     char command[512];
@@ -408,14 +408,14 @@ int main(void)
     tcase_add_test(tcase, wrong_lines_are_reported_with_their_place_and_skipped);
     tcase_add_test(tcase, other_formats_travel_unchecked_and_are_shown_in_base64);
     tcase_add_test(tcase, tag_shows_every_object_and_list_ends);
-    tcase_add_test(tcase, object_under_a_tag_closes_when_nobody_has_it_any_more);
+    tcase_add_test(tcase, object_under_a_tag_closes_when_no_exchange_has_it_any_more);
     tcase_add_test(tcase, get_says_why_there_is_nothing);
     tcase_add_test(tcase, get_raw_is_the_data_and_nothing_else);
     tcase_add_test(tcase, observe_ends_after_its_time);
     tcase_add_test(tcase, observer_whose_reader_has_gone_ends_quietly);
     tcase_add_test(tcase, refused_connection_is_said_once);
     tcase_add_test(tcase, file_is_a_state_and_each_change_is_the_next);
-    tcase_add_test(tcase, command_runs_only_while_somebody_observes);
+    tcase_add_test(tcase, command_runs_only_while_there_is_an_observer);
     tcase_add_test(tcase, command_that_fails_is_reported);
     tcase_add_test(tcase, large_states_arrive_whole);
     TCase *routers = tcase_create("routers of their own");

@@ -238,7 +238,7 @@ START_TEST(killed_exposer_is_stale_after_the_grace_time_with_the_right_age)
 }
 END_TEST
 
-START_TEST(another_exposer_takes_over_from_a_killed_one_before_anybody_sees_it)
+START_TEST(another_exposer_takes_over_from_a_killed_one_unseen_by_observers)
 {
     const char *scheme = schemes[_i];
     program *router = run_router(url_of(scheme, PORT, LONG_GRACE));
@@ -291,8 +291,8 @@ int main(void)
     tcase_add_loop_test(tcase, router_killed_and_restarted_brings_all_back, 0, SCHEMES);
     tcase_add_loop_test(tcase, killed_exposer_is_stale_after_the_grace_time_with_the_right_age, 0,
                         SCHEMES);
-    tcase_add_loop_test(tcase, another_exposer_takes_over_from_a_killed_one_before_anybody_sees_it,
-                        0, SCHEMES);
+    tcase_add_loop_test(tcase, another_exposer_takes_over_from_a_killed_one_unseen_by_observers, 0,
+                        SCHEMES);
     tcase_add_loop_test(tcase, objects_of_a_tag_are_not_closed_by_a_short_outage, 0, SCHEMES);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -299,7 +299,7 @@ START_TEST(binding_beyond_loopback_is_warned_about)
 }
 END_TEST
 
-START_TEST(strangers_who_send_nonsense_or_nothing_hurt_nobody)
+START_TEST(strangers_that_send_nonsense_or_nothing_hurt_no_peer)
 {
     char url[URL_BYTES], unused[URL_BYTES];
     snprintf(url, sizeof(url), "unix://%s", scratch_path("strangers"));
@@ -344,7 +344,7 @@ int main(void)
                         (int)(sizeof(wrongs) / sizeof(wrongs[0])));
     tcase_add_test(tcase, file_that_is_not_there_is_said);
     tcase_add_test(tcase, binding_beyond_loopback_is_warned_about);
-    tcase_add_test(tcase, strangers_who_send_nonsense_or_nothing_hurt_nobody);
+    tcase_add_test(tcase, strangers_that_send_nonsense_or_nothing_hurt_no_peer);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

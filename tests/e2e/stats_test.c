@@ -21,7 +21,7 @@ static void says(int code, const char *piece, const char *const *words)
     ck_assert_int_eq(program_end(p), code);
 }
 
-START_TEST(a_snapshot_shows_links_and_who_exposes_what)
+START_TEST(a_snapshot_shows_links_objects_and_their_exposers)
 {
     char url[URL_BYTES], pump_url[URL_BYTES + 40];
     const char *path = scratch_path("stats.conf");
@@ -211,7 +211,7 @@ int main(void)
 {
     Suite *suite = suite_create("stats");
     TCase *cases = tcase_create("stats");
-    tcase_add_test(cases, a_snapshot_shows_links_and_who_exposes_what);
+    tcase_add_test(cases, a_snapshot_shows_links_objects_and_their_exposers);
     tcase_add_test(cases, one_statistic_can_be_read_by_its_name);
     tcase_add_test(cases, routers_of_a_tree_are_shown_together_from_anywhere);
     tcase_add_test(cases, mistakes_are_said_in_words);

@@ -167,7 +167,7 @@ static unsigned close_code(const char *data, size_t bytes)
     return 0;
 }
 
-START_TEST(who_does_it_wrong_is_closed_with_a_code_and_one_line)
+START_TEST(a_violation_closes_the_connection_with_a_code_and_one_line)
 {
     char answer[8192], expected[64];
     start("tcp://127.0.0.1:0");
@@ -216,7 +216,7 @@ START_TEST(a_message_without_end_is_cut_at_its_limit)
 }
 END_TEST
 
-START_TEST(who_pings_and_never_reads_is_closed)
+START_TEST(a_peer_that_pings_and_never_reads_is_closed)
 {
     static char pings[131 * 1000];
     start("tcp://127.0.0.1:0");
@@ -250,7 +250,7 @@ END_TEST
 
 /* Each sends a byte now and then. All are gone after their five seconds, and meanwhile others are
  * served. */
-START_TEST(who_takes_all_day_for_a_head_has_five_seconds)
+START_TEST(a_peer_has_five_seconds_for_its_request)
 {
     enum { SLOW = 200 };
     int fds[SLOW], open = SLOW;
@@ -369,11 +369,11 @@ int main(void)
     Suite *suite = suite_create("ws");
     TCase *all = tcase_create("websocket");
     tcase_set_timeout(all, 90);
-    tcase_add_loop_test(all, who_does_it_wrong_is_closed_with_a_code_and_one_line, 0,
+    tcase_add_loop_test(all, a_violation_closes_the_connection_with_a_code_and_one_line, 0,
                         (int)(sizeof(bad) / sizeof(bad[0])));
     tcase_add_test(all, a_message_without_end_is_cut_at_its_limit);
-    tcase_add_test(all, who_pings_and_never_reads_is_closed);
-    tcase_add_test(all, who_takes_all_day_for_a_head_has_five_seconds);
+    tcase_add_test(all, a_peer_that_pings_and_never_reads_is_closed);
+    tcase_add_test(all, a_peer_has_five_seconds_for_its_request);
     tcase_add_test(all, pages_of_the_origins_named_are_let_in);
     tcase_add_loop_test(all, what_is_not_there_is_said_in_words, 0, 3);
     tcase_add_test(all, the_dialect_may_be_insisted_on);

@@ -242,7 +242,7 @@ static uint64_t time_until_state(net *network, net_node *node, bool by_tag, uint
     return took_ns;
 }
 
-START_TEST(who_comes_late_to_a_live_object_has_its_state_in_one_round_trip)
+START_TEST(a_late_observer_of_a_live_object_has_its_state_in_one_round_trip)
 {
     tree at = tree_new(3);
     uint64_t exposer_bytes[2] = {at.exposing->up->written[0], at.exposing->up->written[1]};
@@ -429,7 +429,7 @@ int main(void)
     tcase_set_timeout(cases, 110);
     tcase_add_test(cases, a_million_objects_leave_nothing_in_an_exchange);
     tcase_add_test(cases, objects_leave_nothing_in_hubs_and_at_both_ends);
-    tcase_add_test(cases, who_comes_late_to_a_live_object_has_its_state_in_one_round_trip);
+    tcase_add_test(cases, a_late_observer_of_a_live_object_has_its_state_in_one_round_trip);
     tcase_add_test(cases, the_first_observer_waits_for_the_way_to_the_exposer_and_back);
     tcase_add_loop_test(cases, what_was_last_known_stays_with_its_age_through_two_hubs, 0, 5);
     tcase_add_loop_test(cases, an_age_is_right_on_a_host_that_is_younger, 0, 2);

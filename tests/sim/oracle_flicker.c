@@ -28,7 +28,7 @@ static bool is_below(const sim_world *world, int node, size_t top)
 }
 
 /* Whether one of those who could take object over says nothing by itself. */
-static bool somebody_is_lazy(const sim_world *world, size_t object)
+static bool is_any_user_lazy(const sim_world *world, size_t object)
 {
     for (size_t i = 0; i < world->plan->user_count; i++) {
         const sim_user *user = &world->users[i];
@@ -78,7 +78,7 @@ void oracle_after_outage(const sim_world *world, size_t node, sim_outage outage)
 {
     for (size_t k = 0; outage != SIM_UNCERTAIN && k < world->plan->object_count; k++) {
         oracle_situation at = oracle_look_at(world, k);
-        if (!at.chosen || at.chosen->capacity == 0 || at.limited || somebody_is_lazy(world, k)) {
+        if (!at.chosen || at.chosen->capacity == 0 || at.limited || is_any_user_lazy(world, k)) {
             continue;
         }
         for (size_t i = 0; i < world->plan->user_count; i++) {

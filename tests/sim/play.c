@@ -833,7 +833,7 @@ static void hand_over(sim_world *world)
     }
 }
 
-static void everybody_goes(sim_world *world)
+static void all_programs_end(sim_world *world)
 {
     char text[600];
     for (size_t i = 0; i < world->plan->user_count; i++) {
@@ -872,7 +872,7 @@ static void play(const sim_plan *plan, const bool *kept, bool trace, sim_stuck *
     }
     hand_over(world);
     world->result.converged_ns = converged_ns;
-    everybody_goes(world);
+    all_programs_end(world);
     world->result.trace_hash = world->network->trace_hash;
     world->result.simulated_ns = now(world) - NET_BEGIN_NS;
     world->result.histories = 1;

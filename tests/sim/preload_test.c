@@ -69,7 +69,7 @@ static void finish(void)
     net_free(at.network);
 }
 
-START_TEST(the_first_observer_waits_for_nobody)
+START_TEST(the_first_observer_does_not_wait)
 {
     watcher observer;
     build(_i);
@@ -106,7 +106,7 @@ START_TEST(an_observer_of_what_is_not_preloaded_waits_for_the_exposer)
 }
 END_TEST
 
-START_TEST(who_asks_is_sent_nothing)
+START_TEST(a_preloading_peer_is_sent_nothing)
 {
     build(_i);
     net_contract wish = preload(at.asker);
@@ -200,9 +200,9 @@ int main(void)
 {
     Suite *suite = suite_create("preloading");
     TCase *tcase = tcase_create("preloading");
-    tcase_add_loop_test(tcase, the_first_observer_waits_for_nobody, 0, 2);
+    tcase_add_loop_test(tcase, the_first_observer_does_not_wait, 0, 2);
     tcase_add_loop_test(tcase, an_observer_of_what_is_not_preloaded_waits_for_the_exposer, 0, 2);
-    tcase_add_loop_test(tcase, who_asks_is_sent_nothing, 0, 2);
+    tcase_add_loop_test(tcase, a_preloading_peer_is_sent_nothing, 0, 2);
     tcase_add_loop_test(tcase, it_ends_with_its_asker, 0, 4);
     tcase_add_test(tcase, an_exposer_may_ask_for_its_own);
     tcase_add_test(tcase, a_restarted_hub_is_asked_again);

@@ -381,7 +381,7 @@ END_TEST
 /* The same where the contract ends as well: the reference tells a new observer nothing of what
  * nobody exposes. Ours gives the last known state, with its age, for as long as anything observes
  * the object. */
-START_TEST(routed_known_state_where_nobody_exposes)
+START_TEST(routed_known_state_without_an_exposer)
 {
     routed at = routed_new(_i);
     watcher observer, late;
@@ -890,7 +890,7 @@ static bool survives(bool client_waits, bool speaks)
     return lives;
 }
 
-START_TEST(who_is_silent_is_timed_out_and_who_speaks_is_not)
+START_TEST(a_silent_peer_is_timed_out_and_a_speaking_one_is_not)
 {
     ck_assert(!survives(false, false)); /* router_can_time_out_client */
     ck_assert(survives(false, true));   /* router_doesnt_timeout_if_keep_alive_is_adequate */
@@ -916,7 +916,7 @@ int main(void)
     ROUTED(routed_object_tag_delivery);
     ROUTED(routed_tag_object_delivery);
     ROUTED(routed_known_state_gets_delivered_even_if_exposer_doesnt_exist);
-    ROUTED(routed_known_state_where_nobody_exposes);
+    ROUTED(routed_known_state_without_an_exposer);
     ROUTED(routed_object_object_drop_data_when_object_is_no_more_data_needed);
     tcase_add_test(cases, object_observe_contract_termination_causes_unassign);
     tcase_add_test(cases, local_instant_object_state_sink_drop);
@@ -934,7 +934,7 @@ int main(void)
     ROUTED(object_expose_capacity_gets_propagated_upstream);
     ROUTED(tag_expose_capacity_gets_propagated_upstream);
     ROUTED(names_get_propagated);
-    tcase_add_test(cases, who_is_silent_is_timed_out_and_who_speaks_is_not);
+    tcase_add_test(cases, a_silent_peer_is_timed_out_and_a_speaking_one_is_not);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -368,7 +368,7 @@ END_TEST
 #define EXPOSE_O "01 01 01 01 01 01 02 00 03 226f22 01"
 #define UNEXPOSE_O "01 01 01 01 01 01 03 00 03 226f22"
 
-START_TEST(a_stream_is_open_only_while_somebody_exposes)
+START_TEST(a_stream_is_open_only_while_there_is_an_exposer)
 {
     net *network = net_new(1);
     net_node *node = net_add(network);
@@ -390,7 +390,7 @@ START_TEST(a_stream_is_open_only_while_somebody_exposes)
 }
 END_TEST
 
-START_TEST(an_exposer_is_taken_at_its_word_and_heard_by_everybody)
+START_TEST(an_exposer_is_taken_at_its_word_and_heard_by_all_observers)
 {
     net *network = net_new(1);
     net_node *node = net_add(network);
@@ -801,8 +801,8 @@ int main(void)
     TCase *tcase = tcase_create("peers");
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, a_recorded_session_of_rust_clients_sees_what_it_saw_of_its_own_router);
-    tcase_add_test(tcase, a_stream_is_open_only_while_somebody_exposes);
-    tcase_add_test(tcase, an_exposer_is_taken_at_its_word_and_heard_by_everybody);
+    tcase_add_test(tcase, a_stream_is_open_only_while_there_is_an_exposer);
+    tcase_add_test(tcase, an_exposer_is_taken_at_its_word_and_heard_by_all_observers);
     tcase_add_test(tcase, signs_of_life_go_both_ways_every_minute_and_silence_of_two_is_the_end);
     tcase_add_test(tcase, a_state_over_their_limit_is_not_sent_and_the_next_one_is);
     tcase_add_test(tcase, an_orderly_end_brings_the_last_state_first);

@@ -65,7 +65,7 @@ static void assert_shows(pair *at, const char *text, hakuban_freshness freshness
                      freshness == HAKUBAN_LIVE ? HAKUBAN_SOURCE_ASSIGNED : HAKUBAN_SOURCE_NONE);
 }
 
-START_TEST(a_short_outage_is_seen_by_nobody)
+START_TEST(no_observer_sees_a_short_outage)
 {
     pair at = pair_new(1, NULL);
     net_node *lost = _i ? at.observing : at.exposing;
@@ -102,7 +102,7 @@ static hakuban_source peeked_source(pair *at)
     return source;
 }
 
-START_TEST(who_looks_during_an_outage_sees_that_the_source_is_away)
+START_TEST(a_new_observer_during_an_outage_sees_that_the_source_is_away)
 {
     pair at = pair_new(28, NULL);
     ck_assert_int_eq(peeked_source(&at), HAKUBAN_SOURCE_ASSIGNED);
@@ -460,7 +460,7 @@ static void restart_hub(net *network, net_node *hub, net_node *const *below, siz
     }
 }
 
-START_TEST(a_restarted_hub_is_seen_by_nobody)
+START_TEST(no_observer_sees_the_restart_of_a_hub)
 {
     pair at = pair_new(20, NULL);
     net_node *below[] = {at.exposing, at.observing};
@@ -583,7 +583,7 @@ START_TEST(states_travel_up_once_and_not_down_again_after_a_restart)
 }
 END_TEST
 
-START_TEST(who_held_an_object_keeps_it_over_a_restart)
+START_TEST(an_exposer_keeps_its_object_over_a_restart)
 {
     pair at = pair_new(23, NULL);
     net_node *second_node = net_add(at.network);
@@ -614,7 +614,7 @@ START_TEST(who_held_an_object_keeps_it_over_a_restart)
 }
 END_TEST
 
-START_TEST(a_first_start_waits_for_nobody)
+START_TEST(a_first_start_does_not_wait)
 {
     net *network = net_new(24);
     net_node *hub = net_add(network), *left = net_add(network), *right = net_add(network);
@@ -684,7 +684,7 @@ END_TEST
 
 /* A hub is given an object just when the only one below it that could serve it has lost its
  * connection. */
-START_TEST(a_hand_over_to_who_is_away_for_a_moment_is_not_seen)
+START_TEST(a_hand_over_to_an_exposer_that_is_away_for_a_moment_is_not_seen)
 {
     net *network = net_new(31);
     net_node *root = net_add(network), *hub = net_add(network);
@@ -806,7 +806,7 @@ START_TEST(a_peer_that_names_nothing_still_converges)
 END_TEST
 
 /* An observer of the tag only; hub restarted, or gone for long. */
-START_TEST(what_ends_after_a_return_ends_for_who_observes_its_tag)
+START_TEST(what_ends_after_a_return_ends_for_observers_of_its_tag)
 {
     pair at = pair_new(30, NULL);
     net_node *below[] = {at.exposing, at.observing};
@@ -834,7 +834,7 @@ START_TEST(what_ends_after_a_return_ends_for_who_observes_its_tag)
 }
 END_TEST
 
-START_TEST(what_nobody_confirms_after_a_restart_is_as_old_as_the_last_byte)
+START_TEST(a_state_unconfirmed_after_a_restart_is_as_old_as_the_last_byte)
 {
     pair at = pair_new(31, NULL);
     net_node *below[] = {at.observing};
@@ -960,8 +960,8 @@ int main(void)
     Suite *suite = suite_create("sessions");
     TCase *cases = tcase_create("outages");
     tcase_set_timeout(cases, 120);
-    tcase_add_loop_test(cases, a_short_outage_is_seen_by_nobody, 0, 2);
-    tcase_add_test(cases, who_looks_during_an_outage_sees_that_the_source_is_away);
+    tcase_add_loop_test(cases, no_observer_sees_a_short_outage, 0, 2);
+    tcase_add_test(cases, a_new_observer_during_an_outage_sees_that_the_source_is_away);
     tcase_add_test(cases, what_is_sent_during_an_outage_arrives_after_it);
     tcase_add_test(cases, contracts_made_during_an_outage_are_told_after_it);
     tcase_add_loop_test(cases, a_cut_at_any_byte_loses_nothing, 0, 8);
@@ -977,18 +977,19 @@ int main(void)
     suite_add_tcase(suite, cases);
     cases = tcase_create("restarts");
     tcase_set_timeout(cases, 120);
-    tcase_add_loop_test(cases, a_restarted_hub_is_seen_by_nobody, 0, 2);
+    tcase_add_loop_test(cases, no_observer_sees_the_restart_of_a_hub, 0, 2);
     tcase_add_test(cases, a_hub_may_be_restarted_again_before_the_first_grace_is_over);
     tcase_add_loop_test(cases, what_was_sent_while_a_hub_was_restarted_arrives, 0, 2);
     tcase_add_loop_test(cases, states_travel_up_once_and_not_down_again_after_a_restart, 0, 2);
-    tcase_add_loop_test(cases, who_held_an_object_keeps_it_over_a_restart, 0, 2);
-    tcase_add_test(cases, a_first_start_waits_for_nobody);
+    tcase_add_loop_test(cases, an_exposer_keeps_its_object_over_a_restart, 0, 2);
+    tcase_add_test(cases, a_first_start_does_not_wait);
     tcase_add_loop_test(cases, a_hub_in_the_middle_may_be_restarted, 0, 4);
     tcase_add_loop_test(cases, observers_of_a_tag_keep_what_they_saw_while_the_hub_is_gone, 0, 2);
-    tcase_add_loop_test(cases, a_hand_over_to_who_is_away_for_a_moment_is_not_seen, 0, 25);
+    tcase_add_loop_test(cases, a_hand_over_to_an_exposer_that_is_away_for_a_moment_is_not_seen, 0,
+                        25);
     tcase_add_test(cases, a_peer_that_names_nothing_still_converges);
-    tcase_add_loop_test(cases, what_ends_after_a_return_ends_for_who_observes_its_tag, 0, 2);
-    tcase_add_test(cases, what_nobody_confirms_after_a_restart_is_as_old_as_the_last_byte);
+    tcase_add_loop_test(cases, what_ends_after_a_return_ends_for_observers_of_its_tag, 0, 2);
+    tcase_add_test(cases, a_state_unconfirmed_after_a_restart_is_as_old_as_the_last_byte);
     tcase_add_test(cases, a_way_to_the_root_that_was_lost_is_not_believed_later);
     tcase_add_test(cases, nothing_is_listed_before_a_return_is_answered);
     tcase_add_test(cases, an_assignment_is_named_once);

@@ -46,13 +46,13 @@ static void meet(int64_t late_offset_ns, int64_t early_offset_ns)
     net_free(network);
 }
 
-START_TEST(who_comes_late_with_older_data_takes_over_what_is_there)
+START_TEST(a_late_peer_with_older_data_takes_over_what_is_there)
 {
     meet(-3600 * (int64_t)NET_S, 0);
 }
 END_TEST
 
-START_TEST(who_comes_late_with_newer_data_is_served_all_the_same)
+START_TEST(a_late_peer_with_newer_data_is_served_all_the_same)
 {
     meet(3600 * (int64_t)NET_S, 0);
 }
@@ -169,8 +169,8 @@ int main(void)
     Suite *suite = suite_create("versions");
     TCase *cases = tcase_create("versions");
     tcase_set_timeout(cases, 60);
-    tcase_add_test(cases, who_comes_late_with_older_data_takes_over_what_is_there);
-    tcase_add_test(cases, who_comes_late_with_newer_data_is_served_all_the_same);
+    tcase_add_test(cases, a_late_peer_with_older_data_takes_over_what_is_there);
+    tcase_add_test(cases, a_late_peer_with_newer_data_is_served_all_the_same);
     tcase_add_test(cases, leaders_come_and_go_and_all_agree);
     tcase_add_test(cases, a_state_that_comes_back_under_the_same_version_breaks_nothing);
     suite_add_tcase(suite, cases);

@@ -289,6 +289,12 @@ class Tidy:
                 told = strip(text, "comments") if path.suffix in (".c", ".h") else text
                 for match in PERSONS.finditer(told):
                     self.find(relative, line_of(told, match.start()), f"{match.group()}: name the exchange, peer, observer …")
+        for path in sorted((self.root / "tests").rglob("*.c")):
+            text = path.read_text(encoding="utf-8")
+            for match in re.finditer(r"\bSTART_TEST\((\w+)\)", text):
+                if PERSONS.search(match.group(1).replace("_", " ")):
+                    self.find(path.relative_to(self.root), line_of(text, match.start()),
+                              f"{match.group(1)}: a test's name speaks of exchanges, peers, observers …")
 
     def leftovers(self):
         for path in sorted(self.root.rglob("*")):
@@ -361,6 +367,8 @@ def self_test():
         ("examples/a.c", "/* for whoever reads */\n", "whoever: name the exchange"),
         ("examples/a.c", '/* x */\nchar who[] = "who";\n', None),
         ("man/a.1", "Nobody is told.\n", "Nobody: name the exchange"),
+        ("tests/a.c", "/* x */\nSTART_TEST(who_leaves_is_told)\n", "who_leaves_is_told: a test's name"),
+        ("tests/a.c", "/* x */\nSTART_TEST(whole_states_come)\n", None),
         ("include/hakuban/x.h", "/* x */\nHAKUBAN_API int hakuban_x(void);\n", "has no /** comment"),
         ("include/hakuban/x.h", "/* x */\nint y;\nHAKUBAN_API int hakuban_x(void);\n", "no comment"),
         ("include/hakuban/x.h", "/* x */\n" + doc.replace("@since", "from")

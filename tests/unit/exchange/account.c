@@ -234,7 +234,7 @@ START_TEST(a_state_that_its_exposer_has_left_behind_is_charged_to_the_one_that_s
 END_TEST
 
 /* The observer's own limit is far below what another has left there. */
-START_TEST(nobody_is_ended_for_what_others_have_left_behind)
+START_TEST(no_peer_is_ended_for_what_others_have_left_behind)
 {
     hub->link_bytes_max = 350000;
     net_restart(hub);
@@ -408,7 +408,7 @@ int main(void)
     tcase_add_test(
         networks,
         a_state_that_its_exposer_has_left_behind_is_charged_to_the_one_that_still_wants_it);
-    tcase_add_test(networks, nobody_is_ended_for_what_others_have_left_behind);
+    tcase_add_test(networks, no_peer_is_ended_for_what_others_have_left_behind);
     tcase_add_test(networks, a_downstream_beyond_its_limit_is_ended_and_an_upstream_is_not);
     tcase_add_test(networks,
                    beyond_the_hubs_limit_the_largest_holder_goes_and_not_the_one_that_comes_next);

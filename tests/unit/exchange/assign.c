@@ -115,7 +115,7 @@ END_TEST
 
 /* The last observer of an object could expose it as well: it is his own affair from then on, and he
  * notices nothing of the change. */
-START_TEST(who_is_left_alone_serves_himself_without_a_gap)
+START_TEST(an_observer_left_alone_serves_itself_without_a_gap)
 {
     enum { THE_OTHER_OBSERVER_LEAVES, HE_BEGINS_TO_EXPOSE };
     net *network = net_new(25);
@@ -221,7 +221,7 @@ int main(void)
     tcase_set_timeout(cases, 60);
     tcase_add_test(cases, a_hand_over_across_hubs_never_shows_two_exposers_nor_a_gap);
     tcase_add_loop_test(cases, each_hand_over_has_its_whole_time, 0, 20);
-    tcase_add_loop_test(cases, who_is_left_alone_serves_himself_without_a_gap, 0, 2);
+    tcase_add_loop_test(cases, an_observer_left_alone_serves_itself_without_a_gap, 0, 2);
     tcase_add_test(cases, an_age_counts_from_when_it_was_last_known_to_be_live);
     tcase_add_test(cases, an_observer_next_to_an_exposer_that_drains_is_served_from_elsewhere);
     suite_add_tcase(suite, cases);

@@ -126,7 +126,7 @@ static uint64_t bytes_on_wires(const net *network)
 
 /* -- Declining -- */
 
-START_TEST(a_full_subtree_starves_nobody)
+START_TEST(a_full_subtree_starves_no_observer)
 {
     net *network = net_new((uint64_t)_i);
     net_node *root = net_add(network), *hubs[2], *user = below(root, NULL);
@@ -187,7 +187,7 @@ START_TEST(an_exposer_without_capacity_is_served_by_another)
 }
 END_TEST
 
-START_TEST(where_all_are_full_nobody_is_chosen_and_nothing_is_said)
+START_TEST(where_all_are_full_no_exposer_is_chosen_and_nothing_is_said)
 {
     net *network = net_new(1);
     net_node *root = net_add(network), *user = below(root, NULL);
@@ -322,7 +322,7 @@ START_TEST(room_that_a_rising_limit_gives_is_used_when_it_appears)
 }
 END_TEST
 
-START_TEST(a_decline_is_forgotten_where_nobody_wants_the_object)
+START_TEST(a_decline_is_forgotten_where_the_object_has_no_observer)
 {
     net *network = net_new(1);
     net_node *root = net_add(network), *user = below(root, NULL), *hub = below(root, NULL);
@@ -340,7 +340,7 @@ END_TEST
 
 /* Who observes an object that he could expose would serve himself, limit or not. Where nobody has
  * room one of them serves all, so that there are not two exposers, nor observers without one. */
-START_TEST(of_those_at_their_limit_one_who_observes_serves_all)
+START_TEST(where_all_are_at_their_limit_one_that_observes_serves_all)
 {
     net *network = net_new(1);
     net_node *root = net_add(network), *user = below(root, NULL);
@@ -367,7 +367,7 @@ END_TEST
 
 /* The exposer that a subtree was declined for goes away: the subtree has room by then and takes
  * over. */
-START_TEST(who_declined_takes_over_once_it_has_room)
+START_TEST(a_hub_that_declined_takes_over_once_it_has_room)
 {
     net *network = net_new(1);
     net_node *root = net_add(network), *user = below(root, NULL), *hub = below(root, NULL);
@@ -632,7 +632,7 @@ START_TEST(at_rest_nothing_is_looked_at)
 }
 END_TEST
 
-START_TEST(jobs_follow_workers_who_join_and_leave)
+START_TEST(jobs_follow_workers_that_join_and_leave)
 {
     net *network = net_new(1);
     net_node *root = net_add(network);
@@ -698,7 +698,7 @@ START_TEST(jobs_spread_through_hubs_of_any_size)
 }
 END_TEST
 
-START_TEST(who_drains_keeps_nothing_that_another_can_take)
+START_TEST(a_draining_exposer_keeps_nothing_that_another_can_take)
 {
     net *network = net_new(1);
     net_node *root = net_add(network), *hub = _i ? below(root, NULL) : root;
@@ -727,7 +727,7 @@ END_TEST
 
 /* Who drains and is the only one to observe its jobs gives them away as well, at once and seen by
  * nobody. */
-START_TEST(who_drains_is_served_by_another_without_a_gap)
+START_TEST(a_draining_exposer_is_served_by_another_without_a_gap)
 {
     net *network = net_new(1);
     net_node *root = net_add(network), *hub = _i ? below(root, NULL) : root;
@@ -757,7 +757,7 @@ END_TEST
 
 /* Nobody could take it when he began to drain, for the other was away: it goes there when he is
  * back. */
-START_TEST(who_drains_gives_it_to_one_who_comes_back)
+START_TEST(a_draining_exposer_gives_it_to_one_that_comes_back)
 {
     net *network = net_new(1);
     net_node *root = net_add(network), *leaf = below(root, NULL);
@@ -824,17 +824,17 @@ int main(void)
     TCase *tcase = tcase_create("declining");
     tcase_add_checked_fixture(tcase, setup, NULL);
     tcase_set_timeout(tcase, 120);
-    tcase_add_loop_test(tcase, a_full_subtree_starves_nobody, 0, 2);
+    tcase_add_loop_test(tcase, a_full_subtree_starves_no_observer, 0, 2);
     tcase_add_test(tcase, observers_inside_a_full_subtree_are_served_from_elsewhere);
     tcase_add_test(tcase, an_exposer_without_capacity_is_served_by_another);
-    tcase_add_test(tcase, where_all_are_full_nobody_is_chosen_and_nothing_is_said);
+    tcase_add_test(tcase, where_all_are_full_no_exposer_is_chosen_and_nothing_is_said);
     tcase_add_loop_test(tcase, room_that_comes_back_is_used, 0, 2);
     tcase_add_test(tcase, a_rising_limit_lets_in_what_was_declined);
     tcase_add_loop_test(tcase, room_that_a_rising_limit_gives_is_used_when_it_appears, 0,
                         (int)HKB_COUNT(rising_cases));
-    tcase_add_test(tcase, a_decline_is_forgotten_where_nobody_wants_the_object);
-    tcase_add_test(tcase, of_those_at_their_limit_one_who_observes_serves_all);
-    tcase_add_test(tcase, who_declined_takes_over_once_it_has_room);
+    tcase_add_test(tcase, a_decline_is_forgotten_where_the_object_has_no_observer);
+    tcase_add_test(tcase, where_all_are_at_their_limit_one_that_observes_serves_all);
+    tcase_add_test(tcase, a_hub_that_declined_takes_over_once_it_has_room);
     tcase_add_loop_test(tcase, of_two_equal_exposers_the_older_is_chosen, 0, 4);
     suite_add_tcase(suite, tcase);
     TCase *spreading = tcase_create("spreading");
@@ -843,12 +843,12 @@ int main(void)
     tcase_set_timeout(spreading, 240);
     tcase_add_loop_test(spreading, twenty_workers_share_two_thousand_jobs, 0, 6);
     tcase_add_test(spreading, at_rest_nothing_is_looked_at);
-    tcase_add_test(spreading, jobs_follow_workers_who_join_and_leave);
+    tcase_add_test(spreading, jobs_follow_workers_that_join_and_leave);
     tcase_add_test(spreading, weights_are_followed_also_when_they_change);
     tcase_add_test(spreading, jobs_spread_through_hubs_of_any_size);
-    tcase_add_loop_test(spreading, who_drains_keeps_nothing_that_another_can_take, 0, 2);
-    tcase_add_loop_test(spreading, who_drains_is_served_by_another_without_a_gap, 0, 2);
-    tcase_add_test(spreading, who_drains_gives_it_to_one_who_comes_back);
+    tcase_add_loop_test(spreading, a_draining_exposer_keeps_nothing_that_another_can_take, 0, 2);
+    tcase_add_loop_test(spreading, a_draining_exposer_is_served_by_another_without_a_gap, 0, 2);
+    tcase_add_test(spreading, a_draining_exposer_gives_it_to_one_that_comes_back);
     tcase_add_test(spreading, a_job_changes_hands_without_a_gap);
     suite_add_tcase(suite, spreading);
     SRunner *runner = srunner_create(suite);

@@ -183,7 +183,7 @@ static size_t registrations(const net_node *node)
     return count;
 }
 
-START_TEST(a_link_that_ends_with_many_registrations_delays_nobody)
+START_TEST(a_link_that_ends_with_many_registrations_delays_no_other)
 {
     enum { COUNT = 5000, PER_TURN = TURN_COST * HKB_CLEARED_PER_UNIT };
     net *network = net_new(1);
@@ -223,7 +223,7 @@ int main(void)
     tcase_add_test(tcase, others_are_served_while_a_peer_waits_for_its_turn);
     tcase_add_test(tcase, peers_that_wait_take_turns);
     tcase_add_test(tcase, the_sender_of_an_object_pays_for_all_of_its_observers);
-    tcase_add_test(tcase, a_link_that_ends_with_many_registrations_delays_nobody);
+    tcase_add_test(tcase, a_link_that_ends_with_many_registrations_delays_no_other);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

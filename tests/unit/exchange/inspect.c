@@ -27,7 +27,7 @@ static void done(hakuban_object_info *info)
     hakuban_state_unref(info->state);
 }
 
-START_TEST(an_object_tells_who_exposes_and_observes_it)
+START_TEST(an_object_tells_its_exposers_and_observers)
 {
     net *network = net_new(1);
     net_node *hub = net_add(network), *a = net_add(network), *b = net_add(network);
@@ -229,7 +229,7 @@ int main(void)
 {
     Suite *suite = suite_create("inspect");
     TCase *cases = tcase_create("inspect");
-    tcase_add_test(cases, an_object_tells_who_exposes_and_observes_it);
+    tcase_add_test(cases, an_object_tells_its_exposers_and_observers);
     tcase_add_test(cases, what_vanishes_while_one_walks_does_no_harm);
     tcase_add_test(cases, tags_count_their_objects);
     tcase_add_test(cases, tags_tell_which_links_registered_what);

@@ -53,7 +53,7 @@ START_TEST(an_object_stays_as_long_as_one_peer_of_two_wants_it)
 }
 END_TEST
 
-START_TEST(two_who_name_the_same_mean_the_same_record)
+START_TEST(equal_names_mean_the_same_record)
 {
     lone_user one, other;
     lone_begin();
@@ -99,7 +99,7 @@ int main(void)
     TCase *cases = lone_cases();
     tcase_add_test(cases, an_object_and_its_tags_go_with_the_last_contract);
     tcase_add_test(cases, an_object_stays_as_long_as_one_peer_of_two_wants_it);
-    tcase_add_test(cases, two_who_name_the_same_mean_the_same_record);
+    tcase_add_test(cases, equal_names_mean_the_same_record);
     tcase_add_test(cases, without_memory_a_record_is_not_made_and_nothing_is_left_of_it);
     return lone_run("exchange.lifetimes", cases, NULL);
 }

@@ -114,7 +114,7 @@ START_TEST(a_large_tag_is_opened_a_few_objects_at_a_time)
 }
 END_TEST
 
-START_TEST(two_who_observe_it_take_turns)
+START_TEST(two_exposers_that_observe_it_take_turns)
 {
     say_tag(0, HKB_WANT_OBSERVE, 0);
     say_tag(1, HKB_WANT_OBSERVE, 0);
@@ -178,7 +178,7 @@ START_TEST(objects_may_come_and_go_meanwhile)
 }
 END_TEST
 
-START_TEST(who_leaves_half_way_leaves_nothing)
+START_TEST(a_peer_that_leaves_half_way_leaves_nothing)
 {
     say_tag(0, HKB_WANT_OBSERVE, 0);
     ck_assert(turn());
@@ -267,10 +267,10 @@ int main(void)
     TCase *tcase = tcase_create("passes");
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, a_large_tag_is_opened_a_few_objects_at_a_time);
-    tcase_add_test(tcase, two_who_observe_it_take_turns);
+    tcase_add_test(tcase, two_exposers_that_observe_it_take_turns);
     tcase_add_loop_test(tcase, what_is_said_last_holds, 0, 2);
     tcase_add_test(tcase, objects_may_come_and_go_meanwhile);
-    tcase_add_test(tcase, who_leaves_half_way_leaves_nothing);
+    tcase_add_test(tcase, a_peer_that_leaves_half_way_leaves_nothing);
     suite_add_tcase(suite, tcase);
     TCase *remembered = tcase_create("remembered");
     tcase_add_test(remembered, what_is_remembered_goes_with_the_last_observer);

@@ -559,7 +559,7 @@ static const struct {
     {"{\"hakuban\":1}", 13},
 };
 
-START_TEST(who_speaks_something_else_is_told_so_at_once)
+START_TEST(a_peer_of_another_protocol_is_told_so_at_once)
 {
     for (size_t i = 0; i < 2; i++) {
         chunk = i;
@@ -693,7 +693,7 @@ START_TEST(pings_keep_a_silent_link_alive)
 }
 END_TEST
 
-START_TEST(who_says_something_need_not_ping)
+START_TEST(a_side_that_sends_need_not_ping)
 {
     hkb_link_settings settings = defaults();
     settings.keep_alive_ns = 1 * S;
@@ -994,7 +994,7 @@ START_TEST(goodbyes_may_cross)
 }
 END_TEST
 
-START_TEST(who_leaves_does_not_wait_for_ever)
+START_TEST(a_side_that_leaves_does_not_wait_for_ever)
 {
     open_both();
     b.holds = true;
@@ -1369,7 +1369,7 @@ static const struct {
     bool goes_on;
 } lies[] = {{0, true}, {-1, false}, {INT64_MAX, false}, {1 << 20, false}, {INT64_MIN, false}};
 
-START_TEST(who_says_what_cannot_be_begins_anew)
+START_TEST(a_peer_with_an_impossible_hello_begins_anew)
 {
     open_session(2, 3);
     lose_both();
@@ -1643,7 +1643,7 @@ int main(void)
     tcase_add_test(tcase, either_side_may_insist_on_a_codec);
     tcase_add_loop_test(tcase, no_codec_in_common_is_refused_in_words, 0, 2);
     tcase_add_loop_test(tcase, an_owner_may_refuse_a_hello, 0, 2);
-    tcase_add_loop_test(tcase, who_speaks_something_else_is_told_so_at_once, 0,
+    tcase_add_loop_test(tcase, a_peer_of_another_protocol_is_told_so_at_once, 0,
                         (int)HKB_COUNT(strangers));
     tcase_add_loop_test(tcase, malformed_hellos_are_refused_in_words, 0, 4);
     tcase_add_test(tcase, what_a_hello_does_not_say_is_the_default);
@@ -1654,7 +1654,7 @@ int main(void)
     tcase = tcase_create("silence");
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, pings_keep_a_silent_link_alive);
-    tcase_add_test(tcase, who_says_something_need_not_ping);
+    tcase_add_test(tcase, a_side_that_sends_need_not_ping);
     tcase_add_test(tcase, silence_is_cut_after_two_and_a_half_keep_alives);
     tcase_add_test(tcase, a_timeout_of_ones_own_replaces_that);
     suite_add_tcase(suite, tcase);
@@ -1679,7 +1679,8 @@ int main(void)
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_loop_test(tcase, a_session_goes_on_where_it_was, 0, (int)HKB_COUNT(chunks));
     tcase_add_loop_test(tcase, what_is_said_from_shared_bytes_is_said_again_from_them, 0, 3);
-    tcase_add_loop_test(tcase, who_says_what_cannot_be_begins_anew, 0, (int)HKB_COUNT(lies));
+    tcase_add_loop_test(tcase, a_peer_with_an_impossible_hello_begins_anew, 0,
+                        (int)HKB_COUNT(lies));
     tcase_add_test(tcase, everything_was_received_is_possible);
     tcase_add_loop_test(tcase, half_a_frame_is_not_said_again, 0, 3);
     tcase_add_loop_test(tcase, a_return_must_fit_its_session, 0, 4);
@@ -1696,7 +1697,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_loop_test(tcase, an_orderly_end_says_everything_first, 0, (int)HKB_COUNT(chunks));
     tcase_add_test(tcase, goodbyes_may_cross);
-    tcase_add_test(tcase, who_leaves_does_not_wait_for_ever);
+    tcase_add_test(tcase, a_side_that_leaves_does_not_wait_for_ever);
     tcase_add_test(tcase, leaving_before_the_hello_just_ends);
     tcase_add_loop_test(tcase, words_of_a_failure_reach_the_other_side, 0, 2);
     tcase_add_test(tcase, only_the_reason_is_said_after_a_failure);

@@ -305,7 +305,7 @@ static void await_no_source(hakuban_contract *observer, const char *name)
 }
 
 /* Orderly: what was sent arrives before the end. Killed: the end is noticed all the same. */
-START_TEST(the_end_of_who_exposes_is_noticed)
+START_TEST(the_end_of_the_exposer_is_noticed)
 {
     for (int orderly = 0; orderly < 2; orderly++) {
         network net;
@@ -593,7 +593,7 @@ int main(void)
     tcase_add_loop_test(each, a_tag_finds_what_carries_it, 0, count);
     tcase_add_loop_test(each, a_hub_may_go_and_come_back, 0, count);
     tcase_add_loop_test(each, a_slow_reader_gets_the_newest, 0, count);
-    tcase_add_loop_test(each, the_end_of_who_exposes_is_noticed, 0, count);
+    tcase_add_loop_test(each, the_end_of_the_exposer_is_noticed, 0, count);
     tcase_add_loop_test(each, a_state_of_megabytes_arrives_in_parts, 0, count);
     suite_add_tcase(suite, each);
     TCase *two = tcase_create("two transports at once");

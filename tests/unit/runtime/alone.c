@@ -39,7 +39,7 @@ START_TEST(what_is_exposed_is_observed)
 }
 END_TEST
 
-START_TEST(a_sink_is_revoked_when_nobody_observes)
+START_TEST(a_sink_is_revoked_when_the_last_observer_ends)
 {
     exchange_pair pair = alone(_i);
     hakuban_contract *reader = observe(pair.hub, "1", NULL);
@@ -334,7 +334,7 @@ int main(void)
     TCase *both = tcase_create("both ways to drive");
     tcase_set_timeout(both, 60);
     tcase_add_loop_test(both, what_is_exposed_is_observed, 0, 2);
-    tcase_add_loop_test(both, a_sink_is_revoked_when_nobody_observes, 0, 2);
+    tcase_add_loop_test(both, a_sink_is_revoked_when_the_last_observer_ends, 0, 2);
     tcase_add_loop_test(both, waiting_for_an_event_ends_in_time, 0, 2);
     tcase_add_loop_test(both, the_descriptor_is_readable_while_there_are_events, 0, 2);
     tcase_add_loop_test(both, several_contracts_share_a_queue, 0, 2);

@@ -167,7 +167,7 @@ static void await_sleep(atomic_int *task)
     }
 }
 
-START_TEST(who_waits_for_an_event_is_told_that_none_will_come)
+START_TEST(a_waiting_thread_is_told_that_no_event_will_come)
 {
     exchange_pair pair = begin(0, false);
     hakuban_contract *reader = observe(pair.hub, "1", NULL);
@@ -393,7 +393,7 @@ END_TEST
 
 /* OPEN and the state that is there already come in one turn; then the contract ends, and the next
  * one is told the same. */
-START_TEST(who_was_told_of_a_state_that_was_there_may_end)
+START_TEST(an_observer_that_was_told_of_a_state_may_end)
 {
     exchange_pair pair = begin(_i, false);
     hakuban_contract *first = observe(pair.hub, "1", NULL), *writer = expose(pair.hub, "1", NULL);
@@ -756,11 +756,11 @@ int main(void)
     tcase_add_loop_test(cases, contracts_go_on_without_their_queue, 0, 2);
     tcase_add_loop_test(cases, a_queues_descriptor_is_quiet_once_its_only_events_contract_is_freed,
                         0, 2);
-    tcase_add_loop_test(cases, who_waits_for_an_event_is_told_that_none_will_come, 0, 2);
+    tcase_add_loop_test(cases, a_waiting_thread_is_told_that_no_event_will_come, 0, 2);
     tcase_add_loop_test(cases, a_sink_says_that_it_was_revoked_whatever_ended_it, 0, 2);
     tcase_add_loop_test(cases, a_callback_may_end_anything, 0, 2);
     tcase_add_test(cases, an_exchange_is_freed_while_the_callback_of_a_freed_contract_still_runs);
-    tcase_add_loop_test(cases, who_was_told_of_a_state_that_was_there_may_end, 0, 2);
+    tcase_add_loop_test(cases, an_observer_that_was_told_of_a_state_may_end, 0, 2);
     tcase_add_loop_test(cases, an_exposer_may_send_and_end_in_its_callback, 0, 2);
     tcase_add_loop_test(cases, a_connection_may_be_freed_inside_its_event_and_made_anew, 0, 2);
     tcase_add_test(cases, threads_that_wait_for_a_connection_are_told_that_it_was_freed);

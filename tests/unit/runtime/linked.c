@@ -253,7 +253,7 @@ START_TEST(blocking_calls_drive_by_themselves)
 }
 END_TEST
 
-START_TEST(waiting_for_nobody_times_out_with_the_reason)
+START_TEST(waiting_without_a_peer_times_out_with_the_reason)
 {
     exchange_pair pair = {.drive = _i ? HAKUBAN_DRIVE_MANUAL : HAKUBAN_DRIVE_THREAD};
     pair.leaf = exchange_make(pair.drive, NULL, "leaf");
@@ -473,7 +473,7 @@ int main(void)
         suite_add_tcase(suite, linked);
     }
     TCase *nobody = tcase_create("nobody");
-    tcase_add_loop_test(nobody, waiting_for_nobody_times_out_with_the_reason, 0, 2);
+    tcase_add_loop_test(nobody, waiting_without_a_peer_times_out_with_the_reason, 0, 2);
     tcase_add_test(nobody, listening_to_the_world_gives_one_warning);
     tcase_add_test(nobody, the_same_failure_is_logged_once);
     tcase_add_test(nobody, what_cannot_be_preloaded_is_told);

@@ -79,7 +79,7 @@ static void await_objects(const exchange_pair *pair, uint64_t count)
     }
 }
 
-START_TEST(one_object_is_described_to_who_asks_for_it)
+START_TEST(an_object_is_described_while_its_description_is_observed)
 {
     exchange_pair pair = {.drive = drives[_i]};
     char text[1000];
@@ -142,7 +142,7 @@ START_TEST(all_are_there_only_while_all_are_observed)
 }
 END_TEST
 
-START_TEST(what_is_over_the_limit_is_counted_and_told_to_who_asks)
+START_TEST(what_is_over_the_limit_is_counted_and_told_on_request)
 {
     exchange_pair pair = {.drive = HAKUBAN_DRIVE_MANUAL};
     char text[1000], name[4090];
@@ -408,9 +408,9 @@ int main(void)
 {
     Suite *suite = suite_create("publish");
     TCase *cases = tcase_create("publish");
-    tcase_add_loop_test(cases, one_object_is_described_to_who_asks_for_it, 0, 2);
+    tcase_add_loop_test(cases, an_object_is_described_while_its_description_is_observed, 0, 2);
     tcase_add_loop_test(cases, all_are_there_only_while_all_are_observed, 0, 2);
-    tcase_add_test(cases, what_is_over_the_limit_is_counted_and_told_to_who_asks);
+    tcase_add_test(cases, what_is_over_the_limit_is_counted_and_told_on_request);
     tcase_add_test(cases, a_statistic_is_made_once_a_second_at_most);
     tcase_add_loop_test(cases, statistics_of_two_exchanges_meet_in_a_tree, 0, 2);
     tcase_add_test(cases, names_that_mean_nothing_get_no_state);

@@ -101,7 +101,7 @@ START_TEST(a_socket_file_left_behind_is_replaced_and_removed_in_the_end)
 }
 END_TEST
 
-START_TEST(a_socket_file_of_somebody_else_is_not_removed)
+START_TEST(a_socket_file_of_another_program_is_not_removed)
 {
     begin(&hakuban_transport_unix);
     listen_at(&server, unix_url);
@@ -402,7 +402,7 @@ int main(void)
     /* On its own, since valgrind accepts and drops what the limit forbids to accept. */
     TCase *descriptors = tcase_create("descriptors");
     tcase_add_test(files, a_socket_file_left_behind_is_replaced_and_removed_in_the_end);
-    tcase_add_test(files, a_socket_file_of_somebody_else_is_not_removed);
+    tcase_add_test(files, a_socket_file_of_another_program_is_not_removed);
     tcase_add_test(files, a_file_that_is_no_socket_is_left_alone);
     tcase_add_test(files, a_missing_directory_is_named);
     tcase_add_test(files, a_full_queue_of_a_unix_listener_is_waited_for);

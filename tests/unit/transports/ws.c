@@ -881,7 +881,7 @@ START_TEST(what_is_too_long_to_write_down_arrives_whole)
 }
 END_TEST
 
-START_TEST(who_does_not_mask_or_masks_wrongly_is_refused)
+START_TEST(a_peer_that_does_not_mask_or_masks_wrongly_is_refused)
 {
     for (int server = 0; server < 2; server++) {
         unsigned char data[64];
@@ -1045,7 +1045,7 @@ int main(void)
     TCase *frames = tcase_create("frames");
     tcase_add_loop_test(frames, frames_are_read_by_the_rules, 0, COUNT(conversations));
     tcase_add_test(frames, what_is_too_long_to_write_down_arrives_whole);
-    tcase_add_test(frames, who_does_not_mask_or_masks_wrongly_is_refused);
+    tcase_add_test(frames, a_peer_that_does_not_mask_or_masks_wrongly_is_refused);
     tcase_add_loop_test(frames, a_length_costs_nothing_before_its_bytes_come, 0, COUNT(lengths));
     tcase_add_test(frames, memory_grows_only_as_bytes_arrive);
     tcase_add_test(frames, fragments_of_nothing_have_an_end);

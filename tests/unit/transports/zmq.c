@@ -224,7 +224,7 @@ START_TEST(closing_one_of_three_leaves_the_others_alone)
 }
 END_TEST
 
-START_TEST(one_that_does_not_read_stops_only_those_who_send_to_him)
+START_TEST(a_peer_that_does_not_read_stops_only_those_that_send_to_it)
 {
     begin(_i);
     static unsigned char block[HAKUBAN_MESSAGE_BYTES_MAX];
@@ -443,7 +443,7 @@ START_TEST(a_peer_that_names_itself_is_refused)
 }
 END_TEST
 
-START_TEST(a_peer_that_breaks_the_rules_is_closed_and_harms_nobody)
+START_TEST(a_peer_that_breaks_the_rules_is_closed_and_harms_no_other)
 {
     begin(_i);
     hakuban_carrier *here, *there;
@@ -713,7 +713,7 @@ int main(int argc, char **argv)
     tcase_add_loop_test(peers, a_listener_that_comes_again_has_new_links_only, 0, SUBJECTS);
     tcase_add_loop_test(peers, a_killed_process_is_noticed, 0, SUBJECTS);
     tcase_add_loop_test(peers, closing_one_of_three_leaves_the_others_alone, 0, SUBJECTS);
-    tcase_add_loop_test(peers, one_that_does_not_read_stops_only_those_who_send_to_him, 0,
+    tcase_add_loop_test(peers, a_peer_that_does_not_read_stops_only_those_that_send_to_it, 0,
                         SUBJECTS);
     tcase_add_loop_test(peers, a_hundred_peers_are_told_apart, 0, SUBJECTS);
     tcase_add_loop_test(peers, idle_links_cost_nothing, 0, SUBJECTS);
@@ -725,7 +725,7 @@ int main(int argc, char **argv)
                         (int)(sizeof(garbage) / sizeof(garbage[0])));
     tcase_add_test(strangers, dialing_what_does_not_speak_zeromq_fails_in_words);
     tcase_add_loop_test(strangers, a_peer_that_names_itself_is_refused, 0, SUBJECTS);
-    tcase_add_loop_test(strangers, a_peer_that_breaks_the_rules_is_closed_and_harms_nobody, 0,
+    tcase_add_loop_test(strangers, a_peer_that_breaks_the_rules_is_closed_and_harms_no_other, 0,
                         SUBJECTS);
     tcase_add_test(strangers, files_that_are_no_stale_sockets_are_left_alone);
     suite_add_tcase(suite, strangers);

@@ -392,7 +392,7 @@ START_TEST(test_any_edit_of_any_state_comes_back)
 }
 END_TEST
 
-START_TEST(test_so_do_edits_that_nobody_has_tried_before)
+START_TEST(test_random_edits_come_back_as_well)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -853,7 +853,7 @@ int main(void)
     tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_loop_test(tests, test_any_edit_of_any_state_comes_back, 0, 3);
-    tcase_add_test(tests, test_so_do_edits_that_nobody_has_tried_before);
+    tcase_add_test(tests, test_random_edits_come_back_as_well);
     tcase_add_test(tests, test_large_states_come_back);
     tcase_add_test(tests, test_what_little_changes_cost_little);
     tcase_add_test(tests, test_a_first_state_is_sent_whole_and_compressed);

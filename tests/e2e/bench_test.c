@@ -240,7 +240,7 @@ START_TEST(a_router_that_leaves_children_behind_is_cleaned_up)
                 bin ? bin : "bin");
         fclose(file);
         ck_assert_int_eq(chmod(script, 0700), 0);
-        /* Whoever is left behind holds the pipe open, and this waits for ever. */
+        /* A process that is left behind holds the pipe open, and this waits for ever. */
         snprintf(command, sizeof(command),
                  "%s/hakuban-bench ping --count 20 --runs 1 --router %s 2>&1", bin ? bin : "bin",
                  script);

@@ -1,7 +1,7 @@
 /* A tree of routers, exposers and observers in a storm, over TCP and ZeroMQ and through a bad
  * network: programs are killed, frozen and started again, connections cut, delayed, half-opened,
  * from a seed. Then the storm ends, and every observer must hold what the last exposer said; none
- * may ever have seen a version go back, or a state that nobody made.
+ * may ever have seen a version go back, or a state that no exposer made.
  *
  *   e2e_chaos [--seed S] [--seconds N]     one after the other until N seconds are over, with S, S
  * + 1, … */
@@ -44,8 +44,8 @@ enum {
     BREEZE_PAUSE_MS =
         SANITIZED
             ? 1500
-            : 700,     /* until it is back: where all who expose are away, somebody has to notice */
-    SILENCE_MS = 5000, /* 2.5 s of it, and the hand-over that follows */
+            : 700, /* until it is back: where all exposers are away, an observer has to notice */
+    SILENCE_MS = 5000,    /* 2.5 s of it, and the hand-over that follows */
     CALM_MS_MAX = 120000, /* to agree after a storm, on a machine that is very busy */
     END_MS_MAX = 60000,
     HUB_KIB_MAX = 100 * 1024,
@@ -89,14 +89,14 @@ static char own_path[1024];
 
 static char folder[64], urls[MEMBERS][URL_BYTES], hub_urls[HUBS][2][URL_BYTES];
 static uint64_t seed, dice;
-static member *hubs[HUBS], *everybody[MEMBERS];
+static member *hubs[HUBS], *members[MEMBERS];
 static exposer exposers[EXPOSERS + NODES]; /* the nodes' come last */
 static observer observers[OBSERVERS + NODES];
 static plan plans[MEMBERS];
 static uint64_t heals_ms[MEMBERS]; /* of the way to the hub, by member; 0: it is good */
 static bool is_steady[MEMBERS];    /* its grace time is so long that a short outage stays one on the
                                       busiest machine */
-static bool breeze_blows;          /* there are short outages only, which nobody must see */
+static bool breeze_blows;          /* there are short outages only, which no observer may see */
 static proxy *network;
 static FILE *schedule;
 static struct {
@@ -160,16 +160,16 @@ static void give_up(const char *format, ...)
     failed(text);
 }
 
-/* -- States: what is in one follows from who made it and its number -- */
+/* -- States: the data follows from the exposer and its number -- */
 
-static void make_data(char *ret, size_t size, unsigned who, unsigned number)
+static void make_data(char *ret, size_t size, unsigned by, unsigned number)
 {
     static const unsigned lengths[] = {0, 10, 40, 200, 3000, 20000, 70000, 150000};
-    unsigned mixed = (who * 40503u + number) * 2654435761u;
+    unsigned mixed = (by * 40503u + number) * 2654435761u;
     unsigned pad = lengths[mixed >> 29], at;
     /* Big ones are rare. */
     pad = pad > 3000 && (mixed >> 20) % 8 > 0 ? 90 : pad;
-    at = (unsigned)snprintf(ret, size, "{\"by\":%u,\"n\":%u,\"pad\":\"", who, number);
+    at = (unsigned)snprintf(ret, size, "{\"by\":%u,\"n\":%u,\"pad\":\"", by, number);
     for (unsigned i = 0; i < pad; i++) {
         mixed = mixed * 1664525u + 1013904223u;
         ret[at++] = (char)('a' + (mixed >> 24) % 26);
@@ -177,18 +177,18 @@ static void make_data(char *ret, size_t size, unsigned who, unsigned number)
     snprintf(ret + at, size - at, "\"}");
 }
 
-static void check_data(const char *who, unsigned object, const char *data)
+static void check_data(const char *name, unsigned object, const char *data)
 {
     static char expected[DATA_BYTES_MAX];
     unsigned by, number;
     if (sscanf(data, "{\"by\":%u,\"n\":%u,", &by, &number) != 2 || by >= EXPOSERS + NODES ||
         exposers[by].object != object || number > exposers[by].said) {
-        give_up("%s got a state that nobody made: %.200s", who, data);
+        give_up("%s got a state that no exposer made: %.200s", name, data);
     }
     make_data(expected, sizeof(expected), by, number);
     size_t bytes = strlen(expected);
     if (strncmp(data, expected, bytes) != 0 || strcmp(data + bytes, "}") != 0) {
-        give_up("%s got a state of another content: %.200s", who, data);
+        give_up("%s got a state of another content: %.200s", name, data);
     }
 }
 
@@ -310,11 +310,11 @@ static void start(unsigned index)
     }
 }
 
-static void say(unsigned who)
+static void say(unsigned index)
 {
     static char data[DATA_BYTES_MAX];
-    exposer *e = &exposers[who];
-    make_data(data, sizeof(data), who, ++e->said);
+    exposer *e = &exposers[index];
+    make_data(data, sizeof(data), index, ++e->said);
     free(e->last);
     e->last = strdup(data);
     ck_assert_ptr_nonnull(e->last);
@@ -354,7 +354,7 @@ static void set_up_network(void)
         ways[i].from = (uint16_t)(4000 + i);
         ways[i].to = (uint16_t)((scheme[0] == 'z' ? 3100 : 3000) + hub);
         snprintf(urls[i], URL_BYTES, "%s://%s:%u#name=%s,keep-alive=1s,grace=%s", scheme, address,
-                 4000 + i, member_name(everybody[i]), graces[grace]);
+                 4000 + i, member_name(members[i]), graces[grace]);
     }
     network = proxy_start(address, ways, MEMBERS, seed);
 }
@@ -365,24 +365,24 @@ static void set_up(void)
     for (unsigned i = 0; i < MEMBERS; i++) {
         if (i < HUBS) {
             snprintf(name, sizeof(name), "hub%u", i);
-            hubs[i] = everybody[i] = member_new(name, NULL, NULL);
+            hubs[i] = members[i] = member_new(name, NULL, NULL);
         } else if (i < HUBS + EXPOSERS) {
             unsigned k = i - HUBS;
             snprintf(name, sizeof(name), "exposer%u", k);
             exposers[k] = (exposer){.object = k % OBJECTS};
-            exposers[k].m = everybody[i] = member_new(name, NULL, NULL);
+            exposers[k].m = members[i] = member_new(name, NULL, NULL);
         } else if (i >= MEMBERS - NODES) {
             unsigned k = i - (MEMBERS - NODES);
             snprintf(name, sizeof(name), "node%u", k);
             exposers[EXPOSERS + k] = (exposer){.object = OBJECTS - 1 - k};
             observers[OBSERVERS + k] = (observer){.only = OBJECTS};
-            everybody[i] = member_new(name, observed, &observers[OBSERVERS + k]);
-            exposers[EXPOSERS + k].m = observers[OBSERVERS + k].m = everybody[i];
+            members[i] = member_new(name, observed, &observers[OBSERVERS + k]);
+            exposers[EXPOSERS + k].m = observers[OBSERVERS + k].m = members[i];
         } else {
             unsigned k = i - HUBS - EXPOSERS;
             snprintf(name, sizeof(name), "observer%u", k);
             observers[k] = (observer){.only = k < HUBS ? OBJECTS : k % OBJECTS};
-            observers[k].m = everybody[i] = member_new(name, observed, &observers[k]);
+            observers[k].m = members[i] = member_new(name, observed, &observers[k]);
         }
     }
     memset(plans, 0, sizeof(plans));
@@ -397,7 +397,7 @@ static void set_up(void)
 
 static void stop(unsigned index, bool hard)
 {
-    member *m = everybody[index];
+    member *m = members[index];
     int code = member_stop(m, hard ? SIGKILL : SIGTERM, END_MS_MAX);
     /* One that has only just been started may not have its handler yet. */
     if (hard ? code != 128 + SIGKILL : code != 0 && code != 1 && code != 128 + SIGTERM) {
@@ -412,55 +412,55 @@ static bool is_planned(unsigned index)
     return plans[index].start_ms || plans[index].thaw_ms;
 }
 
-static void harm_program(uint64_t at_ms, unsigned who, unsigned what, unsigned length)
+static void harm_program(uint64_t at_ms, unsigned index, unsigned what, unsigned length)
 {
-    if (is_planned(who)) {
+    if (is_planned(index)) {
         return;
     }
-    const char *name = member_name(everybody[who]);
+    const char *name = member_name(members[index]);
     if (what < 50) {
         bool hard = what < 35;
         plan_note(at_ms, "%s %s, %u ms away", hard ? "kill" : "end", name, length % 1500);
-        plans[who].start_ms = at_ms + 1 + length % 1500;
-        stop(who, hard);
+        plans[index].start_ms = at_ms + 1 + length % 1500;
+        stop(index, hard);
     } else {
         plan_note(at_ms, "freeze %s for %u ms", name, length);
-        plans[who].thaw_ms = at_ms + 1 + length;
-        member_freeze(everybody[who]);
+        plans[index].thaw_ms = at_ms + 1 + length;
+        member_freeze(members[index]);
         counts.freezes++;
     }
 }
 
-static void harm_way(uint64_t at_ms, unsigned who, unsigned what, unsigned length, unsigned more)
+static void harm_way(uint64_t at_ms, unsigned index, unsigned what, unsigned length, unsigned more)
 {
-    const char *name = member_name(everybody[who]);
-    if (who == 0 || heals_ms[who]) {
+    const char *name = member_name(members[index]);
+    if (index == 0 || heals_ms[index]) {
         return; /* the top has no way up */
     }
-    heals_ms[who] = at_ms + 1 + length;
+    heals_ms[index] = at_ms + 1 + length;
     if (what < 40) {
         unsigned bytes = what < 10 ? 0 : what < 30 ? more % 300 : more % 30000;
         plan_note(at_ms, "cut %s after %u bytes", name, bytes);
-        proxy_cut(network, who, bytes);
+        proxy_cut(network, index, bytes);
         counts.cuts++;
     } else if (what < 55) {
         plan_note(at_ms, "delay %s by %u ms for %u ms", name, more % 200, length);
-        proxy_delay(network, who, more % 200, more % 150);
+        proxy_delay(network, index, more % 200, more % 150);
         counts.delays++;
     } else if (what < 65) {
         plan_note(at_ms, "trickle %s: %u bytes for %u ms", name, 1 + more % 500, length);
-        proxy_trickle(network, who, 1 + more % 500);
+        proxy_trickle(network, index, 1 + more % 500);
         counts.trickles++;
     } else if (what < 85) {
         unsigned lost = 1 + more % 3;
         plan_note(at_ms, "swallow %s %s%s for %u ms", name, lost & 1 ? "up" : "",
                   lost & 2 ? "down" : "", length);
-        proxy_swallow(network, who, lost & 1, lost & 2);
+        proxy_swallow(network, index, lost & 1, lost & 2);
         counts.swallows++;
     } else {
         plan_note(at_ms, "refuse %s for %u ms", name, length);
-        proxy_cut(network, who, 0);
-        proxy_refuse(network, who);
+        proxy_cut(network, index, 0);
+        proxy_refuse(network, index);
         counts.refusals++;
     }
 }
@@ -471,16 +471,16 @@ static void mend(uint64_t at_ms)
     for (unsigned i = 0; i < MEMBERS; i++) {
         if (plans[i].start_ms && plans[i].start_ms <= at_ms) {
             plans[i].start_ms = 0;
-            plan_note(at_ms, "start %s", member_name(everybody[i]));
+            plan_note(at_ms, "start %s", member_name(members[i]));
             start(i);
         }
         if (plans[i].thaw_ms && plans[i].thaw_ms <= at_ms) {
             plans[i].thaw_ms = 0;
-            member_thaw(everybody[i]);
+            member_thaw(members[i]);
         }
         if (heals_ms[i] && heals_ms[i] <= at_ms) {
             heals_ms[i] = 0;
-            plan_note(at_ms, "heal %s", member_name(everybody[i]));
+            plan_note(at_ms, "heal %s", member_name(members[i]));
             proxy_heal(network, i);
         }
     }
@@ -492,7 +492,7 @@ static void storm(void)
     while (at_ms < STORM_MS) {
         /* All dice of a step are thrown whether or not they are needed: what follows does not
          * depend on what happened. */
-        unsigned what = roll(100), who = roll(MEMBERS), speaker = roll(EXPOSERS + NODES),
+        unsigned what = roll(100), index = roll(MEMBERS), speaker = roll(EXPOSERS + NODES),
                  how = roll(100);
         unsigned length = between(1, roll(3) ? 600 : 4000), more = roll(1u << 20);
         at_ms += roll(20);
@@ -501,9 +501,9 @@ static void storm(void)
         if (what < 85) {
             say(speaker);
         } else if (what < 91) {
-            harm_program(at_ms, who, how, length);
+            harm_program(at_ms, index, how, length);
         } else {
-            harm_way(at_ms, who, how, length, more);
+            harm_way(at_ms, index, how, length, more);
         }
     }
     mend(UINT64_MAX);
@@ -549,7 +549,7 @@ static const char *difference(void)
                                   strncmp(first->data, exposers[e].last, bytes) == 0);
         }
         if (!is_last) {
-            snprintf(text, sizeof(text), "object %u: nobody said last what all have: %.60s", k,
+            snprintf(text, sizeof(text), "object %u: no exposer said last what all have: %.60s", k,
                      first->data);
             return text;
         }
@@ -580,8 +580,8 @@ static void calm(void)
     }
 }
 
-/* Short outages, one after the other, of those who have the time for it: LIVE for everybody all the
- * time. */
+/* Short outages, one after the other, of members with a grace that is long enough: LIVE for all
+ * observers all the time. */
 static void breeze(void)
 {
     /* A connection that swallows is found by its silence, after 2.5 times the keep-alive; what
@@ -591,20 +591,20 @@ static void breeze(void)
     uint64_t begin_ms = crowd_now_ms(), at_ms = 0, next_ms = 0;
     breeze_blows = true;
     while (at_ms < BREEZE_MS) {
-        unsigned who = roll(MEMBERS), speaker = roll(EXPOSERS + NODES), what = roll(3);
+        unsigned index = roll(MEMBERS), speaker = roll(EXPOSERS + NODES), what = roll(3);
         unsigned length = between(1, BREEZE_OUTAGE_MS);
         at_ms += roll(60);
         crowd_turn(begin_ms + at_ms);
         mend(at_ms);
         say(speaker);
-        if (is_steady[who] && at_ms >= next_ms) {
-            plan_note(at_ms, "breeze: %s for %u ms", member_name(everybody[who]), length);
-            heals_ms[who] = at_ms + length;
-            next_ms = heals_ms[who] + BREEZE_PAUSE_MS;
+        if (is_steady[index] && at_ms >= next_ms) {
+            plan_note(at_ms, "breeze: %s for %u ms", member_name(members[index]), length);
+            heals_ms[index] = at_ms + length;
+            next_ms = heals_ms[index] + BREEZE_PAUSE_MS;
             if (what < 2) {
-                proxy_refuse(network, who);
+                proxy_refuse(network, index);
             }
-            proxy_cut(network, who, 0);
+            proxy_cut(network, index, 0);
             counts.short_outages++;
         }
     }
@@ -616,9 +616,9 @@ static void breeze(void)
 static void tear_down(void)
 {
     for (unsigned i = MEMBERS; i-- > 0;) {
-        int code = member_stop(everybody[i], SIGTERM, END_MS_MAX);
+        int code = member_stop(members[i], SIGTERM, END_MS_MAX);
         if (code != 0) {
-            give_up("%s ended with %d", member_name(everybody[i]), code);
+            give_up("%s ended with %d", member_name(members[i]), code);
         }
     }
     for (unsigned i = 0; i < OBSERVERS + NODES; i++) {
@@ -695,7 +695,7 @@ static uint64_t number(const char *text)
     return value;
 }
 
-/* By hand nobody says where the programs are: they were built beside this one. */
+/* A run by hand does not say where the programs are: they were built beside this one. */
 static void find_programs(void)
 {
     char path[sizeof(own_path) + 16];

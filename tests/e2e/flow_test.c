@@ -349,7 +349,7 @@ START_TEST(command_runs_only_while_there_is_an_observer)
     program_write(other, "0\n");
     program *observer = program_run("hakuban", "observe", "--raw", "--count", "1", "2", NULL);
     ck_assert_int_eq(program_end(observer), 0);
-    ck_assert_int_ne(access(counter, F_OK), 0); /* nobody has asked for object 1 */
+    ck_assert_int_ne(access(counter, F_OK), 0); /* object 1 was not asked for */
     observer = program_run("hakuban", "observe", "--raw", "--count", "3", "1", NULL);
     ck_assert_int_eq(strtol(program_line(observer), NULL, 10), 1);
     ck_assert_int_ge(strtol(program_line(observer), NULL, 10), 2);

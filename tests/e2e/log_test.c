@@ -1,5 +1,5 @@
-/* What people read: who connects and leaves, what is wrong, said once and never in a flood, with
- * nothing in it that controls a terminal. */
+/* What people read: which peers connect and leave, what is wrong, said once and never in a flood,
+ * with nothing in it that controls a terminal. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <check.h>

@@ -29,7 +29,8 @@ typedef struct node {
     char *newest;
 } node;
 
-/* A contract of the churners: frees itself in its own callback, or is freed by who made it. */
+/* A contract of the churners: frees itself in its own callback, or is freed by the code that made
+ * it. */
 typedef struct brief {
     pthread_mutex_t lock;
     hakuban_contract *contract;
@@ -249,7 +250,7 @@ int node_main(int argc, char **argv)
         pthread_join(threads[i], NULL);
     }
     hakuban_status status = hakuban_exchange_close(n.exchange, -1);
-    if (status != HAKUBAN_ERR_TIMEOUT) { /* who is above may be frozen */
+    if (status != HAKUBAN_ERR_TIMEOUT) { /* the upstream may be frozen */
         check(status, "close");
     }
     hakuban_contract_free(exposed);

@@ -1,6 +1,6 @@
-/* Outages: one shorter than the grace time is seen by nobody, whosever connection it is and however
- * it ends; a longer one makes states STALE when the grace time is over, with the right age; all
- * comes back by itself. */
+/* Outages: no observer sees one that is shorter than the grace time, whichever connection is lost
+ * and however that ends; a longer one makes states STALE when the grace time is over, with the
+ * right age; all comes back by itself. */
 #define _GNU_SOURCE
 #include <check.h>
 #include <poll.h>
@@ -150,7 +150,7 @@ START_TEST(short_outage_of_an_observer_is_not_seen)
 }
 END_TEST
 
-/* Nobody hangs up here: the silence is found first, and the grace time begins then. */
+/* No connection is closed here: the silence is found first, and the grace time begins then. */
 START_TEST(short_silence_between_routers_is_not_seen_below_or_above)
 {
     const char *scheme = schemes[_i], *parameters = "keep-alive=400ms," LONG_GRACE;
@@ -180,7 +180,7 @@ START_TEST(short_silence_between_routers_is_not_seen_below_or_above)
 }
 END_TEST
 
-/* It knows nothing any more, and who comes back first may see that for a moment. */
+/* It knows nothing any more, and the program that comes back first may see that for a moment. */
 START_TEST(router_killed_and_restarted_brings_all_back)
 {
     const char *scheme = schemes[_i];

@@ -1,6 +1,6 @@
-/* Dead and slow peers: who is silent for 2.5 times its keep-alive is found, whether frozen or
- * behind a half-open connection, and nobody else notices; a reader that stops costs a router no
- * more than its live states. */
+/* Dead and slow peers: a peer that is silent for 2.5 times its keep-alive is found, whether frozen
+ * or behind a half-open connection, and no other peer notices; a reader that stops costs a router
+ * no more than its live states. */
 #define _GNU_SOURCE
 #include <check.h>
 #include <signal.h>

@@ -1,4 +1,4 @@
-/* A pool of twenty workers and two thousand jobs over a real router: everybody gets his part, and
+/* A pool of twenty workers and two thousand jobs over a real router: each worker gets its part, and
  * then nothing moves. */
 #define _GNU_SOURCE
 #include <check.h>
@@ -44,32 +44,32 @@ static hakuban_exchange *join(const char *url, hakuban_connection **ret)
 
 static void on_event(void *user, hakuban_event *event)
 {
-    worker *who = user;
+    worker *w = user;
     if (event->kind == HAKUBAN_EVENT_SINK_OPEN) {
-        atomic_fetch_add(&who->has, 1);
-        atomic_fetch_add(&who->given, 1);
+        atomic_fetch_add(&w->has, 1);
+        atomic_fetch_add(&w->given, 1);
         if (hakuban_sink_send_json(event->sink, "\"done\"", NULL) < 0) {
             return; /* taken away already */
         }
     } else if (event->kind == HAKUBAN_EVENT_SINK_CLOSE) {
-        atomic_fetch_sub(&who->has, 1);
+        atomic_fetch_sub(&w->has, 1);
     }
 }
 
-static void hire(worker *who, const char *url)
+static void hire(worker *w, const char *url)
 {
-    hakuban_contract_options options = {.size = sizeof(options), .on_event = on_event, .user = who};
-    who->exchange = join(url, &who->connection);
-    ck_assert_int_eq(hakuban_expose_tag(who->exchange, "\"job\"", &options, &who->contract, NULL),
+    hakuban_contract_options options = {.size = sizeof(options), .on_event = on_event, .user = w};
+    w->exchange = join(url, &w->connection);
+    ck_assert_int_eq(hakuban_expose_tag(w->exchange, "\"job\"", &options, &w->contract, NULL),
                      HAKUBAN_OK);
 }
 
-static void dismiss(worker *who)
+static void dismiss(worker *w)
 {
-    hakuban_contract_free(who->contract);
-    hakuban_connection_free(who->connection);
-    hakuban_exchange_free(who->exchange);
-    memset(who, 0, sizeof(*who));
+    hakuban_contract_free(w->contract);
+    hakuban_connection_free(w->connection);
+    hakuban_exchange_free(w->exchange);
+    memset(w, 0, sizeof(*w));
 }
 
 static int given(void)

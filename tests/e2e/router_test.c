@@ -207,7 +207,7 @@ START_TEST(hangup_reads_the_file_again)
     program_find_error(router, text);
     program_find_error(router, "not reloaded");
 
-    /* one stays, two goes, three comes; who is connected stays. */
+    /* one stays, two goes, three comes; connections stay. */
     snprintf(text, sizeof(text), "bind %s#name=edge\nbind %s\nstats-tag \"s\"\n", one, three);
     scratch_write(path, text);
     program_signal(router, SIGHUP);

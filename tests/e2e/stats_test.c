@@ -175,7 +175,7 @@ START_TEST(mistakes_are_said_in_words)
 }
 END_TEST
 
-/* Somebody else's objects under the tag are no reason to fail. */
+/* Objects of other programs under the tag are no reason to fail. */
 START_TEST(what_is_not_statistics_is_left_out)
 {
     char url[URL_BYTES];

@@ -1,5 +1,6 @@
-/* WebSocket on a router's port: programs that meet over it and over others, and strangers who do it
- * wrong: each is closed with a code and one line in the log, and nobody else notices. */
+/* WebSocket on a router's port: programs that meet over it and over others, and strangers that
+ * break the rules: each is closed with a code and one line in the log, and no other peer notices.
+ */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <check.h>
@@ -323,7 +324,7 @@ START_TEST(what_is_not_there_is_said_in_words)
 }
 END_TEST
 
-/* One who speaks the protocol of Rust peers is refused in words on either side. */
+/* A peer that speaks the protocol of Rust peers is refused with a text on either side. */
 START_TEST(the_dialect_may_be_insisted_on)
 {
     char forced[URL_BYTES + 32];

@@ -1,7 +1,7 @@
 /* A whole exchange between three strangers, one upstream and two downstreams, with local contracts:
  * whatever they say, nothing crashes, nothing is left over and memory stays bounded. The input is
- * lines: who (0 to 2: a stranger, else the program), what, and with what; see stranger_does() and
- * program_does(). What goes out is checked to be well formed. */
+ * lines: an actor (0 to 2: a stranger, else the program), its act, and the act's argument; see
+ * stranger_does() and program_does(). What goes out is checked to be well formed. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -573,9 +573,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         const uint8_t *end = memchr(data, '\n', bytes);
         size_t line = end ? (size_t)(end - data) : bytes;
         if (line >= 2) {
-            unsigned who = data[0] - '0';
-            if (who < PEERS) {
-                stranger_does(&w, &w.strangers[who], (char)data[1], data + 2, line - 2);
+            unsigned actor = data[0] - '0';
+            if (actor < PEERS) {
+                stranger_does(&w, &w.strangers[actor], (char)data[1], data + 2, line - 2);
             } else {
                 program_does(&w, (char)data[1], data + 2, line - 2);
             }

@@ -31,7 +31,7 @@ static bool same(const hakuban_writer *a, const hakuban_writer *b)
     return a->bytes == b->bytes && memcmp(a->data, b->data, a->bytes) == 0;
 }
 
-/* A reader who takes every token by hand finds what the one who skips finds. */
+/* A reader that takes every token one by one finds the same as a reader that skips. */
 static hakuban_status read_all(const uint8_t *data, size_t bytes)
 {
     hakuban_reader reader;

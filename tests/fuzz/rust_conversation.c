@@ -1,6 +1,6 @@
 /* A whole exchange between Rust strangers, one upstream and two downstreams, with local contracts:
  * whatever they say, nothing crashes, nothing is left over, memory stays bounded, and what goes out
- * is one well-formed event a packet. The input is pieces: who (0 to 2: a stranger, else the
+ * is one well-formed event a packet. The input is pieces: an actor (0 to 2: a stranger, else the
  * program), a length, and so many bytes: an event, or what the program does. */
 #include <stdlib.h>
 
@@ -252,15 +252,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     HKB_ASSERT(hkb_exchange_new(&settings, w.now_ns, (int64_t)w.now_ns, &w.exchange) == HAKUBAN_OK);
     HKB_ASSERT(hkb_queue_new(w.exchange, &w.queue) == HAKUBAN_OK);
     for (unsigned step = 0; bytes >= 2 && step < STEPS_MAX; step++) {
-        unsigned who = data[0] % 5;
+        unsigned actor = data[0] % 5;
         size_t piece = hkb_min(data[1], bytes - 2);
         uint8_t *copy = malloc(piece + 1); /* of exactly its size, for a sanitizer */
         if (!copy) {
             break;
         }
         memcpy(copy, data + 2, piece);
-        if (who < PEERS) {
-            stranger_says(&w, &w.strangers[who], copy, piece);
+        if (actor < PEERS) {
+            stranger_says(&w, &w.strangers[actor], copy, piece);
         } else {
             program_does(&w, copy, piece);
         }

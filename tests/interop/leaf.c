@@ -51,7 +51,7 @@ static void tell(leaf *l)
     static const volatile int never = 0;
     text_add_string(&l->line, "}\n");
     if (write_all(STDOUT_FILENO, l->line.data, l->line.bytes, &never) != 0) {
-        exit(EXIT_FAILURE); /* whoever reads has gone */
+        exit(EXIT_FAILURE); /* the reader has gone */
     }
 }
 

@@ -35,7 +35,7 @@ START_TEST(contracts_meet_inside_one_exchange)
     exposer producer;
     watch_object(&observer, node, OBJECT, TAG);
     watch(&observer);
-    ck_assert_uint_eq(observer.objects[0].opens, 1); /* at once, though nobody exposes it */
+    ck_assert_uint_eq(observer.objects[0].opens, 1); /* at once, though it has no exposer */
     ck_assert_int_eq(observer.objects[0].source, HAKUBAN_SOURCE_NONE);
     expose_object(&producer, node, OBJECT, TAG, 1);
     watch_tag(&by_tag, node, TAG);
@@ -333,12 +333,12 @@ START_TEST(another_exposer_takes_over)
     expose_tag(&second, net3.a, TAG, 1);
     expose(&second, "second");
     play_users(net3.network, &first, &second, NULL);
-    assert_watched(&observer, OBJECT, "first", HAKUBAN_LIVE); /* who has it keeps it */
+    assert_watched(&observer, OBJECT, "first", HAKUBAN_LIVE); /* the first exposer keeps it */
     net_cut(pipe);
     net_run(net3.network, NET_S);
     play_users(net3.network, NULL, &second, NULL);
     assert_watched(&observer, OBJECT, "second", HAKUBAN_LIVE);
-    /* and when nobody is left, what is known stays, with its age */
+    /* and when no exposer is left, the known state stays, with its age */
     expose_end(&second);
     net_quiet(net3.network);
     net_run(net3.network, 3 * NET_S);
@@ -442,7 +442,7 @@ START_TEST(a_restarted_router_forgets_but_observers_never_go_back)
     expose(&behind, "behind");
     net_quiet(net3.network);
     net_connect(net3.b, net3.hub, NULL);
-    net_run(net3.network, 3 * NET_S); /* who had it might have come back */
+    net_run(net3.network, 3 * NET_S); /* the exposer that had it might have come back */
     play_users(net3.network, &behind, NULL, NULL);
     assert_watched(&observer, OBJECT, "behind", HAKUBAN_LIVE);
     exposed_object *object = exposed(&behind, OBJECT);

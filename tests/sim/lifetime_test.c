@@ -1,6 +1,5 @@
 /* How long objects live, and what is left of them: objects that come and go by the million leave
- * nothing, who comes late gets what is there at once, and what was last known stays, with its age.
- */
+ * nothing, a late observer gets the state at once, and the last known state stays, with its age. */
 #include "exchange/records.h"
 #include "users.h"
 
@@ -169,7 +168,7 @@ START_TEST(objects_leave_nothing_in_hubs_and_at_both_ends)
 }
 END_TEST
 
-/* -- Who comes late -- */
+/* -- Late observers -- */
 
 typedef struct tree {
     net *network;
@@ -215,8 +214,8 @@ static void tree_free(tree *at)
     net_free(at->network);
 }
 
-/* How long it takes until somebody who begins to observe now has the state; *ret_bytes: what it was
- * sent for that. */
+/* How long it takes until an observer that begins now has the state; *ret_bytes: how many bytes it
+ * was sent for that. */
 static uint64_t time_until_state(net *network, net_node *node, bool by_tag, uint64_t *ret_bytes)
 {
     watcher late;
@@ -258,15 +257,15 @@ START_TEST(a_late_observer_of_a_live_object_has_its_state_in_one_round_trip)
         }
         ck_assert_uint_eq(at.hub[1]->up->written[0], root_bytes);
     }
-    /* Nobody had to ask the exposer. */
+    /* The exposer was not asked. */
     ck_assert_uint_eq(at.exposing->up->written[0], exposer_bytes[0]);
     ck_assert_uint_eq(at.exposing->up->written[1], exposer_bytes[1]);
     tree_free(&at);
 }
 END_TEST
 
-/* What nobody observes is current at its exposer only: the way there and back. What was last known
- * of it comes before. */
+/* The state of an object without an observer is current at its exposer only: it takes the way there
+ * and back. The last known state comes before. */
 START_TEST(the_first_observer_waits_for_the_way_to_the_exposer_and_back)
 {
     tree at = tree_new(4);
@@ -314,8 +313,8 @@ static void assert_stale(watcher *user, uint64_t age_ns, uint64_t slack_ns)
                   (double)age_ns / 1e9);
 }
 
-/* How each end of a way to the exposer is seen four connections away, at once and by somebody who
- * comes half a minute later. */
+/* How each end of a way to the exposer is seen four connections away, at once and by an observer
+ * that begins half a minute later. */
 START_TEST(what_was_last_known_stays_with_its_age_through_two_hubs)
 {
     enum { CONTRACT_ENDS, EXPOSER_IS_CUT, ITS_HUB_IS_CUT, OWN_HUB_IS_CUT, EXPOSER_IS_SILENT };

@@ -9,7 +9,7 @@
 #define OBJECT "\"object\""
 #define TAG "\"tag\""
 
-/* Who serves it, its state and the end of the stream come in one piece, after a loss. */
+/* The source, the state and the end of the stream come in one piece, after a loss. */
 START_TEST(a_stream_that_comes_and_goes_at_once_leaves_nothing_live)
 {
     net *network = net_new(26);

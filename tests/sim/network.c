@@ -305,7 +305,7 @@ net_node *net_add(net *network)
 
 void net_kill_links(net_node *node)
 {
-    net_thaw(node); /* who is killed is no longer stopped */
+    net_thaw(node); /* a process that is killed is no longer stopped */
     for (size_t i = 0; i < node->network->pipe_count; i++) {
         if (node->network->pipes[i]->node[0] == node || node->network->pipes[i]->node[1] == node) {
             net_cut(node->network->pipes[i]);
@@ -614,7 +614,7 @@ static uint64_t readable_ns(const net_pipe *pipe, int from)
     return chunk->at_ns > pipe->read_next_ns[to] ? chunk->at_ns : pipe->read_next_ns[to];
 }
 
-/* Who has stopped writing waits so long for the other side to close. */
+/* A side that has stopped writing waits so long for the other side to close. */
 static uint64_t lingers_ns(const net_pipe *pipe, int end)
 {
     if (pipe->broken || !pipe->over[end] || pipe->node[end]->frozen) {

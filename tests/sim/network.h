@@ -26,7 +26,7 @@ struct net_pipe {
     hkb_link_settings settings;
     bool stream;
     bool stalled[2]; /* this end does not read */
-    bool silent[2];  /* what this end writes gets lost, and nobody notices */
+    bool silent[2];  /* what this end writes gets lost unnoticed */
     bool backlog;    /* the parent is frozen: the system took the connection, it does not know of it
                         yet */
     uint64_t delay_ns, jitter_ns;
@@ -100,12 +100,12 @@ struct net {
     net_tap tap;
     hkb_buffer packet;   /* the last one, in one piece */
     uint64_t trace_hash; /* of every piece that was read, and when */
-    bool among_us;       /* nobody says anything wrong: what looks wrong to an exchange is a bug */
-    bool steady; /* ways take their delay and no more: one piece more changes the time of none */
+    bool among_us; /* all peers follow the rules: a violation that an exchange sees is a bug */
+    bool steady;   /* ways take their delay and no more: one piece more changes the time of none */
     bool trace;
 };
 
-/* What a broken promise does: ends the test, unless somebody else wants to hear of it. Never
+/* What a broken promise does: ends the test, or calls net_on_violation if that is set. Never
  * returns. */
 extern void (*net_on_violation)(const char *text);
 _Noreturn void net_violated(const char *format, ...) HAKUBAN_PRINTF(1, 2);
@@ -125,12 +125,12 @@ net_node *net_add(net *network);
 net_pipe *net_connect(net_node *child, net_node *parent, const char *params);
 /* The same in the dialect of the Rust implementation. */
 net_pipe *net_connect_rust(net_node *child, net_node *parent, const char *params);
-/* The same with settings that were read before. NULL: the parent is down, nobody answers. */
+/* The same with settings that were read before. NULL: the parent is down and does not answer. */
 net_pipe *net_dial(net_node *child, net_node *parent, const hkb_link_settings *settings);
 void net_settings(net_node *node, const char *params, hkb_link_settings *ret);
 /* The connection is gone for both, as a reset is; a frozen node learns of it later. */
 void net_cut(net_pipe *pipe);
-/* Forgets connections that are gone. Nobody may have kept one of them. */
+/* Forgets connections that are gone. No pointer to one of them may have been kept. */
 void net_sweep(net *network);
 /* The node's whole exchange is gone without a word; a fresh one takes its place. Its contracts must
  * be gone. */

@@ -112,8 +112,8 @@ typedef enum sim_outage {
 /* Before and after an outage of the way from node upwards. */
 void oracle_before_outage(sim_world *world);
 void oracle_after_outage(const sim_world *world, size_t node, sim_outage outage);
-/* The user whose sink of object another could take over at any time, seen by nobody; NULL: there is
- * none. */
+/* The user whose sink of object another could take over at any time, unseen by observers; NULL:
+ * there is none. */
 sim_user *oracle_mover(sim_world *world, size_t object);
 /* After an exposer has begun to drain, or to take objects again; before was oracle_before_outage().
  */

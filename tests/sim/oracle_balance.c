@@ -154,7 +154,7 @@ static void add_upstream(const hkb_object *object, rules_situation *situation)
 
 static const char *name_of(int exposer)
 {
-    return exposer == RULES_NOBODY     ? "nobody"
+    return exposer == RULES_NOBODY     ? "no exposer"
            : exposer == RULES_LOCAL    ? "a contract"
            : exposer == RULES_UPSTREAM ? "the upstream"
                                        : "a downstream";
@@ -213,7 +213,7 @@ bool oracle_declines_with_room(const sim_world *world, size_t node, const hkb_ob
         !oracle_has_room(world, (int)node, sim_object_index(world, object->descriptor))) {
         return false;
     }
-    snprintf(out, out_bytes, "I6 balance: node %zu declines %s, but somebody has room", node,
+    snprintf(out, out_bytes, "I6 balance: node %zu declines %s, but an exposer has room", node,
              object->descriptor->text);
     return true;
 }

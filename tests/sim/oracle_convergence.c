@@ -53,14 +53,15 @@ static bool observer_differs(const sim_world *world, size_t object, const oracle
 {
     const sim_seen *seen = &user->seen[object];
     const char *name = world->plan->objects[object].json;
-    char who[128];
+    char described[128];
     const char *what = NULL;
     if (seen->open != (at->mentions > 0)) {
-        what = seen->open ? "still sees it, though nobody mentions it any more" : "does not see it";
+        what = seen->open ? "still sees it, though no exchange mentions it any more"
+                          : "does not see it";
     } else if (!seen->open) {
         return false;
     } else if (!at->chosen) {
-        what = seen->freshness == HAKUBAN_LIVE ? "believes it LIVE, but nobody exposes it" : NULL;
+        what = seen->freshness == HAKUBAN_LIVE ? "believes it LIVE, but it has no exposer" : NULL;
     } else if (!at->chosen->held[object].content || at->chosen->capacity == 0) {
         what = NULL; /* its exposer has said nothing yet; or only drains: a hub that has forgotten
                         it never chooses it again */
@@ -74,12 +75,12 @@ static bool observer_differs(const sim_world *world, size_t object, const oracle
     if (!what) {
         return false;
     }
-    plan_describe_user(world->plan, user->number, who, sizeof(who));
-    char by[128] = "nobody";
+    plan_describe_user(world->plan, user->number, described, sizeof(described));
+    char by[128] = "no exposer";
     if (at->chosen) {
         plan_describe_user(world->plan, at->chosen->number, by, sizeof(by));
     }
-    snprintf(out, out_bytes, "I1 convergence: %s: %s, %s (chosen: %s)", name, who, what, by);
+    snprintf(out, out_bytes, "I1 convergence: %s: %s, %s (chosen: %s)", name, described, what, by);
     return true;
 }
 

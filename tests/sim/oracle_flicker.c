@@ -27,7 +27,7 @@ static bool is_below(const sim_world *world, int node, size_t top)
     return node >= 0;
 }
 
-/* Whether one of those who could take object over says nothing by itself. */
+/* Whether a user that could take object over sends no state by itself. */
 static bool is_any_user_lazy(const sim_world *world, size_t object)
 {
     for (size_t i = 0; i < world->plan->user_count; i++) {
@@ -48,12 +48,12 @@ static void check_observer_after(const sim_world *world, size_t object, const or
     bool crosses = is_below(world, (int)user->plan->node, node) !=
                    is_below(world, (int)at->chosen->plan->node, node);
     /* While the tree is in two for longer, others can take the object over and then give it back,
-     * and where nobody mentions it, it ends. Where one alone can have it, it is seen once by whom
-     * it concerns. */
+     * and where it has no contract, it ends. Where one exposer alone can have it, the observers
+     * concerned see the outage once. */
     bool exact = at->candidates + at->drained == 1 && user->plan->object >= 0;
     unsigned most = outage != SIM_LONG ? 0 : exact ? crosses : 2;
     unsigned least = outage == SIM_LONG && exact && crosses;
-    char who[128];
+    char described[128];
     /* Its age counts from the last byte that came. */
     uint64_t age_ns = seen->lost_ns - world->cut_ns;
     uint64_t slack_ns = sim_slowest_way(world) + world->places[node].settings.keep_alive_ns +
@@ -64,13 +64,13 @@ static void check_observer_after(const sim_world *world, size_t object, const or
     if (losses >= least && losses <= most && right_age) {
         return;
     }
-    plan_describe_user(world->plan, user->number, who, sizeof(who));
-    NET_MUST(right_age,
-             "I11 no flicker: %s, sees %s %llu ms old, %llu ms after the connection was lost", who,
-             world->plan->objects[object].json, (unsigned long long)(seen->lost_age_ns / NET_MS),
-             (unsigned long long)(age_ns / NET_MS));
-    net_violated("I11 no flicker: %s, stopped seeing %s as LIVE %u times in an outage %s", who,
-                 world->plan->objects[object].json, losses,
+    plan_describe_user(world->plan, user->number, described, sizeof(described));
+    NET_MUST(
+        right_age, "I11 no flicker: %s, sees %s %llu ms old, %llu ms after the connection was lost",
+        described, world->plan->objects[object].json,
+        (unsigned long long)(seen->lost_age_ns / NET_MS), (unsigned long long)(age_ns / NET_MS));
+    net_violated("I11 no flicker: %s, stopped seeing %s as LIVE %u times in an outage %s",
+                 described, world->plan->objects[object].json, losses,
                  outage == SIM_LONG ? "over the grace" : "within the grace");
 }
 
@@ -96,14 +96,14 @@ void oracle_after_outage(const sim_world *world, size_t node, sim_outage outage)
                      "I11 no flicker: user %zu on node %u got the sink of %s in an outage %s", i,
                      (unsigned)user->plan->node, world->plan->objects[k].json,
                      outage == SIM_SHORT ? "shorter than half a second"
-                                         : "within the grace, and nobody else could have it");
+                                         : "within the grace, and no other exposer could have it");
         }
     }
 }
 
 /* -- Hand-overs -- */
 
-/* Whether all who could take object say what they have at once, under versions that follow the
+/* Whether all users that could take object send their state at once, under versions that follow the
  * floor, and have no limit. */
 static bool is_smooth(const sim_world *world, size_t object)
 {
@@ -127,7 +127,7 @@ sim_user *oracle_mover(sim_world *world, size_t object)
 
 void oracle_after_hand_over(const sim_world *world)
 {
-    char who[128];
+    char described[128];
     for (size_t k = 0; k < world->plan->object_count; k++) {
         oracle_situation at = oracle_look_at(world, k);
         if (!at.chosen || !is_smooth(world, k)) {
@@ -143,8 +143,8 @@ void oracle_after_hand_over(const sim_world *world)
                 user->seen[k].losses == user->seen[k].losses_before) {
                 continue;
             }
-            plan_describe_user(world->plan, i, who, sizeof(who));
-            net_violated("I11 no flicker: %s, stopped seeing %s as LIVE in a hand-over", who,
+            plan_describe_user(world->plan, i, described, sizeof(described));
+            net_violated("I11 no flicker: %s, stopped seeing %s as LIVE in a hand-over", described,
                          world->plan->objects[k].json);
         }
     }

@@ -190,7 +190,7 @@ bool oracle_lingers(const sim_world *world, char *out, size_t out_bytes)
         hkb_exchange_count(node->exchange, &stats);
         if (stats.objects || stats.tags) {
             snprintf(out, out_bytes,
-                     "I7 memory: everybody has gone, but node %zu keeps %u objects, %u tags", i,
+                     "I7 memory: all users have ended, but node %zu keeps %u objects, %u tags", i,
                      (unsigned)stats.objects, (unsigned)stats.tags);
             return true;
         }

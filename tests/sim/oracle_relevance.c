@@ -12,7 +12,7 @@ void oracle_check_relevance(const sim_world *world, const net_pipe *pipe, const 
     }
     size_t index = sim_object_index(world, object->descriptor);
     NET_MUST(world->places[node].asked[index],
-             "I4 relevance: node %zu hears of %s, which nobody there ever asked for", node,
+             "I4 relevance: node %zu hears of %s, which no user there ever asked for", node,
              object->descriptor->text);
 }
 
@@ -40,7 +40,7 @@ bool oracle_hears_unwanted(const sim_world *world, size_t node, const hkb_object
         is_wanted_below(world, node, sim_object_index(world, object->descriptor))) {
         return false;
     }
-    snprintf(out, out_bytes, "I4 relevance: node %zu hears of %s, which nobody there wants", node,
+    snprintf(out, out_bytes, "I4 relevance: node %zu hears of %s, which no user there wants", node,
              object->descriptor->text);
     return true;
 }

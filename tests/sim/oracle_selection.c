@@ -81,8 +81,8 @@ bool oracle_sinks_differ(const sim_world *world, size_t object, const oracle_sit
     return true;
 }
 
-/* On the way from the open sink to the root every exchange has chosen the one below, or needs
- * nobody. */
+/* On the way from the open sink to the root every exchange has chosen the one below, or needs no
+ * exposer. */
 bool oracle_path_differs(const sim_world *world, size_t index, const oracle_situation *at,
                          char *out, size_t out_bytes)
 {

@@ -109,20 +109,20 @@ static void see_state(sim_world *world, sim_user *user, size_t object, const hak
     hakuban_slice data = hakuban_state_data(event->state);
     hkb_version version = hkb_state_version(event->state);
     int order = hkb_version_compare(&version, &seen->version);
-    char who[128], before[200], after[200];
+    char described[128], before[200], after[200];
     if (event->kind == HAKUBAN_EVENT_CONDITION ? order != 0 : order <= 0) {
-        plan_describe_user(world->plan, user->number, who, sizeof(who));
+        plan_describe_user(world->plan, user->number, described, sizeof(described));
         version_text(&seen->version, before, sizeof(before));
         version_text(&version, after, sizeof(after));
-        net_violated("I2 monotone: %s, saw version %s of %s after %s", who, after,
+        net_violated("I2 monotone: %s, saw version %s of %s after %s", described, after,
                      world->plan->objects[object].json, before);
     }
     seen->content = oracle_content(object, data);
     seen->version = version;
     if (!*table_at(&world->published, seen->content)) {
-        plan_describe_user(world->plan, user->number, who, sizeof(who));
-        net_violated("I3 integrity: %s, got %zu bytes of %s that nobody published", who, data.bytes,
-                     world->plan->objects[object].json);
+        plan_describe_user(world->plan, user->number, described, sizeof(described));
+        net_violated("I3 integrity: %s, got %zu bytes of %s that no user published", described,
+                     data.bytes, world->plan->objects[object].json);
     }
     oracle_versioned(world, object, &version, data);
     world->result.delivered++;
@@ -139,11 +139,11 @@ static void see_listed(const sim_world *world, sim_user *user)
 
 static void see_complete(const sim_world *world, sim_user *user)
 {
-    char who[128];
+    char described[128];
     const char *awaited = oracle_awaited(world, user);
-    plan_describe_user(world->plan, user->number, who, sizeof(who));
-    NET_MUST(user->listed && !user->complete, "events out of order: %s, got COMPLETE", who);
-    NET_MUST(!awaited, "I1 convergence: %s, got COMPLETE before a state of %s", who, awaited);
+    plan_describe_user(world->plan, user->number, described, sizeof(described));
+    NET_MUST(user->listed && !user->complete, "events out of order: %s, got COMPLETE", described);
+    NET_MUST(!awaited, "I1 convergence: %s, got COMPLETE before a state of %s", described, awaited);
     user->complete = true;
 }
 
@@ -159,7 +159,7 @@ const char *oracle_awaited(const sim_world *world, const sim_user *user)
 
 void oracle_see(sim_world *world, sim_user *user, const hakuban_event *event)
 {
-    char who[128], version[200] = "";
+    char described[128], version[200] = "";
     if (event->kind == HAKUBAN_EVENT_LISTED) {
         see_listed(world, user);
         return;
@@ -189,8 +189,8 @@ void oracle_see(sim_world *world, sim_user *user, const hakuban_event *event)
         event->kind + 16 * event->freshness + 256 * event->source +
             (event->state ? oracle_content(object, hakuban_state_data(event->state)) : 0));
     if (seen->open == (event->kind == HAKUBAN_EVENT_OPEN)) {
-        plan_describe_user(world->plan, user->number, who, sizeof(who));
-        net_violated("events out of order: %s, got %s of %s", who, kinds[event->kind],
+        plan_describe_user(world->plan, user->number, described, sizeof(described));
+        net_violated("events out of order: %s, got %s of %s", described, kinds[event->kind],
                      world->plan->objects[object].json);
     }
     if (seen->freshness == HAKUBAN_LIVE && event->freshness != HAKUBAN_LIVE) {

@@ -162,7 +162,8 @@ static void draw_one(drawing *on, plan_kind kind, plan_action *action)
     const sim_plan *plan = on->plan;
     action->kind = kind;
     action->at_ms = (uint32_t)below(on, plan->duration_ms);
-    action->who = (uint16_t)below(on, kind <= PLAN_CAPACITY ? plan->user_count : plan->node_count);
+    action->target =
+        (uint16_t)below(on, kind <= PLAN_CAPACITY ? plan->user_count : plan->node_count);
     action->end = (uint8_t)below(on, 2);
     action->for_ms = 1 + (uint32_t)skewed(on, 6000);
     action->amount = (int64_t)below(on, UINT32_MAX);
@@ -248,7 +249,7 @@ static void draw_actions(drawing *on)
         /* Most of the users are there early on. */
         if (i < plan->user_count && chance(on, 70)) {
             draw_one(on, PLAN_START, action);
-            action->who = (uint16_t)i;
+            action->target = (uint16_t)i;
             action->at_ms /= 8;
         }
     }
@@ -329,24 +330,24 @@ void plan_describe_user(const sim_plan *of, size_t number, char *out, size_t out
     } else {
         snprintf(what, sizeof(what), "tag %s", plan_tags[user->tag]);
     }
-    snprintf(out, out_bytes, "user %zu on node %u, who %s %s", number, (unsigned)user->node,
+    snprintf(out, out_bytes, "user %zu on node %u, which %s %s", number, (unsigned)user->node,
              user->observes ? "observes" : "exposes", what);
 }
 
 void plan_describe(const sim_plan *of, const plan_action *action, char *out, size_t out_bytes)
 {
     char user[128] = "";
-    unsigned node = action->who;
+    unsigned node = action->target;
     long long amount = (long long)action->amount;
     unsigned for_ms = action->for_ms;
     const char *end = action->end ? "the hub" : "the node";
     if (action->kind <= PLAN_CAPACITY) {
-        plan_describe_user(of, action->who, user, sizeof(user));
+        plan_describe_user(of, action->target, user, sizeof(user));
     }
     switch ((int)action->kind) {
     case PLAN_START:
         snprintf(out, out_bytes, "%s, begins (capacity %u)", user,
-                 (unsigned)of->users[action->who].capacity);
+                 (unsigned)of->users[action->target].capacity);
         break;
     case PLAN_END:
         snprintf(out, out_bytes, "%s, ends", user);

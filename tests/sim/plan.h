@@ -45,8 +45,8 @@ extern const char *const plan_kind_names[PLAN_KIND_COUNT];
 typedef struct plan_action {
     uint32_t at_ms;
     plan_kind kind;
-    uint16_t who; /* a node (its way upwards), or a user */
-    uint8_t end;  /* of the connection: 0 the child's, 1 the parent's */
+    uint16_t target; /* a node (its way upwards), or a user */
+    uint8_t end;     /* of the connection: 0 the child's, 1 the parent's */
     uint32_t for_ms;
     int64_t amount; /* bytes, milliseconds, number of the allocation, a node: as kind says */
 } plan_action;
@@ -94,7 +94,7 @@ typedef struct sim_plan {
     uint32_t chunk_bytes_max;
     uint32_t turn_cost;                   /* of each exchange; 0: the default */
     uint32_t work_bytes_min, work_ms_max; /* of threads beside each exchange; 0: there are none */
-    bool news_at_end; /* everybody says something new once the faults are over */
+    bool news_at_end; /* all exposers send a new state once the faults are over */
     bool calm;        /* no faults at all */
     size_t node_count, object_count, tag_count, user_count, action_count;
     plan_node nodes[PLAN_NODES_MAX];

@@ -68,7 +68,7 @@ size_t sim_object_index(const sim_world *world, const hakuban_descriptor *descri
             return i;
         }
     }
-    net_violated("I3 integrity: there is an object that nobody ever named: %s", descriptor->text);
+    net_violated("I3 integrity: there is an object that was never named: %s", descriptor->text);
 }
 
 /* -- Beginning -- */
@@ -82,7 +82,7 @@ static void describe_object(const plan_object *object, hakuban_descriptor **ret)
              "%s", error.text);
 }
 
-/* As whoever asked for a connection does: it is dialled again until it is taken back. */
+/* As in a program that asked for a connection: it is dialled again until it is taken back. */
 static void expect_parent(sim_place *place)
 {
     if (place->parent >= 0) {
@@ -412,7 +412,7 @@ static bool act_on_way(sim_world *world, const plan_action *action, sim_place *p
 
 static bool act_on_place(sim_world *world, const plan_action *action)
 {
-    sim_place *place = &world->places[action->who];
+    sim_place *place = &world->places[action->target];
     if (place->node->down) {
         return false;
     }
@@ -441,7 +441,7 @@ static bool act_on_place(sim_world *world, const plan_action *action)
 
 static bool act_on_user(sim_world *world, const plan_action *action)
 {
-    sim_user *user = &world->users[action->who];
+    sim_user *user = &world->users[action->target];
     switch ((int)action->kind) {
     case PLAN_START:
         user->wanted = true;
@@ -579,7 +579,7 @@ static void hold_up(sim_world *world)
 
 static bool is_silenced(const sim_world *world, const plan_action *action)
 {
-    int node = action->kind <= PLAN_CAPACITY ? (int)world->users[action->who].plan->node : -1;
+    int node = action->kind <= PLAN_CAPACITY ? (int)world->users[action->target].plan->node : -1;
     return is_stuck(world) && node == world->stuck->node;
 }
 
@@ -789,8 +789,8 @@ uint64_t sim_slowest_way(const sim_world *world)
     return slowest_ms * NET_MS;
 }
 
-/* Whether closing here, opening there and the new state's way to everybody fit into the time of a
- * hand-over. */
+/* Whether closing here, opening there and the new state's way to all observers fit into the time of
+ * a hand-over. */
 static bool is_quick(const sim_world *world)
 {
     uint64_t reads_ms = 0;

@@ -1,4 +1,4 @@
-/* Tags that a hub keeps warm for somebody: the first observer has the newest state in one round
+/* Tags that a hub keeps warm: the first observer has the newest state in one round
  * trip, the asker is sent nothing, and it ends with the asker. */
 #include "exchange/records.h"
 #include "users.h"

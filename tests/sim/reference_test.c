@@ -378,9 +378,9 @@ START_TEST(routed_known_state_gets_delivered_even_if_exposer_doesnt_exist)
 }
 END_TEST
 
-/* The same where the contract ends as well: the reference tells a new observer nothing of what
- * nobody exposes. Ours gives the last known state, with its age, for as long as anything observes
- * the object. */
+/* The same where the contract ends as well: the reference tells a new observer nothing of an object
+ * without an exposer. Ours gives the last known state, with its age, for as long as anything
+ * observes the object. */
 START_TEST(routed_known_state_without_an_exposer)
 {
     routed at = routed_new(_i);
@@ -863,11 +863,11 @@ END_TEST
 START_TEST(names_get_propagated)
 {
     routed at = routed_unconnected(_i);
-    connect_user(&at, 0, "name=somebody");
+    connect_user(&at, 0, "name=lamp");
     net_quiet(at.network);
-    ck_assert_str_eq(hkb_peer_name(at.pipe[0]->peer[1]), "somebody");
+    ck_assert_str_eq(hkb_peer_name(at.pipe[0]->peer[1]), "lamp");
     ck_assert_str_eq(hkb_peer_name(at.pipe[0]->peer[0]),
-                     "somebody"); /* both ends have the same settings */
+                     "lamp"); /* both ends have the same settings */
     net_free(at.network);
 }
 END_TEST

@@ -565,7 +565,7 @@ START_TEST(a_server_may_open_and_close_its_channels_in_any_order)
     says_hex(&server, "00 00 03");
     says_hex(&server, SERVER_STREAM("03"));
     says_hex(&server, "01 00 03 03 01 00 01 12 01 00 01 33 00");
-    says_hex(&server, "01 00 04 03 01 00 01 10 00 01 39 00"); /* nobody listens to it any more */
+    says_hex(&server, "01 00 04 03 01 00 01 10 00 01 39 00"); /* it is not heard any more */
     says_hex(&server, "02 00 04");
     ck_assert_str_eq(watched(&user, OBJECT)->text, "3");
     ck_assert_int_eq(watched(&user, OBJECT)->freshness, HAKUBAN_LIVE);
@@ -649,7 +649,7 @@ START_TEST(what_a_server_no_longer_has_after_it_came_back_is_closed)
 }
 END_TEST
 
-/* -- What nobody who is honest says -- */
+/* -- What no honest peer sends -- */
 
 static const struct {
     bool server;

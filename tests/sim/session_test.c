@@ -274,7 +274,7 @@ START_TEST(another_takes_over_after_half_a_second_but_not_before)
         ck_assert_uint_eq(second.open_count, 1);
         assert_shows(&at, "from the second", HAKUBAN_LIVE);
         ck_assert_uint_eq(shown(&at)->conditions, 0);
-        /* who comes back finds its sink closed, and is not heard */
+        /* the exposer that comes back finds its sink closed, and is not heard */
         expose(&at.producer, "too late");
         net_connect(at.exposing, at.hub, NULL);
         net_quiet(at.network);
@@ -447,7 +447,7 @@ END_TEST
 
 /* -- A hub that is restarted empty -- */
 
-/* Gone for 300 ms; whoever was connected comes back, each after its own pause. */
+/* The hub is gone for 300 ms; each node that was connected comes back after its own pause. */
 static void restart_hub(net *network, net_node *hub, net_node *const *below, size_t count,
                         const char *params)
 {
@@ -493,8 +493,8 @@ START_TEST(no_observer_sees_the_restart_of_a_hub)
 }
 END_TEST
 
-/* While one who never comes back is waited for, the hub is restarted again: what came back in
- * between has its whole grace anew. */
+/* While the hub waits for an exposer that never comes back, it is restarted again: nodes that came
+ * back in between have a whole new grace. */
 START_TEST(a_hub_may_be_restarted_again_before_the_first_grace_is_over)
 {
     pair at = pair_new(35, NULL);

@@ -180,7 +180,7 @@ START_TEST(a_difference_that_does_not_fit_is_answered_by_the_whole_state)
             ck_assert_int_eq(net_send_version(hub, sink, text, i + 2), HAKUBAN_OK);
             net_run(network, 10 * NET_MS);
             watch(&observer);
-            if (i < 5) { /* nobody is shown the damage */
+            if (i < 5) { /* no observer is shown the damage */
                 ck_assert_uint_eq(strspn(observer.objects[0].text + 1, "x"), 126);
             }
         }

@@ -58,7 +58,7 @@ START_TEST(a_late_peer_with_newer_data_is_served_all_the_same)
 }
 END_TEST
 
-/* Two that observe and expose: when one comes back, the one who served itself meanwhile follows or
+/* Two that observe and expose: when one comes back, the one that served itself meanwhile follows or
  * leads, whatever its clock says. */
 START_TEST(leaders_come_and_go_and_all_agree)
 {

@@ -1,5 +1,5 @@
-/* A plan being played: the network, its users, and what the oracle (oracle.h) was told. The player
- * and the oracle know each other's records; nobody else does. */
+/* A plan being played: the network, its users, and what the oracle (oracle.h) was told. Only the
+ * player and the oracle know each other's records. */
 #ifndef TESTS_SIM_WORLD_H
 #define TESTS_SIM_WORLD_H
 
@@ -62,14 +62,14 @@ typedef struct sim_place {
     const plan_node *plan;
     hkb_link_settings settings;
     int parent;  /* -1: the root */
-    bool is_hub; /* somebody connects to it, or did */
+    bool is_hub; /* a node connects to it, or did */
     uint64_t redial_ns, outage_until_ns, stall_until_ns, slow_until_ns, frozen_until_ns,
         down_until_ns, memory_until_ns;
     uint64_t astray_until_ns, looped_ns; /* 0: not; since when it has been part of a loop */
     int astray_to;                       /* where it dials until then */
-    bool asked[PLAN_OBJECTS_MAX]; /* somebody here wanted to observe it since the exchange began */
-    uint64_t checked;             /* node->entered when its memory was looked at last */
-    size_t empty_bytes;           /* memory of an exchange that has done nothing yet */
+    bool asked[PLAN_OBJECTS_MAX];        /* a user here has observed it since the exchange began */
+    uint64_t checked;                    /* node->entered when its memory was looked at last */
+    size_t empty_bytes;                  /* memory of an exchange that has done nothing yet */
 } sim_place;
 
 typedef struct sim_result {
@@ -130,7 +130,7 @@ typedef struct sim_world {
 /* Plays it to the end. kept: for each action whether it is done; NULL: all. A broken promise ends
  * in net_violated(). */
 void sim_play(const sim_plan *plan, const bool *kept, bool trace, sim_result *ret);
-/* I8, for plans that have somebody who can be stuck: what all others get, and when, is the same. */
+/* I8, for plans with a node that can be stuck: what all others get, and when, is the same. */
 void sim_play_isolated(const sim_plan *plan, const bool *kept, bool trace, sim_result *ret);
 
 /* I8: user got what of object. */

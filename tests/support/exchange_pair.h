@@ -77,7 +77,7 @@ static inline void pair_step(const exchange_pair *pair, int timeout_ms)
     }
 }
 
-/* The next event within timeout_ms, whoever drives. */
+/* The next event within timeout_ms, whichever thread drives. */
 static inline hakuban_status pair_next(const exchange_pair *pair, hakuban_queue *queue,
                                        int timeout_ms, hakuban_event *ret)
 {

@@ -46,7 +46,7 @@ static void *take(void *ctx, size_t bytes)
         abort();
     }
     memcpy(block, &(struct head){bytes, LIVE}, sizeof(struct head));
-    memset(block + HEAD_BYTES, 0xa5, bytes); /* who relies on zeros shows it */
+    memset(block + HEAD_BYTES, 0xa5, bytes); /* code that relies on zeros shows it */
     atomic_fetch_add(&memory->blocks, 1);
     atomic_fetch_add(&memory->bytes, bytes);
     return block + HEAD_BYTES;
@@ -83,7 +83,7 @@ void fail_alloc_init(fail_alloc *memory)
 
 void fail_alloc_arm(fail_alloc *memory, size_t fail_at, bool from_then_on)
 {
-    atomic_store(&memory->fail_at, 0); /* whoever allocates meanwhile */
+    atomic_store(&memory->fail_at, 0); /* though other threads allocate meanwhile */
     atomic_store(&memory->calls, 0);
     atomic_store(&memory->from_then_on, from_then_on);
     atomic_store(&memory->fail_at, fail_at);

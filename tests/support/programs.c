@@ -132,7 +132,7 @@ static void read_some(stream *s)
     }
 }
 
-/* Reads both, so that the program is never stuck on the one that nobody asks about. */
+/* Reads both, so that the program is never stuck on the one that the test does not read. */
 static void pump(program *p, long until_ms, const char *what)
 {
     struct pollfd fds[2] = {{.fd = p->out.fd, .events = POLLIN},

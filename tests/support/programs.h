@@ -29,8 +29,8 @@ void program_close_input(program *p);
 void program_close_output(program *p); /* our end of its stdout */
 void program_signal(program *p, int number);
 pid_t program_pid(const program *p);
-/* Our end of its stdin, stdout or stderr (0, 1, 2), for who reads or writes many programs at once;
- * the functions above know nothing of what is read there. */
+/* Our end of its stdin, stdout or stderr (0, 1, 2), for tests that read or write many programs at
+ * once; the functions above know nothing of what is read there. */
 int program_fd(const program *p, int number);
 /* Waits until it has ended by itself and forgets it: the exit code, or 128 + signal. */
 int program_end(program *p);

@@ -53,7 +53,7 @@ typedef struct lane {
 
 typedef struct pass {
     unsigned route;
-    int fds[2]; /* who dialled, who was dialled; -1: left quietly */
+    int fds[2]; /* the connector, the listener; -1: left quietly */
     bool connecting, cuts;
     uint64_t cut_after_bytes;
     lane lanes[2];

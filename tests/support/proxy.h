@@ -30,11 +30,11 @@ void proxy_cut(proxy *p, unsigned route, uint32_t after_bytes);
 void proxy_delay(proxy *p, unsigned route, uint32_t delay_ms, uint32_t jitter_ms);
 /* At most this many bytes every 10 ms in each direction. */
 void proxy_trickle(proxy *p, unsigned route, uint32_t bytes);
-/* Half-open: what goes up (from who dialled) or down is read and lost, the end of the connection
+/* Half-open: what goes up (from the connector) or down is read and lost, the end of the connection
  * too. A connection that lost something stays so until both sides have left it; new ones are as bad
  * until proxy_heal(). */
 void proxy_swallow(proxy *p, unsigned route, int up, int down);
-/* New connections end at once, as if nobody listened. */
+/* New connections end at once, as if there were no listener. */
 void proxy_refuse(proxy *p, unsigned route);
 /* The route is a good one from now on. */
 void proxy_heal(proxy *p, unsigned route);

@@ -41,7 +41,7 @@ DIALECT = [
 BANNER = re.compile(r"/\* -- [^-\s].* -- \*/")
 LEFTOVERS = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X"]) + r")\b")
 # Where programs are not spoken of as persons.
-PLAIN_FOLDERS = ["include", "core", "docs", "bench", "runtime", "transports", "tools", "examples", "conformance", "codecs", "man", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+PLAIN_FOLDERS = ["include", "core", "docs", "bench", "tests", "runtime", "transports", "tools", "examples", "conformance", "codecs", "man", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
 PERSONS = re.compile(r"\b([Ww]ho|[Ww]hoever|[Ww]hom|[Ss]omebody|[Nn]obody|[Aa]nybody|[Ee]verybody|[Hh]imself|[Hh]e|[Hh]is|[Hh]im)\b")
 TEXT_SUFFIXES = {".c", ".h", ".in", ".py", ".sh", ".cmake", ".txt", ".md", ".json"}
 
@@ -104,7 +104,7 @@ class Tidy:
         self.words()
         return self.findings
 
-    # ---- who includes whom
+    # ---- includes
 
     def includes(self, path, text):
         for match in re.finditer(r'^[ \t]*#[ \t]*include[ \t]+(["<])([^">]+)[">]', text, re.M):

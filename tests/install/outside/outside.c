@@ -1,4 +1,4 @@
-/* A program of somebody else's, who knows of Hakuban what is installed: exposes a state and
+/* A program outside of the repository, which uses an installed Hakuban: exposes a state and
  * observes it, in one process. */
 #include <stdio.h>
 #include <string.h>

@@ -64,7 +64,7 @@ START_TEST(a_scan_of_a_map_gives_every_item_that_stays)
     fail_alloc memory;
     hkb_map map;
     fail_alloc_init(&memory);
-    for (int crowd = 0; crowd < 4; crowd++) { /* nobody comes or goes, some come, go, both */
+    for (int crowd = 0; crowd < 4; crowd++) { /* no items come or go, some come, go, both */
         hkb_map_init(&map, &memory.table, offsetof(struct item, hash), same_number);
         memset(told, 0, sizeof(told));
         int coming = crowd == 1 || crowd == 3 ? 1000 : 40000, going = 40000;
@@ -346,7 +346,7 @@ START_TEST(errors_and_log_lines_stay_on_one_line)
     ck_assert_str_eq(error.text, "a\\u000ab 5");
     hakuban_error_set(&error, HAKUBAN_ERR_IO, "more: %s", error.text);
     ck_assert_str_eq(error.text, "more: a\\u000ab 5");
-    hakuban_error_set(NULL, HAKUBAN_ERR_IO, "nobody reads it");
+    hakuban_error_set(NULL, HAKUBAN_ERR_IO, "not read");
     ck_assert_str_eq(hakuban_status_text((hakuban_status)-999), "unknown status");
     ck_assert_str_eq(hakuban_status_text(HAKUBAN_ERR_LOOP),
                      "this connection would close a loop of hubs");

@@ -9,8 +9,8 @@
 #define TAG "\"tag\""
 
 /* A hand-over between workers of two hubs, with slow links: the next one opens only when the last
- * one has closed. Who observes by the tag, beside the workers or on their hubs, notices nothing
- * either. */
+ * one has closed. Observers of the tag, beside the workers or on their hubs, notice nothing either.
+ */
 START_TEST(a_hand_over_across_hubs_never_shows_two_exposers_nor_a_gap)
 {
     net *network = net_new(20);
@@ -113,16 +113,16 @@ START_TEST(each_hand_over_has_its_whole_time)
 }
 END_TEST
 
-/* The last observer of an object could expose it as well: it is his own affair from then on, and he
+/* The last observer of an object could expose it as well: it serves itself from then on, and
  * notices nothing of the change. */
 START_TEST(an_observer_left_alone_serves_itself_without_a_gap)
 {
-    enum { THE_OTHER_OBSERVER_LEAVES, HE_BEGINS_TO_EXPOSE };
+    enum { THE_OTHER_OBSERVER_LEAVES, IT_BEGINS_TO_EXPOSE };
     net *network = net_new(25);
     net_node *root = net_add(network), *middle = net_add(network), *leaf = net_add(network);
     net_node *elsewhere = net_add(network);
     watcher observer, another;
-    exposer his, other;
+    exposer own, other;
     net_connect(middle, root, NULL)->delay_ns = 40 * NET_MS;
     net_connect(leaf, middle, NULL)->delay_ns = 60 * NET_MS;
     net_connect(elsewhere, root, NULL)->delay_ns = 150 * NET_MS;
@@ -133,28 +133,28 @@ START_TEST(an_observer_left_alone_serves_itself_without_a_gap)
     net_run(network, NET_S);
     play_users(network, &other, NULL, NULL);
     if (_i == THE_OTHER_OBSERVER_LEAVES) {
-        expose_object(&his, leaf, OBJECT, TAG, 1);
+        expose_object(&own, leaf, OBJECT, TAG, 1);
         net_run(network, NET_S);
     }
     ck_assert_uint_eq(other.open_count, 1);
     watch_end(&another);
     net_run(network, NET_MS);
-    if (_i == HE_BEGINS_TO_EXPOSE) {
-        expose_object(&his, leaf, OBJECT, TAG, 1);
+    if (_i == IT_BEGINS_TO_EXPOSE) {
+        expose_object(&own, leaf, OBJECT, TAG, 1);
     }
-    expose(&his, "his");
+    expose(&own, "own");
     for (int t = 0; t < 300; t++) {
         net_run(network, 10 * NET_MS);
         watch(&observer); /* before the next exposer can make up for it */
         ck_assert_int_eq(observer.objects[0].freshness, HAKUBAN_LIVE);
         expose_turn(&other);
-        expose_turn(&his);
-        ck_assert_uint_le(other.open_count + his.open_count, 1);
+        expose_turn(&own);
+        ck_assert_uint_le(other.open_count + own.open_count, 1);
     }
-    ck_assert_uint_eq(his.open_count, 1);
-    assert_watched(&observer, OBJECT, "his", HAKUBAN_LIVE);
+    ck_assert_uint_eq(own.open_count, 1);
+    assert_watched(&observer, OBJECT, "own", HAKUBAN_LIVE);
     watch_end(&observer);
-    expose_end(&his);
+    expose_end(&own);
     expose_end(&other);
     net_free(network);
 }
@@ -188,7 +188,7 @@ START_TEST(an_age_counts_from_when_it_was_last_known_to_be_live)
 }
 END_TEST
 
-/* Its hub tells the root that it wants the object and has somebody for it, which is true and no
+/* Its hub tells the root that it wants the object and has an exposer for it, which is true and no
  * help. */
 START_TEST(an_observer_next_to_an_exposer_that_drains_is_served_from_elsewhere)
 {

@@ -1,5 +1,5 @@
-/* Who exposes what, over time: subtrees that are full say so and others are chosen; load spreads,
- * comes to rest, and follows those who join, leave and drain. All in virtual time. */
+/* Which exposer has which object, over time: full subtrees say so and others are chosen; load
+ * spreads, comes to rest, and follows exposers that join, leave and drain. All in virtual time. */
 #include "exchange/records.h"
 #include "users.h"
 
@@ -171,7 +171,7 @@ START_TEST(observers_inside_a_full_subtree_are_served_from_elsewhere)
 }
 END_TEST
 
-/* Whoever observes and would rather not expose counts as an observer. */
+/* An observer that also exposes with capacity 0 counts as an observer. */
 START_TEST(an_exposer_without_capacity_is_served_by_another)
 {
     net *network = net_new(1);
@@ -338,8 +338,9 @@ START_TEST(a_decline_is_forgotten_where_the_object_has_no_observer)
 }
 END_TEST
 
-/* Who observes an object that he could expose would serve himself, limit or not. Where nobody has
- * room one of them serves all, so that there are not two exposers, nor observers without one. */
+/* An exposer that observes its object itself would serve itself, at its limit or not. Where no
+ * exposer has room, one of them serves all, so that there are not two exposers, nor observers
+ * without one. */
 START_TEST(where_all_are_at_their_limit_one_that_observes_serves_all)
 {
     net *network = net_new(1);
@@ -352,7 +353,7 @@ START_TEST(where_all_are_at_their_limit_one_that_observes_serves_all)
     }
     play(network, 2 * NET_S, 2);
     ck_assert_uint_eq(sink_count(2), 1);
-    want(user, 2); /* the second one nobody has room for */
+    want(user, 2); /* no exposer has room for the second one */
     play(network, 5 * NET_S, 2);
     ck_assert_uint_eq(sink_count(2), 1);
     ck_assert_uint_eq(served(), 1);
@@ -540,7 +541,7 @@ static unsigned pool_given(void)
     return given;
 }
 
-/* Everybody has within a tenth of what its capacity asks for, and nothing moves any more. */
+/* Each exposer has the share of its capacity within a tenth, and nothing moves any more. */
 static void assert_spread(net *network)
 {
     uint64_t capacity = 0;
@@ -581,7 +582,7 @@ START_TEST(twenty_workers_share_two_thousand_jobs)
     net *network = net_new((uint64_t)_i);
     net_node *root = net_add(network);
     want_jobs(below(root, NULL));
-    if (_i % 2) { /* one first, who has everything for a while */
+    if (_i % 2) { /* one first, which has everything for a while */
         pool_join(root, 1, capacities[_i / 2]);
         pool_play(network, 2);
     }
@@ -713,7 +714,7 @@ START_TEST(a_draining_exposer_keeps_nothing_that_another_can_take)
     set_capacity(1, 0);
     pool_play(network, 5);
     ck_assert_uint_eq(pool[2].has, JOBS);
-    /* Nobody is left: what it has stays where it is. */
+    /* No other exposer is left: it keeps its objects. */
     set_capacity(2, 0);
     pool_play(network, 5);
     ck_assert_uint_eq(pool[2].has, JOBS);
@@ -725,8 +726,8 @@ START_TEST(a_draining_exposer_keeps_nothing_that_another_can_take)
 }
 END_TEST
 
-/* Who drains and is the only one to observe its jobs gives them away as well, at once and seen by
- * nobody. */
+/* A draining exposer that is the only observer of its jobs gives them away as well, at once and
+ * without a gap. */
 START_TEST(a_draining_exposer_is_served_by_another_without_a_gap)
 {
     net *network = net_new(1);
@@ -755,8 +756,8 @@ START_TEST(a_draining_exposer_is_served_by_another_without_a_gap)
 }
 END_TEST
 
-/* Nobody could take it when he began to drain, for the other was away: it goes there when he is
- * back. */
+/* No exposer could take the object when its own began to drain, for the other was away: it moves to
+ * that one when it is back. */
 START_TEST(a_draining_exposer_gives_it_to_one_that_comes_back)
 {
     net *network = net_new(1);

@@ -1,5 +1,5 @@
-/* Tags with very many objects: who registers one, again and again even, delays nobody; LISTED says
- * the truth nevertheless. */
+/* Tags with very many objects: a peer that registers one, even again and again, delays no other;
+ * LISTED says the truth nevertheless. */
 #include "exchange/facts.h"
 #include "exchange/lifetimes.h"
 #include "exchange/records.h"

@@ -154,7 +154,7 @@ START_TEST(an_object_that_ends_before_there_was_memory_for_it_leaves_nothing)
 }
 END_TEST
 
-/* Its state comes together with it, and does not make anybody forget to try again. */
+/* Its state comes together with it, and the exchange still tries again. */
 START_TEST(an_object_for_which_there_was_no_memory_is_seen_once_there_is)
 {
     for (size_t fail_at = 1; fail_at < 30; fail_at++) {

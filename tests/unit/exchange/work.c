@@ -146,7 +146,7 @@ START_TEST(a_session_that_goes_on_has_the_state_that_was_being_made)
 }
 END_TEST
 
-/* It is nothing to anybody when the work is done, and given back with all its memory. */
+/* When the work is done, its result is dropped, and all of its memory is given back. */
 START_TEST(a_connection_that_ends_lets_go_of_the_work)
 {
     pair p;

@@ -94,7 +94,7 @@ START_TEST(jansson_finds_the_same_value)
     }
     void *(*loads)(const char *, size_t, void *);
     int (*equal)(const void *, const void *);
-    void (*let_go)(void *); /* jansson's macro calls it when nobody else holds a value */
+    void (*let_go)(void *); /* jansson's macro calls it when the last reference to a value ends */
     *(void **)&loads = dlsym(library, "json_loads");
     *(void **)&equal = dlsym(library, "json_equal");
     *(void **)&let_go = dlsym(library, "json_delete");

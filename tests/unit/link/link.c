@@ -143,7 +143,7 @@ static void on_ended(hkb_link *link, bool orderly, const hakuban_error *why)
     ck_assert(why->text[0] != 0);
 }
 
-/* Of which listener link is never matters: there is b, and who stands at its door. */
+/* There is one listener only, b, so that link does not matter. */
 static hkb_link *on_session(hkb_link *link, const uint64_t token[2])
 {
     ck_assert_ptr_eq(link, &c.link);
@@ -323,7 +323,7 @@ static void deliver(side *from, side *to)
     from->pipe.bytes = 0;
 }
 
-/* Until nobody has anything to say. */
+/* Until no side has anything to send. */
 static void carry(void)
 {
     for (unsigned rounds = 0;
@@ -572,7 +572,7 @@ START_TEST(a_peer_of_another_protocol_is_told_so_at_once)
                                      "\"the other side does not speak the hakuban protocol\"}";
         ck_assert_uint_eq(b.pipe.bytes, sizeof(answer) - 1 + 2);
         ck_assert(memcmp(b.pipe.data + 2, answer, sizeof(answer) - 1) == 0);
-        /* A connector has nobody to tell. */
+        /* A connector has no sessions to tell. */
         hear(&a, strangers[_i].bytes, strangers[_i].count);
         ended_as(&a, false, HAKUBAN_ERR_PROTOCOL, other);
         pull(&a);
@@ -663,7 +663,7 @@ START_TEST(no_hello_within_five_seconds_ends_it)
     pass(1);
     ended_as(&a, false, HAKUBAN_ERR_TIMEOUT, "no answer to the hello within 5 s");
     ended_as(&b, false, HAKUBAN_ERR_TIMEOUT, "no hello within 5 s");
-    ck_assert_uint_gt(b.pipe.bytes, 0); /* told, in case somebody listens */
+    ck_assert_uint_gt(b.pipe.bytes, 0); /* sent, in case the other side still reads */
 }
 END_TEST
 
@@ -1248,7 +1248,7 @@ static void lose_both(void)
     a.pipe.bytes = b.pipe.bytes = 0;
 }
 
-/* Somebody comes to b's door. */
+/* A new connection to b. */
 static void knock(bool stream)
 {
     c.settings = defaults();

@@ -83,7 +83,7 @@ static const char *address_of(const char *transport, char ret[TEXT_MAX])
     return ret;
 }
 
-/* -- A hub, who exposes and who observes, each of them an exchange with a thread of its own -- */
+/* -- A hub, an exposer and an observer, each of them an exchange with a thread of its own -- */
 
 typedef struct network {
     combination which;
@@ -246,7 +246,7 @@ START_TEST(a_hub_may_go_and_come_back)
     hub_end(&net);
     hub_begin(&net, url);
     send_and_await(&net, sink, observer, 5000,
-                   2); /* through the same sink: nobody else took over */
+                   2); /* through the same sink: no other exposer took over */
     send_and_await(&net, sink, observer, 5000, 3);
     (void)hakuban_sink_unref(sink);
     (void)hakuban_contract_free(observer);
@@ -255,7 +255,7 @@ START_TEST(a_hub_may_go_and_come_back)
 }
 END_TEST
 
-/* Nobody reads the queue meanwhile: what waits there is the newest state, not all of them. */
+/* The queue is not read meanwhile: what waits there is the newest state, not all of them. */
 START_TEST(a_slow_reader_gets_the_newest)
 {
     enum { ROUNDS = 100 };

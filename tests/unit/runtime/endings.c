@@ -156,7 +156,7 @@ static bool sleeps(int task)
     return strstr(line, ") S ") != NULL;
 }
 
-/* Nobody else does anything, so who sleeps for a while waits for an event. */
+/* No other thread does anything, so a thread that sleeps for a while waits for an event. */
 static void await_sleep(atomic_int *task)
 {
     int64_t until_ms = test_now_ms() + PATIENCE_MS;
@@ -237,7 +237,7 @@ END_TEST
 typedef enum act {
     FREE_OWN,        /* its contract */
     FREE_OTHER,      /* the other contract, which has events of its own */
-    FREE_QUEUE,      /* somebody else's queue, with events in it */
+    FREE_QUEUE,      /* the queue of another contract, with events in it */
     FREE_CONNECTION, /* what its event came over */
     FREE_LISTENER,   /* what it came through */
     CLOSE_EXCHANGE,  /* must not block */
@@ -248,7 +248,7 @@ typedef enum act {
 
 typedef struct actor {
     hakuban_exchange *exchange;
-    pthread_mutex_t mutex; /* of the pointers: whoever takes one out frees it */
+    pthread_mutex_t mutex; /* of the pointers: the thread that takes one out frees it */
     hakuban_contract *own, *other, *more;
     hakuban_queue *queue;
     hakuban_connection *connection;
@@ -332,7 +332,7 @@ static void on_event(void *user, hakuban_event *event)
     }
 }
 
-/* Each act at each event of an observer, who is linked to whom exposes. */
+/* Each act at each event of an observer, which is linked to the exposer. */
 START_TEST(a_callback_may_end_anything)
 {
     static const hakuban_event_kind kinds[] = {HAKUBAN_EVENT_OPEN, HAKUBAN_EVENT_STATE};

@@ -305,7 +305,7 @@ START_TEST(closing_brings_the_last_state_over)
     ck_assert_int_eq(hakuban_sink_send_json(sink, "\"the last\"", NULL), HAKUBAN_OK);
     (void)hakuban_sink_unref(sink);
     hakuban_status status = hakuban_exchange_close(pair.leaf, pair.drive ? 100 : PATIENCE_MS);
-    if (pair.drive == HAKUBAN_DRIVE_THREAD) { /* by hand nobody drives the hub meanwhile */
+    if (pair.drive == HAKUBAN_DRIVE_THREAD) { /* by hand the hub is not driven meanwhile */
         ck_assert_int_eq(status, HAKUBAN_OK);
     }
     hakuban_connection_info info;
@@ -404,7 +404,7 @@ START_TEST(the_same_failure_is_logged_once)
 END_TEST
 
 /* The hub is asked to keep the tag's objects warm, by the connection's URL or by a contract: the
- * exposer has a sink though nobody observes, and who comes then has the state. */
+ * exposer has a sink without an observer, and the first observer then has the state. */
 START_TEST(a_preloaded_tag_waits_for_no_observer)
 {
     exchange_pair pair = two(_i);
@@ -472,11 +472,11 @@ int main(void)
         tcase_add_loop_test(linked, a_preloaded_tag_waits_for_no_observer, 2 * i, 2 * i + 2);
         suite_add_tcase(suite, linked);
     }
-    TCase *nobody = tcase_create("nobody");
-    tcase_add_loop_test(nobody, waiting_without_a_peer_times_out_with_the_reason, 0, 2);
-    tcase_add_test(nobody, listening_to_the_world_gives_one_warning);
-    tcase_add_test(nobody, the_same_failure_is_logged_once);
-    tcase_add_test(nobody, what_cannot_be_preloaded_is_told);
-    suite_add_tcase(suite, nobody);
+    TCase *alone = tcase_create("alone");
+    tcase_add_loop_test(alone, waiting_without_a_peer_times_out_with_the_reason, 0, 2);
+    tcase_add_test(alone, listening_to_the_world_gives_one_warning);
+    tcase_add_test(alone, the_same_failure_is_logged_once);
+    tcase_add_test(alone, what_cannot_be_preloaded_is_told);
+    suite_add_tcase(suite, alone);
     return run_suite(suite);
 }

@@ -1,5 +1,5 @@
-/* Sockets in the file system: whom their files let in, and that of two listeners that find a socket
- * left behind exactly one gets its place. */
+/* Sockets in the file system: which users their files let in. If two listeners find a socket that
+ * was left behind, exactly one gets its place. */
 #define _GNU_SOURCE
 
 #include "exchange_pair.h"

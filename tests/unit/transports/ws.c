@@ -147,7 +147,7 @@ static const struct {
     {GOOD "Origin: http://\x01\r\n", 400, false, "byte", "", 0},
     {GOOD "X: \xc3\xa4\r\n", 400, false, "byte", "", 0},
     {GOOD "X: \x7f\r\n", 400, false, "byte", "", 0},
-    /* who asks */
+    /* which origins are allowed */
     {GOOD "Origin: http://127.0.0.1:3001\r\n", 101, false, NULL, "", 0},
     {GOOD "Origin: HTTP://127.0.0.1:3001\r\n", 101, false, NULL, "", 0},
     {GOOD "Origin: https://127.0.0.1:3001\r\n", 403, false, "https://127", "", 0},
@@ -460,7 +460,7 @@ static const conversation conversations[] = {
     {"2.3 ping of bytes", false, {T(FIN | PING, "\x00\xff\xfe\xfd\x00\xff")}, "", 1, 1, 0, 0},
     {"2.4 ping of 125", false, {B(FIN | PING, 125)}, "", 1, 1, 0, 0},
     {"2.5 ping of 126", false, {B(FIN | PING, 126)}, "", 0, 0, 1002, 0},
-    {"2.7 pong nobody asked for", false, {B(FIN | PONG, 0)}, "", 1, 0, 0, 0},
+    {"2.7 pong that was not asked for", false, {B(FIN | PONG, 0)}, "", 1, 0, 0, 0},
     {"2.8 pong of text", false, {T(FIN | PONG, "unsolicited")}, "", 1, 0, 0, 0},
     {"2.9 pong, then ping", false, {T(FIN | PONG, "a"), T(FIN | PING, "b")}, "", 2, 1, 0, 0},
     {"2.10 pings",

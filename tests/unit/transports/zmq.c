@@ -111,7 +111,7 @@ START_TEST(a_peer_that_comes_again_is_a_new_link_and_gets_nothing_of_the_old_one
     begin(_i);
     hakuban_carrier *old_here, *old_there, *here, *there;
     old_here = connect_pair(&old_there);
-    /* Both ways there is something under way that nobody has read. */
+    /* In both directions there are bytes under way that were not read. */
     send_text(old_here, "old up");
     send_text(old_there, "old down");
     thost_close(old_here);
@@ -539,7 +539,7 @@ START_TEST(out_of_descriptors_it_does_not_spin_and_recovers)
     turn_for(1000);
     used = cpu_seconds() - used;
     ck_assert_msg(used < 0.5, "used %.2f s of one second", used);
-    /* Who was there before has noticed nothing. */
+    /* The peer that was there before has noticed nothing. */
     send_text(here, "still here");
     THOST_UNTIL(&server, &client, there->bytes == 10);
     ck_assert_uint_eq(here->closed + there->closed, 0);

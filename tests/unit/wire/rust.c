@@ -1,5 +1,5 @@
 /* The Rust implementation's events: what it was recorded saying is understood and can be said again
- * byte for byte, and nothing that anybody else sends costs more than an error in words. */
+ * byte for byte, and no other bytes cost more than an error with a text. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -415,7 +415,7 @@ START_TEST(descriptors_are_the_same_however_they_are_spelt)
 }
 END_TEST
 
-/* -- What nobody who is honest sends -- */
+/* -- What no honest peer sends -- */
 
 static const struct {
     const char *hex, *words;

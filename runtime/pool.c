@@ -75,7 +75,8 @@ static void *thread_main(void *argument)
     hkb_pool *pool = argument;
     hkb_work *work;
     /* Of this thread only, on Linux. */
-    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICENESS);
+    id_t self = (id_t)syscall(SYS_gettid);
+    (void)setpriority(PRIO_PROCESS, self, getpriority(PRIO_PROCESS, self) + NICENESS);
     (void)pthread_mutex_lock(&pool->mutex);
     while ((work = next_work(pool))) {
         (void)pthread_mutex_unlock(&pool->mutex);

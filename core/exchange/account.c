@@ -65,6 +65,13 @@ size_t hkb_exchange_held_bytes(const hkb_exchange *exchange)
 
 /* -- Objects, tags, states -- */
 
+/* With as many tags and as long a name as there may be, all of them paid for by the object. */
+_Static_assert(sizeof(hkb_object) + 3 * HAKUBAN_DESCRIPTOR_BYTES_MAX +
+                       HAKUBAN_DESCRIPTOR_TAGS_MAX *
+                           (sizeof(hkb_object_tag) + sizeof(hkb_tag) + 2 * HKB_SLOT_BYTES) <=
+                   UINT16_MAX,
+               "record_charge has 16 bits");
+
 static size_t record_bytes(const hkb_object *object)
 {
     const hakuban_descriptor *descriptor = object->descriptor;
@@ -83,7 +90,7 @@ static void put_charge(hkb_object *object, hkb_peer *payer, bool own, size_t rec
     hkb_upward_end(object);
     object->payer = payer;
     object->pays_own = own;
-    object->record_charge = (uint32_t)record;
+    object->record_charge = (uint16_t)record;
     object->state_charge = (uint32_t)state;
     hkb_upward_begin(object);
     hkb_charge(object->exchange, payer, record + state, 0);

@@ -235,7 +235,7 @@ static hakuban_status say_state(hkb_share *share, const told_state *told)
     message.payload = (hakuban_slice){bytes.data, in_parts ? HKB_PART_BYTES_MAX : bytes.bytes};
     hkb_state_get_version(state, &message.version);
     if (!base || !hkb_state_same_format(base, state)) {
-        message.format = state->format;
+        message.format = hkb_state_format(state);
         message.format_count = state->format_count;
     }
     if (in_parts) {

@@ -263,7 +263,7 @@ hakuban_status hkb_object_get(hkb_exchange *exchange, hakuban_descriptor *descri
             place->tag->object_count++;
             if (!place->tag->payer) {
                 hkb_tag_charge(place->tag, object);
-                object->tag_bytes += (uint32_t)hkb_tag_bytes(place->tag);
+                object->tag_bytes += (uint16_t)hkb_tag_bytes(place->tag);
             }
         }
         json += text.bytes + 1;

@@ -101,7 +101,7 @@ uint64_t hkb_state_identity(hakuban_state *state)
 {
     uint8_t words[8 * (HAKUBAN_VERSION_ELEMENTS_MAX + 2)];
     uint8_t *end = hkb_put_word(words, hkb_state_check(state));
-    end = hkb_put_word(end, hkb_hash64(state->format, state->format_bytes));
+    end = hkb_put_word(end, hkb_hash64(hkb_state_format(state), state->format_bytes));
     for (size_t i = 0; i < state->version_count; i++) {
         end = hkb_put_word(end, (uint64_t)state->version[i]);
     }

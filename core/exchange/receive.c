@@ -202,7 +202,7 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
         if (!share->in.base) {
             return refuse(reterr, share, "the first state has no format");
         }
-        format = share->in.base->format;
+        format = hkb_state_format(share->in.base);
         format_count = share->in.base->format_count;
         format_bytes = share->in.base->format_bytes;
     }

@@ -433,9 +433,10 @@ struct hkb_object {
     uint64_t stale_since_ns;
     hkb_peer *payer; /* whose account has this record, and a state that is no peer's last one; it
                         has a share of the object. NULL: the common account */
-    uint32_t record_charge, state_charge;
-    uint32_t tag_bytes; /* records of tags that this object brought and pays for */
-    hkb_list bases;     /* older states that shares stand on, newest first */
+    uint32_t state_charge;
+    uint16_t record_charge; /* names have a limit: it is far below 64 KiB */
+    uint16_t tag_bytes;     /* of that: records of tags that this object brought and pays for */
+    hkb_list bases;         /* older states that shares stand on, newest first */
     size_t bases_bytes;
     hkb_delta *deltas;
     hkb_partial *partial;

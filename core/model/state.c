@@ -45,7 +45,6 @@ hakuban_status hkb_state_new(const hakuban_alloc *alloc, const int64_t *version,
     if (format_bytes) {
         memcpy(names, format, format_bytes);
     }
-    state->format = names;
     state->format_count = (uint8_t)format_count;
     state->format_bytes = (uint8_t)format_bytes;
     state->data = data;
@@ -63,7 +62,6 @@ hakuban_status hkb_state_with_version(const hakuban_alloc *alloc, hakuban_state 
         return HAKUBAN_ERR_NO_MEMORY;
     }
     memcpy(copy->version, version->elements, version->count * sizeof(int64_t));
-    copy->format = state->format;
     copy->format_count = state->format_count;
     copy->format_bytes = state->format_bytes;
     copy->data = state->data;
@@ -210,7 +208,8 @@ hakuban_status hakuban_state_new_error(const char *text, hakuban_state **ret)
 
 int hakuban_state_is_error(const hakuban_state *state)
 {
-    return state && state->format_count == 1 && strcmp(state->format, HAKUBAN_FORMAT_ERROR) == 0;
+    return state && state->format_count == 1 &&
+           strcmp(hkb_state_format(state), HAKUBAN_FORMAT_ERROR) == 0;
 }
 
 hakuban_state *hakuban_state_ref(hakuban_state *state)
@@ -258,7 +257,7 @@ const char *hakuban_state_format(const hakuban_state *state, size_t index)
     if (!state || index >= state->format_count) {
         return NULL;
     }
-    const char *name = state->format;
+    const char *name = hkb_state_format(state);
     while (index--) {
         name += strlen(name) + 1;
     }

@@ -20,17 +20,16 @@ struct hakuban_state {
     hakuban_state *data_owner; /* the state that contains the data; NULL: this one */
     const uint8_t *data;
     size_t data_bytes;
-    uint64_t check;     /* XXH3-64 of data, valid if has_check; written once, before the state is
-                           shared, or under the exchange's lock */
-    const char *format; /* format_count terminated names one after the other */
+    uint64_t check; /* XXH3-64 of data, valid if has_check; written once, before the state is
+                       shared, or under the exchange's lock */
     /* The exchange's, under its lock: the list of states that are no longer the newest, but are the
      * base of a link's next difference. */
     hkb_node base_node;
     uint32_t base_users;
-    uint32_t in_users; /* peers whose last state this is, and whose accounts are charged with it */
-    bool left_over;    /* since the state was current, there was a time when no observer needed the
-                          object */
-    int64_t version[]; /* then the format, then the data */
+    uint32_t in_users : 31; /* peers whose last state this is, and whose accounts are charged */
+    uint32_t left_over : 1; /* since the state was current, there was a time when no observer needed
+                               the object */
+    int64_t version[];      /* then the format, then the data */
 };
 
 /* A state with room for data_bytes, which the caller fills at *ret_data before it shares the state.
@@ -51,9 +50,15 @@ static inline void hkb_state_get_version(const hakuban_state *state, hkb_version
         ret->elements[i] = state->version[i];
     }
 }
+/* format_count terminated names one after the other; the data is behind them. */
+static inline const char *hkb_state_format(const hakuban_state *state)
+{
+    return (const char *)state->data - state->format_bytes;
+}
 static inline bool hkb_state_same_format(const hakuban_state *a, const hakuban_state *b)
 {
-    return a->format_bytes == b->format_bytes && memcmp(a->format, b->format, a->format_bytes) == 0;
+    return a->format_bytes == b->format_bytes &&
+           memcmp(hkb_state_format(a), hkb_state_format(b), a->format_bytes) == 0;
 }
 /* Same format and data. */
 bool hkb_state_same_content(const hakuban_state *a, const hakuban_state *b);

@@ -157,7 +157,7 @@ static void assert_format(watcher *user, const char *format, const char *text)
     ck_assert_int_eq(hkb_contract_peek(user->contract.contract, descriptor, &event), HAKUBAN_OK);
     ck_assert_ptr_nonnull(event.state);
     ck_assert_uint_eq(event.state->format_count, 1);
-    ck_assert_str_eq(event.state->format, format);
+    ck_assert_str_eq(hkb_state_format(event.state), format);
     ck_assert_uint_eq(event.state->data_bytes, strlen(text));
     ck_assert_mem_eq(event.state->data, text, strlen(text));
     hkb_event_done(&event);

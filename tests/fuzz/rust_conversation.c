@@ -233,7 +233,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     hkb_exchange_settings settings = {
         .alloc = &w.memory.table,
         .registry = &registry,
-        .host = {&w, next_random, queue_ready, opened, moved, dropped, ended, NULL},
+        .host = {.ctx = &w,
+                 .random = next_random,
+                 .queue_ready = queue_ready,
+                 .opened = opened,
+                 .moved = moved,
+                 .dropped = dropped,
+                 .ended = ended},
         .rebalance_threshold = 0.1,
         .rebalances = true,
     };

@@ -76,8 +76,13 @@ void lone_set_up(void)
     lone.settings = (hkb_exchange_settings){
         .alloc = &lone.memory.table,
         .registry = &lone.registry,
-        .host = {NULL, host_random, host_queue_ready, host_opened, host_moved, host_dropped,
-                 host_ended, host_caught_up},
+        .host = {.random = host_random,
+                 .queue_ready = host_queue_ready,
+                 .opened = host_opened,
+                 .moved = host_moved,
+                 .dropped = host_dropped,
+                 .ended = host_ended,
+                 .caught_up = host_caught_up},
         .rebalance_threshold = 0.1,
         .rebalances = true,
     };

@@ -162,22 +162,20 @@ START_TEST(without_limits_the_share_is_of_the_memory_of_the_machine)
 }
 END_TEST
 
-static const int resources[] = {RLIMIT_AS, RLIMIT_DATA};
-
 /* In a child: such a limit is for the whole process. Where a sanitizer has taken more than that
  * already, memory for the first reading is there from the one before. */
 START_TEST(a_resource_limit_limits_the_share)
 {
     const char *root = scratch_path("nothing-here");
     struct rlimit limit;
-    ck_assert_int_eq(getrlimit(resources[_i], &limit), 0);
+    ck_assert_int_eq(getrlimit(_i ? RLIMIT_DATA : RLIMIT_AS, &limit), 0);
     ck_assert_uint_gt(limit.rlim_max, 50 * MIB);
     (void)hkb_memory_share(root);
     pid_t child = fork();
     ck_assert_int_ge(child, 0);
     if (child == 0) {
         limit.rlim_cur = 50 * MIB;
-        bool set = setrlimit(resources[_i], &limit) == 0;
+        bool set = setrlimit(_i ? RLIMIT_DATA : RLIMIT_AS, &limit) == 0;
         _exit(set && hkb_memory_share(root) == SHARE_OF(50 * MIB) ? 0 : 1);
     }
     int result = 0;

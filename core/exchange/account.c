@@ -1,8 +1,8 @@
-/* What peers make this exchange keep, in bytes, and what happens beyond the limits.
+/* Counts the bytes that each peer makes this exchange keep, and enforces the limits.
  *
- * Each byte is in one account: a peer's, or the common one, which has what no single peer has
- * caused: older states that peers stand on, what local contracts have. Payloads are shared by links
- * and counted once for all. */
+ * Each byte is in one account: that of a peer, or the common one for bytes that no single peer has
+ * caused: older states that peers stand on, and the records of local contracts. Payloads that links
+ * share are counted once. */
 #include "exchange/account.h"
 #include "exchange/upward.h"
 
@@ -35,7 +35,7 @@ static size_t map_bytes(const hkb_map *map)
     return map->slots ? (map->mask + 1) * sizeof(map->slots[0]) : 0;
 }
 
-/* What is still to be named to the peer. */
+/* The size of the names that are still to be sent to the peer. */
 static size_t recall_bytes(const hkb_recall *recall)
 {
     size_t bytes = sizeof(*recall);
@@ -164,7 +164,8 @@ void hkb_share_set_in_base(hkb_share *share, hakuban_state *state)
     if (before) {
         before->in_users--;
         if (!state && before == share->object->state) {
-            hkb_object_charge(share->object, share->peer, true); /* it stays for the others */
+            hkb_object_charge(share->object, share->peer,
+                              true); /* the object stays for the other peers */
         }
     }
     hkb_object_recharge(share->object);
@@ -189,7 +190,7 @@ bool hkb_exchange_has_room(const hkb_exchange *exchange, size_t bytes)
     return held <= exchange->bytes_max;
 }
 
-/* What is kept for the peer, and what its state of so many bytes would add, if it is the sender. */
+/* How many bytes are kept for the peer; for the sender, with the state that comes. */
 static size_t holds(const hkb_peer *peer, const hkb_share *sender, size_t bytes)
 {
     size_t more = 0;
@@ -200,7 +201,8 @@ static size_t holds(const hkb_peer *peer, const hkb_share *sender, size_t bytes)
     return peer->accounted_bytes + peer->outgoing_bytes + more;
 }
 
-/* The downstream that holds most; an upstream, if there is none that holds much. NULL: neither. */
+/* The downstream with the largest account; if no downstream holds much, the upstream with the
+ * largest. NULL: no peer holds much. */
 static hkb_peer *holder(const hkb_exchange *exchange, const hkb_share *sender, size_t bytes,
                         size_t *ret_bytes)
 {
@@ -233,7 +235,7 @@ bool hkb_exchange_make_room(hkb_exchange *exchange, const hkb_share *sender, siz
                       "is for this connection",
                       exchange->bytes_max, held);
         if (sender && sender->peer == peer) {
-            return true; /* its state is not wanted any more */
+            return true; /* the sender itself was ended: its state is dropped */
         }
     }
     return true;

@@ -1,22 +1,23 @@
-/* What peers make this exchange keep, in bytes, and do, in cost units; what happens beyond the
- * limits. */
+/* The accounts of peers: the bytes that they make this exchange keep, and the cost of the work that
+ * they cause. */
 #ifndef HKB_EXCHANGE_ACCOUNT_H
 #define HKB_EXCHANGE_ACCOUNT_H
 
 #include "exchange/records.h"
 
-/* Adds more and takes less off peer's account; NULL: off the common one. */
+/* Adds more bytes to peer's account and subtracts less; peer NULL: the common account. */
 void hkb_charge(hkb_exchange *exchange, hkb_peer *peer, size_t more, size_t less);
-/* The same for what peer brings. false: a downstream is over its limit, and its link was ended. */
+/* The same for bytes that peer brings. false: the peer is a downstream over its limit, and its link
+ * was ended. */
 bool hkb_peer_account(hkb_peer *peer, size_t more, size_t less);
-/* Takes the cost of work that begins now off what the peer may still cause in this turn. */
+/* Subtracts the cost of work that begins now from the peer's credit of this turn. */
 static inline void hkb_peer_charge(hkb_peer *peer, size_t cost)
 {
     peer->link.credit -= (int64_t)cost;
 }
-/* The record of the peer and its buffers, after they may have grown. */
+/* Charges the peer's record and buffers, after they may have grown. */
 void hkb_peer_measure(hkb_peer *peer);
-/* All that is kept: every account, and the payloads that links share. */
+/* All bytes in accounts, and the payloads that links share. */
 size_t hkb_exchange_held_bytes(const hkb_exchange *exchange);
 
 /* The object's record, its floor, and its newest state unless that is the last one of a peer, are
@@ -25,16 +26,16 @@ void hkb_object_charge(hkb_object *object, hkb_peer *payer, bool own);
 /* The same payer, after one of these has changed. */
 void hkb_object_recharge(hkb_object *object);
 void hkb_object_uncharge(hkb_object *object);
-/* peer's share of the object is gone: one of the others pays. */
+/* Peer's share of the object has ended: another peer's account is charged with the object. */
 void hkb_object_pass_charge(hkb_object *object, const hkb_peer *peer);
 size_t hkb_tag_bytes(const hkb_tag *tag);
-/* tag is charged to the object or tag share payer from here on, which has it in its own charge;
- * NULL: to the common account. */
+/* Charges tag to payer, an object or tag share, as a part of its own charge; NULL: to the common
+ * account. */
 void hkb_tag_charge(hkb_tag *tag, const void *payer);
-/* state is the last one that the share's peer has sent; NULL: there is none any more. */
+/* Sets the last state that the share's peer has sent; NULL: none. */
 void hkb_share_set_in_base(hkb_share *share, hakuban_state *state);
 
-/* Whether so many bytes more are within the limit, once the links that have ended are free. */
+/* Whether so many bytes more are within the limit, once the links that have ended are freed. */
 bool hkb_exchange_has_room(const hkb_exchange *exchange, size_t bytes);
 /* Whether there is room for so many bytes more, of a state that comes over sender; NULL: nothing
  * comes. If there is not, the downstreams that hold most are ended, told why; the state counts as

@@ -1,6 +1,6 @@
-/* What is to be looked at again: objects and tags when the exchange settles, a tag's objects in a
- * pass, peers and their items when their carriers can take more, queues by their users. Code that
- * changes a record notes here what follows; nothing is done at once. */
+/* The lists of records to be looked at again: objects and tags when the exchange settles, a tag's
+ * objects in a pass, peers and their items when their carriers can take more, queues when users
+ * take events. Code that changes a record puts it into these lists; nothing is done at once. */
 #include "exchange/agenda.h"
 
 /* -- Objects and tags, for settling -- */
@@ -96,7 +96,8 @@ void hkb_pass_begin(hkb_tag_share *share, bool refreshes)
     hkb_peer *peer = share->peer;
     share->pass_refreshes |= refreshes;
     if (hkb_node_linked(&share->passing)) {
-        share->pass_again = 1; /* those behind come first, however often it changes */
+        share->pass_again =
+            1; /* the others in the list come first, however often this one changes */
         return;
     }
     hkb_pass_restart(share);
@@ -142,7 +143,7 @@ void hkb_peer_queue_first(hkb_peer *peer)
 
 void hkb_share_queue(hkb_share *share)
 {
-    if (share->is_large) { /* it may have something else to say */
+    if (share->is_large) { /* the share may have other messages to send */
         share->is_large = 0;
         hkb_list_remove(&share->item.node);
     }

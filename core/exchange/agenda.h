@@ -1,4 +1,4 @@
-/* What is to be looked at again. */
+/* The lists of records to be looked at again. */
 #ifndef HKB_EXCHANGE_AGENDA_H
 #define HKB_EXCHANGE_AGENDA_H
 
@@ -32,14 +32,14 @@ void hkb_pass_end(hkb_tag_share *share);
 
 /* The peer's carrier will pull from it. */
 void hkb_peer_wake(hkb_peer *peer);
-/* The peer will be told what the item says, after all that waits already. */
+/* Queues the item behind all others: its messages are sent to the peer later. */
 void hkb_peer_queue(hkb_peer *peer, hkb_item *item);
-/* The peer will be told what its own item says, before all that waits already. */
+/* Queues the peer's own item before all others. */
 void hkb_peer_queue_first(hkb_peer *peer);
 void hkb_share_queue(hkb_share *share);
-/* It waits with its state until less goes to the peer in parts. */
+/* The share's state waits until fewer bytes are on their way to the peer in parts. */
 void hkb_share_queue_large(hkb_share *share);
-/* The first that waits so gets its turn, if there is room. */
+/* The first share that waits like this is queued, if there is room. */
 void hkb_peer_queue_large(hkb_peer *peer);
 /* Some of the peer's work is done: messages that waited for it get their turn. */
 void hkb_peer_unblock(hkb_peer *peer);

@@ -1,5 +1,5 @@
-/* Whose states are an object's: the hand-over from one exposer to the next. Close, wait until it
- * has closed, open. */
+/* Carries an object's hand-over from one exposer to the next: close the old sink, wait until it has
+ * closed, open the new one. */
 #include "exchange/assign.h"
 #include "exchange/agenda.h"
 #include "exchange/assignment.h"
@@ -55,7 +55,7 @@ void hkb_assign(hkb_object *object, const hkb_target *to, bool stays_live)
         if (hkb_assign_may_stay(object)) {
             return;
         }
-        to = &none; /* until that link is taken out */
+        to = &none; /* the link has ended: no exposer until its peer is taken out */
         stays_live = false;
     }
     if (to->kind == HKB_DOWNSTREAM && !share->exposing) {
@@ -81,9 +81,9 @@ void hkb_assign(hkb_object *object, const hkb_target *to, bool stays_live)
         hkb_object_set_unconfirmed(object, true);
     }
     if (share && share->in.phase == HKB_CHANNEL_OPEN) {
-        /* A peer that lost the object and got it back before it heard of either has noticed
-         * nothing. And the stream of an upstream may have brought a state before the upstream
-         * served. */
+        /* A peer that lost the object and got it back before it was told of the loss has noticed
+         * nothing. The stream of an upstream may have brought a state before the upstream became
+         * the exposer. */
         if (object->assigned.leaving == share) {
             hkb_assignment_left(object);
         }

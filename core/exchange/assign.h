@@ -1,18 +1,18 @@
-/* Whose states are an object's: the hand-over from one exposer to the next. */
+/* The hand-over of an object from one exposer to the next. */
 #ifndef HKB_EXCHANGE_ASSIGN_H
 #define HKB_EXCHANGE_ASSIGN_H
 
 #include "exchange/records.h"
 
-/* What an object is given to. */
+/* The exposer that an object is given to. */
 typedef struct hkb_target {
     hkb_exposer_kind kind;
     hakuban_contract *contract; /* LOCAL */
     hkb_peer *peer;             /* DOWNSTREAM: the share is made only if it is chosen */
-    double cost;                /* DOWNSTREAM: what it will be charged */
+    double cost;                /* DOWNSTREAM: the load that is charged to it */
 } hkb_target;
 
-/* stays_live: observers see nothing of the change, for the time of a hand-over. */
+/* stays_live: for the time of a hand-over, observers do not see the change. */
 void hkb_assign(hkb_object *object, const hkb_target *to, bool stays_live);
 void hkb_assign_nobody(hkb_object *object, bool stays_live);
 /* No exposer, and the object is not LIVE once the exposer before has closed. */

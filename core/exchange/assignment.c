@@ -14,7 +14,7 @@ void hkb_assignment_charge(hkb_object *object, double cost)
     peer->served_count += (size_t)(cost > 0) - (size_t)(assigned->cost > 0);
     peer->load += cost - assigned->cost;
     if (peer->served_count == 0) {
-        peer->load = 0; /* whatever the sum of many costs has become by rounding */
+        peer->load = 0; /* without the rounding errors of many sums */
     }
     if (cost < assigned->cost) {
         hkb_peer_has_more_room(peer);

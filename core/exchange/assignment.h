@@ -4,12 +4,13 @@
 
 #include "exchange/records.h"
 
-/* The exposer: contract if LOCAL, share if UPSTREAM or DOWNSTREAM. Its peer is charged cost. */
+/* Sets the exposer: contract if LOCAL, share if UPSTREAM or DOWNSTREAM. cost is added to its peer's
+ * load. */
 void hkb_assignment_begin(hkb_object *object, hkb_exposer_kind to, hakuban_contract *contract,
                           hkb_share *share, double cost);
-/* No exposer. closes: the next one waits until the sink of this one has closed. */
+/* Sets no exposer. closes: the next exposer waits until the sink of this one has closed. */
 void hkb_assignment_end(hkb_object *object, bool closes);
-/* The next one waits no more. */
+/* The sink of the old exposer has closed: the next one need not wait. */
 void hkb_assignment_left(hkb_object *object);
 void hkb_assignment_charge(hkb_object *object, double cost);
 void hkb_assignment_set_sink(hkb_object *object, hakuban_sink *sink);

@@ -1,8 +1,8 @@
-/* Which exposer has what, over time. Objects that wait for room are looked at when a downstream has
- * more of it, until that is used up. Objects that have an exposer are looked at after a load, a
- * limit or an offer has changed, and only those of downstreams that have more load than another one
- * would have with one object more: a tenth of them each 100 ms. While nothing changes nothing is
- * looked at. */
+/* Moves objects between exposers over time. Objects that wait for room are looked at when a
+ * downstream has more of it, until that is used up. Objects that have an exposer are looked at
+ * after a load, a limit or an offer has changed, and only those of downstreams that have more load
+ * than another one would have with one object more: a tenth of them each 100 ms. While nothing
+ * changes nothing is looked at. */
 #include "exchange/balance.h"
 #include "exchange/choose.h"
 #include "exchange/decide.h"
@@ -35,8 +35,8 @@ static bool look_at_next(hkb_list *list, size_t *left)
     return true;
 }
 
-/* What is needed here goes before what the upstream may give. false: nothing is left to be looked
- * at for peer. */
+/* Objects that are needed here come before objects that the upstream may give. false: no objects
+ * are left to be looked at for peer. */
 static bool use_room(hkb_exchange *exchange, hkb_peer *peer)
 {
     if (is_roomy(peer) && (look_at_next(&exchange->roomless, &exchange->roomless_left) ||

@@ -1,12 +1,12 @@
-/* What a peer may cause in one turn. Each message has a cost, taken off the peer's credit before
- * the work is done; without credit the rest of what came waits for the peer's next turn, in order,
- * while others are served. A message that costs more than was left puts the peer into debt, which
- * later turns pay. Knows no message. */
+/* Limits the work that a peer can cause in one turn. Each message has a cost, which is subtracted
+ * from the peer's credit before the work is done. Without credit the rest of the input waits for
+ * the peer's next turn, in order, while other peers are served. A message that costs more than is
+ * left makes the credit negative, and later turns pay the debt. Knows no message. */
 #include "exchange/budget.h"
 #include "exchange/account.h"
 #include "exchange/sessions.h"
 
-/* Each turn adds a budget; what was not used does not add up. */
+/* Each turn adds a budget; credit that was not used is lost. */
 static void refill(hkb_peer *peer)
 {
     const hkb_exchange *exchange = peer->exchange;
@@ -25,7 +25,7 @@ static void refill(hkb_peer *peer)
 static void wait_for_turn(hkb_peer *peer)
 {
     hkb_exchange *exchange = peer->exchange;
-    uint64_t deadline_ns = hkb_peer_deadline(peer); /* what came may have to be acknowledged soon */
+    uint64_t deadline_ns = hkb_peer_deadline(peer); /* the input may have to be acknowledged soon */
     if (deadline_ns < exchange->tick_ns) {
         exchange->tick_ns = deadline_ns;
     }

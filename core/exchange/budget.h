@@ -1,4 +1,4 @@
-/* What a peer may cause in one turn. */
+/* The limit of the work that a peer can cause in one turn. */
 #ifndef HKB_EXCHANGE_BUDGET_H
 #define HKB_EXCHANGE_BUDGET_H
 

@@ -1,5 +1,5 @@
-/* The choice of the one exposer of an object: the facts are gathered here, hkb_decide() decides,
- * and what it decides is carried out. */
+/* Chooses the one exposer of an object: gathers the facts, calls hkb_decide(), carries out the
+ * decision. */
 #include "exchange/choose.h"
 #include "exchange/agenda.h"
 #include "exchange/assign.h"
@@ -41,7 +41,7 @@ typedef struct found {
     hkb_target target; /* NOBODY: none was found */
 } found;
 
-/* promised: as if what was promised to the peer were there already. Returns whether it has room. */
+/* promised: as if promised objects had come already. Returns whether the peer has room. */
 static bool consider(const hkb_object *object, hkb_peer *peer, const hkb_share *share,
                      bool promised, found *best)
 {
@@ -71,7 +71,7 @@ static bool consider(const hkb_object *object, hkb_peer *peer, const hkb_share *
     return fit == HKB_FIT_ROOM;
 }
 
-/* Of the shares of the object itself. */
+/* Candidates among the shares of the object itself. */
 static void consider_own(const hkb_object *object, bool promised, found *best)
 {
     size_t left = object->expose_shares;
@@ -81,7 +81,7 @@ static void consider_own(const hkb_object *object, bool promised, found *best)
     }
 }
 
-/* All that offer the tag and are heavier than the first one that has room need not be looked at. */
+/* The lightest candidate of the tag that has room; heavier ones need not be looked at. */
 static void consider_tag(const hkb_object *object, hkb_tag *tag, bool promised, found *best)
 {
     hkb_tag_share *aside = NULL, *share;
@@ -95,7 +95,7 @@ static void consider_tag(const hkb_object *object, hkb_tag *tag, bool promised, 
     hkb_offer_back(aside);
 }
 
-/* Those that had the object before this exchange was restarted. */
+/* Candidates that had the object before this exchange was restarted. */
 static void consider_holders(const hkb_object *object, bool promised, found *best)
 {
     if (object->assigned.to != HKB_NOBODY || object->exchange->holder_count == 0) {

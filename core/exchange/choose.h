@@ -4,9 +4,9 @@
 
 #include "exchange/records.h"
 
-/* By the rules of docs/assignment.md; also whether the object is declined. false: nothing is
- * decided until the upstream knows again what there is. */
+/* Chooses by the rules of docs/assignment.md, and decides whether the object is declined. false:
+ * the object is held, and nothing is decided. */
 bool hkb_choose(hkb_object *object);
-/* Likewise, and moves the object to a downstream of clearly less load. */
+/* The same, and moves the object to a downstream of clearly less load if there is one. */
 void hkb_choose_again(hkb_object *object);
 #endif

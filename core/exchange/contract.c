@@ -28,7 +28,7 @@ static hakuban_status join_tag(hakuban_contract *contract)
     hkb_tag *tag = contract->tag;
     hkb_list_push(&tag->contracts, &contract->of_subject);
     hkb_tag_mark(tag);
-    if (contract->kind == HKB_PRELOAD_TAG) { /* it concerns the upstream only */
+    if (contract->kind == HKB_PRELOAD_TAG) { /* a preload concerns the upstream only */
         tag->local_preloads++;
         return HAKUBAN_OK;
     }
@@ -155,7 +155,7 @@ static void end_sinks(hakuban_contract *contract)
     }
 }
 
-/* Others take its objects now: it may be freed at any moment. */
+/* Other exposers take the contract's objects now, because it may be freed at any moment. */
 static void give_up(hkb_object *object, const hakuban_contract *contract)
 {
     if (object->assigned.to == HKB_LOCAL && object->assigned.contract == contract) {

@@ -29,8 +29,8 @@ bool hkb_candidate_is_better(const hkb_candidate *candidate, const hkb_candidate
     return candidate->number < other->number;
 }
 
-/* Of a small load (large capacities) only a part, or it would never be spread: by default a
- * twentieth, which keeps each exposer within a tenth of the ideal. */
+/* The margin of a small load (large capacities) is only a part of it, or the load would never be
+ * spread: by default a twentieth, which keeps each exposer within a tenth of the ideal. */
 double hkb_decide_margin(double load, double threshold)
 {
     return load < 2 ? threshold * load / 2 : threshold;
@@ -101,7 +101,8 @@ static bool stays_live(const hkb_facts *facts, hkb_exposer_kind to)
     return to != HKB_NOBODY || upstream_gives_it || (facts->is_left && !facts->needed);
 }
 
-/* What the upstream serves is not taken back for that: it is served because it was declined. */
+/* An object that the upstream serves is not taken back, because it is served there after a decline.
+ */
 static bool declines(const hkb_facts *facts, hkb_exposer_kind exposer)
 {
     if (!facts->has_upstream || !facts->offered) {

@@ -17,17 +17,17 @@ typedef enum hkb_exposer_kind {
 
 /* -- One downstream -- */
 
-/* What speaks for and against one downstream that is registered to expose the object with a
- * capacity above 0. */
+/* The facts about one downstream that is registered to expose the object with a capacity above 0.
+ */
 typedef struct hkb_candidate {
     double
-        load; /* of the downstream, with the object; and with what was promised, if that counts */
-    double load_limit; /* infinity: none */
-    bool open;         /* its link: not away, not about to end */
-    bool declines;     /* the object */
-    bool observes;     /* the object, itself or by a tag */
-    bool had_it;       /* before this exchange was restarted, and says so */
-    uint64_t number;   /* of its registration: the smaller, the older */
+        load; /* the downstream's load with the object, and with promised objects if those count */
+    double load_limit; /* infinity: no limit */
+    bool open;         /* its link is neither away nor about to end */
+    bool declines;     /* it declines the object */
+    bool observes;     /* it observes the object, itself or by a tag */
+    bool had_it;       /* it has told that it had the object before this exchange was restarted */
+    uint64_t number;   /* the number of its registration: a smaller one is older */
 } hkb_candidate;
 
 /* In ascending order. */
@@ -38,15 +38,16 @@ typedef enum hkb_fit {
 } hkb_fit;
 
 hkb_fit hkb_candidate_fit(const hkb_candidate *candidate);
-/* Whether candidate goes before other, both of which fit. Of two equals the older one does. */
+/* Whether candidate is better than other; both fit. Of two equals the older one is better. */
 bool hkb_candidate_is_better(const hkb_candidate *candidate, const hkb_candidate *other);
 
 /* -- The object -- */
 
 typedef struct hkb_facts {
     bool needed;  /* the object has to be served from here */
-    bool held;    /* all that can stays as it was with the upstream before its restart */
-    bool awaited; /* what had the object before this exchange was restarted may still come back */
+    bool held;    /* the object stays as it was before the upstream's restart, if possible */
+    bool awaited; /* the exposer that had the object before this exchange was restarted may still
+                     come back */
 
     bool has_upstream;     /* there is a link upwards */
     bool upstream_is_open; /* and its conversation goes on */
@@ -54,13 +55,13 @@ typedef struct hkb_facts {
 
     /* What exposes it now. */
     hkb_exposer_kind exposer;
-    bool stays;       /* LOCAL, DOWNSTREAM: it still could, if only until another can */
-    bool drains;      /* its capacity is 0 */
-    bool away;        /* DOWNSTREAM: its connection is lost */
-    bool yields;      /* for so long that another may take over */
-    double load;      /* DOWNSTREAM: with the object */
-    bool rebalances;  /* a downstream with less load is to be preferred to it */
-    double threshold; /* by how much less: exchange-wide */
+    bool stays;  /* LOCAL, DOWNSTREAM: it can go on exposing, if only until another exposer can */
+    bool drains; /* its capacity is 0 */
+    bool away;   /* DOWNSTREAM: its connection is lost */
+    bool yields; /* it is away for so long that another exposer may take over */
+    double load; /* DOWNSTREAM: with the object */
+    bool rebalances;  /* the object may move to a downstream with less load */
+    double threshold; /* how much less: a setting of the exchange */
 
     bool local; /* a contract of the program could expose it, with a capacity above 0 */
 
@@ -70,29 +71,31 @@ typedef struct hkb_facts {
     bool best_has_it; /* it is the exposer now */
     bool best_had_it; /* before this exchange was restarted */
     double best_load; /* with the object */
-    bool spare;       /* one has room although all that was promised counts */
+    bool spare;       /* one has room, even if all promised objects count */
 
     /* What follows if nothing is chosen. */
     bool returns; /* a downstream that could expose it is away, and may be back at any moment */
-    bool is_left; /* the only downstream that observes it can expose it, and did not so far */
+    bool is_left; /* the only downstream that observes it could expose it, and has not done so until
+                     now */
 
-    /* What the upstream was told. */
-    bool offered;  /* something here or below is registered to expose it, with any capacity */
-    bool declines; /* nothing here can: is to be said, or was */
-    bool declined; /* that was said */
+    /* What the upstream was told of the object. */
+    bool offered;  /* an exposer here or below is registered for it, with any capacity */
+    bool declines; /* no exposer here can take it: the decline was told, or will be */
+    bool declined; /* the decline was told */
 } hkb_facts;
 
 typedef struct hkb_decision {
-    bool asks;  /* for the best of the downstreams: best_is_known is to be true. The rest is void */
-    bool waits; /* nothing is decided: the object is held */
+    bool asks; /* the decision needs the best downstream: set best_is_known and call again. The rest
+                  is void */
+    bool waits;   /* nothing is decided: the object is held */
     bool changes; /* another exposer than before, perhaps of the same kind */
     hkb_exposer_kind
         exposer;     /* DOWNSTREAM: the one that has it, if nothing changes; else the best */
     bool stays_live; /* while the object changes hands */
-    bool declines;   /* the upstream is to choose another exchange */
+    bool declines;   /* the upstream shall choose another exchange */
 } hkb_decision;
 
-/* The least difference of loads that is worth a move away from an exposer of this load. */
+/* The least difference of loads for which an object moves away from an exposer of this load. */
 double hkb_decide_margin(double load, double threshold);
 hkb_decision hkb_decide(const hkb_facts *facts);
 

@@ -2,10 +2,10 @@
  * registered for it, so that a full subtree starves no observer: the upstream chooses another.
  * Until it is taken back, this exchange counts as an observer only.
  *
- * A decline is said when the object is needed here and no exposer has room. It is taken back when
- * one has, for no more objects than there is room for: what was promised that way counts as load
- * until the object comes, or for HKB_PROMISE_NS. What was not needed for HKB_DECLINE_NS is
- * forgotten. */
+ * A decline is sent when the object is needed here and no exposer has room. Declines are taken back
+ * when an exposer has room, for no more objects than there is room for: such a promise counts as
+ * load until the object comes, or for HKB_PROMISE_NS. A decline that was not needed for
+ * HKB_DECLINE_NS is forgotten. */
 #include "exchange/decline.h"
 #include "exchange/agenda.h"
 #include "exchange/facts.h"

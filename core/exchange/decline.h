@@ -4,7 +4,7 @@
 
 #include "exchange/records.h"
 
-/* Into the list of the declined. */
+/* Puts the object into the list of declined objects. */
 void hkb_decline_enter(hkb_object *object);
 /* Ends declines that are not needed any more, and promises that were not taken up. */
 void hkb_decline_tick(hkb_exchange *exchange);

@@ -69,7 +69,7 @@ void hkb_delivery_touch(hkb_delivery *delivery)
         return;
     }
     if (delivery->closing && !delivery->open_told) {
-        hkb_delivery_free(delivery); /* the user never heard of it */
+        hkb_delivery_free(delivery); /* the user was never told of it */
         return;
     }
     hkb_entry_push(delivery->contract->queue, &delivery->entry, HKB_ENTRY_DELIVERY);

@@ -6,11 +6,11 @@
 
 /* One of contract for object, unless there is one; then it does not close any more. */
 hakuban_status hkb_object_open_delivery(hkb_object *object, hakuban_contract *contract);
-/* Queues it if there is news; frees it if it closes and its user never heard of it. */
+/* Queues the delivery if there is news; frees it if it closes and its user was never told of it. */
 void hkb_delivery_touch(hkb_delivery *delivery);
 void hkb_delivery_free(hkb_delivery *delivery);
-/* Its user has taken an event of it: notes whether that was a first state, and queues it again if
- * there is more news. */
+/* The user has taken an event of the delivery: notes whether that was a first state, and queues the
+ * delivery again if there is more news. */
 void hkb_delivery_told(hkb_delivery *delivery);
 /* The user of a tag contract has taken LISTED: COMPLETE follows when the first states are told. */
 void hkb_contract_listed_read(hakuban_contract *contract);

@@ -1,4 +1,4 @@
-/* What a peer does not know yet of an object: said when its carrier can take more. */
+/* Sends what a peer does not know yet of an object, when the peer's carrier can take more. */
 #include "exchange/emit.h"
 #include "exchange/account.h"
 #include "exchange/agenda.h"
@@ -12,8 +12,8 @@
 #include "exchange/payloads.h"
 #include "exchange/work.h"
 
-/* The newest state whole, if it is on its way to another peer in parts: slow peers have one payload
- * together. */
+/* The payload of the whole newest state, if it is on its way to another peer in parts: slow peers
+ * share one payload. */
 static hakuban_bytes *whole_on_its_way(const hkb_share *share)
 {
     const hkb_object *object = share->object;
@@ -31,7 +31,7 @@ static hakuban_bytes *whole_on_its_way(const hkb_share *share)
     return NULL;
 }
 
-/* A payload for what the share is to be told, if there is one; borrowed. */
+/* An existing payload for the share's next state, or NULL; borrowed. */
 static hakuban_bytes *known_payload(const hkb_share *share)
 {
     const hkb_object *object = share->object;
@@ -92,16 +92,17 @@ static void say_part(hkb_share *share)
     }
 }
 
-/* Whether it is the newest state, or one of the older ones that peers stand on. */
+/* Whether the object still keeps the state: as the newest one, or as an older one that peers stand
+ * on. */
 static bool is_kept(const hkb_object *object, const hakuban_state *state)
 {
     return state == object->state || hkb_node_linked(&state->base_node);
 }
 
-/* What a peer is told of an object: the newest state, or the one that its payload was made of. */
+/* The state that a peer is sent: the newest one, or the one that its payload was made of. */
 typedef struct told_state {
-    hakuban_state *state, *base; /* base NULL: it is said whole */
-    uint32_t count;              /* object's counter: which state it is */
+    hakuban_state *state, *base; /* base NULL: the whole state is sent */
+    uint32_t count;              /* the object's counter of states at this one */
     hakuban_bytes *payload;
 } told_state;
 
@@ -187,12 +188,13 @@ static void say_condition(hkb_share *share)
     }
     share->out.condition = object->condition_count;
     if (hkb_share_manners(share)->state_is_condition && !share->out.base) {
-        return; /* of a state that it has not got */
+        return; /* the condition is that of a state that the peer does not have */
     }
     hkb_link_say(&share->peer->link, &message, NULL);
 }
 
-/* Over the peer's limit: said in the log, and not sent; never a loop of broken connections. */
+/* A state over the peer's limit is logged and not sent: sending would break the connection again
+ * and again. */
 static void withhold_state(hkb_share *share, uint32_t count)
 {
     hkb_object *object = share->object;
@@ -247,7 +249,7 @@ static hakuban_status say_state(hkb_share *share, const told_state *told)
     if (share->out.outgoing && share->out.begun) {
         hkb_outgoing_go_on(share, share->out.begun);
     }
-    hkb_begun_free(share); /* what has come of another state is given up there, too */
+    hkb_begun_free(share); /* the receiver drops the begun state, too */
     if (status < 0) {
         return status;
     }
@@ -257,7 +259,8 @@ static hakuban_status say_state(hkb_share *share, const told_state *told)
     return HAKUBAN_OK;
 }
 
-/* With a payload that is there, or is made now; a large one is made by a work, and said later. */
+/* Sends the newest state with an existing payload or one made now. A large payload is made by a
+ * work and sent later. */
 static hakuban_status say_newest(hkb_share *share)
 {
     hkb_object *object = share->object;
@@ -285,7 +288,7 @@ static hakuban_status say_newest(hkb_share *share)
     return status;
 }
 
-/* The payload that the share has waited for is there. */
+/* Sends the payload that the share has waited for. */
 static hakuban_status say_packed(hkb_share *share)
 {
     const hkb_object *object = share->object;
@@ -302,7 +305,7 @@ static hakuban_status say_packed(hkb_share *share)
         .count = packing->state_count,
         .payload = hakuban_bytes_ref(packing->payload),
     };
-    hkb_object_set_base(share, told.state); /* before the packing lets go of it */
+    hkb_object_set_base(share, told.state); /* before the packing drops its reference */
     hkb_outgoing_free(share);
     status = say_state(share, &told);
     hakuban_bytes_unref(told.payload);
@@ -311,7 +314,7 @@ static hakuban_status say_packed(hkb_share *share)
     return status;
 }
 
-/* One large state after the other, so that little is kept for a peer that is slow. */
+/* A slow peer gets one large state after the other, so that little is kept for it. */
 static bool is_waiting(const hkb_share *share)
 {
     const hkb_object *object = share->object;
@@ -319,7 +322,7 @@ static bool is_waiting(const hkb_share *share)
            state_differs(share) && object->state->data_bytes > HKB_PART_BYTES_MAX;
 }
 
-/* What a state does not say of the condition is said before it. */
+/* Sends the part of the condition that a STATE does not tell, before the STATE. */
 static void say_condition_first(hkb_share *share)
 {
     if (share->out.condition != share->object->condition_count &&
@@ -328,7 +331,7 @@ static void say_condition_first(hkb_share *share)
     }
 }
 
-/* A state is on its way: the next part of it, or all once its payload is made. */
+/* Continues a state that is on its way: sends the next part, or all once its payload is made. */
 static hakuban_status go_on(hkb_share *share)
 {
     if (!share->out.outgoing->packing) {
@@ -340,7 +343,7 @@ static hakuban_status go_on(hkb_share *share)
     return HAKUBAN_OK;
 }
 
-/* State and condition on an open channel. */
+/* Sends state and condition on an open channel. */
 static void emit_states(hkb_share *share)
 {
     hkb_object *object = share->object;
@@ -402,7 +405,7 @@ static void say_resend(hkb_share *share)
     }
 }
 
-/* What there is already of the state that comes on the channel, perhaps. */
+/* Tells the sender how much of a state is there already, in case it is the one that comes. */
 static void say_begun(hkb_share *share)
 {
     share->in.begun_due = 0;
@@ -496,7 +499,7 @@ static void open_sink(hkb_share *share)
     if (floor) {
         message.version = hkb_state_version(floor);
     }
-    /* An older one may still be closing: what comes on it is not listened to. */
+    /* An older channel may still be closing: messages on it are ignored. */
     if (hkb_share_open_in(share, message.channel, HAKUBAN_SOURCE_ASSIGNED) < 0) {
         hkb_link_fail(&peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
         return;
@@ -517,7 +520,7 @@ static void emit_downwards(hkb_share *share)
         share->in.phase = HKB_CHANNEL_CLOSING;
         say_close(share, share->in.id,
                   object->assigned.to == HKB_NOBODY ? HKB_CLOSE_UNNEEDED : HKB_CLOSE_MOVED);
-        if (!hkb_share_manners(share)->answers_close) { /* nothing is heard of it any more */
+        if (!hkb_share_manners(share)->answers_close) { /* no answer comes any more */
             hkb_share_close_in(share);
             hkb_assign_left(share);
         }

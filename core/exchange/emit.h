@@ -4,7 +4,7 @@
 
 #include "exchange/records.h"
 
-/* Says it; queues the share again if it could not say all. */
+/* Sends it; queues the share again if not all could be sent. */
 void hkb_share_emit(hkb_share *share);
 
 #endif

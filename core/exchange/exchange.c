@@ -1,5 +1,4 @@
-/* The exchange as a whole: its beginning and end, time, and bringing everything in order after each
- * call. */
+/* The exchange as a whole: making and freeing it, its time, and settling after each call. */
 #include "exchange/exchange.h"
 #include "exchange/account.h"
 #include "exchange/agenda.h"
@@ -193,7 +192,7 @@ void hkb_peer_pull(hkb_peer *peer, hkb_packet *ret)
                 (!hkb_list_empty(&peer->queue) &&
                  peer->link.sent_bytes - peer->link.acked_bytes < peer->link.window_bytes);
     if (ret->bytes && more) {
-        hkb_peer_wake(peer); /* its turn comes again after the others' */
+        hkb_peer_wake(peer); /* it gets its next turn after the others */
     }
     hkb_exchange_settle(exchange);
 }

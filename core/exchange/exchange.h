@@ -1,5 +1,5 @@
-/* What exists, what exposes it, what is told: the whole of an exchange without I/O, threads or
- * clocks.
+/* An exchange without I/O, threads or clocks: objects, their exposers and observers, links to
+ * peers.
  *
  * The host (runtime, simulator) sets the time with hkb_exchange_set_time() before each call, calls
  * hkb_exchange_settle() after it, then carries what is ready. One thread at a time. */
@@ -20,16 +20,16 @@ typedef struct hkb_peer hkb_peer; /* the exchange at the other end of a link */
 typedef struct hkb_object hkb_object;
 typedef struct hkb_tag hkb_tag;
 
-/* A piece of work on one large state, complete in itself: whatever thread runs it touches nothing
- * of the exchange. */
+/* A piece of work on one large state. It contains all that it needs: the thread that runs it does
+ * not touch the exchange. */
 typedef struct hkb_work {
     hkb_node node;                       /* the host's, until it gives the work back */
-    size_t bytes;                        /* about how many are worked on */
+    size_t bytes;                        /* about how many bytes are processed */
     void (*run)(struct hkb_work *work);  /* on any thread, once */
     void (*done)(struct hkb_work *work); /* internal */
 } hkb_work;
 
-/* The host's side. None of these may call back into the exchange. */
+/* The host's functions. None of them may call the exchange. */
 typedef struct hkb_host {
     void *ctx;
     uint64_t (*random)(void *ctx);
@@ -37,11 +37,11 @@ typedef struct hkb_host {
     void (*queue_ready)(void *ctx, hakuban_queue *queue);
     /* The hello was accepted. */
     void (*opened)(void *ctx, void *carrier, hkb_peer *peer);
-    /* A session outlives its connection: peer is carried by carrier from now on, not by what
-     * carried it before. */
+    /* A session has outlived its connection: its peer is now carried by carrier, and no more by its
+     * old carrier. */
     void (*moved)(void *ctx, void *carrier, hkb_peer *peer);
-    /* carrier's connection is dead, for the reason why: it carries no peer any more and is to be
-     * closed at once. */
+    /* carrier carries no peer any more, for the reason why: the host closes its connection at once.
+     */
     void (*dropped)(void *ctx, void *carrier, const hakuban_error *why);
     /* The conversation is over; the carrier stays until hkb_peer_is_over() is carried out. orderly:
      * one side said bye. carrier is NULL where an upstream was away and did not come back in time.
@@ -60,12 +60,14 @@ typedef struct hkb_exchange_settings {
     hakuban_log log;
     const hkb_registry *registry;
     hkb_host host;
-    uint32_t turn_cost; /* what one peer may cause in one turn, in cost units (link/link.h). 0: the
-                           default */
-    size_t bytes_max;   /* of all that is kept; beyond it those that hold most are ended first. 0:
-                           no limit */
-    size_t work_bytes_min; /* what is at least so large is worked on by host.work. 0: the default */
-    size_t link_bytes_max; /* of what one downstream makes this exchange keep. 0: no limit */
+    uint32_t turn_cost;    /* the work that one peer can cause in one turn, in cost units
+                              (link/link.h). 0: the default */
+    size_t bytes_max;      /* limit of all bytes that are kept; beyond it the peers with the largest
+                              accounts are ended first. 0: no limit */
+    size_t work_bytes_min; /* states of at least so many bytes are processed by host.work. 0: the
+                              default */
+    size_t link_bytes_max; /* limit of the bytes that one downstream makes this exchange keep. 0: no
+                              limit */
     double rebalance_threshold;
     bool rebalances; /* moves objects from loaded exposers to others by itself */
 } hkb_exchange_settings;
@@ -75,11 +77,11 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
 /* All peers, contracts and queues must be gone, and all work given back. */
 hkb_exchange *hkb_exchange_free(hkb_exchange *exchange);
 void hkb_exchange_set_time(hkb_exchange *exchange, uint64_t now_ns, int64_t wall_ns);
-/* The one way of log lines; the host's lines go here, too. */
+/* All log lines of the exchange and its host go through this logger. */
 hkb_logger *hkb_exchange_logger(hkb_exchange *exchange);
 /* Brings everything up to date after any call: choice of exposers, streams, registrations. */
 void hkb_exchange_settle(hkb_exchange *exchange);
-/* One turn: time limits that have come, and a piece of all work that waits for its turn;
+/* One turn: handles time limits that are due, and does a part of the work that waits. Call
  * hkb_exchange_settle() afterwards. */
 void hkb_exchange_tick(hkb_exchange *exchange);
 /* When hkb_exchange_tick() is due; UINT64_MAX: never. May be early, is never late. */
@@ -98,29 +100,29 @@ void hkb_exchange_expect_upstream(hkb_exchange *exchange, bool expected);
  * some turns after an upstream with very many objects has ended. */
 hakuban_status hkb_exchange_attach(hkb_exchange *exchange, const hkb_link_settings *settings,
                                    bool connector, bool stream, void *carrier, hkb_peer **ret);
-/* Bytes came. What costs more than the peer's budget for this turn is kept, at most what its window
- * allows, and heard in turns that hkb_exchange_tick() gives it. */
+/* Takes received bytes. Messages that cost more than the peer's budget for this turn are kept, as
+ * far as its window allows, and heard in later turns, in hkb_exchange_tick(). */
 void hkb_peer_receive(hkb_peer *peer, const void *data, size_t bytes);
-/* Whether something is kept: the host should not read more before host.caught_up. */
+/* Whether bytes are kept for later: the host should not read more before host.caught_up. */
 bool hkb_peer_is_behind(const hkb_peer *peer);
 /* The next peer that may have something to send and whose carrier is writable; NULL: none. Call
  * until NULL, pulling from each. */
 hkb_peer *hkb_exchange_ready_peer(hkb_exchange *exchange);
 bool hkb_exchange_has_ready(const hkb_exchange *exchange);
-/* The next packet, in parts that are good until the next call of hkb_exchange_ready_peer() or of
- * this. bytes 0: nothing now. */
+/* The next packet, in parts that are valid until the next call of hkb_exchange_ready_peer() or of
+ * this function. bytes 0: there is nothing to send now. */
 typedef struct hkb_packet {
     size_t bytes;
     unsigned part_count;
     hakuban_slice parts[HAKUBAN_SEND_PARTS_MAX];
 } hkb_packet;
 void hkb_peer_pull(hkb_peer *peer, hkb_packet *ret);
-/* The carrier took the packet but no more for now; then: it does again. */
+/* false: the carrier took the packet, but can take no more now; true: it can again. */
 void hkb_peer_set_writable(hkb_peer *peer, bool writable);
 /* Whether everything was pulled and the carrier should end writing, wait at most HKB_LINGER_NS for
  * the other side, and close. */
 bool hkb_peer_is_over(const hkb_peer *peer);
-/* Orderly end: flush, bye. Then hkb_peer_is_over() and host.ended. */
+/* Ends in order: sends the rest and BYE. Then hkb_peer_is_over() and host.ended follow. */
 void hkb_peer_leave(hkb_peer *peer);
 /* The connection is gone (or will be, whatever happens): the carrier must not use peer any more.
  * true: its session stays for a time of grace, and may be taken up again by another carrier. */
@@ -141,8 +143,7 @@ hakuban_status hkb_contract_new(hkb_exchange *exchange, hkb_contract_kind kind,
                                 hakuban_descriptor *descriptor, hakuban_slice tag,
                                 uint32_t capacity, hakuban_queue *queue, void *user,
                                 hakuban_contract **ret);
-/* Takes it out of everything at once; its pending events vanish. The memory goes with the last
- * hkb_contract_unref(). */
+/* Ends the contract at once; its pending events vanish. The last hkb_contract_unref() frees it. */
 void hkb_contract_end(hakuban_contract *contract);
 void hkb_contract_ref(hakuban_contract *contract);
 void hkb_contract_unref(hakuban_contract *contract);
@@ -155,7 +156,7 @@ const hakuban_descriptor *
 hkb_contract_object(const hakuban_contract *contract);          /* NULL: of a tag */
 const char *hkb_contract_tag(const hakuban_contract *contract); /* NULL: of an object */
 void *hkb_contract_user(const hakuban_contract *contract);
-/* A place for the host's own. */
+/* A pointer for the host's own use. */
 void **hkb_contract_host(hakuban_contract *contract);
 
 /* Queues. Entries of the host's (connections) go through the same list. */
@@ -165,7 +166,7 @@ void hkb_queue_free(hakuban_queue *queue);
  * hkb_event_done(). */
 bool hkb_queue_pop(hakuban_queue *queue, hakuban_event *ret);
 bool hkb_queue_is_empty(const hakuban_queue *queue);
-/* Lets go of what the event holds. */
+/* Drops the references that the event holds. */
 void hkb_event_done(hakuban_event *event);
 void **hkb_queue_host(hakuban_queue *queue);
 hkb_exchange *hkb_queue_exchange(const hakuban_queue *queue);
@@ -212,7 +213,7 @@ hkb_tag *hkb_tag_find(const hkb_exchange *exchange, hakuban_slice json); /* cano
 hkb_peer *hkb_peer_find(const hkb_exchange *exchange, bool upstream, uint64_t number);
 const hakuban_descriptor *hkb_object_descriptor(const hkb_object *object);
 uint64_t hkb_peer_number(const hkb_peer *peer, bool *ret_upstream);
-/* What is in the records. The address of a link is its carrier's business. */
+/* Fills in the public structs from the records. The carrier adds the address of a link. */
 void hkb_peer_inspect(const hkb_peer *peer, hakuban_link_info *ret);
 void hkb_object_inspect(const hkb_object *object, hakuban_object_info *ret);
 hakuban_status hkb_tag_inspect(const hkb_tag *tag, hakuban_tag_info *ret);

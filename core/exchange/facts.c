@@ -1,5 +1,4 @@
-/* What can be read off the records: where they are found, what follows from what is in them.
- * Changes nothing. */
+/* Functions that find records and read facts from them. They change nothing. */
 #include "exchange/facts.h"
 
 #include <math.h>
@@ -326,7 +325,7 @@ bool hkb_share_is_source(const hkb_share *share)
         return false;
     }
     if (object->assigned.held && share->in.source == HAKUBAN_SOURCE_NONE) {
-        return false; /* a hub that does not know yet what there was */
+        return false; /* a hub that does not know yet which objects there were */
     }
     if (share->peer->link.connector) {
         return object->assigned.to == HKB_UPSTREAM || object->assigned.to == HKB_NOBODY;
@@ -416,7 +415,7 @@ bool hkb_tag_is_listed(const hkb_tag *tag)
 {
     const hkb_exchange *exchange = tag->exchange;
     if (hkb_exchange_is_young(exchange)) {
-        return false; /* what was there before a restart is about to come back */
+        return false; /* objects that were there before a restart may come back */
     }
     bool all_list = false;
     HKB_UPSTREAMS_EACH(peer, exchange)

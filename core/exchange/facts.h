@@ -1,4 +1,4 @@
-/* What can be read off the records. */
+/* Functions that only read the records. */
 #ifndef HKB_EXCHANGE_FACTS_H
 #define HKB_EXCHANGE_FACTS_H
 
@@ -27,20 +27,19 @@ hkb_share *hkb_channel_find(const hkb_map *channels, uint32_t channel);
 /* The upstream that the object is registered with; NULL: there is none. */
 hkb_peer *hkb_object_upstream_peer(const hkb_object *object);
 bool hkb_object_should_exist(const hkb_object *object);
-/* It exists only because it is held, or was there before the upstream was lost. */
+/* The object exists only because it is held, or was there before the upstream was lost. */
 bool hkb_object_is_remembered(const hkb_object *object);
-/* An observer here, or one that a peer speaks for, needs an exposer chosen here. */
+/* An observer, here or below a peer, needs an exposer that is chosen here. */
 bool hkb_object_needed(const hkb_object *object);
-/* A contract here or a downstream exposes it, with room or without. */
+/* A contract here or a downstream exposes it, whether it has room or not. */
 bool hkb_object_is_offered(const hkb_object *object);
 /* An exposer below whose connection is lost may be back at any moment. */
 bool hkb_object_returns(const hkb_object *object);
-/* It is left to the one downstream that observes it, and did not expose it so far. */
+/* It is left to the only downstream that observes it, which has not exposed it until now. */
 bool hkb_object_is_left(const hkb_object *object);
-/* What exposes it has capacity 0. */
+/* Its exposer has capacity 0. */
 bool hkb_object_drains(const hkb_object *object);
-/* It waits for a downstream with room: there is no exposer, or one that only keeps it until then.
- */
+/* It waits for a downstream with room: it has no exposer, or one that keeps it only until then. */
 bool hkb_object_is_roomless(const hkb_object *object);
 /* A downstream exposes it, and another one could. */
 bool hkb_object_has_choice(const hkb_object *object);
@@ -56,14 +55,14 @@ hkb_share *hkb_object_state_share(const hkb_object *object);
 /* It has become stale since the time was last set. */
 bool hkb_object_is_stale_now(const hkb_object *object);
 uint64_t hkb_object_age_ns(const hkb_object *object);
-/* Whether the connection that its states come by is lost just now. No event says so: most come back
- * unseen. */
+/* Whether the connection over which its states come is lost at the moment. Observers get no event
+ * for that, because most connections come back soon. */
 bool hkb_object_source_is_away(const hkb_object *object);
-/* Whether what comes on this share's channel is the object's state now: fencing is the path
- * (design.md §8). */
+/* Whether the states on this share's channel are the object's states now. States of other shares
+ * are not heard. */
 bool hkb_share_is_source(const hkb_share *share);
 
-/* Until when what the peer gave is known to have been current, now that it gives nothing more. */
+/* Until when the peer's last states are known to have been current. */
 uint64_t hkb_peer_known_ns(const hkb_peer *peer);
 double hkb_peer_load_limit(const hkb_peer *peer);
 /* Of what the peer has registered for the object and its tags, that of the greatest capacity, of
@@ -71,10 +70,10 @@ double hkb_peer_load_limit(const hkb_peer *peer);
  */
 hkb_registration hkb_object_offer(const hkb_object *object, const hkb_peer *peer,
                                   const hkb_share *share);
-/* A hub that has just begun does not choose for what a peer had, before that peer had time to come
- * back. */
+/* Whether the hub has just begun: it chooses no exposer for an object that a peer had, before that
+ * peer had time to come back. */
 bool hkb_exchange_is_young(const hkb_exchange *exchange);
-/* No further object of the tag is to be expected from the upstream. */
+/* The upstream has told all of the tag's objects. */
 bool hkb_tag_is_listed(const hkb_tag *tag);
 
 /* The share's peer is the exposer. */
@@ -84,19 +83,19 @@ static inline bool hkb_share_serves(const hkb_share *share)
     return assigned->to >= HKB_UPSTREAM && assigned->share == share;
 }
 
-/* What the share's peer does and knows. */
+/* The manners of the share's peer. */
 static inline const hkb_dialect *hkb_share_manners(const hkb_share *share)
 {
     return share->peer->link.dialect;
 }
 
-/* What is to be registered with the upstream: all that is wanted here and below, in one. */
+/* The registration that the upstream should have: all registrations here and below, in one. */
 hkb_registration hkb_object_wanted(const hkb_object *object);
-/* What is preloaded here is observed above, so that it comes from there, too. */
+/* A tag that is preloaded here is observed above, so that its states come from there, too. */
 hkb_registration hkb_tag_wanted(const hkb_tag *tag);
 bool hkb_registration_equal(const hkb_registration *one, const hkb_registration *other);
 
-/* As in messages. */
+/* From the members of a message. */
 static inline hkb_registration hkb_registration_of(uint32_t flags, uint32_t capacity)
 {
     return (hkb_registration){
@@ -116,7 +115,7 @@ static inline uint32_t hkb_registration_flags(const hkb_registration *registered
            (registered->preloads ? HKB_WANT_PRELOAD : 0u);
 }
 
-/* Told with a counter like this, a peer or a contract has news to hear. */
+/* A counter that differs from count, so that the peer or contract is told again. */
 static inline uint32_t hkb_untold(uint32_t count)
 {
     return count - 1;

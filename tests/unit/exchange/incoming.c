@@ -6,7 +6,7 @@
 
 enum { STATE_BYTES = 100000, PART_BYTES = 65536 };
 
-static uint8_t payload[5 + STATE_BYTES]; /* check, "whole", the state */
+static uint8_t payload[5 + STATE_BYTES + 1]; /* check, "whole", the state; one byte too many */
 static lone_user observer;
 static stranger exposer;
 static unsigned sink;

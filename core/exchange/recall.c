@@ -82,6 +82,7 @@ void hkb_recall_release(hkb_object *object)
     }
     hkb_assignment_release(object);
     hkb_object_mark(object);
+    hkb_balance_mark(object->exchange); /* it could not move while it was held */
 }
 
 /* It was confirmed: what is shown is LIVE still, but not for long without a word. */

@@ -52,16 +52,8 @@ void hkb_tag_recheck_listed(hkb_tag *tag)
 
 void hkb_exchange_mark_all(hkb_exchange *exchange)
 {
-    for (size_t i = 0; exchange->objects.count && i <= exchange->objects.mask; i++) {
-        if (exchange->objects.slots[i]) {
-            hkb_object_mark(exchange->objects.slots[i]);
-        }
-    }
-    for (size_t i = 0; exchange->tags.count && i <= exchange->tags.mask; i++) {
-        if (exchange->tags.slots[i]) {
-            hkb_tag_recheck_listed(exchange->tags.slots[i]);
-        }
-    }
+    exchange->walk.again = exchange->walk.goes_on;
+    exchange->walk.goes_on = true;
 }
 
 /* -- Loads -- */

@@ -14,7 +14,7 @@ void hkb_tag_mark(hkb_tag *tag);
 void hkb_tag_mark_objects(hkb_tag *tag);
 /* The tag will be settled, and peers that wait for LISTED may get it. */
 void hkb_tag_recheck_listed(hkb_tag *tag);
-/* Every object and tag will be settled. */
+/* Every object and tag will be settled, some in each turn. */
 void hkb_exchange_mark_all(hkb_exchange *exchange);
 
 /* Loads, limits or offers have changed: objects may move to other downstreams, after a while in

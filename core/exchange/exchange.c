@@ -13,6 +13,7 @@
 #include "exchange/sessions.h"
 #include "exchange/settle.h"
 #include "exchange/upward.h"
+#include "exchange/walk.h"
 
 hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t now_ns,
                                 int64_t wall_ns, hkb_exchange **ret)
@@ -42,7 +43,7 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
     exchange->tick_ns = exchange->rebalance_ns = exchange->now_ns;
     exchange->promises_ns = UINT64_MAX;
     exchange->turn_cost = settings->turn_cost ? settings->turn_cost : HKB_TURN_COST;
-    exchange->clear_left = (size_t)exchange->turn_cost * HKB_CLEARED_PER_UNIT;
+    exchange->clear_left = exchange->walk_left = (size_t)exchange->turn_cost * HKB_SLICE_PER_UNIT;
     exchange->wall_ns = wall_ns;
     for (size_t i = 0; i < 2; i++) {
         exchange->map_key[i] = exchange->host.random(ctx);
@@ -87,6 +88,7 @@ hkb_exchange *hkb_exchange_free(hkb_exchange *exchange)
     }
     HKB_ASSERT(hkb_list_empty(&exchange->contracts) && exchange->work_bytes == 0);
     exchange->host.work = NULL;
+    exchange->walk_left = SIZE_MAX;
     HKB_LIST_EACH(hkb_peer, peer, &exchange->peers, of_exchange)
     {
         HKB_ASSERT(peer->detached);
@@ -141,12 +143,7 @@ void hkb_exchange_expect_upstream(hkb_exchange *exchange, bool expected)
             hkb_link_leave(&peer->link, exchange->now_ns); /* it will not be dialled again */
         }
     }
-    for (size_t i = 0; !expected && exchange->objects.count && i <= exchange->objects.mask; i++) {
-        if (exchange->objects.slots[i]) {
-            hkb_recall_forget_object(exchange->objects.slots[i]);
-        }
-    }
-    hkb_exchange_mark_all(exchange);
+    hkb_exchange_mark_all(exchange); /* what is remembered is forgotten then */
 }
 
 void hkb_exchange_settle(hkb_exchange *exchange)
@@ -165,6 +162,9 @@ void hkb_exchange_settle(hkb_exchange *exchange)
         node = hkb_list_first(&exchange->dirty_tags);
         if (node) {
             hkb_tag_settle(HKB_CONTAINER(node, hkb_tag, dirty));
+            continue;
+        }
+        if (hkb_walk_go_on(exchange)) {
             continue;
         }
         hkb_partials_make_room(exchange, 0);
@@ -247,11 +247,12 @@ static size_t clear_max(const hkb_exchange *exchange)
 {
     size_t bytes_max = exchange->bytes_max;
     bool is_full = bytes_max && hkb_exchange_held_bytes(exchange) > bytes_max + bytes_max / 8;
-    return is_full ? SIZE_MAX : (size_t)exchange->turn_cost * HKB_CLEARED_PER_UNIT;
+    return is_full ? SIZE_MAX : (size_t)exchange->turn_cost * HKB_SLICE_PER_UNIT;
 }
 
 void hkb_exchange_tick(hkb_exchange *exchange)
 {
+    exchange->walk_left = (size_t)exchange->turn_cost * HKB_SLICE_PER_UNIT;
     hkb_sessions_clear(exchange, clear_max(exchange));
     tick_links(exchange);
     hkb_budget_tick(exchange);
@@ -274,7 +275,7 @@ static uint64_t next_deadline(const hkb_exchange *exchange)
     uint64_t deadline_ns = UINT64_MAX;
     hkb_node *node = hkb_list_first(&exchange->waiting);
     if (!hkb_list_empty(&exchange->passing) || !hkb_list_empty(&exchange->behind) ||
-        !hkb_list_empty(&exchange->clearing)) {
+        !hkb_list_empty(&exchange->clearing) || exchange->walk.goes_on) {
         return exchange->now_ns;
     }
     if (exchange->peer_count) {

@@ -102,7 +102,9 @@ void hkb_recall_expire(hkb_exchange *exchange)
     for (size_t i = 0; i < HKB_COUNT(exchange->held); i++) {
         const hkb_held *held = &exchange->held[i];
         hkb_node *node;
-        while (exchange->now_ns >= held->until_ns && (node = hkb_list_first(&held->objects))) {
+        while (exchange->walk_left && exchange->now_ns >= held->until_ns &&
+               (node = hkb_list_first(&held->objects))) {
+            exchange->walk_left--;
             hkb_object *object = HKB_CONTAINER(node, hkb_object, hold);
             bool was_live = object->freshness == HAKUBAN_LIVE;
             hkb_recall_release(object);

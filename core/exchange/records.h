@@ -15,7 +15,8 @@
 
 #define HKB_TURN_COST 250u /* cost units of one peer in a turn */
 #define HKB_TURN_PEERS 4u  /* of as many peers in one turn, where all of them have more to say */
-#define HKB_CLEARED_PER_UNIT 2u /* registrations of a link that has ended */
+#define HKB_SLICE_PER_UNIT                                                                         \
+    2u /* registrations of ended links, or objects that are looked at again */
 #define HKB_HANDOVER_NS 1000000000ull
 /* The objects of a closed connection may move after this long, or after its grace. */
 #define HKB_YIELD_NS 500000000ull
@@ -99,6 +100,12 @@ typedef struct hkb_common_settings {
     hkb_link_settings settings;
 } hkb_common_settings;
 
+/* Through all objects and then all tags. */
+typedef struct hkb_walk {
+    uint64_t objects, tags; /* places in the tables */
+    bool goes_on, again;    /* again: when it has ended, since something changed meanwhile */
+} hkb_walk;
+
 struct hkb_exchange {
     const hakuban_alloc *alloc;
     hkb_logger logger;
@@ -125,6 +132,8 @@ struct hkb_exchange {
     hkb_list clearing;   /* of these, peers that have registrations left */
     size_t clear_left;   /* how many registrations may end in this turn */
     bool upstream_clears;
+    hkb_walk walk;
+    size_t walk_left;  /* how many objects may be looked at in it in this turn */
     hkb_list waiting;  /* objects in a hand-over, by deadline */
     hkb_list roomless; /* objects that wait until an exposer has room for them */
     hkb_list declined; /* objects that the upstream is not to choose this exchange for */

@@ -13,7 +13,7 @@ import tempfile
 ROOMS = ["base", "json", "model", "plugin", "wire", "link", "exchange"]
 # The files of core/exchange, each above those before it: it calls only what is below it (core/README.md).
 FLOORS = """decide upward account agenda facts offers assignment names interest payloads partial work delivery newest sink lifetimes incoming packing channel assign recall choose
-    decline settle tag emit receive path hear sessions budget peer pass contract queue inspect balance exchange""".split()
+    decline settle tag emit receive path hear sessions budget peer pass walk contract queue inspect balance exchange""".split()
 C_FOLDERS = ["include", "core", "runtime", "transports", "codecs", "tools", "examples", "bench", "conformance",
              "tests"]
 # What core/ may take from the C library: nothing that waits, asks the system or keeps state of its own.

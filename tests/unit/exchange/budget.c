@@ -185,7 +185,7 @@ static size_t registrations(const net_node *node)
 
 START_TEST(a_link_that_ends_with_many_registrations_delays_no_other)
 {
-    enum { COUNT = 5000, PER_TURN = TURN_COST * HKB_CLEARED_PER_UNIT };
+    enum { COUNT = 5000, PER_TURN = TURN_COST * HKB_SLICE_PER_UNIT };
     net *network = net_new(1);
     net_node *hub = hub_new(network);
     stranger large[2], good;

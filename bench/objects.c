@@ -29,6 +29,12 @@ static uint64_t patience_of(const objects_shared *shared)
     return BENCH_PATIENCE_NS + shared->options->objects * 3000000;
 }
 
+/* Of one event: the first comes when all objects have been registered. */
+static int event_patience_ms(const objects_shared *shared)
+{
+    return (int)(patience_of(shared) / 1000000);
+}
+
 static void wait_for(const objects_shared *shared, const _Atomic uint32_t *flag, bench_node *node)
 {
     uint64_t until = bench_now_ns() + patience_of(shared);
@@ -104,7 +110,7 @@ static void objects_exposer(void *memory, unsigned index)
     }
     while (sent < shared->options->objects) {
         hakuban_event event;
-        if (!bench_node_next(&node, 20000, &event)) {
+        if (!bench_node_next(&node, event_patience_ms(shared), &event)) {
             bench_die("objects: only %llu sinks were opened", (unsigned long long)sent);
         }
         if (event.kind == HAKUBAN_EVENT_SINK_OPEN) {
@@ -130,7 +136,7 @@ static void observe_all(objects_shared *shared, bench_node *node, uint64_t *ret_
     bench_state_init(&scratch, shared->options->bytes);
     while (seen < objects) {
         hakuban_event event;
-        if (!known || !bench_node_next(node, 20000, &event)) {
+        if (!known || !bench_node_next(node, event_patience_ms(shared), &event)) {
             bench_die("objects: only %llu states came", (unsigned long long)seen);
         }
         if (event.kind == HAKUBAN_EVENT_STATE && event.state) {

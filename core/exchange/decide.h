@@ -20,8 +20,8 @@ typedef enum hkb_exposer_kind {
 /* The facts about one downstream that is registered to expose the object with a capacity above 0.
  */
 typedef struct hkb_candidate {
-    double
-        load; /* the downstream's load with the object, and with promised objects if those count */
+    /* The downstream's load with the object, and with promised objects if those count. */
+    double load;
     double load_limit; /* infinity: no limit */
     bool open;         /* its link is neither away nor about to end */
     bool declines;     /* it declines the object */

@@ -1,4 +1,4 @@
-/* What the messages of a peer mean. */
+/* Acts on the messages of a peer. */
 #include "exchange/hear.h"
 #include "exchange/account.h"
 #include "exchange/agenda.h"
@@ -19,7 +19,7 @@
 #include "exchange/tag.h"
 
 #define WALKED_PER_UNIT 8u      /* records that are only looked at */
-#define NAME_BYTES_PER_UNIT 64u /* of JSON that is made canonical */
+#define NAME_BYTES_PER_UNIT 64u /* bytes of JSON that are brought to canonical form */
 
 static hakuban_status wrong(hakuban_error *reterr, const char *what)
 {
@@ -33,7 +33,8 @@ static hakuban_status no_memory(hakuban_error *reterr)
 
 /* -- From a downstream -- */
 
-/* Its names, its record, a share, and what both have to do with each of its tags. */
+/* The cost of an object's texts, its record, a share, and both records' places at each of its tags.
+ */
 static void charge_object(hkb_peer *peer, const hakuban_descriptor *descriptor)
 {
     hkb_peer_charge(peer, 2 + descriptor->text_bytes / NAME_BYTES_PER_UNIT +
@@ -53,7 +54,7 @@ static void charge_beginning(hkb_peer *peer, const hkb_object *object)
     hkb_peer_charge(peer, registrations / WALKED_PER_UNIT + observers);
 }
 
-/* One that nothing is registered for any more: the streams to its observers end. */
+/* An object without any registration ends: the streams to its observers end. */
 static void charge_end(hkb_peer *peer, const hkb_object *object)
 {
     if (object->exists && !hkb_object_should_exist(object)) {
@@ -65,11 +66,11 @@ static hakuban_status hear_object(hkb_peer *peer, const hkb_message *message, ha
 {
     hkb_exchange *exchange = peer->exchange;
     hkb_registration registered = hkb_registration_of(message->flags, message->capacity);
-    registered.preloads = 0; /* that is of tags */
+    registered.preloads = 0; /* only tags are preloaded */
     hkb_object *object;
     hkb_share *share;
     charge_object(peer, message->descriptor);
-    if (!hkb_registration_flags(&registered)) { /* nothing is made only to be taken back */
+    if (!hkb_registration_flags(&registered)) { /* no record is made only to end again */
         object = hkb_object_find(exchange, message->descriptor);
         share = object ? hkb_share_find(exchange, peer, object) : NULL;
         if (!share) {
@@ -94,7 +95,7 @@ static hakuban_status hear_object(hkb_peer *peer, const hkb_message *message, ha
 static hakuban_status hear_tag(hkb_peer *peer, const hkb_message *message, hakuban_error *reterr)
 {
     hkb_registration registered = hkb_registration_of(message->flags, message->capacity);
-    registered.declines = 0; /* that is of objects */
+    registered.declines = 0; /* only objects are declined */
     hkb_tag *tag;
     if (hkb_tag_get(peer->exchange, message->text, &tag) < 0 ||
         hkb_tag_register(tag, peer, registered) < 0) {
@@ -107,7 +108,8 @@ static hakuban_status hear_load_limit(hkb_peer *peer, const hkb_message *message
                                       hakuban_error *reterr)
 {
     hkb_exchange *exchange = peer->exchange;
-    hkb_peer_has_more_room(peer); /* it may have: with the limit before, or with this one */
+    hkb_peer_has_more_room(
+        peer); /* it may have more room with this limit; the old one may have grown, too */
     if (message->load_limit->count == 0) {
         hkb_free(exchange->alloc, peer->load_limit, sizeof(*peer->load_limit));
         peer->load_limit = NULL;
@@ -275,7 +277,7 @@ static hakuban_status hear_listed(hkb_peer *peer, const hkb_message *message)
     if (!share || share->listed_count == 0) {
         return HAKUBAN_OK;
     }
-    /* An earlier one belongs to an observing that was taken back. */
+    /* Earlier LISTEDs belong to registrations that were taken back. */
     share->listed_count--;
     share->listed = share->listed_count == 0;
     if (share->listed) {
@@ -305,12 +307,14 @@ static void hear_resend(hkb_share *share)
     }
     share->out.state = hkb_untold(share->object->state_count);
     if (share->out.outgoing && share->out.outgoing->packing) {
-        hkb_outgoing_free(share); /* it may be a difference, which means nothing to the peer */
+        hkb_outgoing_free(
+            share); /* it may be a difference to a state that the peer does not have */
     }
     hkb_share_queue(share);
 }
 
-/* Once a channel, before its first state is complete; without memory all is sent. */
+/* Once on each channel, before its first state is complete. Without memory the whole state is sent.
+ */
 static void hear_begun(hkb_share *share, const hkb_message *message)
 {
     hkb_begun begun = {.bytes = message->bytes, .hash = message->hash};
@@ -331,7 +335,7 @@ static void hear_begun(hkb_share *share, const hkb_message *message)
     }
 }
 
-/* On a channel, with the states or against them. A channel that was closed here may still get late
+/* A message on a channel, in either direction. A channel that was closed here may still get late
  * frames. */
 static hakuban_status hear_on_channel(hkb_peer *peer, const hkb_message *message,
                                       hakuban_error *reterr)

@@ -1,5 +1,6 @@
 /* A state that comes in parts, or that is made by a work. While it is made, the record belongs to
- * the thread that makes it: a share whose channel ends lets go of it, and it is freed later. */
+ * the thread that makes it: if its channel ends, the share drops the record, which is freed later.
+ */
 #include "exchange/incoming.h"
 #include "exchange/account.h"
 #include "exchange/agenda.h"
@@ -26,7 +27,7 @@ hkb_incoming *hkb_incoming_new(hkb_share *share, const hkb_message *head)
     return incoming;
 }
 
-/* Without what a work adds. */
+/* The size without the memory that a work adds. */
 static size_t bytes_of(const hkb_incoming *incoming)
 {
     return incoming->is_made ? incoming->charged_bytes
@@ -43,7 +44,7 @@ static void release(hkb_incoming *incoming)
     hkb_free(exchange->alloc, incoming, sizeof(*incoming));
 }
 
-/* The share and its peer have nothing to do with it any more. */
+/* The record does not belong to the share and its peer any more. */
 static void leave(hkb_incoming *incoming)
 {
     hkb_peer *peer = incoming->share->peer;
@@ -91,7 +92,7 @@ static hakuban_status make(hkb_incoming *incoming)
     }
     if (status >= 0 && incoming->passes &&
         hakuban_bytes_new(alloc, payload.data, payload.bytes, &incoming->copy) < 0) {
-        incoming->copy = NULL; /* the others get one of their own */
+        incoming->copy = NULL; /* the other peers get payloads of their own */
     }
     hkb_buffer_done(&incoming->payload);
     return status;
@@ -132,7 +133,7 @@ void hkb_incoming_make(hkb_share *share, const hkb_making *making,
     incoming->work.run = run;
     incoming->work.done = done;
     incoming->begun_ns = incoming->exchange->now_ns;
-    incoming->status = HAKUBAN_ERR_NO_MEMORY; /* where it is never run */
+    incoming->status = HAKUBAN_ERR_NO_MEMORY; /* the status if the work is never run */
     incoming->is_made = true;
     incoming->charged_bytes =
         before + hkb_state_bytes(making->state) + (making->passes ? incoming->payload.bytes : 0);

@@ -1,6 +1,5 @@
-/* Looking into an exchange: walks that survive its changes, what is in the records as plain
- * structs, and all of it as text. Changes nothing: all that it needs of the
- * others is a number in each record. */
+/* Looking into an exchange: walks that go on while it changes, its records as plain structs, and
+ * all of them as text. Changes nothing. Walks need only a number in each record. */
 #include "exchange/account.h"
 #include "exchange/facts.h"
 
@@ -21,7 +20,7 @@ size_t hkb_inspect_tags(const hkb_exchange *exchange, hakuban_cursor *cursor, hk
     return hkb_map_scan(&exchange->tags, &cursor->place[0], (void **)ret, room);
 }
 
-/* Numbers grow along each of the lists: a cursor is the least number that is still to come. */
+/* Numbers grow along each of the lists: a cursor is the least number that has not been visited. */
 size_t hkb_inspect_contracts(const hkb_exchange *exchange, hakuban_cursor *cursor,
                              hakuban_contract **ret, size_t room)
 {
@@ -93,7 +92,8 @@ static void fill_object_link(const hkb_object *object, const hkb_peer *peer, con
     }
 }
 
-/* Those with a share first, then tag by tag those without. place: which list, and how far in it. */
+/* First the links with a share, then tag by tag those without one. place: the list, and the place
+ * in it. */
 size_t hkb_inspect_object_links(const hkb_object *object, hakuban_cursor *cursor,
                                 hakuban_object_link_info *ret, size_t room)
 {

@@ -1,5 +1,5 @@
-/* What a downstream wants of an object, by the object itself and by its tags, and whether it is to
- * have a stream. */
+/* A downstream's interest in an object: its registrations of the object itself and of its tags, and
+ * whether it gets a stream. */
 #include "exchange/interest.h"
 #include "exchange/agenda.h"
 #include "exchange/facts.h"
@@ -13,8 +13,8 @@ void hkb_share_settle_stream(hkb_share *share)
     }
     const hkb_dialect *manners = hkb_share_manners(share);
     bool chosen = hkb_share_serves(share);
-    /* While the one before closes, the next has its stream still: the object may live there by
-     * nothing else. */
+    /* While the old exposer closes, the next one keeps its stream: without it, the object might end
+     * there. */
     bool awaits_sink = chosen && object->assigned.leaving && share->out.phase == HKB_CHANNEL_OPEN &&
                        manners->stream_until_sink;
     bool wanted = object->exists && share->observing && (!chosen || awaits_sink) &&
@@ -66,7 +66,7 @@ void hkb_share_refresh_with(hkb_share *share, const hkb_interest *by_tags)
     hkb_share_queue(share); /* which also releases it, where it has no meaning any more */
 }
 
-/* What goes on exposing keeps its age, whatever its capacity. */
+/* A downstream that goes on exposing keeps the age of its registration, whatever its capacity. */
 static uint32_t number_of(hkb_exchange *exchange, const hkb_registration *before, bool exposes)
 {
     if (!exposes) {

@@ -1,18 +1,18 @@
-/* What a downstream wants of an object. */
+/* A downstream's interest in an object. */
 #ifndef HKB_EXCHANGE_INTEREST_H
 #define HKB_EXCHANGE_INTEREST_H
 
 #include "exchange/records.h"
 
-/* The registration of the downstream, on the object or tag itself, is another from now on. */
+/* Replaces the downstream's registration of the object or tag itself. */
 void hkb_share_register(hkb_share *share, hkb_registration registered);
 void hkb_tag_share_register(hkb_tag_share *share, hkb_registration registered);
 /* After a registration of the downstream changed. */
 void hkb_share_refresh(hkb_share *share);
-/* The same where what it registered for the object's tags is known. */
+/* The same, with its registrations of the object's tags, which the caller knows. */
 void hkb_share_refresh_with(hkb_share *share, const hkb_interest *by_tags);
-/* Whether the downstream is to have a stream now: it observes, the object exists, and the
- * downstream is not the exposer itself. */
+/* Decides whether the downstream gets a stream: it observes, the object exists, and the downstream
+ * is not the exposer itself. */
 void hkb_share_settle_stream(hkb_share *share);
 void hkb_object_settle_streams(hkb_object *object);
 

@@ -1,5 +1,5 @@
-/* Records of objects, tags and what peers have to do with them: made when they are needed, freed
- * when nothing refers to them. */
+/* The records of objects, tags and shares: made when they are needed, freed when nothing refers to
+ * them. */
 #include "exchange/lifetimes.h"
 #include "exchange/account.h"
 #include "exchange/agenda.h"
@@ -48,7 +48,8 @@ void hkb_tag_free(hkb_tag *tag)
     hkb_free(exchange->alloc, tag, sizeof(*tag) + tag->json_bytes + 1u);
 }
 
-/* Of a tag's row each downstream pays for its place; what is unused is in the common account. */
+/* Each downstream is charged with its place in a tag's row; unused places are in the common
+ * account. */
 static hakuban_status resize_row(hkb_tag *tag, size_t capacity)
 {
     hkb_exchange *exchange = tag->exchange;
@@ -369,7 +370,7 @@ hakuban_status hkb_share_get(hkb_peer *peer, hkb_object *object, hkb_share **ret
     if (peer->link.connector) {
         hkb_object_mark(object);
     } else {
-        hkb_share_refresh(*ret); /* what the peer registered for the tags holds here too */
+        hkb_share_refresh(*ret); /* the peer's registrations of the object's tags count here, too */
     }
     return HAKUBAN_OK;
 }

@@ -4,7 +4,7 @@
 
 #include "exchange/records.h"
 
-/* Each get: the record, made if need be. ERR_NO_MEMORY. */
+/* Each of these finds the record, or makes it. ERR_NO_MEMORY. */
 hakuban_status hkb_object_get(hkb_exchange *exchange, hakuban_descriptor *descriptor,
                               hkb_object **ret);
 void hkb_object_free(hkb_object *object);
@@ -17,7 +17,7 @@ hakuban_status hkb_share_observe(hkb_peer *peer, hkb_object *object, const hkb_i
 /* Frees it if it has no meaning any more. */
 bool hkb_share_release(hkb_share *share);
 hakuban_status hkb_tag_share_get(hkb_peer *peer, hkb_tag *tag, hkb_tag_share **ret);
-/* A downstream's: frees it if it has no meaning any more. */
+/* For a downstream: frees it if it has no meaning any more. */
 void hkb_tag_share_release(hkb_tag_share *share);
 void hkb_tag_share_free(hkb_tag_share *share);
 

@@ -1,5 +1,6 @@
-/* Objects and states by names of 64 bits each: what the peers of sessions that are over have named,
- * so that it need not move or travel again. */
+/* Finds objects and states by names of 64 bits each: peers whose sessions have ended name the
+ * objects and states that they still have, so that objects need not move and states need not be
+ * sent again. */
 #include "exchange/names.h"
 #include "exchange/account.h"
 #include "exchange/facts.h"
@@ -46,7 +47,7 @@ hakuban_status hkb_names_put(hkb_recall_table *table, const hkb_exchange *exchan
                              uint64_t value)
 {
     if (name == 0) {
-        return HAKUBAN_OK; /* one in 2^64: it travels whole */
+        return HAKUBAN_OK; /* a name of 0 is no name: the state is sent whole */
     }
     if ((!table->slots || table->count > table->mask / 2) && !table_grow(table, exchange)) {
         return HAKUBAN_ERR_NO_MEMORY;
@@ -96,7 +97,7 @@ uint64_t hkb_state_check(hakuban_state *state)
     return state->check;
 }
 
-/* Format, version and data in one. */
+/* A hash of format, version and data. */
 uint64_t hkb_state_identity(hakuban_state *state)
 {
     uint8_t words[8 * (HAKUBAN_VERSION_ELEMENTS_MAX + 2)];

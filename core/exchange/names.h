@@ -16,22 +16,22 @@ uint8_t *hkb_put_word(uint8_t *out, uint64_t word);
 uint64_t hkb_object_name(const hkb_object *object);
 /* XXH3-64 of its data. */
 uint64_t hkb_state_check(hakuban_state *state);
-/* Format, version and data in one. */
+/* A hash of format, version and data. */
 uint64_t hkb_state_identity(hakuban_state *state);
 uint32_t hkb_recall_check(hakuban_state *state);
 
-/* The peer's record, made if need be; NULL: no memory. */
+/* Finds the peer's record, or makes it; NULL: no memory. */
 hkb_recall *hkb_recall_get(hkb_peer *peer);
 void hkb_recall_free(hkb_peer *peer);
 /* The peer that had the object before this hub was restarted may still come back. */
 bool hkb_recall_awaits(const hkb_object *object);
 /* The id of the object's sink that the peer has named; 0: none. */
 uint64_t hkb_recall_holds(const hkb_peer *peer, const hkb_object *object);
-/* The holder has it again, under the id that it named: its next assignment is another one. */
+/* The peer has its sink again, under the id that it named; its next assignment gets another id. */
 void hkb_recall_resumes(hkb_peer *peer, const hkb_object *object);
 /* The peer has the newest state already. */
 bool hkb_recall_has(const hkb_share *share);
-/* The peer has it no more. */
+/* The peer does not have the state any more. */
 void hkb_recall_forget(const hkb_share *share);
 
 #endif

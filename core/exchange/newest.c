@@ -1,4 +1,4 @@
-/* The newest state of an object and what it is worth, the states that peers stand on. */
+/* The newest state of an object and its condition, and the older states that peers stand on. */
 #include "exchange/newest.h"
 #include "exchange/account.h"
 #include "exchange/agenda.h"
@@ -52,7 +52,8 @@ void hkb_object_set_unconfirmed(hkb_object *object, bool unconfirmed)
         return;
     }
     if (unconfirmed && object->timed_as == HKB_WAITING) {
-        hkb_object_leave_timed(object); /* since the hand-over before: this one has its own time */
+        hkb_object_leave_timed(
+            object); /* from an earlier hand-over: this one has its own deadline */
         hkb_object_mark(object);
     }
     HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
@@ -72,7 +73,7 @@ void hkb_object_refresh_source(hkb_object *object)
         source = upstream && upstream->in.phase == HKB_CHANNEL_OPEN
                      ? (hakuban_source)upstream->in.source
                      : HAKUBAN_SOURCE_NONE;
-        /* The exposer that follows waits until the one before has closed. */
+        /* The next exposer waits until the old one has closed. */
         if (object->assigned.leaving && object->assigned.unconfirmed &&
             object->freshness == HAKUBAN_LIVE) {
             source = HAKUBAN_SOURCE_ASSIGNED;
@@ -201,7 +202,7 @@ static void replace_state(hkb_object *object, hakuban_state *state)
 {
     hakuban_state *before = object->state;
     if (hkb_node_linked(&state->base_node)) {
-        forget_base(object, state); /* one that was here before comes back */
+        forget_base(object, state); /* an older state is the newest again */
     }
     object->state = state;
     object->state_count++;
@@ -228,7 +229,7 @@ void hkb_object_forget_state(hkb_object *object)
     if (!object->floor &&
         hkb_state_new(object->exchange->alloc, state->version, state->version_count, "", 0, 0, 0,
                       &object->floor, &unused) < 0) {
-        return; /* rather than that a version goes back */
+        return; /* so that no version goes back */
     }
     HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
     {
@@ -245,8 +246,8 @@ void hkb_object_forget_state(hkb_object *object)
     hkb_object_set_condition(object, HAKUBAN_NEVER, 0);
 }
 
-/* The exposer is behind what is held here: no observer is shown an older version; the exposer is
- * told to number on from it. */
+/* The exposer's version is older than the one here: observers are not shown it, and the exposer is
+ * told the floor. */
 static void hear_older(hkb_object *object)
 {
     if (object->freshness == HAKUBAN_LIVE && !object->assigned.unconfirmed) {
@@ -273,7 +274,7 @@ void hkb_object_hear(hkb_object *object, hakuban_state *state, hakuban_freshness
                                         object->state->version, object->state->version_count);
     }
     if (state && freshness == HAKUBAN_NEVER) {
-        freshness = HAKUBAN_STALE; /* contradicts itself */
+        freshness = HAKUBAN_STALE; /* a message that contradicts itself */
     }
     if (state && order < 0) {
         hakuban_state_unref(state);
@@ -281,14 +282,14 @@ void hkb_object_hear(hkb_object *object, hakuban_state *state, hakuban_freshness
         return;
     }
     bool replaces = state && (order > 0 || !hkb_state_same_content(state, object->state));
-    /* The exposer has nothing new yet: what is held stays as it is, LIVE only for the time of a
+    /* The exposer has no new state yet: the state here stays, and is LIVE only for the time of a
      * hand-over. */
     if (!replaces && (freshness == HAKUBAN_NEVER ||
                       (object->assigned.unconfirmed && freshness != HAKUBAN_LIVE))) {
         hakuban_state_unref(state);
         return;
     }
-    /* What the next one held before its sink opened does not end the time of a hand-over. */
+    /* A state that the next exposer had before its sink opened does not end the hand-over. */
     bool hands_over = object->assigned.unconfirmed && object->freshness == HAKUBAN_LIVE &&
                       freshness == HAKUBAN_STALE;
     hkb_object_set_unconfirmed(object, hands_over);
@@ -316,7 +317,7 @@ void hkb_object_hear(hkb_object *object, hakuban_state *state, hakuban_freshness
     if (freshness == HAKUBAN_LIVE) {
         hkb_object_renew(object);
     }
-    /* A stale state that is told to be stale for another while: only a real difference is news. */
+    /* The state was STALE, and its age has changed: a small difference is no news. */
     if (freshness == HAKUBAN_STALE && object->freshness == HAKUBAN_STALE) {
         uint64_t before = object->stale_since_ns;
         uint64_t apart = before > since_ns ? before - since_ns : since_ns - before;

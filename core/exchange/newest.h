@@ -1,4 +1,4 @@
-/* The newest state of an object and what it is worth. */
+/* The newest state of an object and its condition. */
 #ifndef HKB_EXCHANGE_NEWEST_H
 #define HKB_EXCHANGE_NEWEST_H
 
@@ -13,11 +13,11 @@ void hkb_object_set_condition(hkb_object *object, hakuban_freshness freshness,
 /* In a hand-over the state stays LIVE; only peers that show a hand-over are told that no exposer
  * confirms it. */
 void hkb_object_set_unconfirmed(hkb_object *object, bool unconfirmed);
-/* The state counts as said anew: peers of the Rust dialect, which are not shown what is left over
- * from before the object was needed, are shown it. */
+/* The state is confirmed anew. So it is sent to peers of the Rust dialect as well, which are not
+ * sent states that are left over. */
 void hkb_object_renew(hkb_object *object);
 void hkb_object_refresh_source(hkb_object *object);
-/* Tells the exposer the floor, unless that is a local one, whose sink looks by itself. */
+/* Tells the exposer the floor, unless the exposer is local: its sink reads the floor itself. */
 void hkb_object_pass_floor(hkb_object *object);
 /* A share stands on state now, not any more on the one before. */
 /* state, NULL allowed, is kept as a base as long as a work needs it; pin takes a reference, which
@@ -28,8 +28,8 @@ void hkb_object_set_base(hkb_share *share, hakuban_state *state);
 /* The object keeps state no more. */
 void hkb_object_drop_state(hkb_object *object, hakuban_state *state);
 
-/* The newest state is not kept here any more, and its version is the floor: those that have it keep
- * it, those that come later wait for the next. Without memory it stays. */
+/* Forgets the newest state and keeps its version as the floor. Observers that have the state keep
+ * it; new observers wait for the next one. Without memory the state stays. */
 void hkb_object_forget_state(hkb_object *object);
 
 #endif

@@ -1,9 +1,8 @@
-/* The exposers of a tag in a heap by load, of equal load the oldest first, so that the lightest is
- * found without looking at the others. A load changes far more often than an order is asked for: an
- * offer whose load has risen is put right when it comes first, and of all whose downstream has more
- * room than before an order hears when it is asked. Which downstreams these are is one list for all
- * orders, the last one that got more room at its end; the number of the last one that an order has
- * heard of is its own. */
+/* The exposers of a tag in a heap by load, at equal load by age, so that the lightest one is found
+ * without looking at the others. Loads change far more often than a heap is used. So an offer whose
+ * load has risen is moved only when it is first in the heap. Downstreams that have more room than
+ * before are in one list for all heaps, the latest at its end; each heap keeps the number of the
+ * last one that it has seen, and catches up when it is used. */
 #include "exchange/offers.h"
 #include "exchange/agenda.h"
 #include "exchange/facts.h"
@@ -76,7 +75,7 @@ static double cost_of(const hkb_tag_share *share)
     return 1.0 / (double)share->registered.capacity;
 }
 
-/* Where it stands already it stays, unless it has become lighter. */
+/* Puts the offer into the heap, or moves it if it has become lighter. */
 static void place(hkb_tag_share *share)
 {
     hkb_heap *heap = &share->tag->offers;
@@ -121,8 +120,8 @@ void hkb_offer_object(hkb_share *share)
                share->registered.capacity);
 }
 
-/* The order hears of all that have more room than when it was asked last: of each of them, or of
- * each of its own, whichever are fewer. */
+/* Updates the heap for all downstreams that have more room than when it was last used: walks over
+ * these downstreams, or over the heap's own offers, whichever are fewer. */
 static void catch_up(hkb_tag *tag)
 {
     hkb_exchange *exchange = tag->exchange;

@@ -1,6 +1,6 @@
 /* Payloads that are made by a work, for all shares that need the same one. Both states are kept as
- * bases meanwhile: what was made is said even if a newer state has come, else a peer would never
- * get anything of an object that changes faster than its payloads are made. */
+ * bases meanwhile. The payload is sent even if a newer state has come: otherwise a peer would never
+ * get a state of an object that changes faster than its payloads are made. */
 #include "exchange/packing.h"
 #include "exchange/account.h"
 #include "exchange/agenda.h"
@@ -85,7 +85,8 @@ static void done(hkb_work *work)
     }
 }
 
-/* Of the newest state, to the same base and for links of the same form. NULL: there is none. */
+/* The packing of the newest state to the share's base and for links of its form. NULL: there is
+ * none. */
 static hkb_packing *find(const hkb_share *share)
 {
     const hkb_object *object = share->object;
@@ -119,7 +120,7 @@ static hkb_packing *packing_new(const hkb_share *share)
     packing->state = hkb_object_pin(object->state);
     packing->state_count = object->state_count;
     packing->checks = link->dialect->checks_states && !object->state->has_check;
-    packing->status = HAKUBAN_ERR_NO_MEMORY; /* where it is never run */
+    packing->status = HAKUBAN_ERR_NO_MEMORY; /* the status if the work is never run */
     hkb_charge(object->exchange, NULL, sizeof(*packing), 0);
     return packing;
 }
@@ -140,7 +141,7 @@ hakuban_status hkb_packing_begin(hkb_share *share)
     }
     (void)hkb_peer_account(peer, sizeof(*outgoing), 0);
     outgoing->packing = packing;
-    outgoing->bytes = packing->state->data_bytes; /* until it is known better */
+    outgoing->bytes = packing->state->data_bytes; /* an estimate until the payload is made */
     peer->outgoing_bytes += outgoing->bytes;
     peer->link.packing++;
     packing->users++;

@@ -1,5 +1,5 @@
-/* What came of a large state before its channel ended. An object keeps it while there is no
- * channel, the share it was offered on while there is one. */
+/* Partial states: the part of a large state that arrived before its channel ended. The object keeps
+ * it while there is no channel; while there is one, the share on which it is offered keeps it. */
 #include "exchange/partial.h"
 #include "exchange/account.h"
 #include "exchange/agenda.h"
@@ -67,7 +67,7 @@ void hkb_partials_make_room(hkb_exchange *exchange, size_t bytes)
     }
 }
 
-/* What has come of the present state, if that is worth keeping. */
+/* The part of the present state that has arrived, if it is large enough to keep. */
 static hkb_partial *take_from_incoming(hkb_share *share)
 {
     hkb_incoming *incoming = share->in.incoming;

@@ -1,6 +1,6 @@
-/* What a downstream's change to a tag means to the tag's objects: streams for each or none, more or
- * less exposers. Worked off a few objects at a time, one downstream after the other, so that a tag
- * of very many objects delays no other peer, however often it is registered and taken back. */
+/* Applies a downstream's new registration of a tag to the tag's objects: their streams and their
+ * exposers change. A pass visits a few objects at a time, one downstream after the other, so that a
+ * tag of very many objects delays no other peer, however often it is registered and taken back. */
 #include "exchange/pass.h"
 #include "exchange/agenda.h"
 #include "exchange/assign.h"
@@ -31,7 +31,7 @@ static void visit(hkb_tag_share *tag_share, hkb_object *object)
     }
 }
 
-/* One place further. false: there was none. */
+/* Moves the cursor to the next object. false: there is none. */
 static bool advance(hkb_tag_share *share)
 {
     hkb_node *node = share->cursor.of_tag.next;

@@ -1,4 +1,4 @@
-/* What a downstream's change to a tag means to the tag's objects. */
+/* Applying a downstream's registration of a tag to the tag's objects. */
 #ifndef HKB_EXCHANGE_PASS_H
 #define HKB_EXCHANGE_PASS_H
 

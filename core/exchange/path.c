@@ -31,7 +31,7 @@ void hkb_path_put(const hkb_exchange *exchange, hkb_hello *hello)
     hello->path_count = exchange->path_count;
 }
 
-/* My own node on the way from the upstream to its root would be a loop. */
+/* If the upstream's path contains this node, there is a loop. */
 hakuban_status hkb_path_check(const hkb_exchange *exchange, const uint64_t (*path)[2], size_t count,
                               hakuban_error *reterr)
 {

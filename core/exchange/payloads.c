@@ -22,14 +22,14 @@ void hkb_delta_free(hkb_delta *delta)
     }
 }
 
-/* Keeps payload (one more reference) for others; forgets old ones instead of growing. Without
- * memory it just isn't kept. */
+/* Keeps payload (with a reference of its own) for other shares; old payloads are dropped instead of
+ * growing. Without memory the payload is not kept. */
 void hkb_delta_keep(hkb_object *object, hakuban_state *base, const void *form,
                     hakuban_bytes *payload)
 {
     hkb_exchange *exchange = object->exchange;
     if (!base && hakuban_bytes_slice(payload).bytes < HKB_WHOLE_KEPT_BYTES_MIN) {
-        return; /* made again as quickly as it is found */
+        return; /* making it again is as fast as finding it */
     }
     hkb_delta *delta = exchange->delta_spare;
     if (delta) {

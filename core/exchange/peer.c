@@ -1,4 +1,4 @@
-/* The other exchange at the end of a link: what the link asks of it and tells it. */
+/* A peer is the other exchange at the end of a link: the callbacks of its link. */
 #include "exchange/peer.h"
 #include "exchange/account.h"
 #include "exchange/agenda.h"
@@ -47,8 +47,8 @@ const char *hkb_peer_name(const hkb_peer *peer)
 
 /* -- What the link asks -- */
 
-/* What comes on a channel that is not listened to, or while a whole state is awaited, is not kept:
- * the next is a difference to it. */
+/* States on a channel that is ignored, or that waits for a whole state, are not kept, so that the
+ * base of a later difference is missing. */
 static bool on_previous(hkb_link *link, uint32_t channel, hkb_version *ret)
 {
     const hkb_share *share = hkb_channel_find(&hkb_peer_of(link)->in_channels, channel);
@@ -63,8 +63,8 @@ static bool on_previous(hkb_link *link, uint32_t channel, hkb_version *ret)
     return true;
 }
 
-/* What is about an object of which a state is being made waits for that state, and so does what is
- * about all. */
+/* While a state of an object is being made, messages about the object wait for it, and so do
+ * messages about all objects. */
 static bool on_waits(hkb_link *link, const hkb_message *message)
 {
     const hkb_peer *peer = hkb_peer_of(link);

@@ -1,4 +1,4 @@
-/* What the link of a peer asks of it and tells it. */
+/* The callbacks of a peer's link. */
 #ifndef HKB_EXCHANGE_PEER_H
 #define HKB_EXCHANGE_PEER_H
 

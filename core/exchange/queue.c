@@ -1,5 +1,5 @@
-/* Queues of events: one entry per contract and object, read as late as possible so that the newest
- * state is what is seen. */
+/* Queues of events: one entry for each contract and object. An event is made only when it is taken,
+ * so that the user sees the newest state. */
 #include "exchange/agenda.h"
 #include "exchange/delivery.h"
 #include "exchange/facts.h"

@@ -1,7 +1,7 @@
-/* What is kept of a session that is over: objects that existed only by an upstream stay, what
- * served them is held for the rest of the grace time, and both sides name what they still have, so
- * that a hub that was restarted empty neither moves nor sends it again. Knows no message's
- * encoding. */
+/* What is kept of a session that has ended. Objects that existed only because of an upstream stay;
+ * their exposers are held for the rest of the grace; and both sides name the objects and states
+ * that they still have, so that a hub that was restarted empty does not move or send them again.
+ * Knows no encoding of messages. */
 #include "exchange/recall.h"
 #include "exchange/account.h"
 #include "exchange/agenda.h"
@@ -13,7 +13,7 @@
 
 #define PAIRS_PER_UNIT 8u
 #define FRAME_PAIRS 2048u /* 32 KiB */
-/* A peer that has not asked for what it named by then gets it whole. */
+/* A state that a peer has named is sent whole if the peer does not ask for it within this time. */
 #define RECALL_NS 30000000000ull
 
 /* -- The connector: after the loss -- */
@@ -53,7 +53,7 @@ void hkb_recall_begin(hkb_peer *peer)
     hkb_held *held = peer->exchange->held;
     hkb_node *node;
     if (!hkb_list_empty(
-            &held[0].objects)) { /* a third time within one grace: the first two end together */
+            &held[0].objects)) { /* a third loss within one grace: the first two end together */
         held[1].until_ns = held[0].until_ns;
         held[1].since_ns = held[0].since_ns;
     }
@@ -85,7 +85,7 @@ void hkb_recall_release(hkb_object *object)
     hkb_balance_mark(object->exchange); /* it could not move while it was held */
 }
 
-/* It was confirmed: what is shown is LIVE still, but not for long without a word. */
+/* The upstream has confirmed the source: the state stays LIVE for the time of a hand-over. */
 void hkb_recall_confirm(hkb_object *object)
 {
     if (!object->assigned.held) {
@@ -184,7 +184,7 @@ bool hkb_recall_say(hkb_peer *peer)
     return false;
 }
 
-/* -- The listener: what a returner names -- */
+/* -- The listener: what a returning peer names -- */
 
 static uint64_t read_word(const uint8_t *bytes)
 {

@@ -1,28 +1,28 @@
-/* What is kept of a session that is over. */
+/* What is kept of a session that has ended. */
 #ifndef HKB_EXCHANGE_RECALL_H
 #define HKB_EXCHANGE_RECALL_H
 
 #include "exchange/records.h"
 
-/* The connector's side, for each share of a session that is over, before it is closed: the object
- * stays, STALE, until a new upstream has listed what there is. */
+/* The connector's side, for each share of a session that has ended, before it is closed: the object
+ * stays, STALE, until a new upstream has listed its objects. */
 void hkb_recall_remember(hkb_share *share);
-/* What is held from here on has this grace. */
+/* Objects that are held from now on have this grace. */
 void hkb_recall_begin(hkb_peer *peer);
 /* Choice and freshness stay for the rest of the grace. */
 void hkb_recall_hold(hkb_share *share);
-/* The new upstream has the same to say. */
+/* The new upstream has confirmed the object's source. */
 void hkb_recall_confirm(hkb_object *object);
-/* The new upstream has something else to say. */
+/* The new upstream has told another source. */
 void hkb_recall_release(hkb_object *object);
 void hkb_recall_expire(hkb_exchange *exchange);
 uint64_t hkb_recall_deadline(const hkb_exchange *exchange);
-/* The upstream's streams say from here on which objects of the tag are there. */
+/* From now on the upstream's streams tell which objects of the tag exist. */
 void hkb_recall_listed(hkb_tag *tag);
 void hkb_recall_forget_object(hkb_object *object);
-/* Gathers what the new upstream is told; an item of the peer says it. */
+/* Collects the names for the new upstream; the peer's own item sends them. */
 void hkb_recall_offer(hkb_peer *peer);
-/* One frame; false: there was nothing (more). */
+/* Sends one frame of names; false: there are no more. */
 bool hkb_recall_say(hkb_peer *peer);
 
 /* The listener's side. */

@@ -1,6 +1,6 @@
-/* States that come from a peer: put together from parts, the difference applied and checked, then
- * heard if the peer is the object's source now. A late frame of a closed channel ends before it
- * gets here. */
+/* States from a peer: parts are put together, the difference is applied and checked, and the state
+ * is heard if the peer is the object's source now. Late frames of closed channels do not get here.
+ */
 #include "exchange/receive.h"
 #include "exchange/account.h"
 #include "exchange/agenda.h"
@@ -24,8 +24,8 @@ static hakuban_status refuse(hakuban_error *reterr, const hkb_share *share, cons
     return hakuban_error_set(reterr, HAKUBAN_ERR_PROTOCOL, "object %s: %s", name, what);
 }
 
-/* The last one did not match its check, or is lost: until a whole state comes, differences have no
- * base. */
+/* The last state did not match its check, or is lost: until a whole state comes, differences have
+ * no base. */
 static void ask_for_whole(hkb_share *share)
 {
     share->in.awaits_whole = 1;
@@ -52,17 +52,17 @@ static bool same_version(const hakuban_state *a, const hakuban_state *b)
            hakuban_version_compare(a->version, a->version_count, b->version, b->version_count) == 0;
 }
 
-/* What became of a payload. */
+/* The result of applying a payload. */
 typedef struct made_state {
     const hkb_message *head;
     hakuban_state *base; /* NULL: the payload was whole */
     hakuban_state *state;
-    hakuban_slice payload; /* to be copied for other peers; data NULL: it is not worth it */
-    hakuban_bytes *copy;   /* it was copied; or NULL */
+    hakuban_slice payload; /* it is copied for other peers; data NULL: it is not */
+    hakuban_bytes *copy;   /* the copy, or NULL */
     uint64_t age_ns;
 } made_state;
 
-/* Keeps the payload as it came, for other peers. */
+/* Keeps the received payload for other peers. */
 static void pass_on(hkb_share *share, const made_state *made, hakuban_state *base)
 {
     hakuban_bytes *copy = made->copy ? hakuban_bytes_ref(made->copy) : NULL;
@@ -93,7 +93,7 @@ static void hear(hkb_share *share, const made_state *made)
     hakuban_state_unref(kept);
 }
 
-/* The payload was applied, with success or without. */
+/* Handles the result after a payload was applied. */
 static hakuban_status take(hkb_share *share, const made_state *made, hakuban_status status,
                            hakuban_error *reterr)
 {
@@ -134,7 +134,7 @@ static hakuban_status take(hkb_share *share, const made_state *made, hakuban_sta
     return HAKUBAN_OK;
 }
 
-/* The same once a work is done: no message is being heard. */
+/* The same after a work is done; no message is being heard then. */
 static void take_made(hkb_share *share, hkb_incoming *incoming)
 {
     hkb_link *link = &share->peer->link;
@@ -159,7 +159,7 @@ static void take_made(hkb_share *share, hkb_incoming *incoming)
     }
 }
 
-/* Has a large state made by a work. The payload, where it is no incoming's, is copied. */
+/* Starts a work that makes a large state. The payload is copied, unless an incoming owns it. */
 static hakuban_status make(hkb_share *share, const hkb_message *head, hakuban_slice payload,
                            hkb_making *making, hakuban_error *reterr)
 {
@@ -342,8 +342,8 @@ void hkb_share_hear_condition(hkb_share *share, hakuban_freshness freshness, hak
     if (!hkb_share_is_source(share)) {
         return;
     }
-    /* What it says is about the last state it sent, which may be older than what is held, or newer.
-     */
+    /* The condition is that of the last state that the peer has sent, which may be older or newer
+     * than the one here. */
     if (share->in.base) {
         hkb_object_hear(object, hakuban_state_ref(share->in.base), freshness, age_ns);
     }

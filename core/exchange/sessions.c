@@ -1,5 +1,5 @@
-/* The coming and going of peers. A session outlives its connection: another connection may take it
- * up, or it ends with its grace. */
+/* Connections of peers: they open, are lost, come back and end. A session outlives its connection:
+ * another connection may continue it, or it ends when its grace is over. */
 #include "exchange/sessions.h"
 #include "exchange/account.h"
 #include "exchange/agenda.h"
@@ -17,7 +17,8 @@
 #include "exchange/tag.h"
 #include "exchange/upward.h"
 
-#define SETTINGS_COMPARED 8 /* of those used last: there is one set for each listener */
+/* How many of the settings used last are compared: there is one for each listener. */
+#define SETTINGS_COMPARED 8
 
 /* -- The carrier -- */
 
@@ -62,7 +63,7 @@ static bool out_channel_equal(const void *item, const void *key)
     return ((const hkb_share *)item)->out.id == *(const uint32_t *)key;
 }
 
-/* A copy in common with the links whose settings are the same. NULL: no memory. */
+/* A copy that is shared by all links with the same settings. NULL: no memory. */
 static hkb_common_settings *settings_get(hkb_exchange *exchange, const hkb_link_settings *settings)
 {
     hkb_common_settings *found = NULL;
@@ -182,7 +183,7 @@ hakuban_status hkb_session_hello(hkb_link *link, const hkb_hello *theirs, hkb_he
 {
     hkb_exchange *exchange = hkb_peer_of(link)->exchange;
     if (!link->connector) {
-        /* The one below me being me, or above me: a loop. */
+        /* A downstream that is this exchange, or one above it, would be a loop. */
         for (size_t i = 0; i < exchange->path_count; i++) {
             if (theirs->path[0][0] == exchange->path[i][0] &&
                 theirs->path[0][1] == exchange->path[i][1]) {
@@ -227,7 +228,7 @@ void hkb_session_opened(hkb_link *link)
 
 /* -- While the connection is lost -- */
 
-/* When what it serves may move to others: a peer that comes back quickly keeps it. UINT64_MAX: not
+/* When its objects may move to others: a peer that comes back quickly keeps them. UINT64_MAX: not
  * before its grace is over. */
 static uint64_t yield_ns(const hkb_peer *peer)
 {
@@ -336,8 +337,8 @@ void hkb_session_resumed(hkb_link *link)
     }
 }
 
-/* Whether the object is LIVE by the word of an upstream alone, which has no exposer just now: in a
- * hand-over above. */
+/* Whether the object is LIVE only because an upstream says so that has no exposer at the moment: in
+ * a hand-over above. */
 static bool is_live_by_word(const hkb_share *share)
 {
     const hkb_object *object = share->object;
@@ -345,8 +346,8 @@ static bool is_live_by_word(const hkb_share *share)
            object->freshness == HAKUBAN_LIVE && share->in.phase == HKB_CHANNEL_OPEN;
 }
 
-/* What was said to the hub before is nothing to the one that it is now. What users see stays for a
- * while: perhaps it comes back. */
+/* The hub was restarted: all that it was told before is void. Users see no change for a while,
+ * because the exposers may come back. */
 void hkb_session_anew(hkb_link *link)
 {
     hkb_peer *peer = hkb_peer_of(link);
@@ -372,7 +373,7 @@ void hkb_session_anew(hkb_link *link)
         share->listed = 0;
         share->listed_count = 0;
     }
-    hkb_recall_free(peer); /* what was still to be named, perhaps to one that does not know of it */
+    hkb_recall_free(peer); /* names that were not sent yet: the new hub may not know them */
     peer->last_channel = 0;
     peer->upward_bytes_max = 0;
     peer->limit_due = link->settings->load_limit.count > 0;
@@ -384,7 +385,7 @@ void hkb_session_anew(hkb_link *link)
 
 /* -- Ending -- */
 
-/* What it asked for and what it gave of one object ends, without a word to it. */
+/* Ends the peer's registration and channels of one object, without messages. */
 static void release(hkb_share *share)
 {
     hkb_peer *peer = share->peer;
@@ -402,7 +403,8 @@ static void release(hkb_share *share)
     hkb_share_close(share);
     if (peer->link.reason.status == HAKUBAN_ERR_LIMIT && object->payer == peer &&
         object->pays_own && object->state_charge) {
-        hkb_object_forget_state(object); /* else others would have to pay for it */
+        hkb_object_forget_state(
+            object); /* otherwise another peer's account would be charged with it */
     }
     if (hkb_share_serves(share) && peer->link.connector) {
         hkb_assign_nobody(object, hkb_object_is_left(object));
@@ -415,7 +417,8 @@ static void release(hkb_share *share)
     HKB_ASSERT(released);
 }
 
-/* As many of its registrations end as there is time for in this turn. Returns whether all have. */
+/* Ends as many of the peer's registrations as there is time for in this turn. Returns whether all
+ * have ended. */
 static bool clear(hkb_peer *peer)
 {
     hkb_exchange *exchange = peer->exchange;
@@ -431,7 +434,7 @@ static bool clear(hkb_peer *peer)
     return hkb_list_empty(&peer->tag_shares) && hkb_list_empty(&peer->shares);
 }
 
-/* The host learns of it at once; what was registered ends in this turn and those that follow. */
+/* The host is told of the end at once; the registrations end in this turn and later ones. */
 static void begin_end(hkb_peer *peer)
 {
     hkb_exchange *exchange = peer->exchange;
@@ -489,7 +492,8 @@ void hkb_peer_take_out(hkb_peer *peer)
     }
     if (peer->link.connector && exchange->upstream_clears) {
         exchange->upstream_clears = false;
-        hkb_exchange_mark_all(exchange); /* what waited for LISTED need not wait any more */
+        hkb_exchange_mark_all(
+            exchange); /* observers that waited for LISTED need not wait any more */
     }
     if (peer->detached) {
         free_peer(peer);

@@ -1,11 +1,11 @@
-/* The coming and going of peers. */
+/* Connections of peers: they open, are lost, come back and end. */
 #ifndef HKB_EXCHANGE_SESSIONS_H
 #define HKB_EXCHANGE_SESSIONS_H
 
 #include "exchange/records.h"
 
-/* Takes it out of everything, as far as there is time for in this turn, and then frees it if no
- * carrier will. */
+/* Takes the peer out of all records, as far as there is time for in this turn, and frees it at the
+ * end if it has no carrier. */
 void hkb_peer_take_out(hkb_peer *peer);
 /* A new turn: count_max registrations of peers that are taken out may end in it. */
 void hkb_sessions_clear(hkb_exchange *exchange, size_t count_max);

@@ -1,5 +1,6 @@
-/* Brings what was marked up to date: whether it still exists, which exposer it has, what is
- * registered with the upstream. Rules, not events: the same facts lead to the same result. */
+/* Settles marked objects and tags: whether an object still exists, which exposer it has, what is
+ * registered with the upstream. The result depends on the facts only, not on the order of events.
+ */
 #include "exchange/settle.h"
 #include "exchange/agenda.h"
 #include "exchange/assign.h"
@@ -43,7 +44,7 @@ static void gather(const hkb_object *object, hkb_list *ret_peers)
     }
 }
 
-/* For all tags' observers below. */
+/* Opens streams for the downstreams that observe its tags. */
 static void show_below(hkb_object *object)
 {
     hkb_list peers;
@@ -58,7 +59,7 @@ static void show_below(hkb_object *object)
     }
 }
 
-/* For all tags' observers, local or downstream. */
+/* Shows the object to the observers of its tags, local ones and downstreams. */
 static hakuban_status begin_to_exist(hkb_object *object)
 {
     hakuban_status status = HAKUBAN_OK;
@@ -76,7 +77,7 @@ static hakuban_status begin_to_exist(hkb_object *object)
 
 /* -- Objects -- */
 
-/* Which releases them once their channels are closed. */
+/* Queued shares are freed once their channels are closed. */
 static void queue_shares(hkb_object *object)
 {
     HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
@@ -85,7 +86,7 @@ static void queue_shares(hkb_object *object)
     }
 }
 
-/* Compares what the upstream was told with what holds now. */
+/* Queues the upstream's share if the registration there is not up to date. */
 static void register_object(hkb_object *object)
 {
     hkb_peer *peer = hkb_object_upstream_peer(object);
@@ -203,7 +204,7 @@ void hkb_object_expired(hkb_object *object)
         hkb_sink_number_on(object->assigned.sink);
     }
     if (object->assigned.leaving) {
-        hkb_assignment_left(object); /* it had its time; what it still sends is not listened to */
+        hkb_assignment_left(object); /* it had its time to close; its further states are ignored */
         hkb_object_mark(object);
     }
     if (object->assigned.unconfirmed) {
@@ -268,7 +269,7 @@ void hkb_tag_settle(hkb_tag *tag)
     hkb_tag_free(tag);
 }
 
-/* LISTED goes out behind the streams that settling has queued. */
+/* LISTED is sent behind the streams that settling has queued. */
 void hkb_listings_settle(hkb_exchange *exchange)
 {
     hkb_node *node;

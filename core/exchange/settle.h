@@ -1,4 +1,4 @@
-/* Brings what was marked up to date. */
+/* Settling marked objects and tags. */
 #ifndef HKB_EXCHANGE_SETTLE_H
 #define HKB_EXCHANGE_SETTLE_H
 
@@ -10,7 +10,7 @@ void hkb_object_settle(hkb_object *object);
 void hkb_object_expired(hkb_object *object);
 /* Registration upwards; frees it if nothing refers to it. */
 void hkb_tag_settle(hkb_tag *tag);
-/* LISTED goes out behind the streams that settling has queued. */
+/* LISTED is sent behind the streams that settling has queued. */
 void hkb_listings_settle(hkb_exchange *exchange);
 
 #endif

@@ -1,4 +1,4 @@
-/* Sinks of local exposers: what they send, and the versions that they number it with. */
+/* Sinks of local exposers: their states, and the versions of these. */
 #include "exchange/sink.h"
 #include "exchange/account.h"
 #include "exchange/agenda.h"
@@ -71,7 +71,7 @@ hkb_exchange *hkb_sink_exchange(const hakuban_sink *sink)
 
 /* -- Sending -- */
 
-/* The next automatic version over everything known here. */
+/* The next automatic version, greater than all known ones. */
 static hakuban_status next_version(const hakuban_sink *sink, hkb_version *ret)
 {
     const hakuban_state *known = hkb_object_floor(sink->object);
@@ -142,7 +142,8 @@ hakuban_status hkb_sink_send(hakuban_sink *sink, hakuban_state *state)
 
 /* -- The floor -- */
 
-/* A greater version is known than that of the last state, and none is made above it. */
+/* A version greater than that of the last state is known, and the sink cannot make a greater one.
+ */
 static void is_behind(hkb_object *object)
 {
     if (object->freshness == HAKUBAN_LIVE) {

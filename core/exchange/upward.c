@@ -1,17 +1,19 @@
-/* What the objects of each downstream make an upstream keep, by the measure of account.c: their
- * records and the states that are passed on. An upstream that limits this would end the one link
- * that all downstreams share; the downstream with the largest part is ended here first.
+/* Counts how many bytes the objects of each downstream make an upstream keep, as account.c would
+ * count them: records, and states that are passed on. An upstream that limits this would end the
+ * one link that all downstreams share; the downstream with the largest part is ended here first.
  *
  * What local contracts cause is not counted: there is no link to end for it. */
 #include "exchange/upward.h"
 
 #include <stdint.h>
 
-#define PARTS 4u            /* of the upstream's limit: one is left for what is not counted here */
+/* The upstream's limit is divided by this: one part is left for bytes that are not counted here. */
+#define PARTS 4u
 #define HOLDS_MOST_PART 64u /* ending a downstream that has less than this part gains nothing */
-#define SPARE_BYTES_MAX ((size_t)2 * 1024 * 1024) /* what the upstream's end of the link takes */
+/* The memory of the upstream's end of the link. */
+#define SPARE_BYTES_MAX ((size_t)2 * 1024 * 1024)
 
-/* Nothing for what no downstream causes: peer is NULL, or an upstream. */
+/* Does nothing if no downstream causes the bytes: peer is NULL, or an upstream. */
 static void charge(const hkb_object *object, hkb_peer *peer, size_t more, size_t less)
 {
     if (peer && object->upstream && !peer->link.connector) {
@@ -46,7 +48,7 @@ void hkb_upward_set_state(const hkb_share *share, size_t bytes, size_t before)
     }
 }
 
-/* All that downstreams have sent of the object goes up now, or does no more. */
+/* From now on the states of downstreams are passed on upwards, or no more. */
 static void pass_states(const hkb_share *above, bool passes)
 {
     if (above->object->upstream != above) {
@@ -96,7 +98,7 @@ void hkb_upward_set_limit(hkb_peer *upstream, size_t bytes_max)
     upstream->upward_bytes_max = bytes_max;
 }
 
-/* A state that is on its way is there twice: as it came, and as what it was before. */
+/* While a state is on its way, the upstream keeps the new and the old one. */
 static bool is_too_much(const hkb_peer *upstream, size_t bytes)
 {
     size_t bytes_max = upstream->upward_bytes_max;

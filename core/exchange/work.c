@@ -1,5 +1,5 @@
-/* Work on one large state, done by another thread where the host has one: what it takes and gives
- * is complete in itself. Knows nothing of what it is for. */
+/* Work on one large state, done by another thread if the host has one. A work contains all of its
+ * input and output, and does not know its purpose. */
 #include "exchange/work.h"
 
 bool hkb_work_is_large(const hkb_exchange *exchange, size_t bytes)
@@ -25,7 +25,9 @@ void hkb_exchange_work_done(hkb_exchange *exchange, hkb_work *work)
 
 /* -- Giving memory back -- */
 
-#define RELEASED_BYTES_MIN_FACTOR 16 /* of what is large: copying is so much slower than this */
+/* Memory of so many times the large size is freed by a work: copying is so much slower than
+ * freeing. */
+#define RELEASED_BYTES_MIN_FACTOR 16
 
 typedef struct released {
     hkb_work work;
@@ -43,7 +45,7 @@ static void release_done(hkb_work *work)
 {
     released *of = HKB_CONTAINER(work, released, work);
     of->exchange->released_bytes -= work->bytes;
-    hakuban_state_unref(of->state); /* where it was not run */
+    hakuban_state_unref(of->state); /* if the work was not run */
     hkb_free(of->exchange->alloc, of, sizeof(*of));
 }
 

@@ -4,12 +4,12 @@
 
 #include "exchange/records.h"
 
-/* Whether so many bytes are worth it. */
+/* Whether so many bytes are worth a work. */
 bool hkb_work_is_large(const hkb_exchange *exchange, size_t bytes);
 /* work.done() comes later, or at once. bytes: what it keeps, which is in some account. */
 void hkb_work_begin(hkb_exchange *exchange, hkb_work *work, size_t bytes);
 
-/* Lets go of state; the memory of a large one is given back by a work, since that takes
+/* Drops the reference to state. The memory of a large one is given back by a work, since that takes
  * milliseconds. */
 void hkb_state_release(hkb_exchange *exchange, hakuban_state *state);
 

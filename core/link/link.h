@@ -213,8 +213,8 @@ struct hkb_link {
     uint64_t lost_ns; /* while the session waits, and if it could not continue: the time of its last
                          byte; 0: no connection was lost */
     uint64_t ack_ns; /* when received bytes must be acknowledged at the latest; 0: there are none */
-    hkb_chain
-        log; /* frames that were sent and not acknowledged yet, in case the connection is lost */
+    /* Frames that were sent and not acknowledged yet, in case the connection is lost. */
+    hkb_chain log;
     hkb_chain again; /* after a loss: the rest of the log, to be sent again */
     /* Cost units that the other side's messages may still use in this turn; below 0: the last
      * message cost more than was left. A link whose owner never sets the credit has no budget. */

@@ -21,13 +21,13 @@ typedef struct hkb_delta_scratch {
 
 struct hkb_delta_context {
     const hakuban_alloc *alloc;
-    hkb_delta_match
-        *matches; /* of the last search, in the order of the new state, not overlapping */
+    /* Of the last search, in the order of the new state, not overlapping. */
+    hkb_delta_match *matches;
     size_t match_count, match_capacity;
     uint32_t *slots; /* the index of blocks; rust_delta.c uses it for its table of places */
     size_t slot_capacity;
-    hkb_delta_match
-        *references; /* of rust_delta.c: references to old, or (with a flag in o) to new_ itself */
+    /* Of rust_delta.c: references to old, or (with a flag in o) to new_ itself. */
+    hkb_delta_match *references;
     size_t reference_count, reference_capacity;
     hkb_delta_scratch raw; /* ops or literals on their way to or from the compressor */
     hkb_delta_scratch reference, packed;

@@ -89,11 +89,11 @@ typedef struct hkb_message {
     bool left_over; /* STATE: no observer needed the object at some time since it was current */
     hkb_close_reason reason; /* CLOSE */
     hkb_version version;     /* SINK_OPEN, FLOOR, STATE */
-    const char
-        *format; /* STATE: format_count terminated names; NULL: those of the channel's last state */
+    /* STATE: format_count terminated names; NULL: those of the channel's last state. */
+    const char *format;
     size_t format_count, format_bytes;
-    uint32_t
-        check; /* STATE: low 32 bits of XXH3-64 of the result; SAME: of the state's hash in HAVE */
+    /* STATE: low 32 bits of XXH3-64 of the result; SAME: of the state's hash in HAVE. */
+    uint32_t check;
     uint64_t total_bytes;  /* STATE: of the whole payload; more than payload.bytes: PARTs follow */
     hakuban_slice payload; /* STATE, PART, HAVE, HOLDING */
     hakuban_bytes *payload_of;        /* the bytes that contain payload, which is sent by reference;

@@ -115,7 +115,7 @@ void lone_pass(uint64_t ns)
     hkb_exchange_settle(lone.exchange);
     for (unsigned turns = 0; (due_ns = hkb_exchange_deadline(lone.exchange)) <= end_ns; turns++) {
         ck_assert_uint_lt(turns, 100000);
-        lone.now_ns = hkb_max(lone.now_ns, due_ns);
+        lone.now_ns = due_ns > lone.now_ns ? due_ns : lone.now_ns;
         hkb_exchange_set_time(lone.exchange, lone.now_ns, (int64_t)lone.now_ns);
         lone_turn();
     }

@@ -6,9 +6,6 @@
 #include "exchange/account.h"
 #include "exchange/upward.h"
 
-#define HOLDS_MOST_PART                                                                            \
-    64u /* ending a peer that has less than this part of the limit gains nothing */
-
 void hkb_charge(hkb_exchange *exchange, hkb_peer *peer, size_t more, size_t less)
 {
     exchange->charged_bytes += more - less;
@@ -212,8 +209,8 @@ static hkb_peer *holder(const hkb_exchange *exchange, const hkb_share *sender, s
     {
         size_t held = holds(peer, sender, bytes);
         bool upstream = peer->link.connector;
-        if (peer->link.phase != HKB_LINK_ENDED && held > exchange->bytes_max / HOLDS_MOST_PART &&
-            held > most_bytes[upstream]) {
+        if (peer->link.phase != HKB_LINK_ENDED &&
+            held > exchange->bytes_max / HKB_HOLDS_MOST_PART && held > most_bytes[upstream]) {
             most[upstream] = peer;
             most_bytes[upstream] = held;
         }

@@ -17,6 +17,8 @@
 #define HKB_TURN_PEERS 4u  /* how many peers can use their whole budget in one turn */
 /* Registrations of ended links, or objects that are looked at again, for each cost unit. */
 #define HKB_SLICE_PER_UNIT 2u
+/* Ending a peer that has less than this part of a limit of memory gains nothing. */
+#define HKB_HOLDS_MOST_PART 64u
 #define HKB_HANDOVER_NS 1000000000ull
 /* The objects of a closed connection may move after this long, or after its grace. */
 #define HKB_YIELD_NS 500000000ull

@@ -9,7 +9,6 @@
 
 /* The upstream's limit is divided by this: one part is left for bytes that are not counted here. */
 #define PARTS 4u
-#define HOLDS_MOST_PART 64u /* ending a downstream that has less than this part gains nothing */
 /* The memory of the upstream's end of the link. */
 #define SPARE_BYTES_MAX ((size_t)2 * 1024 * 1024)
 
@@ -115,7 +114,7 @@ static void settle(const hkb_peer *upstream)
         HKB_LIST_EACH(hkb_peer, peer, &upstream->exchange->peers, of_exchange)
         {
             if (!peer->link.connector && peer->link.phase != HKB_LINK_ENDED &&
-                peer->upward_bytes > bytes_max / HOLDS_MOST_PART &&
+                peer->upward_bytes > bytes_max / HKB_HOLDS_MOST_PART &&
                 (!most || peer->upward_bytes > most->upward_bytes)) {
                 most = peer;
             }

@@ -323,13 +323,13 @@ static void calm_down(hkb_zmq_self *self, hkb_zmq_router *router);
  * that it has accepted there. */
 static void stop_listening(hkb_zmq_self *self, hkb_zmq_router *router, uint64_t now_ns)
 {
-    router->shed_ns = 0;
-    router->rebind_ns = now_ns + HKB_ZMQ_SECOND_NS;
+    router->rebind_ns = now_ns + HKB_ZMQ_SECOND_NS; /* so that it does not stop twice */
     calm_down(self, router);
     (void)zmq_unbind(router->socket.zmq, router->endpoint);
     for (size_t fd = 0; fd < router->slot_count; fd++) {
         parted(self, router, (int)fd);
     }
+    router->shed_ns = 0;
 }
 
 /* Makes no upcall but trouble(): it is done wherever it has to be certain whose a descriptor is. */

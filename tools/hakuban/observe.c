@@ -594,13 +594,14 @@ static int read_arguments(observation *o, int argc, char **argv, const arg_optio
             return EXIT_USAGE;
         }
     }
-    if (object && (o->mode == LIST || o->all)) {
+    const bool takes_tags_only = last_kind(o) != 0;
+    if (object && takes_tags_only) {
         report("%s: %s takes tags only", object, o->all ? "--all" : "list");
         return EXIT_USAGE;
     }
     if (!object && o->wanted.tag_count == 0) {
-        report(o->mode == LIST || o->all ? "--tag is missing (see --help)"
-                                         : "an object or --tag is missing (see --help)");
+        report(takes_tags_only ? "--tag is missing (see --help)"
+                               : "an object or --tag is missing (see --help)");
         return EXIT_USAGE;
     }
     return object && !interest_set_object(&o->wanted, object) ? EXIT_USAGE : -1;

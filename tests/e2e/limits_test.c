@@ -67,23 +67,30 @@ static uint64_t memory_limit_of(const char *url)
     return bytes;
 }
 
-START_TEST(client_beyond_the_link_limit_is_told_and_the_others_go_on)
+/* Clients of the router at url, each with an observer at above: one exposes too much and is told
+ * so, the other goes on. */
+static void check_greedy_is_told(const char *url, const char *above, const char *error)
 {
-    char url[URL_BYTES];
-    program *router = router_run(url, NULL, "--link-limit", "1M", NULL);
     program *good = program_run("hakuban", "expose", "-c", url, "\"good\"", NULL);
-    program *reader = observe_raw(url, "\"good\"");
+    program *reader = observe_raw(above, "\"good\"");
     program_write(good, "1\n");
     (void)program_find(reader, "1");
     program *greedy = expose_file(url, file_of("greedy", 2 * MIB), "\"big\"");
-    program *wants = observe_raw(url, "\"big\"");
-    (void)program_find_error(greedy, "more than 1048576 bytes are kept for this connection");
+    program *wants = observe_raw(above, "\"big\"");
+    (void)program_find_error(greedy, error);
     program_write(good, "2\n");
     (void)program_find(reader, "2");
     ck_assert_int_eq(program_stop(greedy, SIGTERM), 0);
     ck_assert_int_eq(program_stop(wants, SIGTERM), 0);
     ck_assert_int_eq(program_stop(good, SIGTERM), 0);
     ck_assert_int_eq(program_stop(reader, SIGTERM), 0);
+}
+
+START_TEST(client_beyond_the_link_limit_is_told_and_the_others_go_on)
+{
+    char url[URL_BYTES];
+    program *router = router_run(url, NULL, "--link-limit", "1M", NULL);
+    check_greedy_is_told(url, url, "more than 1048576 bytes are kept for this connection");
     ck_assert_int_eq(program_stop(router, SIGTERM), 0);
 }
 END_TEST
@@ -127,19 +134,7 @@ START_TEST(client_below_a_hub_is_told_before_the_hub_itself_is_cut)
     char top_url[URL_BYTES], url[URL_BYTES];
     program *top = router_run(top_url, NULL, "--link-limit", "1M", NULL);
     program *hub = router_run(url, NULL, "-c", top_url, NULL);
-    program *good = program_run("hakuban", "expose", "-c", url, "\"good\"", NULL);
-    program *reader = observe_raw(top_url, "\"good\"");
-    program_write(good, "1\n");
-    (void)program_find(reader, "1");
-    program *greedy = expose_file(url, file_of("greedy", 2 * MIB), "\"big\"");
-    program *wants = observe_raw(top_url, "\"big\"");
-    (void)program_find_error(greedy, "the hub above this one keeps no more than 1048576 bytes");
-    program_write(good, "2\n");
-    (void)program_find(reader, "2");
-    ck_assert_int_eq(program_stop(greedy, SIGTERM), 0);
-    ck_assert_int_eq(program_stop(wants, SIGTERM), 0);
-    ck_assert_int_eq(program_stop(good, SIGTERM), 0);
-    ck_assert_int_eq(program_stop(reader, SIGTERM), 0);
+    check_greedy_is_told(url, top_url, "the hub above this one keeps no more than 1048576 bytes");
     ck_assert_int_eq(program_stop(hub, SIGTERM), 0);
     program_signal(top, SIGTERM);
     ck_assert_uint_eq(program_count_errors(top, "kept for this connection"), 0);

@@ -778,11 +778,14 @@ static void suffer(sim_world *world, const plan_outage *plan)
 
 uint64_t sim_slowest_way(const sim_world *world)
 {
+    /* A state may wait for a thread at both ends of each connection. */
     uint64_t slowest_ms = 0;
+    uint64_t works_ms = world->plan->work_bytes_min ? 2 * world->plan->work_ms_max : 0;
     for (size_t i = 0; i < world->plan->node_count; i++) {
         uint64_t way_ms = 0;
         for (int node = (int)i; node >= 0; node = world->places[node].parent) {
-            way_ms += world->places[node].plan->delay_ms + world->places[node].plan->jitter_ms;
+            way_ms +=
+                world->places[node].plan->delay_ms + world->places[node].plan->jitter_ms + works_ms;
         }
         slowest_ms = hkb_max(slowest_ms, way_ms);
     }

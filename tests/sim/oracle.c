@@ -2,6 +2,7 @@
  * into the exchanges where a promise cannot be seen from outside. The promises have the numbers of
  * docs/testing.md; each group of them has a file. */
 #include "oracle.h"
+#include "exchange/agenda.h"
 
 #include <stdio.h>
 
@@ -9,15 +10,32 @@ bool sim_canary;
 
 /* I8: the leaf that will be stuck passes on no version that it has read of: in the other play it
  * reads none. */
-static void keep_floors(const sim_world *world, const net_pipe *pipe)
+static void keep_floors(const sim_world *world, const net_node *node)
 {
-    if (!world->stuck || world->healed ||
-        (int)oracle_node_number(world, pipe->node[0]) != world->stuck->node) {
+    if (!world->stuck || world->healed || node != world->places[world->stuck->node].node) {
         return;
     }
-    HKB_LIST_EACH(hkb_share, share, &pipe->peer[0]->shares, of_peer)
+    HKB_UPSTREAMS_EACH(peer, node->exchange)
     {
-        share->in.floor_due = 0;
+        HKB_LIST_EACH(hkb_share, share, &peer->shares, of_peer)
+        {
+            share->in.floor_due = 0;
+        }
+    }
+}
+
+void oracle_pass_floors(const sim_world *world)
+{
+    if (!world->stuck) {
+        return;
+    }
+    HKB_UPSTREAMS_EACH(peer, net_enter(world->places[world->stuck->node].node))
+    {
+        HKB_LIST_EACH(hkb_share, share, &peer->shares, of_peer)
+        {
+            share->in.floor_due = 1;
+            hkb_share_queue(share);
+        }
     }
 }
 
@@ -35,9 +53,7 @@ void oracle_after(void *ctx, net_pipe *pipe, int to)
     if (!pipe->peer[to]) {
         return;
     }
-    if (to == 0) {
-        keep_floors(world, pipe);
-    }
+    keep_floors(world, pipe->node[to]);
     bool is_leaf = to == 0 && !world->places[oracle_node_number(world, pipe->node[0])].is_hub;
     ORACLE_OBJECTS_EACH(object, exchange)
     {
@@ -60,6 +76,7 @@ void oracle_before_turn(void *ctx, net_node *node)
 void oracle_after_turn(void *ctx, net_node *node)
 {
     oracle_check_budgets(ctx, node, HKB_TURN_PEERS);
+    keep_floors(ctx, node);
 }
 
 void oracle_check(sim_world *world)

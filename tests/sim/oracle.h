@@ -19,6 +19,9 @@ void oracle_before_turn(void *world, net_node *node);
 void oracle_after_turn(void *world, net_node *node);
 /* What holds at any time, of the network. */
 void oracle_check(sim_world *world);
+/* The faults are over: the leaf that was stuck (I8) tells the versions that it has kept to itself.
+ */
+void oracle_pass_floors(const sim_world *world);
 /* What is still missing once the faults are over, as text; false: nothing. */
 bool oracle_pending(sim_world *world, char *out, size_t out_bytes);
 void oracle_done(sim_world *world);

@@ -638,6 +638,7 @@ static void heal(sim_world *world)
         user->deaf_until_ns = 0;
         user->sends_due = world->plan->news_at_end && !user->plan->observes;
     }
+    oracle_pass_floors(world);
     world->healed = true;
 }
 

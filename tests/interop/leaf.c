@@ -272,7 +272,7 @@ static hakuban_status send_state(leaf *l, command *c)
     if (status < 0) {
         return status;
     }
-    status = HAKUBAN_ERR_NOT_FOUND;
+    status = HAKUBAN_ERR_CLOSED;
     for (open_sink *open = l->sinks; open; open = open->next) {
         if (strcmp(open->of->id, c->words[1]) == 0 &&
             strcmp(hakuban_descriptor_json(hakuban_sink_object(open->sink)),
@@ -333,7 +333,9 @@ static void take_line(leaf *l, char *line)
     char id[256];
     snprintf(id, sizeof(id), "%s", c.words[1]);
     hakuban_status status = obey(l, &c);
-    if (status < 0) {
+    if (status == HAKUBAN_ERR_CLOSED && strcmp(c.words[0], "send") == 0) {
+        begin(l, "closed", c.words[0]);
+    } else if (status < 0) {
         begin(l, "error", c.why.text[0] ? c.why.text : hakuban_status_text(status));
         add_key(l, "of", c.words[0]);
     } else {

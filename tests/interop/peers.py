@@ -138,7 +138,7 @@ class Leaf(Process):
 
     def __init__(self, kind, url, name, parameters=""):
         self.kind, self.url = kind, url
-        self.events, self.answers = [], 0
+        self.events, self.answers = [], []
         self.dropped = {}  # identity: its events before this one are of a contract that is gone
         super().__init__(f"{kind} leaf {name}", [Leaf.programs[kind]])
         self.connect(parameters)
@@ -152,17 +152,18 @@ class Leaf(Process):
         else:
             if "error" in said:
                 self.broken = f"{self.name} could not obey: {line}"
-            self.answers += 1
+            self.answers.append(said)
 
     def order(self, *words):
-        """One command; returns once it is done."""
-        before = self.answers
+        """One command; returns its answer."""
+        before = len(self.answers)
         try:
             self.child.stdin.write("\t".join(map(str, words)).encode() + b"\n")
             self.child.stdin.flush()
         except BrokenPipeError:
             raise Failure(f"{self.name} has gone\n{self.told()}") from None
-        self.wait(f"an answer to {words[0]}", lambda: True if self.answers > before else None)
+        return self.wait(f"an answer to {words[0]}",
+                         lambda: self.answers[before] if len(self.answers) > before else None)
 
     def connect(self, parameters=""):
         self.order("connect", self.url + ("#" + parameters if parameters else ""))
@@ -182,10 +183,16 @@ class Leaf(Process):
     def expose_tag(self, identity, tag, capacity=1):
         self.order("expose-tag", identity, capacity, text_of(tag))
 
-    def send(self, identity, thing, data, version=(), formats=("JSON",)):
+    def try_send(self, identity, thing, data, version=(), formats=("JSON",)):
+        """False: no sink is open. What was heard of it may be older."""
         text = text_of(data) if formats and formats[-1] == "JSON" else data
-        self.order("send", identity, text_of(thing), " ".join(map(str, version)),
-                   " ".join(formats), text)
+        return "done" in self.order("send", identity, text_of(thing), " ".join(map(str, version)),
+                                    " ".join(formats), text)
+
+    def send(self, *words):
+        """Where nothing may close the sink."""
+        if not self.try_send(*words):
+            raise Failure(f"{self.name}: the sink has closed\n{self.told()}")
 
     def drop(self, identity):
         self.order("drop", identity)

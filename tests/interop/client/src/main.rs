@@ -136,18 +136,23 @@ impl Leaf {
         self.contracts.insert(id.to_string(), tokio::spawn(work));
     }
 
-    fn send(&mut self, id: &str, words: &[&str]) -> Result<(), String> {
+    /// False: no sink is open, so nothing was sent.
+    fn send(&mut self, id: &str, words: &[&str]) -> Result<bool, String> {
         let [object, version, format, data] = words else {
             return Err("send takes id, object, version, format, data".to_string());
         };
         let object: Value = serde_json::from_str(object).map_err(|error| error.to_string())?;
         let state = state_of(version, format, data)?;
+        if !self.contracts.contains_key(id) {
+            return Err("there is no such contract".to_string());
+        }
         let open = self.sinks.lock().unwrap();
-        let sink = open.get(&(id.to_string(), object.to_string())).ok_or("no sink is open")?;
-        sink.send(state).map_err(|_| "the sink has just ended".to_string())
+        let sink = open.get(&(id.to_string(), object.to_string()));
+        Ok(sink.is_some_and(|sink| sink.send(state).is_ok()))
     }
 
-    async fn obey(&mut self, words: &[&str]) -> Result<(), String> {
+    /// False: it could not be done, because what it is for has closed meanwhile.
+    async fn obey(&mut self, words: &[&str]) -> Result<bool, String> {
         let id = words.get(1).copied().unwrap_or("");
         let rest = words.get(2..).unwrap_or(&[]);
         let capacity = || -> Result<u32, String> {
@@ -177,7 +182,7 @@ impl Leaf {
                 let builder = self.exchange.tag_expose_contract(tag_of(&rest[1..])?);
                 self.exposing(id, builder.with_capacity(capacity()?).build());
             }
-            "send" => self.send(id, rest)?,
+            "send" => return self.send(id, rest),
             "drop" => {
                 let contract = self.contracts.remove(id).ok_or("there is no such contract")?;
                 contract.abort();
@@ -186,7 +191,7 @@ impl Leaf {
             }
             other => return Err(format!("what is {other}?")),
         }
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -209,7 +214,8 @@ async fn leaf() {
     while let Some(line) = lines.recv().await {
         let words: Vec<&str> = line.split('\t').collect();
         match leaf.obey(&words).await {
-            Ok(()) => tell(json!({ "done": words[0], "id": words.get(1) })),
+            Ok(true) => tell(json!({ "done": words[0], "id": words.get(1) })),
+            Ok(false) => tell(json!({ "closed": words[0], "id": words.get(1) })),
             Err(error) => tell(json!({ "error": error, "of": words[0], "id": words.get(1) })),
         }
     }

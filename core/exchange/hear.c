@@ -41,17 +41,24 @@ static void charge_object(hkb_peer *peer, const hakuban_descriptor *descriptor)
                               (size_t)descriptor->tag_count);
 }
 
-/* An object that is about to exist: each registration of its tags is looked at, and each observer
- * gets a share and a stream. */
+/* An object that is about to exist: each observer of its tags gets a share and a stream, and what
+ * it has registered for the other tags is looked at. */
 static void charge_beginning(hkb_peer *peer, const hkb_object *object)
 {
-    size_t registrations = 0, observers = 0;
-    for (size_t i = 0; !object->exists && i < object->tag_count; i++) {
-        const hkb_tag *tag = object->tags[i].tag;
-        registrations += (size_t)tag->observe_shares + tag->expose_shares;
-        observers = hkb_max(observers, (size_t)tag->observe_shares);
+    size_t walked = 0, observers = 0, gathered = 0;
+    if (object->exists) {
+        return;
     }
-    hkb_peer_charge(peer, registrations / WALKED_PER_UNIT + observers);
+    for (size_t i = 0; i < object->tag_count; i++) {
+        size_t count = object->tags[i].tag->observe_shares;
+        observers = hkb_max(observers, count);
+        gathered += count;
+    }
+    for (size_t i = 0; i < object->tag_count; i++) {
+        const hkb_tag *tag = object->tags[i].tag;
+        walked += tag->observe_shares + hkb_min(tag->row_count - tag->observe_shares, gathered);
+    }
+    hkb_peer_charge(peer, walked / WALKED_PER_UNIT + observers);
 }
 
 /* An object without any registration ends: the streams to its observers end. */

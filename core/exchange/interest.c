@@ -87,9 +87,28 @@ void hkb_share_register(hkb_share *share, hkb_registration registered)
     hkb_share_refresh(share);
 }
 
+/* Observers are at the front of the tag's row: the share changes places with the one at their end.
+ */
+static void move_in_row(hkb_tag_share *share, bool observes)
+{
+    hkb_tag *tag = share->tag;
+    uint32_t from = share->place, to = observes ? tag->observe_shares : tag->observe_shares - 1;
+    if (from == to) {
+        return;
+    }
+    hkb_tag_place moved = tag->row[from];
+    hkb_tag_share_find(tag->exchange, tag->row[to].peer, tag)->place = from;
+    tag->row[from] = tag->row[to];
+    tag->row[to] = moved;
+    share->place = to;
+}
+
 void hkb_tag_share_register(hkb_tag_share *share, hkb_registration registered)
 {
     hkb_tag *tag = share->tag;
+    if (registered.observes != share->registered.observes) {
+        move_in_row(share, registered.observes);
+    }
     tag->observe_shares += (uint32_t)registered.observes - share->registered.observes;
     tag->expose_shares += (uint32_t)registered.exposes - share->registered.exposes;
     tag->preload_shares += (uint32_t)registered.preloads - share->registered.preloads;

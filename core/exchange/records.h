@@ -482,7 +482,7 @@ struct hkb_tag {
     hkb_node dirty;
     hkb_list objects, contracts, shares;
     size_t object_count;
-    hkb_tag_place *row; /* one for each tag share of a downstream */
+    hkb_tag_place *row; /* one for each tag share of a downstream, observers first */
     size_t row_count, row_capacity;
     hkb_heap offers;      /* tag shares of downstreams with room, by load */
     uint64_t room_number; /* the heap is up to date with exchange.roomier up to this number */

@@ -27,20 +27,48 @@ static void close_tag_deliveries(hkb_object *object)
     }
 }
 
-/* What downstreams have registered for the object's tags: each registration is looked at once,
- * however many tags they have in common. */
+/* Adds what the peers have registered for the tag without observing it: looks at these
+ * registrations, or at the peers, whichever are fewer. */
+static void gather_unobserved(const hkb_tag *tag, const hkb_list *peers, size_t peer_count)
+{
+    const hkb_tag_place *at = tag->row + tag->observe_shares, *end = tag->row + tag->row_count;
+    if ((size_t)(end - at) <= peer_count) {
+        for (; at != end; at++) {
+            if (hkb_node_linked(&at->peer->gathering)) {
+                hkb_interest_add(&at->peer->gathered, at->interest);
+            }
+        }
+        return;
+    }
+    HKB_LIST_EACH(hkb_peer, peer, peers, gathering)
+    {
+        const hkb_tag_share *share = hkb_tag_share_find(tag->exchange, peer, tag);
+        if (share) {
+            hkb_interest_add(&peer->gathered, hkb_interest_of(&share->registered));
+        }
+    }
+}
+
+/* The downstreams that observe one of the object's tags, and what they have registered for all of
+ * them: each registration is looked at once, however many tags they have in common, and exposers
+ * cost nothing where there are no observers. */
 static void gather(const hkb_object *object, hkb_list *ret_peers)
 {
+    size_t peer_count = 0;
     for (size_t i = 0; i < object->tag_count; i++) {
         const hkb_tag *tag = object->tags[i].tag;
-        for (const hkb_tag_place *at = tag->row; at != tag->row + tag->row_count; at++) {
+        for (const hkb_tag_place *at = tag->row; at != tag->row + tag->observe_shares; at++) {
             hkb_peer *peer = at->peer;
             if (!hkb_node_linked(&peer->gathering)) {
                 peer->gathered = (hkb_interest){0};
                 hkb_list_push(ret_peers, &peer->gathering);
+                peer_count++;
             }
             hkb_interest_add(&peer->gathered, at->interest);
         }
+    }
+    for (size_t i = 0; peer_count && i < object->tag_count; i++) {
+        gather_unobserved(object->tags[i].tag, ret_peers, peer_count);
     }
 }
 
@@ -53,7 +81,7 @@ static void show_below(hkb_object *object)
     gather(object, &peers);
     while ((node = hkb_list_pop(&peers))) {
         hkb_peer *peer = HKB_CONTAINER(node, hkb_peer, gathering);
-        if (peer->gathered.observes && hkb_share_observe(peer, object, &peer->gathered) < 0) {
+        if (hkb_share_observe(peer, object, &peer->gathered) < 0) {
             hkb_link_fail(&peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
         }
     }

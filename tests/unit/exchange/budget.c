@@ -169,6 +169,30 @@ START_TEST(the_sender_of_an_object_pays_for_all_of_its_observers)
 }
 END_TEST
 
+START_TEST(exposers_of_its_tags_cost_the_sender_of_an_object_nothing)
+{
+    enum { PEERS = 50 };
+    net *network = net_new(1);
+    net_node *hub = hub_new(network);
+    stranger sender, peers[PEERS];
+    comes(&sender, hub);
+    for (size_t i = 0; i < PEERS; i++) {
+        comes(&peers[i], hub);
+        stranger_put(&peers[i], "[9,2,1,\"0\"]");
+        stranger_say(&peers[i]);
+    }
+    turn(hub);
+    stranger_put(&sender, "[8,1,0,\"1\",\"0\"]");
+    stranger_say(&sender);
+    ck_assert_int_eq(sender.peer->link.credit, TURN_COST - OBJECT_COST - 1);
+    stranger_leave(&sender);
+    for (size_t i = 0; i < PEERS; i++) {
+        stranger_leave(&peers[i]);
+    }
+    net_free(network);
+}
+END_TEST
+
 /* Of all peers. */
 static size_t registrations(const net_node *node)
 {
@@ -223,6 +247,7 @@ int main(void)
     tcase_add_test(tcase, others_are_served_while_a_peer_waits_for_its_turn);
     tcase_add_test(tcase, peers_that_wait_take_turns);
     tcase_add_test(tcase, the_sender_of_an_object_pays_for_all_of_its_observers);
+    tcase_add_test(tcase, exposers_of_its_tags_cost_the_sender_of_an_object_nothing);
     tcase_add_test(tcase, a_link_that_ends_with_many_registrations_delays_no_other);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -78,21 +78,31 @@ void hkb_exposer_gone(hkb_exchange *exchange)
 
 void hkb_pass_restart(hkb_tag_share *share)
 {
+    hkb_tag *tag = share->tag;
+    bool full = share->pass_is_full;
     hkb_list_remove(&share->cursor.of_tag);
-    hkb_list_push_front(&share->tag->objects, &share->cursor.of_tag);
+    hkb_list_insert_before(full ? tag->objects.head.next : tag->divider.of_tag.next,
+                           &share->cursor.of_tag);
+    share->own_left = full ? 0 : SIZE_MAX;
     share->pass_again = 0;
 }
 
-void hkb_pass_begin(hkb_tag_share *share, bool refreshes)
+void hkb_pass_begin(hkb_tag_share *share, bool refreshes, bool full)
 {
     hkb_peer *peer = share->peer;
+    bool widens = full && !share->pass_is_full;
     share->pass_refreshes |= refreshes;
-    if (hkb_node_linked(&share->passing)) {
+    share->pass_is_full |= full;
+    share->tag->full_passes += widens;
+    if (hkb_node_linked(&share->passing) && !widens) {
         share->pass_again =
             1; /* the others in the list come first, however often this one changes */
         return;
     }
     hkb_pass_restart(share);
+    if (hkb_node_linked(&share->passing)) {
+        return;
+    }
     hkb_list_push(&peer->passes, &share->passing);
     if (!hkb_node_linked(&peer->passing)) {
         hkb_list_push(&peer->exchange->passing, &peer->passing);
@@ -103,7 +113,8 @@ void hkb_pass_end(hkb_tag_share *share)
 {
     hkb_list_remove(&share->cursor.of_tag);
     hkb_list_remove(&share->passing);
-    share->pass_again = share->pass_refreshes = 0;
+    share->tag->full_passes -= share->pass_is_full;
+    share->pass_again = share->pass_refreshes = share->pass_is_full = 0;
     if (hkb_list_empty(&share->peer->passes)) {
         hkb_list_remove(&share->peer->passing);
     }

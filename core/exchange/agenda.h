@@ -23,10 +23,11 @@ void hkb_balance_mark(hkb_exchange *exchange);
 /* An exposer has gone: objects that wait for it, or are declined, may not be offered any more. */
 void hkb_exposer_gone(hkb_exchange *exchange);
 
-/* The pass of a downstream's registration begins: it will look at each object of the tag.
- * refreshes: more than the capacity has changed. */
-void hkb_pass_begin(hkb_tag_share *share, bool refreshes);
-/* The pass is at the first object again. */
+/* The pass of a downstream's registration begins: it will look at the downstream's own objects and
+ * at those that are unserved, or with full at each object of the tag. refreshes: more than the
+ * capacity has changed. */
+void hkb_pass_begin(hkb_tag_share *share, bool refreshes, bool full);
+/* The pass begins again. */
 void hkb_pass_restart(hkb_tag_share *share);
 void hkb_pass_end(hkb_tag_share *share);
 

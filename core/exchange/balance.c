@@ -1,8 +1,8 @@
 /* Moves objects between exposers over time. Objects that wait for room are looked at when a
  * downstream has more of it, until that is used up. Objects that have an exposer are looked at
  * after a load, a limit or an offer has changed, and only those of downstreams that have more load
- * than another one would have with one object more: a tenth of them each 100 ms. While nothing
- * changes nothing is looked at. */
+ * than another one would have with one object more, until they have no more: at most a tenth of all
+ * objects each 100 ms, a few of them in one turn. While nothing changes nothing is looked at. */
 #include "exchange/balance.h"
 #include "exchange/choose.h"
 #include "exchange/decide.h"
@@ -12,7 +12,8 @@
 
 #include <math.h>
 
-#define ROOM_OBJECTS 256 /* in one tick: a fraction of a millisecond */
+#define ROOM_OBJECTS 256   /* in one tick: a fraction of a millisecond */
+#define SPREAD_OBJECTS 256 /* likewise */
 
 /* -- Room -- */
 
@@ -82,42 +83,60 @@ static double least_load(hkb_exchange *exchange)
     return least;
 }
 
-static void begin_spreading(hkb_exchange *exchange)
+static bool has_more_load(const hkb_peer *peer, double least)
 {
-    double least = least_load(exchange);
+    return peer->load - hkb_decide_margin(peer->load, peer->exchange->rebalance_threshold) > least;
+}
+
+static void begin_spreading(hkb_exchange *exchange, double least)
+{
     exchange->balance_due = false;
     HKB_LIST_EACH(hkb_peer, peer, &exchange->peers, of_exchange)
     {
-        double margin = hkb_decide_margin(peer->load, exchange->rebalance_threshold);
-        if (peer->serves_count == 0 || peer->load - margin <= least) {
-            continue;
-        }
-        peer->spread_left = peer->serves_count;
-        if (!hkb_node_linked(&peer->spreading)) {
+        if (peer->serves_count && has_more_load(peer, least)) {
+            peer->spread_left = peer->serves_count;
+            hkb_list_remove(&peer->spreading);
             hkb_list_push(&exchange->spreading, &peer->spreading);
         }
     }
 }
 
-static void tick_spreading(hkb_exchange *exchange)
+/* One object of each downstream in turn, as long as it has more load than the least: so none gives
+ * away more than its part. */
+static void spread(hkb_exchange *exchange, double least)
 {
     hkb_node *node;
-    if (exchange->now_ns < exchange->rebalance_ns || exchange->balanced_count == 0) {
-        return;
-    }
-    if (exchange->balance_due) {
-        begin_spreading(exchange);
-    }
-    exchange->rebalance_ns = exchange->now_ns + HKB_REBALANCE_NS;
-    size_t left = exchange->balanced_count / HKB_REBALANCE_PARTS + 1;
-    while (left && (node = hkb_list_first(&exchange->spreading))) {
+    for (size_t turn_left = SPREAD_OBJECTS;
+         turn_left && exchange->spread_left && (node = hkb_list_pop(&exchange->spreading));) {
         hkb_peer *peer = HKB_CONTAINER(node, hkb_peer, spreading);
-        if (look_at_next(&peer->serves, &peer->spread_left)) {
-            left--;
-        } else {
-            hkb_list_remove(node);
+        if (has_more_load(peer, least) && look_at_next(&peer->serves, &peer->spread_left)) {
+            hkb_list_push(&exchange->spreading, node);
+            exchange->spread_left--;
+            turn_left--;
         }
     }
+}
+
+static bool spreads_now(const hkb_exchange *exchange)
+{
+    return exchange->spread_left && !hkb_list_empty(&exchange->spreading);
+}
+
+static void tick_spreading(hkb_exchange *exchange)
+{
+    bool is_due = exchange->now_ns >= exchange->rebalance_ns;
+    if (exchange->balanced_count == 0 || (!is_due && !spreads_now(exchange))) {
+        return;
+    }
+    double least = least_load(exchange);
+    if (is_due) {
+        if (exchange->balance_due) {
+            begin_spreading(exchange, least);
+        }
+        exchange->rebalance_ns = exchange->now_ns + HKB_REBALANCE_NS;
+        exchange->spread_left = exchange->balanced_count / HKB_REBALANCE_PARTS + 1;
+    }
+    spread(exchange, least);
 }
 
 void hkb_balance_tick(hkb_exchange *exchange)
@@ -131,6 +150,9 @@ uint64_t hkb_balance_deadline(const hkb_exchange *exchange)
 {
     uint64_t deadline_ns = hkb_decline_deadline(exchange);
     if (!hkb_list_empty(&exchange->roomy) || exchange->waiting_due) {
+        return exchange->now_ns;
+    }
+    if (exchange->balanced_count && spreads_now(exchange)) {
         return exchange->now_ns;
     }
     bool spreads = exchange->balanced_count &&

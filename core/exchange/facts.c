@@ -248,11 +248,20 @@ bool hkb_object_drains(const hkb_object *object)
     return object->assigned.to == HKB_DOWNSTREAM && !object->assigned.share->can_serve;
 }
 
+static bool waits_for_exposer(const hkb_object *object)
+{
+    return object->assigned.to == HKB_NOBODY || hkb_object_drains(object) ||
+           (object->assigned.to == HKB_DOWNSTREAM && object->assigned.share->peer->yields);
+}
+
+bool hkb_object_is_unserved(const hkb_object *object)
+{
+    return waits_for_exposer(object) || (object->upstream && object->upstream->declining);
+}
+
 bool hkb_object_is_roomless(const hkb_object *object)
 {
-    bool waits = object->assigned.to == HKB_NOBODY || hkb_object_drains(object) ||
-                 (object->assigned.to == HKB_DOWNSTREAM && object->assigned.share->peer->yields);
-    return waits && exposers_below(object) > 0;
+    return waits_for_exposer(object) && exposers_below(object) > 0;
 }
 
 bool hkb_object_has_choice(const hkb_object *object)

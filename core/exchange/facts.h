@@ -39,6 +39,9 @@ bool hkb_object_returns(const hkb_object *object);
 bool hkb_object_is_left(const hkb_object *object);
 /* Its exposer has capacity 0. */
 bool hkb_object_drains(const hkb_object *object);
+/* It has no exposer, or one that gives it to any other, or it is declined: an exposer that comes
+ * could take it at once. */
+bool hkb_object_is_unserved(const hkb_object *object);
 /* It waits for a downstream with room: it has no exposer, or one that keeps it only until then. */
 bool hkb_object_is_roomless(const hkb_object *object);
 /* A downstream exposes it, and another one could. */

@@ -26,6 +26,7 @@ hakuban_status hkb_tag_get(hkb_exchange *exchange, hakuban_slice json, hkb_tag *
         tag->json_bytes = (uint16_t)json.bytes;
         memcpy(tag->json, json.data, json.bytes);
         hkb_list_init(&tag->objects);
+        hkb_list_push(&tag->objects, &tag->divider.of_tag);
         hkb_list_init(&tag->contracts);
         hkb_list_init(&tag->shares);
         hakuban_status status = hkb_map_insert(&exchange->tags, tag);
@@ -248,6 +249,7 @@ hakuban_status hkb_object_get(hkb_exchange *exchange, hakuban_descriptor *descri
     object->descriptor = hakuban_descriptor_ref(descriptor);
     object->tag_count = descriptor->tag_count;
     object->number = exchange->object_numbers++;
+    object->unserved = 1; /* and stands at the end of its tags' lists */
     hkb_list_init(&object->shares);
     hkb_list_init(&object->deliveries);
     hkb_list_init(&object->contracts);
@@ -348,6 +350,7 @@ static hakuban_status share_new(hkb_peer *peer, hkb_object *object, hkb_share **
         hkb_upward_begin(object);
     }
     hkb_list_push(&peer->shares, &share->of_peer);
+    peer->share_count++;
     hkb_list_push(&object->shares, &share->of_object);
     if (!object->payer) {
         hkb_object_charge(object, peer, false);
@@ -399,6 +402,7 @@ bool hkb_share_release(hkb_share *share)
     object->observing_only -= share->observing_only;
     hkb_list_remove(&share->item.node);
     hkb_list_remove(&share->of_peer);
+    share->peer->share_count--;
     hkb_list_remove(&share->of_object);
     if (object->upstream == share) {
         hkb_upward_end(object);

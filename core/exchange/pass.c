@@ -1,6 +1,9 @@
 /* Applies a downstream's new registration of a tag to the tag's objects: their streams and their
- * exposers change. A pass visits a few objects at a time, one downstream after the other, so that a
- * tag of very many objects delays no other peer, however often it is registered and taken back. */
+ * exposers change. A full pass visits all objects. Where a registration only exposes, and the tag
+ * has other exposers, a pass visits the objects that the downstream has already, and those that
+ * wait for an exposer; balance.c finds those that are better at the new one. A pass goes on by a
+ * few objects at a time, one downstream after the other, so that a tag of very many objects delays
+ * no other peer, however often it is registered and taken back. */
 #include "exchange/pass.h"
 #include "exchange/agenda.h"
 #include "exchange/assign.h"
@@ -31,9 +34,53 @@ static void visit(hkb_tag_share *tag_share, hkb_object *object)
     }
 }
 
+static bool has_tag(const hkb_object *object, const hkb_tag *tag)
+{
+    for (size_t i = 0; i < object->tag_count; i++) {
+        if (object->tags[i].tag == tag) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The peer's shares go to the end of their list one by one. Its passes go on one after the other,
+ * so none is left out. false: all have been visited. */
+static bool visit_own(hkb_tag_share *tag_share)
+{
+    hkb_peer *peer = tag_share->peer;
+    tag_share->own_left = hkb_min(tag_share->own_left, peer->share_count);
+    if (tag_share->own_left == 0) {
+        return false;
+    }
+    tag_share->own_left--;
+    hkb_node *node = hkb_list_pop(&peer->shares);
+    hkb_list_push(&peer->shares, node);
+    hkb_object *object = HKB_CONTAINER(node, hkb_share, of_peer)->object;
+    if (has_tag(object, tag_share->tag)) {
+        visit(tag_share, object);
+    }
+    return true;
+}
+
+/* An object that has an exposer now is put before the divider, unless a full pass would miss it
+ * there. */
+static void visit_unserved(hkb_tag *tag, hkb_object_tag *place)
+{
+    if (place->object->unserved) {
+        hkb_object_mark(place->object);
+    } else if (tag->full_passes == 0) {
+        hkb_list_remove(&place->of_tag);
+        hkb_list_insert_before(&tag->divider.of_tag, &place->of_tag);
+    }
+}
+
 /* Moves the cursor to the next object. false: there is none. */
 static bool advance(hkb_tag_share *share)
 {
+    if (visit_own(share)) {
+        return true;
+    }
     hkb_node *node = share->cursor.of_tag.next;
     if (node == &share->tag->objects.head) {
         if (!share->pass_again) {
@@ -44,9 +91,11 @@ static bool advance(hkb_tag_share *share)
     }
     hkb_list_remove(&share->cursor.of_tag);
     hkb_list_insert_before(node->next, &share->cursor.of_tag);
-    hkb_object *object = HKB_CONTAINER(node, hkb_object_tag, of_tag)->object;
-    if (object) {
-        visit(share, object);
+    hkb_object_tag *place = HKB_CONTAINER(node, hkb_object_tag, of_tag);
+    if (place->object && share->pass_is_full) {
+        visit(share, place->object);
+    } else if (place->object) {
+        visit_unserved(share->tag, place);
     }
     return true;
 }

@@ -174,6 +174,7 @@ struct hkb_exchange {
     uint64_t promises_ns; /* when the promises end; UINT64_MAX: there are none */
     bool balance_due;   /* a load, a limit or an offer has changed since objects were moved last */
     hkb_list spreading; /* downstreams whose objects may move to others with less load */
+    size_t spread_left; /* how many objects are still to be looked at before rebalance_ns */
     hkb_list roomier;   /* downstreams in the order in which they got more room */
     uint64_t room_number; /* the last one's */
     hkb_list roomy;       /* downstreams that may have room for objects that wait for it */
@@ -208,6 +209,7 @@ struct hkb_peer {
     hkb_item item;
     hkb_list queue;
     hkb_list shares, tag_shares;
+    size_t share_count;
     hkb_node gathering; /* while an object's observers by tag are gathered */
     hkb_interest gathered;
     hkb_node passing; /* while there are passes: tag shares that go through their tag's objects */
@@ -422,7 +424,7 @@ typedef struct hkb_assignment {
 typedef struct hkb_object_tag {
     hkb_node of_tag;
     hkb_tag *tag;
-    hkb_object *object; /* NULL: the cursor of a tag share */
+    hkb_object *object; /* NULL: the cursor of a tag share, or the tag's divider */
 } hkb_object_tag;
 
 struct hkb_object {
@@ -438,6 +440,7 @@ struct hkb_object {
     uint8_t timed_as : 3;
     uint8_t remembered : 1; /* it stays although the upstream that had it is lost */
     uint8_t pays_own : 1;   /* the payer has sent the newest state itself */
+    uint8_t unserved : 1;   /* hkb_object_is_unserved(), when it was settled last */
     uint8_t tag_count;
     uint32_t number; /* for inspection */
     hkb_exchange *exchange;
@@ -481,7 +484,10 @@ struct hkb_tag {
     hkb_exchange *exchange;
     hkb_node dirty;
     hkb_list objects, contracts, shares;
+    /* Unserved objects stand behind it, with others that have not been put before it yet. */
+    hkb_object_tag divider;
     size_t object_count;
+    size_t full_passes; /* how many are going on */
     hkb_tag_place *row; /* one for each tag share of a downstream, observers first */
     size_t row_count, row_capacity;
     hkb_heap offers;      /* tag shares of downstreams with room, by load */
@@ -501,11 +507,13 @@ struct hkb_tag_share {
     hkb_heap_node offer;   /* downstream: in the tag's order */
     hkb_tag_share *aside;  /* the next tag share that is taken out of the heap for a moment */
     hkb_object_tag cursor; /* during a pass: its place among the tag's objects */
+    size_t own_left;       /* the pass visits so many of the peer's shares before these */
     hkb_registration registered;
     uint8_t listed : 1;        /* upstream: the last awaited LISTED was heard */
     uint8_t listed_wanted : 1; /* downstream: waits for LISTED */
     uint8_t pass_again : 1; /* another pass follows, since the registration has changed meanwhile */
     uint8_t pass_refreshes : 1; /* more than the capacity has changed */
+    uint8_t pass_is_full : 1;   /* through all objects of the tag */
     uint32_t place;             /* of a downstream, in the tag's row */
     uint32_t listed_count; /* how many LISTEDs the upper of the two exchanges has still to send */
 };

@@ -332,7 +332,7 @@ void hkb_session_resumed(hkb_link *link)
     HKB_LIST_EACH(hkb_tag_share, share, &peer->tag_shares, of_peer)
     {
         if (share->registered.exposes) {
-            hkb_pass_begin(share, true);
+            hkb_pass_begin(share, true, false);
         }
     }
 }

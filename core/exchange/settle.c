@@ -181,6 +181,18 @@ static void settle_timed(hkb_object *object, bool needed)
     }
 }
 
+/* To the end of its tags' lists, where each new exposer looks at it; further back a pass that is
+ * going on will still come to it. */
+static void settle_unserved(hkb_object *object)
+{
+    bool before = object->unserved;
+    object->unserved = hkb_object_is_unserved(object);
+    for (size_t i = 0; object->unserved && !before && i < object->tag_count; i++) {
+        hkb_list_remove(&object->tags[i].of_tag);
+        hkb_list_push(&object->tags[i].tag->objects, &object->tags[i].of_tag);
+    }
+}
+
 void hkb_object_settle(hkb_object *object)
 {
     hkb_exchange *exchange = object->exchange;
@@ -216,6 +228,7 @@ void hkb_object_settle(hkb_object *object)
     hkb_object_refresh_source(object);
     register_object(object);
     settle_timed(object, needed);
+    settle_unserved(object);
     if (hkb_object_is_referred_to(object)) {
         return;
     }
@@ -290,8 +303,8 @@ void hkb_tag_settle(hkb_tag *tag)
     if (hkb_tag_is_listed(tag)) {
         settle_listed(tag);
     }
-    if (!hkb_list_empty(&tag->objects) || !hkb_list_empty(&tag->contracts) ||
-        !hkb_list_empty(&tag->shares) || hkb_node_linked(&tag->dirty)) {
+    if (tag->object_count || !hkb_list_empty(&tag->contracts) || !hkb_list_empty(&tag->shares) ||
+        hkb_node_linked(&tag->dirty)) {
         return;
     }
     hkb_tag_free(tag);

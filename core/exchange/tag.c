@@ -7,6 +7,17 @@
 #include "exchange/lifetimes.h"
 #include "exchange/recall.h"
 
+/* Whether each object of the tag may change with the registration: it may have or lose an observer,
+ * or the only exposer that could take it from another. */
+static bool concerns_all(const hkb_tag_share *share, const hkb_registration *registered)
+{
+    const hkb_registration *before = &share->registered;
+    uint32_t others = share->tag->expose_shares - before->exposes;
+    return registered->observes || before->observes || registered->preloads != before->preloads ||
+           (registered->exposes != before->exposes && others <= 1) ||
+           share->peer->share_count >= share->tag->object_count;
+}
+
 hakuban_status hkb_tag_register(hkb_tag *tag, hkb_peer *peer, hkb_registration registered)
 {
     hkb_tag_share *share;
@@ -18,7 +29,7 @@ hakuban_status hkb_tag_register(hkb_tag *tag, hkb_peer *peer, hkb_registration r
     bool changed = hkb_registration_flags(&registered) != hkb_registration_flags(&before) ||
                    !registered.capacity != !before.capacity;
     if (changed || registered.capacity != before.capacity) {
-        hkb_pass_begin(share, changed);
+        hkb_pass_begin(share, changed, concerns_all(share, &registered));
     }
     hkb_tag_share_register(share, registered);
     if (registered.observes && !before.observes) {

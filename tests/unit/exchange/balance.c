@@ -1,6 +1,7 @@
 /* Which exposer has which object, over time: full subtrees say so and others are chosen; load
  * spreads, comes to rest, and follows exposers that join, leave and drain. All in virtual time. */
 #include "exchange/records.h"
+#include "lone_exchange.h"
 #include "users.h"
 
 #include <check.h>
@@ -819,6 +820,90 @@ START_TEST(a_job_changes_hands_without_a_gap)
 }
 END_TEST
 
+/* -- The steps of spreading, counted -- */
+
+static void lone_wants(stranger *user, unsigned count)
+{
+    stranger_open(user, lone.exchange, false);
+    for (unsigned i = 0; i < count; i++) {
+        stranger_put(user, "[8,1,0,\"%u\",\"7\"]", i);
+    }
+    stranger_say(user);
+}
+
+static void lone_works(stranger *worker)
+{
+    stranger_open(worker, lone.exchange, false);
+    stranger_put(worker, "[9,2,1,\"7\"]");
+    stranger_say(worker);
+    lone_pass(0);
+}
+
+/* The time comes at which objects may move. */
+static void lone_period(void)
+{
+    lone.now_ns += 2 * HKB_REBALANCE_NS;
+    hkb_exchange_set_time(lone.exchange, lone.now_ns, 0);
+}
+
+START_TEST(one_that_joins_gets_a_part_of_each_and_then_nothing_more_is_looked_at)
+{
+    enum { COUNT = 1000, WORKERS = 10, PART = COUNT / (WORKERS + 1) };
+    stranger user, strangers[WORKERS + 1];
+    hkb_exchange *exchange = lone_begin();
+    for (size_t i = 0; i < WORKERS; i++) {
+        lone_works(&strangers[i]);
+    }
+    lone_wants(&user, COUNT);
+    lone_pass(3 * LONE_S);
+    lone_works(&strangers[WORKERS]);
+    lone_period();
+    lone_turn();
+    ck_assert_uint_eq(exchange->spread_left, 0); /* it had looked at a tenth */
+    for (size_t i = 0; i < WORKERS; i++) {
+        ck_assert_uint_ge(strangers[i].peer->served_count, PART);
+        ck_assert_uint_le(strangers[i].peer->served_count, PART + 1);
+    }
+    lone_period();
+    lone_turn();
+    ck_assert_uint_eq(exchange->spread_left, exchange->balanced_count / 10 + 1); /* at none */
+    ck_assert(hkb_list_empty(&exchange->spreading));
+    for (size_t i = 0; i <= WORKERS; i++) {
+        stranger_leave(&strangers[i]);
+    }
+    stranger_leave(&user);
+}
+END_TEST
+
+START_TEST(a_tenth_of_very_many_objects_is_looked_at_in_several_turns)
+{
+    enum { COUNT = 6000, PER_TURN = 256 };
+    stranger user, strangers[2];
+    hkb_exchange *exchange = lone_begin();
+    lone_works(&strangers[0]);
+    lone_wants(&user, COUNT);
+    lone_pass(3 * LONE_S);
+    lone_works(&strangers[1]);
+    lone_period();
+    size_t moved = strangers[1].peer->served_count; /* as soon as there was a choice */
+    for (size_t left = exchange->balanced_count / 10 + 1; left;) {
+        ck_assert_uint_le(hkb_exchange_deadline(exchange), lone.now_ns);
+        lone_turn();
+        size_t looks = left < PER_TURN ? left : PER_TURN;
+        left -= looks;
+        moved += looks;
+        ck_assert_uint_eq(exchange->spread_left, left);
+        ck_assert_uint_eq(strangers[1].peer->served_count, moved);
+    }
+    ck_assert_uint_gt(hkb_exchange_deadline(exchange), lone.now_ns);
+    lone_pass(3 * LONE_S);
+    ck_assert_uint_eq(strangers[1].peer->served_count, COUNT / 2);
+    stranger_leave(&strangers[0]);
+    stranger_leave(&strangers[1]);
+    stranger_leave(&user);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("balance");
@@ -852,6 +937,10 @@ int main(void)
     tcase_add_test(spreading, a_draining_exposer_gives_it_to_one_that_comes_back);
     tcase_add_test(spreading, a_job_changes_hands_without_a_gap);
     suite_add_tcase(suite, spreading);
+    TCase *steps = lone_cases();
+    tcase_add_test(steps, one_that_joins_gets_a_part_of_each_and_then_nothing_more_is_looked_at);
+    tcase_add_test(steps, a_tenth_of_very_many_objects_is_looked_at_in_several_turns);
+    suite_add_tcase(suite, steps);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
     int failed = srunner_ntests_failed(runner);

@@ -110,7 +110,7 @@ START_TEST(what_an_observer_exposes_by_another_tag_counts_however_many_exposers_
     say(&both, "[9,1,0,\"7\"]");
     say(&both, "[8,2,0,\"1\",\"7\",\"8\"]"); /* by itself it would drain */
     const hkb_object *object =
-        HKB_CONTAINER(hkb_list_first(&lone_tag("7")->objects), hkb_object_tag, of_tag)->object;
+        HKB_CONTAINER(hkb_list_first(&both.peer->shares), hkb_share, of_peer)->object;
     ck_assert_uint_eq(object->observing, 1);
     ck_assert_uint_eq(object->observing_only, 0);
     for (int i = 0; i < count; i++) {

@@ -1,9 +1,11 @@
 /* Tags with very many objects: a peer that registers one, even again and again, delays no other;
  * LISTED says the truth nevertheless. */
+#include "exchange/agenda.h"
 #include "exchange/facts.h"
 #include "exchange/lifetimes.h"
 #include "exchange/records.h"
 #include "exchange/tag.h"
+#include "lone_exchange.h"
 #include "users.h"
 
 #include <check.h>
@@ -261,6 +263,114 @@ START_TEST(listed_belongs_to_the_observing_that_asked)
 }
 END_TEST
 
+/* -- Exposers: what they cannot get is not visited -- */
+
+#define JOBS 1000u
+#define VISITS_PER_TURN 256u
+
+/* How many turns the passes take that are going on. */
+static unsigned pass_turns(void)
+{
+    unsigned turns = 0;
+    for (; !hkb_list_empty(&lone.exchange->passing); turns++) {
+        lone_turn();
+    }
+    return turns;
+}
+
+static unsigned says(stranger *peer, const char *message)
+{
+    stranger_put(peer, "%s", message);
+    stranger_say(peer);
+    return pass_turns();
+}
+
+static size_t behind_divider(const hkb_tag *tag)
+{
+    size_t count = 0;
+    for (const hkb_node *node = tag->divider.of_tag.next; node != &tag->objects.head;
+         node = node->next) {
+        count++;
+    }
+    return count;
+}
+
+static void wants_jobs(stranger *peer, unsigned begin, unsigned end)
+{
+    stranger_open(peer, lone.exchange, false);
+    for (unsigned i = begin; i < end; i++) {
+        stranger_put(peer, "[8,1,0,\"%u\",\"7\"]", i);
+    }
+    stranger_say(peer);
+    lone_pass(LONE_MS);
+}
+
+START_TEST(the_third_exposer_and_later_ones_visit_no_object_that_has_an_exposer)
+{
+    enum { WORKERS = 5, ALL_TURNS = JOBS / VISITS_PER_TURN + 1 };
+    stranger user, workers[WORKERS];
+    lone_begin();
+    wants_jobs(&user, 0, JOBS);
+    for (size_t i = 0; i < WORKERS; i++) {
+        stranger_open(&workers[i], lone.exchange, false);
+        unsigned turns = says(&workers[i], "[9,2,1,\"7\"]");
+        /* All are without an exposer first, and with the second each has a choice; the third finds
+         * those of before behind the divider still. */
+        ck_assert_uint_eq(turns, i < 3 ? ALL_TURNS : 1);
+        ck_assert_uint_eq(behind_divider(lone_tag("7")), i < 2 ? JOBS : 0);
+        lone_pass(3 * LONE_S);
+    }
+    for (size_t i = 0; i < WORKERS; i++) {
+        ck_assert_uint_eq(workers[i].peer->served_count, JOBS / WORKERS);
+    }
+    /* A change of the capacity, and an end, concern its own objects. */
+    stranger *last = &workers[WORKERS - 1];
+    ck_assert_uint_eq(last->peer->share_count, JOBS / WORKERS);
+    ck_assert_uint_eq(says(last, "[9,2,2,\"7\"]"), 1);
+    ck_assert_double_eq_tol(last->peer->load, JOBS / WORKERS / 2.0, 1);
+    lone_pass(3 * LONE_S);
+    size_t own = last->peer->share_count;
+    ck_assert_uint_ge(own, JOBS / 3 - 5);
+    ck_assert_uint_le(own, JOBS / 3 + 5);
+    ck_assert_uint_eq(says(last, "[9,2,0,\"7\"]"), own / VISITS_PER_TURN + 1);
+    lone_pass(LONE_S);
+    ck_assert_uint_eq(last->peer->served_count, 0);
+    for (size_t i = 0; i < WORKERS; i++) {
+        stranger_leave(&workers[i]);
+    }
+    stranger_leave(&user);
+}
+END_TEST
+
+START_TEST(a_new_exposer_takes_those_that_wait_though_others_pass_at_the_same_time)
+{
+    stranger user, full[3], observer, worker;
+    lone_begin();
+    wants_jobs(&user, 0, JOBS);
+    for (size_t i = 0; i < 3; i++) {
+        stranger_open(&full[i], lone.exchange, false);
+        stranger_put(&full[i], "[10,0,100]"); /* its load limit */
+        (void)says(&full[i], "[9,2,1,\"7\"]");
+    }
+    lone_pass(LONE_S);
+    stranger_open(&observer, lone.exchange, false);
+    stranger_put(&observer, "[9,1,0,\"7\"]");
+    stranger_say(&observer);
+    lone_turn();
+    stranger_leave(&full[0]); /* its objects are unserved while a full pass goes on */
+    stranger_open(&worker, lone.exchange, false);
+    (void)says(&worker, "[9,2,1,\"7\"]");
+    lone_pass(LONE_S);
+    ck_assert_uint_eq(observer.peer->share_count, JOBS);
+    ck_assert_uint_eq(worker.peer->served_count, JOBS - 200);
+    stranger_leave(&full[1]);
+    stranger_leave(&full[2]);
+    stranger_leave(&observer);
+    stranger_leave(&worker);
+    stranger_leave(&user);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("large tags");
@@ -278,6 +388,11 @@ int main(void)
     TCase *listed = tcase_create("listed");
     tcase_add_test(listed, listed_belongs_to_the_observing_that_asked);
     suite_add_tcase(suite, listed);
+    TCase *exposers = lone_cases();
+    tcase_add_test(exposers, the_third_exposer_and_later_ones_visit_no_object_that_has_an_exposer);
+    tcase_add_test(exposers,
+                   a_new_exposer_takes_those_that_wait_though_others_pass_at_the_same_time);
+    suite_add_tcase(suite, exposers);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
     int failed = srunner_ntests_failed(runner);

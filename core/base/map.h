@@ -1,6 +1,8 @@
 /* A hash table of pointers to items that carry their own 32-bit hash; linear probing, 8 bytes a
- * slot. Where peers choose the keys, the hash must be keyed (hkb_siphash()), or the table
- * (hkb_map_set_key()). No output that a peer or a user can see may depend on the table's order. */
+ * slot. It grows and shrinks by a part of 1,024 slots at a time, so that no call takes long,
+ * however many items there are. Where peers choose the keys, the hash must be keyed
+ * (hkb_siphash()), or the table (hkb_map_set_key()). No output that a peer or a user can see may
+ * depend on the table's order. */
 #ifndef HKB_BASE_MAP_H
 #define HKB_BASE_MAP_H
 
@@ -8,14 +10,27 @@
 
 typedef bool (*hkb_map_equal_fn)(const void *item, const void *key);
 
+typedef struct hkb_map_part {
+    uint32_t count;
+    uint32_t depth; /* how many bits its items' places have in common */
+    void *slots[];
+} hkb_map_part;
+
+/* Must stay where it is: parts may point to only. */
 typedef struct hkb_map {
     const hakuban_alloc *alloc;
-    void **slots;
-    size_t mask; /* slot count - 1; 0: no slots yet */
+    hkb_map_part *
+        *parts;         /* the directory: a part has one entry, or several that follow each other */
+    hkb_map_part *only; /* the directory while there is one part at most */
     size_t count;
-    size_t hash_offset; /* where the uint32_t is in each item */
-    uint64_t key;       /* odd */
+    size_t bytes; /* of its memory */
+    uint64_t key; /* odd */
     hkb_map_equal_fn equal;
+    size_t mask;          /* slots in each part - 1 */
+    uint32_t hash_offset; /* where the uint32_t is in each item */
+    uint32_t depth;       /* the directory has 2 ^ depth entries */
+    uint32_t entry_shift; /* 32 - depth */
+    uint32_t deepest;     /* parts with the depth of the directory */
 } hkb_map;
 
 void hkb_map_init(hkb_map *map, const hakuban_alloc *alloc, size_t hash_offset,
@@ -32,8 +47,7 @@ hakuban_status hkb_map_insert(hkb_map *map, void *item);
 void hkb_map_remove(hkb_map *map, void *item);
 /* Gives the next items of a scan, during which the table may change between the calls. Returns how
  * many, at most room (16 or more). *place is 0 at the beginning and UINT64_MAX once all items were
- * given. An item that is in the table all the time is given at least once, and more than once only
- * if the table has shrunk meanwhile. */
+ * given. An item that is in the table all the time is given exactly once. */
 size_t hkb_map_scan(const hkb_map *map, uint64_t *place, void **ret, size_t room);
 
 /* SipHash-1-3 of Aumasson and Bernstein. */

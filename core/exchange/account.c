@@ -27,11 +27,6 @@ bool hkb_peer_account(hkb_peer *peer, size_t more, size_t less)
     return false;
 }
 
-static size_t map_bytes(const hkb_map *map)
-{
-    return map->slots ? (map->mask + 1) * sizeof(map->slots[0]) : 0;
-}
-
 /* The size of the names that are still to be sent to the peer. */
 static size_t recall_bytes(const hkb_recall *recall)
 {
@@ -44,9 +39,8 @@ static size_t recall_bytes(const hkb_recall *recall)
 
 void hkb_peer_measure(hkb_peer *peer)
 {
-    size_t bytes = sizeof(*peer) + hkb_link_buffer_bytes(&peer->link) +
-                   map_bytes(&peer->in_channels) + map_bytes(&peer->out_channels) +
-                   (peer->load_limit ? sizeof(*peer->load_limit) : 0) +
+    size_t bytes = sizeof(*peer) + hkb_link_buffer_bytes(&peer->link) + peer->in_channels.bytes +
+                   peer->out_channels.bytes + (peer->load_limit ? sizeof(*peer->load_limit) : 0) +
                    (peer->recall ? recall_bytes(peer->recall) : 0);
     size_t before = peer->measured_bytes;
     if (bytes != before) {

@@ -5,6 +5,7 @@
 #include "exchange/balance.h"
 #include "exchange/budget.h"
 #include "exchange/facts.h"
+#include "exchange/names.h"
 #include "exchange/partial.h"
 #include "exchange/pass.h"
 #include "exchange/payloads.h"
@@ -62,6 +63,7 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
     hkb_map_init(&exchange->tag_shares, alloc, offsetof(hkb_tag_share, item.hash),
                  hkb_tag_share_equal);
     hkb_map_init(&exchange->sessions, alloc, offsetof(hkb_peer, item.hash), hkb_session_equal);
+    hkb_names_init(&exchange->had_live, exchange);
     hkb_rust_init(&exchange->shared.rust, alloc);
     hkb_chain_init(&exchange->packet, alloc, 2 * HKB_RUST_EVENT_BYTES_MAX,
                    &exchange->shared.payload_bytes);

@@ -6,6 +6,8 @@
 #include <math.h>
 #include <stdio.h>
 
+#define DESCRIBED 16 /* objects at a time */
+
 /* -- Walks -- */
 
 size_t hkb_inspect_objects(const hkb_exchange *exchange, hakuban_cursor *cursor, hkb_object **ret,
@@ -379,7 +381,11 @@ static hakuban_status describe_object(const hkb_object *object, hkb_buffer *out)
     for (size_t i = 0; status >= 0 && object->state && i < object->state->version_count; i++) {
         status = line(out, "%s%lld", i ? "," : " ", (long long)object->state->version[i]);
     }
-    return status >= 0 ? line(out, ", tags") : status;
+    status = status >= 0 ? line(out, ", tags") : status;
+    for (size_t i = 0; status >= 0 && i < object->tag_count; i++) {
+        status = line(out, " %.200s", object->tags[i].tag->json);
+    }
+    return status >= 0 ? line(out, "\n") : status;
 }
 
 hakuban_status hkb_exchange_describe(hkb_exchange *exchange, hkb_buffer *out)
@@ -393,17 +399,12 @@ hakuban_status hkb_exchange_describe(hkb_exchange *exchange, hkb_buffer *out)
             status = describe_peer(peer, out);
         }
     }
-    for (size_t i = 0; exchange->objects.count && i <= exchange->objects.mask; i++) {
-        const hkb_object *object = exchange->objects.slots[i];
-        if (!object || status < 0) {
-            continue;
-        }
-        status = describe_object(object, out);
-        for (size_t k = 0; status >= 0 && k < object->tag_count; k++) {
-            status = line(out, " %.200s", object->tags[k].tag->json);
-        }
-        if (status >= 0) {
-            status = line(out, "\n");
+    void *found[DESCRIBED];
+    uint64_t place = 0;
+    for (size_t count = DESCRIBED; status >= 0 && count > 0;) {
+        count = hkb_map_scan(&exchange->objects, &place, found, DESCRIBED);
+        for (size_t i = 0; status >= 0 && i < count; i++) {
+            status = describe_object(found[i], out);
         }
     }
     return status;

@@ -5,72 +5,82 @@
 #include "exchange/account.h"
 #include "exchange/facts.h"
 
-/* -- A table of names -- */
+#define BLOCK_NAMES 340 /* 8 KiB */
 
-/* Linear probing; the slot follows from a secret key, since peers choose the names. */
-static size_t slot_of(const hkb_recall_table *table, const hkb_exchange *exchange, uint64_t name)
+/* -- Tables of names -- */
+
+typedef struct hkb_names_block {
+    struct hkb_names_block *next;
+    size_t count;
+    hkb_name names[BLOCK_NAMES];
+} names_block;
+
+static bool same_name(const void *item, const void *key)
 {
-    size_t at = (size_t)hkb_siphash(exchange->map_key, &name, sizeof(name)) & table->mask;
-    while (table->slots[at].name && table->slots[at].name != name) {
-        at = (at + 1) & table->mask;
-    }
-    return at;
+    return ((const hkb_name *)item)->name == *(const uint64_t *)key;
 }
 
-void hkb_names_done(hkb_recall_table *table, const hkb_exchange *exchange)
+/* Keyed, since peers choose the names. */
+static uint32_t name_hash(const hkb_exchange *exchange, uint64_t name)
 {
-    if (table->slots) {
-        hkb_free(exchange->alloc, table->slots, (table->mask + 1) * sizeof(table->slots[0]));
-    }
-    *table = (hkb_recall_table){0};
+    return (uint32_t)hkb_siphash(exchange->map_key, &name, sizeof(name));
 }
 
-static bool table_grow(hkb_recall_table *table, const hkb_exchange *exchange)
+void hkb_names_init(hkb_names *names, const hkb_exchange *exchange)
 {
-    hkb_recall_table larger = {.mask = table->slots ? table->mask * 2 + 1 : 63};
-    larger.slots = hkb_alloc(exchange->alloc, (larger.mask + 1) * sizeof(larger.slots[0]));
-    if (!larger.slots) {
-        return false;
-    }
-    for (size_t i = 0; table->slots && i <= table->mask; i++) {
-        if (table->slots[i].name) {
-            larger.slots[slot_of(&larger, exchange, table->slots[i].name)] = table->slots[i];
-        }
-    }
-    larger.count = table->count;
-    hkb_names_done(table, exchange);
-    *table = larger;
-    return true;
+    *names = (hkb_names){0};
+    hkb_map_init(&names->map, exchange->alloc, offsetof(hkb_name, hash), same_name);
 }
 
-hakuban_status hkb_names_put(hkb_recall_table *table, const hkb_exchange *exchange, uint64_t name,
+void hkb_names_done(hkb_names *names, const hkb_exchange *exchange)
+{
+    hkb_map_done(&names->map);
+    while (names->blocks) {
+        names_block *block = names->blocks;
+        names->blocks = block->next;
+        hkb_free(exchange->alloc, block, sizeof(*block));
+    }
+    names->block_bytes = 0;
+}
+
+hkb_name *hkb_names_find(const hkb_names *names, const hkb_exchange *exchange, uint64_t name)
+{
+    return names->map.count ? hkb_map_find(&names->map, name_hash(exchange, name), &name) : NULL;
+}
+
+hakuban_status hkb_names_put(hkb_names *names, const hkb_exchange *exchange, uint64_t name,
                              uint64_t value)
 {
     if (name == 0) {
         return HAKUBAN_OK; /* a name of 0 is no name: the state is sent whole */
     }
-    if ((!table->slots || table->count > table->mask / 2) && !table_grow(table, exchange)) {
-        return HAKUBAN_ERR_NO_MEMORY;
+    uint32_t hash = name_hash(exchange, name);
+    hkb_name *found = hkb_map_find(&names->map, hash, &name);
+    if (found) {
+        found->value = value;
+        return HAKUBAN_OK;
     }
-    hkb_recall_pair *pair = &table->slots[slot_of(table, exchange, name)];
-    table->count += pair->name == 0;
-    *pair = (hkb_recall_pair){name, value};
-    return HAKUBAN_OK;
+    names_block *block = names->blocks;
+    if (!block || block->count == BLOCK_NAMES) {
+        block = hkb_alloc_unset(exchange->alloc, sizeof(*block));
+        if (!block) {
+            return HAKUBAN_ERR_NO_MEMORY;
+        }
+        block->next = names->blocks;
+        block->count = 0;
+        names->blocks = block;
+        names->block_bytes += sizeof(*block);
+    }
+    hkb_name *made = &block->names[block->count];
+    *made = (hkb_name){name, value, hash};
+    hakuban_status status = hkb_map_insert(&names->map, made);
+    block->count += status >= 0;
+    return status;
 }
 
-static hkb_recall_pair *table_find(const hkb_recall_table *table, const hkb_exchange *exchange,
-                                   uint64_t name)
+size_t hkb_names_bytes(const hkb_names *names)
 {
-    if (table->count == 0 || name == 0) {
-        return NULL;
-    }
-    hkb_recall_pair *pair = &table->slots[slot_of(table, exchange, name)];
-    return pair->name ? pair : NULL;
-}
-
-size_t hkb_names_bytes(const hkb_recall_table *table)
-{
-    return table->slots ? (table->mask + 1) * sizeof(table->slots[0]) : 0;
+    return names->map.bytes + names->block_bytes;
 }
 
 /* -- Names -- */
@@ -129,6 +139,8 @@ hkb_recall *hkb_recall_get(hkb_peer *peer)
     for (size_t i = 0; i < HKB_PAIRS_KINDS; i++) {
         hkb_buffer_init(&peer->recall->pairs[i], exchange->alloc, HKB_PAIRS_MAX * HKB_PAIR_BYTES);
     }
+    hkb_names_init(&peer->recall->had, exchange);
+    hkb_names_init(&peer->recall->holds, exchange);
     peer->recall->since_ns = exchange->now_ns;
     return peer->recall;
 }
@@ -142,7 +154,7 @@ void hkb_recall_free(hkb_peer *peer)
     (void)hkb_peer_account(peer, 0,
                            hkb_names_bytes(&recall->had) + hkb_names_bytes(&recall->holds));
     hkb_names_done(&recall->had, peer->exchange);
-    peer->exchange->holder_count -= recall->holds.count > 0;
+    peer->exchange->holder_count -= recall->holds.map.count > 0;
     hkb_names_done(&recall->holds, peer->exchange);
     for (size_t i = 0; i < HKB_PAIRS_KINDS; i++) {
         hkb_buffer_done(&recall->pairs[i]);
@@ -155,44 +167,42 @@ bool hkb_recall_awaits(const hkb_object *object)
 {
     const hkb_exchange *exchange = object->exchange;
     return hkb_exchange_is_young(exchange) &&
-           table_find(&exchange->had_live, exchange, hkb_object_name(object));
+           hkb_names_find(&exchange->had_live, exchange, hkb_object_name(object));
 }
 
 uint64_t hkb_recall_holds(const hkb_peer *peer, const hkb_object *object)
 {
-    if (!peer->recall || peer->recall->holds.count == 0) {
+    if (!peer->recall || peer->recall->holds.map.count == 0) {
         return 0;
     }
-    const hkb_recall_pair *pair =
-        table_find(&peer->recall->holds, peer->exchange, hkb_object_name(object));
-    return pair ? pair->value : 0;
+    const hkb_name *name =
+        hkb_names_find(&peer->recall->holds, peer->exchange, hkb_object_name(object));
+    return name ? name->value : 0;
 }
 
 void hkb_recall_resumes(hkb_peer *peer, const hkb_object *object)
 {
-    hkb_recall_pair *pair =
-        table_find(&peer->recall->holds, peer->exchange, hkb_object_name(object));
-    pair->value = 0; /* its slot must stay: others may be behind it */
+    hkb_names_find(&peer->recall->holds, peer->exchange, hkb_object_name(object))->value = 0;
 }
 
 bool hkb_recall_has(const hkb_share *share)
 {
     const hkb_peer *peer = share->peer;
-    if (!peer->recall || peer->recall->had.count == 0 || share->out.base) {
+    if (!peer->recall || peer->recall->had.map.count == 0 || share->out.base) {
         return false;
     }
-    const hkb_recall_pair *pair =
-        table_find(&peer->recall->had, peer->exchange, hkb_object_name(share->object));
-    return pair && pair->value == hkb_state_identity(share->object->state);
+    const hkb_name *name =
+        hkb_names_find(&peer->recall->had, peer->exchange, hkb_object_name(share->object));
+    return name && name->value == hkb_state_identity(share->object->state);
 }
 
 void hkb_recall_forget(const hkb_share *share)
 {
     const hkb_peer *peer = share->peer;
-    hkb_recall_pair *pair = peer->recall ? table_find(&peer->recall->had, peer->exchange,
-                                                      hkb_object_name(share->object))
-                                         : NULL;
-    if (pair) {
-        pair->value = 0; /* its slot must stay: others may be behind it */
+    hkb_name *name = peer->recall ? hkb_names_find(&peer->recall->had, peer->exchange,
+                                                   hkb_object_name(share->object))
+                                  : NULL;
+    if (name) {
+        name->value = 0;
     }
 }

@@ -7,10 +7,15 @@
 #define HKB_PAIR_BYTES 16u
 #define HKB_PAIRS_MAX (1u << 20)
 
-hakuban_status hkb_names_put(hkb_recall_table *table, const hkb_exchange *exchange, uint64_t name,
+void hkb_names_init(hkb_names *names, const hkb_exchange *exchange);
+/* A name that is there gets the new value. */
+hakuban_status hkb_names_put(hkb_names *names, const hkb_exchange *exchange, uint64_t name,
                              uint64_t value);
-size_t hkb_names_bytes(const hkb_recall_table *table);
-void hkb_names_done(hkb_recall_table *table, const hkb_exchange *exchange);
+/* NULL: it is not there. */
+hkb_name *hkb_names_find(const hkb_names *names, const hkb_exchange *exchange, uint64_t name);
+size_t hkb_names_bytes(const hkb_names *names);
+/* They are empty then, and can be used again. */
+void hkb_names_done(hkb_names *names, const hkb_exchange *exchange);
 
 uint8_t *hkb_put_word(uint8_t *out, uint64_t word);
 uint64_t hkb_object_name(const hkb_object *object);

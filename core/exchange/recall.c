@@ -138,23 +138,26 @@ static void offer(hkb_recall *recall, size_t kind, uint64_t name, uint64_t value
                             sizeof(bytes)); /* without room it travels whole */
 }
 
+static void offer_object(hkb_peer *peer, const hkb_object *object)
+{
+    bool holds_sink = object->assigned.held && object->assigned.to != HKB_UPSTREAM;
+    hkb_recall *recall = object->state || holds_sink ? hkb_recall_get(peer) : NULL;
+    if (recall && holds_sink) {
+        offer(recall, HKB_PAIRS_SINKS, hkb_object_name(object), object->sink_id);
+    } else if (recall) {
+        offer(recall, object->freshness == HAKUBAN_LIVE ? HKB_PAIRS_LIVE : HKB_PAIRS_OLD,
+              hkb_object_name(object), hkb_state_identity(object->state));
+    }
+}
+
 void hkb_recall_offer(hkb_peer *peer)
 {
-    const hkb_map *objects = &peer->exchange->objects;
-    hkb_recall *recall = NULL;
+    void *found[16];
+    uint64_t place = 0;
     hkb_recall_free(peer);
-    for (size_t i = 0; objects->count && i <= objects->mask; i++) {
-        hkb_object *object = objects->slots[i];
-        bool holds_sink = object && object->assigned.held && object->assigned.to != HKB_UPSTREAM;
-        if (!object || !(object->state || holds_sink) || !(recall = hkb_recall_get(peer))) {
-            continue;
-        }
-        uint64_t name = hkb_object_name(object);
-        if (holds_sink) {
-            offer(recall, HKB_PAIRS_SINKS, name, object->sink_id);
-        } else if (object->state) {
-            offer(recall, object->freshness == HAKUBAN_LIVE ? HKB_PAIRS_LIVE : HKB_PAIRS_OLD, name,
-                  hkb_state_identity(object->state));
+    for (size_t count; (count = hkb_map_scan(&peer->exchange->objects, &place, found, 16)) > 0;) {
+        for (size_t i = 0; i < count; i++) {
+            offer_object(peer, found[i]);
         }
     }
     hkb_peer_measure(peer);
@@ -208,27 +211,27 @@ hakuban_status hkb_recall_hear(hkb_peer *peer, const hkb_message *message, hakub
     if (!recall) {
         return hakuban_error_set(reterr, HAKUBAN_ERR_NO_MEMORY, "out of memory");
     }
-    hkb_recall_table *table = message->kind == HKB_MESSAGE_HAVE ? &recall->had : &recall->holds;
-    if (table->count + count > HKB_PAIRS_MAX) {
+    hkb_names *names = message->kind == HKB_MESSAGE_HAVE ? &recall->had : &recall->holds;
+    if (names->map.count + count > HKB_PAIRS_MAX) {
         return HAKUBAN_OK; /* what is beyond that travels whole */
     }
-    size_t before = hkb_names_bytes(table);
+    size_t before = hkb_names_bytes(names);
     uint64_t until_ns = exchange->born_ns + hkb_link_grace_ns(&peer->link);
     bool live = message->kind == HKB_MESSAGE_HOLDING || message->flags;
     if (exchange->now_ns < until_ns && exchange->waits_until_ns < until_ns) {
         exchange->waits_until_ns = until_ns;
     }
-    bool held_none = recall->holds.count == 0;
+    bool held_none = recall->holds.map.count == 0;
     hakuban_status status = HAKUBAN_OK;
     for (size_t i = 0; status >= 0 && i < count; i++, bytes += HKB_PAIR_BYTES) {
-        status = hkb_names_put(table, exchange, read_word(bytes), read_word(bytes + 8));
+        status = hkb_names_put(names, exchange, read_word(bytes), read_word(bytes + 8));
         if (status >= 0 && live && hkb_exchange_is_young(exchange) &&
-            exchange->had_live.count < HKB_PAIRS_MAX) {
+            exchange->had_live.map.count < HKB_PAIRS_MAX) {
             status = hkb_names_put(&exchange->had_live, exchange, read_word(bytes), 0);
         }
     }
-    exchange->holder_count += held_none && recall->holds.count > 0;
-    (void)hkb_peer_account(peer, hkb_names_bytes(table),
+    exchange->holder_count += held_none && recall->holds.map.count > 0;
+    (void)hkb_peer_account(peer, hkb_names_bytes(names),
                            before); /* it may have grown before memory ran out */
     return status >= 0 ? status : hakuban_error_set(reterr, status, "out of memory");
 }

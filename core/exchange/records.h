@@ -74,18 +74,21 @@ typedef struct hkb_delta {
     uint64_t made_ns;
 } hkb_delta;
 
-typedef struct hkb_recall_pair {
-    uint64_t name; /* of an object; 0: free */
+typedef struct hkb_name {
+    uint64_t name; /* of an object */
     uint64_t value;
-} hkb_recall_pair;
-typedef struct hkb_recall_table {
-    hkb_recall_pair *slots;
-    size_t mask, count;
-} hkb_recall_table;
+    uint32_t hash;
+} hkb_name;
+/* Names are only added one by one, and freed all together. */
+typedef struct hkb_names {
+    hkb_map map;
+    struct hkb_names_block *blocks; /* the last one first */
+    size_t block_bytes;
+} hkb_names;
 enum { HKB_PAIRS_LIVE, HKB_PAIRS_OLD, HKB_PAIRS_SINKS, HKB_PAIRS_KINDS };
 
 typedef struct hkb_recall {
-    hkb_recall_table had, holds;       /* the states and the sinks that a downstream has named */
+    hkb_names had, holds;              /* the states and the sinks that a downstream has named */
     hkb_buffer pairs[HKB_PAIRS_KINDS]; /* the names that an upstream will be sent */
     size_t said[HKB_PAIRS_KINDS];
     uint64_t since_ns;
@@ -149,7 +152,7 @@ struct hkb_exchange {
     hkb_held held[2];
     /* Objects that are there although the upstream that had them is lost. */
     size_t remembered_count;
-    hkb_recall_table had_live; /* while young: objects that were LIVE below */
+    hkb_names had_live; /* while young: objects that were LIVE below */
     uint64_t born_ns, waits_until_ns;
     hkb_delta *delta_spare; /* one spare record, so that forwarding a state needs no allocation */
     size_t state_bytes;     /* data of all objects' states, older ones that are kept included */

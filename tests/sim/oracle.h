@@ -129,12 +129,25 @@ static inline size_t oracle_node_number(const sim_world *world, const net_node *
     return (size_t)(node - world->network->nodes);
 }
 
-/* Each object of an exchange. A break ends nothing. */
+typedef struct oracle_scan {
+    uint64_t place;
+    void *found[16];
+    size_t count, next;
+} oracle_scan;
+
+static inline const hkb_object *oracle_scan_next(oracle_scan *scan, const hkb_exchange *exchange)
+{
+    if (scan->next == scan->count) {
+        scan->count = hkb_map_scan(&exchange->objects, &scan->place, scan->found, 16);
+        scan->next = 0;
+    }
+    return scan->count ? scan->found[scan->next++] : NULL;
+}
+
+/* Each object of an exchange. */
 #define ORACLE_OBJECTS_EACH(object, exchange)                                                      \
-    for (size_t slot_of_##object = 0;                                                              \
-         (exchange)->objects.count && slot_of_##object <= (exchange)->objects.mask;                \
-         slot_of_##object++)                                                                       \
-        for (const hkb_object *object = (exchange)->objects.slots[slot_of_##object]; object;       \
-             object = NULL)
+    oracle_scan scan_for_##object = {0};                                                           \
+    for (const hkb_object *object;                                                                 \
+         (object = oracle_scan_next(&scan_for_##object, exchange)) != NULL;)
 
 #endif

@@ -30,9 +30,8 @@ static size_t log_bytes(const hkb_link *link)
 /* Of a table, beyond what its items are charged for their places. */
 static size_t table_bytes(const hkb_map *map, size_t place_bytes)
 {
-    size_t bytes = map->slots ? (map->mask + 1) * sizeof(map->slots[0]) : 0;
     size_t charged = map->count * place_bytes;
-    return bytes > charged ? bytes - charged : 0;
+    return map->bytes > charged ? map->bytes - charged : 0;
 }
 
 static size_t scratch_bytes(const hkb_delta_context *delta)

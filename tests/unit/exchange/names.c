@@ -5,23 +5,20 @@
 START_TEST(a_table_keeps_the_last_value_of_each_name)
 {
     enum { NAMES = 1000 };
-    hkb_recall_table table = {0};
+    hkb_names table;
     const hkb_exchange *exchange = lone_begin();
+    hkb_names_init(&table, exchange);
     for (int round = 0; round < 2; round++) {
         for (uint64_t i = 1; i <= NAMES; i++) {
             ck_assert_int_eq(hkb_names_put(&table, exchange, i << 32, i + (unsigned)round),
                              HAKUBAN_OK);
         }
     }
-    ck_assert_uint_eq(table.count, NAMES);
-    uint64_t found = 0;
-    for (size_t i = 0; i <= table.mask; i++) {
-        if (table.slots[i].name) {
-            ck_assert_uint_eq(table.slots[i].value, (table.slots[i].name >> 32) + 1);
-            found++;
-        }
+    ck_assert_uint_eq(table.map.count, NAMES);
+    for (uint64_t i = 1; i <= NAMES; i++) {
+        ck_assert_uint_eq(hkb_names_find(&table, exchange, i << 32)->value, i + 1);
     }
-    ck_assert_uint_eq(found, NAMES);
+    ck_assert_ptr_null(hkb_names_find(&table, exchange, 1));
     ck_assert_uint_le(hkb_names_bytes(&table), 4 * 16 * NAMES);
     hkb_names_done(&table, exchange);
     ck_assert_uint_eq(hkb_names_bytes(&table), 0);
@@ -30,18 +27,22 @@ END_TEST
 
 START_TEST(a_table_without_memory_to_grow_keeps_what_it_has)
 {
-    hkb_recall_table table = {0};
+    hkb_names table;
     const hkb_exchange *exchange = lone_begin();
     uint64_t name = 1;
+    hkb_names_init(&table, exchange);
     ck_assert_int_eq(hkb_names_put(&table, exchange, name, name), HAKUBAN_OK);
     fail_alloc_arm(&lone.memory, 1, true);
     while (hkb_names_put(&table, exchange, name + 1, name) >= 0) {
         name++;
     }
     fail_alloc_arm(&lone.memory, 0, false);
-    ck_assert_uint_eq(table.count, name);
+    ck_assert_uint_eq(table.map.count, name);
     ck_assert_int_eq(hkb_names_put(&table, exchange, name + 1, name), HAKUBAN_OK);
-    ck_assert_uint_eq(table.count, name + 1);
+    ck_assert_uint_eq(table.map.count, name + 1);
+    for (uint64_t i = 1; i <= name + 1; i++) {
+        ck_assert_ptr_nonnull(hkb_names_find(&table, exchange, i));
+    }
     hkb_names_done(&table, exchange);
 }
 END_TEST

@@ -73,27 +73,22 @@ uint64_t hkb_runtime_random(hakuban_exchange *exchange)
 void hkb_timer_set(hakuban_exchange *exchange, hkb_timer *timer, uint64_t when_ns)
 {
     hkb_timer_cancel(timer);
-    timer->when_ns = when_ns;
-    /* Most timers are as long as each other, so a new one belongs near the end. */
-    hkb_node *place = exchange->timers.head.previous;
-    while (place != &exchange->timers.head &&
-           HKB_CONTAINER(place, hkb_timer, node)->when_ns > when_ns) {
-        place = place->previous;
-    }
-    hkb_list_insert_before(place->next, &timer->node);
+    timer->timers = &exchange->timers;
+    timer->in_timers.rank = when_ns;
+    hkb_heap_add(timer->timers, &timer->in_timers);
 }
 
 static hkb_timer *first_timer(const hakuban_exchange *exchange)
 {
-    hkb_node *node = hkb_list_first(&exchange->timers);
-    return node ? HKB_CONTAINER(node, hkb_timer, node) : NULL;
+    hkb_heap_node *first = exchange->timers.first;
+    return first ? HKB_CONTAINER(first, hkb_timer, in_timers) : NULL;
 }
 
 static uint64_t next_deadline(const hakuban_exchange *exchange)
 {
     uint64_t when_ns = hkb_exchange_deadline(exchange->core);
     const hkb_timer *timer = first_timer(exchange);
-    return timer && timer->when_ns < when_ns ? timer->when_ns : when_ns;
+    return timer && timer->in_timers.rank < when_ns ? timer->in_timers.rank : when_ns;
 }
 
 /* An alarm that is too early costs one empty turn, so only an earlier one is worth setting. */
@@ -116,13 +111,13 @@ static void run_timers(hakuban_exchange *exchange)
     }
     /* One that is set anew for now, from inside of fire(), has to wait for the next turn. */
     hkb_timer *timer;
-    while ((timer = first_timer(exchange)) && timer->when_ns <= exchange->now_ns) {
+    while ((timer = first_timer(exchange)) && timer->in_timers.rank <= exchange->now_ns) {
         hkb_timer_cancel(timer);
-        hkb_list_push(&exchange->due, &timer->node);
+        hkb_list_push(&exchange->due, &timer->due);
     }
     hkb_node *node;
     while ((node = hkb_list_pop(&exchange->due))) {
-        timer = HKB_CONTAINER(node, hkb_timer, node);
+        timer = HKB_CONTAINER(node, hkb_timer, due);
         if (timer->fire) {
             timer->fire(timer);
         }
@@ -399,7 +394,6 @@ static void close_links(hkb_job *job)
 
 static void init_lists(hakuban_exchange *exchange)
 {
-    hkb_list_init(&exchange->timers);
     hkb_list_init(&exchange->jobs);
     hkb_list_init(&exchange->queues);
     hkb_list_init(&exchange->ready_queues);

@@ -9,10 +9,10 @@
 #define NS_PER_S 1000000000ull
 
 typedef struct waker {
-    hkb_node node; /* in hkb_transport.wakers */
     hkb_timer timer;
     hkb_transport *transport;
     void *owner;
+    uint32_t hash; /* in hkb_transport.wakers */
 } waker;
 
 /* -- Slots -- */
@@ -58,25 +58,29 @@ void hkb_carry_ready(void *ctx, void *transport, void *owner, unsigned events)
 
 /* -- Wakers -- */
 
+static bool waker_is_of(const void *item, const void *owner)
+{
+    return ((const waker *)item)->owner == owner;
+}
+
+static uint32_t waker_hash(const void *owner)
+{
+    return (uint32_t)((uintptr_t)owner / sizeof(void *));
+}
+
 static void waker_free(waker *waiting)
 {
-    hkb_list_remove(&waiting->node);
+    hkb_map_remove(&waiting->transport->wakers, waiting);
     hkb_timer_cancel(&waiting->timer);
     hkb_free(waiting->transport->exchange->alloc, waiting, sizeof(*waiting));
 }
 
-static waker *waker_find(hkb_transport *transport, const void *owner)
+static waker *waker_find(const hkb_transport *transport, const void *owner)
 {
-    HKB_LIST_EACH(waker, waiting, &transport->wakers, node)
-    {
-        if (waiting->owner == owner) {
-            return waiting;
-        }
-    }
-    return NULL;
+    return hkb_map_find(&transport->wakers, waker_hash(owner), owner);
 }
 
-void hkb_transport_forget(hkb_transport *transport, const void *owner)
+void hkb_transport_forget(const hkb_transport *transport, const void *owner)
 {
     waker *waiting = waker_find(transport, owner);
     if (waiting) {
@@ -233,8 +237,12 @@ static hakuban_status host_wake_at(void *host, void *owner, uint64_t when_ns)
         }
         waiting->transport = transport;
         waiting->owner = owner;
+        waiting->hash = waker_hash(owner);
         waiting->timer.fire = waker_fire;
-        hkb_list_push(&transport->wakers, &waiting->node);
+        if (hkb_map_insert(&transport->wakers, waiting) < 0) {
+            hkb_free(transport->exchange->alloc, waiting, sizeof(*waiting));
+            return HAKUBAN_ERR_NO_MEMORY;
+        }
     }
     hkb_timer_set(transport->exchange, &waiting->timer, when_ns);
     return HAKUBAN_OK;
@@ -455,7 +463,7 @@ hakuban_status hkb_transport_get(hakuban_exchange *exchange, const hakuban_url *
                                                    .identity = host_identity,
                                                    .trouble = host_trouble,
                                                    .full = host_full};
-        hkb_list_init(&transport->wakers);
+        hkb_map_init(&transport->wakers, exchange->alloc, offsetof(waker, hash), waker_is_of);
         transport->self = hkb_alloc(exchange->alloc, entry->ops.self_bytes);
         if (transport->self) {
             status = transport_init(transport);
@@ -483,9 +491,13 @@ void hkb_transport_free(hkb_transport *transport)
         ops->done(transport->self);
     }
     hkb_slot_end(exchange);
-    hkb_node *node;
-    while ((node = hkb_list_first(&transport->wakers))) {
-        waker_free(HKB_CONTAINER(node, waker, node));
+    while (transport->wakers.count) {
+        void *some[16];
+        uint64_t place = 0;
+        size_t count = hkb_map_scan(&transport->wakers, &place, some, HKB_COUNT(some));
+        for (size_t i = 0; i < count; i++) {
+            waker_free(some[i]);
+        }
     }
     hkb_list_remove(&transport->node);
     hkb_free(exchange->alloc, transport->self, ops->self_bytes);

@@ -502,8 +502,9 @@ void hakuban_connection_query_sized(hakuban_connection *connection, hakuban_conn
     hakuban_exchange *exchange = connection->exchange;
     hkb_runtime_enter(exchange);
     hakuban_connection_info info = {.state = connection->state, .tries = connection->tries};
-    if (hkb_node_linked(&connection->retry.node) && connection->retry.when_ns > exchange->now_ns) {
-        info.next_try_ms = (connection->retry.when_ns - exchange->now_ns + MS - 1) / MS;
+    uint64_t retry_ns = hkb_timer_when(&connection->retry);
+    if (retry_ns > exchange->now_ns) {
+        info.next_try_ms = (retry_ns - exchange->now_ns + MS - 1) / MS;
     }
     if (connection->state == HAKUBAN_CONNECTION_CONNECTED) {
         memcpy(info.peer, connection->peer, sizeof(info.peer));

@@ -410,7 +410,7 @@ static void step(hakuban_publisher *publisher)
 static void plan(hakuban_publisher *publisher)
 {
     hakuban_exchange *exchange = publisher->exchange;
-    if (hkb_node_linked(&publisher->timer.node)) {
+    if (hkb_timer_is_set(&publisher->timer)) {
         return;
     }
     if (publisher->phase != IDLE) {

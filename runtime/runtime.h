@@ -14,7 +14,9 @@
 #include <hakuban/exchange.h>
 #include <hakuban/plugin/registry.h>
 
+#include "base/heap.h"
 #include "base/list.h"
+#include "base/map.h"
 #include "base/url.h"
 #include "exchange/exchange.h"
 #include "plugin/registry.h"
@@ -26,10 +28,10 @@
     32 /* 256 bytes: getrandom() gives as much at once, whole, uninterrupted                       \
         */
 
-/* In hakuban_exchange.timers, sorted by time. */
 typedef struct hkb_timer {
-    hkb_node node;
-    uint64_t when_ns;
+    hkb_heap_node in_timers;               /* of the exchange; the rank is the time */
+    hkb_heap *timers;                      /* NULL: it was never set */
+    hkb_node due;                          /* in hakuban_exchange.due */
     void (*fire)(struct hkb_timer *timer); /* may be NULL: that the loop wakes up is enough */
 } hkb_timer;
 
@@ -65,7 +67,7 @@ struct hakuban_exchange {
     uint64_t armed_ns;     /* the loop's alarm */
     hkb_exchange *core;
     hkb_registry registry;
-    hkb_list timers;       /* hkb_timer */
+    hkb_heap timers;       /* hkb_timer, by time */
     hkb_list jobs;         /* hkb_job */
     hkb_list queues;       /* hkb_queue_side: all */
     hkb_list ready_queues; /* hkb_queue_side: their waiting threads are to be told */
@@ -115,9 +117,21 @@ void hkb_runtime_job(hakuban_exchange *exchange, hkb_job *job, bool wait);
 uint64_t hkb_runtime_random(hakuban_exchange *exchange);
 
 void hkb_timer_set(hakuban_exchange *exchange, hkb_timer *timer, uint64_t when_ns);
+static inline bool hkb_timer_is_set(const hkb_timer *timer)
+{
+    return hkb_heap_linked(&timer->in_timers) || hkb_node_linked(&timer->due);
+}
+/* 0: it is not set, or due. */
+static inline uint64_t hkb_timer_when(const hkb_timer *timer)
+{
+    return hkb_heap_linked(&timer->in_timers) ? timer->in_timers.rank : 0;
+}
 static inline void hkb_timer_cancel(hkb_timer *timer)
 {
-    hkb_list_remove(&timer->node);
+    if (timer->timers) {
+        hkb_heap_remove(timer->timers, &timer->in_timers);
+    }
+    hkb_list_remove(&timer->due);
 }
 
 /* -- memory.c -- */
@@ -181,7 +195,7 @@ typedef struct hkb_transport {
     const hkb_transport_entry *entry;
     void *self;
     hakuban_transport_host host;
-    hkb_list wakers; /* of wake_at() */
+    hkb_map wakers; /* of wake_at(), by owner */
 } hkb_transport;
 
 /* The connection that a transport knows as hakuban_carrier. */
@@ -208,7 +222,7 @@ hakuban_status hkb_transport_get(hakuban_exchange *exchange, const hakuban_url *
                                  hkb_transport **ret, hakuban_error *reterr);
 void hkb_transport_free(hkb_transport *transport);
 /* Its owner is about to go: nothing is to be called for it any more. */
-void hkb_transport_forget(hkb_transport *transport, const void *owner);
+void hkb_transport_forget(const hkb_transport *transport, const void *owner);
 /* Around every call of a transport's slot. */
 void hkb_slot_begin(hakuban_exchange *exchange);
 void hkb_slot_end(hakuban_exchange *exchange);

@@ -70,7 +70,6 @@ hakuban_status hkb_contract_new(hkb_exchange *exchange, hkb_contract_kind kind,
     contract->references = 1;
     contract->number = exchange->contract_numbers++;
     contract->capacity = is_expose(kind) ? capacity : 0;
-    contract->queue = queue;
     contract->user = user;
     hkb_list_init(&contract->deliveries);
     hkb_list_init(&contract->sinks);
@@ -79,6 +78,10 @@ hakuban_status hkb_contract_new(hkb_exchange *exchange, hkb_contract_kind kind,
     if (status < 0) {
         hkb_free(exchange->alloc, contract, sizeof(*contract));
         return status;
+    }
+    contract->queue = queue;
+    if (queue) {
+        hkb_list_push(&queue->contracts, &contract->of_queue);
     }
     hkb_list_push(&exchange->contracts, &contract->of_exchange);
     exchange->contract_count++;
@@ -191,6 +194,7 @@ void hkb_contract_end(hakuban_contract *contract)
     hkb_list_remove(&contract->of_exchange);
     contract->exchange->contract_count--;
     contract->queue = NULL;
+    hkb_list_remove(&contract->of_queue);
     if (is_expose(contract->kind)) {
         give_up_all(contract);
     }

@@ -63,6 +63,7 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
     hkb_map_init(&exchange->tag_shares, alloc, offsetof(hkb_tag_share, item.hash),
                  hkb_tag_share_equal);
     hkb_map_init(&exchange->sessions, alloc, offsetof(hkb_peer, item.hash), hkb_session_equal);
+    hkb_map_init(&exchange->links, alloc, offsetof(hkb_peer, number_hash), hkb_link_equal);
     hkb_names_init(&exchange->had_live, exchange);
     hkb_rust_init(&exchange->shared.rust, alloc);
     hkb_chain_init(&exchange->packet, alloc, 2 * HKB_RUST_EVENT_BYTES_MAX,
@@ -111,6 +112,7 @@ hkb_exchange *hkb_exchange_free(hkb_exchange *exchange)
     hkb_map_done(&exchange->shares);
     hkb_map_done(&exchange->tag_shares);
     hkb_map_done(&exchange->sessions);
+    hkb_map_done(&exchange->links);
     hkb_recall_done(exchange);
     hkb_chain_done(&exchange->packet);
     hkb_native_done(&exchange->shared.native);

@@ -46,6 +46,13 @@ bool hkb_session_equal(const void *item, const void *key)
     return memcmp(((const hkb_peer *)item)->link.token, key, 2 * sizeof(uint64_t)) == 0;
 }
 
+bool hkb_link_equal(const void *item, const void *key)
+{
+    const hkb_peer *peer = item;
+    const hkb_link_key *wanted = key;
+    return peer->number == wanted->number && peer->link.connector == wanted->upstream;
+}
+
 uint32_t hkb_object_hash(const hkb_exchange *exchange, const hakuban_descriptor *descriptor)
 {
     return (uint32_t)hkb_siphash(exchange->map_key, descriptor->text, descriptor->text_bytes);

@@ -10,6 +10,12 @@ bool hkb_tag_equal(const void *item, const void *key);
 bool hkb_share_equal(const void *item, const void *key);
 bool hkb_tag_share_equal(const void *item, const void *key);
 bool hkb_session_equal(const void *item, const void *key);
+/* Peers by their numbers; the number itself is the hash. */
+typedef struct hkb_link_key {
+    uint64_t number;
+    bool upstream;
+} hkb_link_key;
+bool hkb_link_equal(const void *item, const void *key);
 uint32_t hkb_object_hash(const hkb_exchange *exchange, const hakuban_descriptor *descriptor);
 uint32_t hkb_tag_hash(const hkb_exchange *exchange, hakuban_slice json);
 uint32_t hkb_share_hash(const hkb_exchange *exchange, const hkb_peer *peer,

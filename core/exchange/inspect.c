@@ -163,13 +163,8 @@ size_t hkb_inspect_tag_links(const hkb_tag *tag, hakuban_cursor *cursor, hakuban
 
 hkb_peer *hkb_peer_find(const hkb_exchange *exchange, bool upstream, uint64_t number)
 {
-    HKB_LIST_EACH(hkb_peer, peer, &exchange->peers, of_exchange)
-    {
-        if (peer->link.connector == upstream && peer->number == number) {
-            return peer;
-        }
-    }
-    return NULL;
+    hkb_link_key key = {number, upstream};
+    return hkb_map_find(&exchange->links, (uint32_t)number, &key);
 }
 
 /* -- Records -- */

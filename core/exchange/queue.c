@@ -15,22 +15,20 @@ hakuban_status hkb_queue_new(hkb_exchange *exchange, hakuban_queue **ret)
     }
     queue->exchange = exchange;
     hkb_list_init(&queue->entries);
+    hkb_list_init(&queue->contracts);
     *ret = queue;
     return HAKUBAN_OK;
 }
 
 void hkb_queue_free(hakuban_queue *queue)
 {
-    hkb_exchange *exchange = queue->exchange;
+    hkb_node *node;
     while (hkb_list_pop(&queue->entries))
         ;
-    HKB_LIST_EACH(hakuban_contract, contract, &exchange->contracts, of_exchange)
-    {
-        if (contract->queue == queue) {
-            contract->queue = NULL;
-        }
+    while ((node = hkb_list_pop(&queue->contracts))) {
+        HKB_CONTAINER(node, hakuban_contract, of_queue)->queue = NULL;
     }
-    hkb_free(exchange->alloc, queue, sizeof(*queue));
+    hkb_free(queue->exchange->alloc, queue, sizeof(*queue));
 }
 
 bool hkb_queue_is_empty(const hakuban_queue *queue)

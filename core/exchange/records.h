@@ -130,6 +130,7 @@ struct hkb_exchange {
     hkb_map objects, tags, tag_shares;
     hkb_map shares;   /* shares of objects that have many, without the first few */
     hkb_map sessions; /* downstreams by the token of their session */
+    hkb_map links;    /* peers by number and direction */
     hkb_list contracts, peers, ready;
     hkb_list dirty;      /* marked objects: they will be settled */
     hkb_list dirty_tags; /* marked tags: they will be settled */
@@ -201,6 +202,7 @@ struct hkb_peer {
     hkb_exchange *exchange;
     hkb_common_settings *settings;
     uint64_t number; /* counts the links of its direction from 0; for inspection */
+    uint32_t number_hash;
     void *carrier;
     hkb_node of_exchange, ready, behind;
     hkb_node ended;        /* in ended or clearing */
@@ -566,7 +568,7 @@ struct hakuban_contract {
     uint64_t number;      /* grows along exchange.contracts; for inspection */
     hkb_object *object;
     hkb_tag *tag;
-    hkb_node of_exchange, of_subject;
+    hkb_node of_exchange, of_subject, of_queue;
     hkb_list deliveries, sinks;
     hakuban_queue *queue;
     hkb_entry listed; /* LISTED, and later COMPLETE */
@@ -577,6 +579,7 @@ struct hakuban_contract {
 struct hakuban_queue {
     hkb_exchange *exchange;
     hkb_list entries;
+    hkb_list contracts; /* whose events it takes */
     void *host;
 };
 

@@ -117,13 +117,18 @@ hakuban_status hkb_exchange_attach(hkb_exchange *exchange, const hkb_link_settin
         return HAKUBAN_ERR_NO_MEMORY;
     }
     peer = hkb_alloc(exchange->alloc, sizeof(*peer));
-    if (!peer) {
+    if (peer) {
+        peer->number = exchange->link_numbers[connector];
+        peer->number_hash = (uint32_t)peer->number;
+    }
+    if (!peer || hkb_map_insert(&exchange->links, peer) < 0) {
+        hkb_free(exchange->alloc, peer, sizeof(*peer));
         settings_release(exchange, common);
         return HAKUBAN_ERR_NO_MEMORY;
     }
+    exchange->link_numbers[connector]++;
     peer->settings = common;
     peer->exchange = exchange;
-    peer->number = exchange->link_numbers[connector]++;
     peer->item.kind = HKB_ITEM_PEER;
     hkb_list_init(&peer->queue);
     hkb_list_init(&peer->shares);
@@ -468,6 +473,7 @@ static void free_peer(hkb_peer *peer)
     hkb_list_remove(&peer->behind);
     hkb_list_remove(&peer->of_exchange);
     exchange->peer_count--;
+    hkb_map_remove(&exchange->links, peer);
     hkb_map_done(&peer->in_channels);
     hkb_map_done(&peer->out_channels);
     hkb_free(exchange->alloc, peer->load_limit, sizeof(*peer->load_limit));

@@ -81,7 +81,7 @@ static size_t own_bytes(const sim_world *world, const sim_place *place)
     size_t bytes = place->empty_bytes + scratch_bytes(exchange->delta) +
                    hkb_chain_own_bytes(&exchange->packet) +
                    exchange->shared.native.writer.capacity + hkb_names_bytes(&exchange->had_live) +
-                   table_bytes(&exchange->sessions, 0) +
+                   table_bytes(&exchange->sessions, 0) + table_bytes(&exchange->links, 0) +
                    (exchange->delta_spare ? sizeof(*exchange->delta_spare) : 0);
     for (size_t i = 0; i < HKB_COUNT(tables); i++) {
         bytes += table_bytes(tables[i], HKB_SLOT_BYTES);

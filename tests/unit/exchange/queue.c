@@ -53,6 +53,37 @@ START_TEST(contracts_may_share_a_queue)
 }
 END_TEST
 
+/* What the end of a queue costs follows from its own contracts. */
+START_TEST(contracts_without_their_queue_say_nothing_more)
+{
+    lone_user first, other, exposer;
+    hakuban_contract *second;
+    hakuban_descriptor *name;
+    hakuban_slice none = {NULL, 0};
+    lone_begin();
+    ck_assert_int_eq(hakuban_descriptor_new(NULL, "1", NULL, 0, &name, NULL), HAKUBAN_OK);
+    lone_observe(&first, "1", NULL);
+    lone_observe(&other, "1", NULL);
+    ck_assert_int_eq(hkb_contract_new(lone.exchange, HKB_OBSERVE_OBJECT, name, none, 0, first.queue,
+                                      NULL, &second),
+                     HAKUBAN_OK);
+    hkb_queue_free(first.queue);
+    ck_assert_ptr_null(hkb_contract_queue(first.contract));
+    ck_assert_ptr_null(hkb_contract_queue(second));
+    ck_assert_ptr_eq(hkb_contract_queue(other.contract), other.queue);
+    ck_assert_int_eq(hkb_queue_new(lone.exchange, &first.queue), HAKUBAN_OK);
+    lone_expose(&exposer, "1", NULL, 1);
+    ck_assert_int_eq(lone_next(&other), HAKUBAN_EVENT_OPEN);
+    ck_assert_int_eq(lone_next(&first), 0);
+    hkb_contract_end(second);
+    hkb_contract_unref(second);
+    hakuban_descriptor_unref(name);
+    lone_end(&exposer);
+    lone_end(&other);
+    lone_end(&first);
+}
+END_TEST
+
 START_TEST(peeking_tells_what_is_there_and_takes_nothing)
 {
     lone_user observer, exposer;
@@ -94,6 +125,7 @@ int main(void)
     TCase *cases = lone_cases();
     tcase_add_test(cases, events_of_an_object_come_in_the_order_of_its_life);
     tcase_add_test(cases, contracts_may_share_a_queue);
+    tcase_add_test(cases, contracts_without_their_queue_say_nothing_more);
     tcase_add_test(cases, peeking_tells_what_is_there_and_takes_nothing);
     tcase_add_test(cases, a_sink_that_closed_before_its_user_looked_is_not_told);
     return lone_run("exchange.queue", cases, NULL);

@@ -612,8 +612,9 @@ hakuban_status hakuban_exchange_close(hakuban_exchange *exchange, int timeout_ms
         hkb_carry(exchange);
     }
     mark_closed(exchange);
+    hakuban_status status = in_time ? exchange->cut_short : HAKUBAN_ERR_TIMEOUT;
     hkb_runtime_leave(exchange);
-    return in_time ? HAKUBAN_OK : HAKUBAN_ERR_TIMEOUT;
+    return status;
 }
 
 /* -- The user's own loop -- */

@@ -634,11 +634,19 @@ void hkb_carrier_moved(void *ctx, void *carried_by, hkb_peer *peer)
     }
 }
 
+/* What was sent before may not have arrived. */
+static void note_cut_short(hakuban_exchange *exchange, const hakuban_error *why)
+{
+    if (exchange->closing && exchange->cut_short >= 0) {
+        exchange->cut_short = why->status;
+    }
+}
+
 void hkb_carrier_dropped(void *ctx, void *carried_by, const hakuban_error *why)
 {
-    (void)ctx;
     hakuban_carrier *carrier = carried_by;
     if (carrier->connection) {
+        note_cut_short(ctx, why);
         hkb_dialer_away(carrier->connection, why);
     } else {
         tell_of_end(carrier, false, why);
@@ -662,6 +670,9 @@ void hkb_carrier_ended(void *ctx, void *carried_by, bool orderly, const hakuban_
     /* Last words and the end of the connection often come together: then this is said on the way
      * out. */
     if (carrier->connection) {
+        if (!orderly) {
+            note_cut_short(exchange, why);
+        }
         hkb_dialer_ended(carrier->connection, orderly ? NULL : why);
     }
     if (carrier->gone) {

@@ -49,6 +49,14 @@ static void note_error(hakuban_connection *connection, hakuban_status status, co
             connection->url->authority, connection->url->path, last->text);
 }
 
+/* While the program leaves: it may ask why that went wrong. */
+static void note_last_words(hakuban_connection *connection, const hakuban_error *why)
+{
+    if (why) {
+        connection->last_error = *why;
+    }
+}
+
 /* Dials again after a random pause, of at most pause_max_ns. */
 static void schedule(hakuban_connection *connection, uint64_t pause_max_ns)
 {
@@ -255,6 +263,7 @@ void hkb_dialer_ended(hakuban_connection *connection, const hakuban_error *why)
     connection->told = true;
     hkb_timer_cancel(&connection->settled);
     if (connection->state == HAKUBAN_CONNECTION_CLOSED) {
+        note_last_words(connection, why);
         return;
     }
     note_error(connection, why ? why->status : HAKUBAN_ERR_CLOSED,
@@ -268,6 +277,7 @@ void hkb_dialer_away(hakuban_connection *connection, const hakuban_error *why)
     connection->told = true;
     hkb_timer_cancel(&connection->settled);
     if (connection->state == HAKUBAN_CONNECTION_CLOSED) {
+        note_last_words(connection, why);
         return;
     }
     note_error(connection, why->status, why->text);

@@ -56,15 +56,16 @@ struct hakuban_exchange {
     bool in_slot;     /* of a transport */
     bool stop;        /* the thread ends */
     bool closing, closed;
-    bool warned;           /* that a listener can be reached from elsewhere */
-    bool unsettled;        /* the core was called while carrying */
-    bool more;             /* carrying stopped to let others have a turn */
-    atomic_bool has_woken; /* some of queues; not guarded by the mutex */
-    unsigned handles;      /* of users: contracts, events, sinks, queues, connections, listeners */
-    unsigned forks;        /* of this process when the exchange was made */
-    uint64_t now_ns;       /* as of the last entry */
-    int64_t wall_ns;       /* as of the last entry that may make a version */
-    uint64_t armed_ns;     /* the loop's alarm */
+    hakuban_status cut_short; /* while closing: how the link upwards ended, unless in order */
+    bool warned;              /* that a listener can be reached from elsewhere */
+    bool unsettled;           /* the core was called while carrying */
+    bool more;                /* carrying stopped to let others have a turn */
+    atomic_bool has_woken;    /* some of queues; not guarded by the mutex */
+    unsigned handles;  /* of users: contracts, events, sinks, queues, connections, listeners */
+    unsigned forks;    /* of this process when the exchange was made */
+    uint64_t now_ns;   /* as of the last entry */
+    int64_t wall_ns;   /* as of the last entry that may make a version */
+    uint64_t armed_ns; /* the loop's alarm */
     hkb_exchange *core;
     hkb_registry registry;
     hkb_heap timers;       /* hkb_timer, by time */

@@ -74,7 +74,9 @@ hakuban_exchange_new(const hakuban_exchange_options *options, hakuban_exchange *
  *
  * @param timeout_ms  give up after this time; negative: 2000
  * @return OK, ERR_TIMEOUT (what was left is cut), ERR_WOULD_BLOCK (inside a callback: nothing was
- * begun), ERR_ARGUMENT
+ * begun), ERR_ARGUMENT; else what was sent may not have arrived: ERR_CLOSED (the upstream ended the
+ * link), ERR_IO (the connection was lost), or what else came of the link meanwhile;
+ * hakuban_connection_query() has it in words
  * @thread any
  * @since 0.1
  */

@@ -228,7 +228,11 @@ static int exposure_end(exposure *e)
         hakuban_status status =
             hakuban_exchange_close(e->s.exchange, signals_stop ? HURRIED_FLUSH_MS : FLUSH_MS);
         if (status < 0 && e->sent_any && e->exit_code == 0) {
-            report("the last state may not have arrived: %s", hakuban_status_text(status));
+            char buffer[512];
+            bool late = status == HAKUBAN_ERR_TIMEOUT;
+            report("the last state may not have arrived: %s",
+                   late ? hakuban_status_text(status)
+                        : upstream_trouble(e->s.connection, e->s.url, buffer, sizeof(buffer)));
             e->exit_code = EXIT_RUNTIME;
         }
     }
@@ -264,7 +268,8 @@ static const char expose_help[] =
     "\n"
     "Each line of stdin is a state of the object. Input is read at once; the newest state\n"
     "is kept and sent when it is wanted. At the end of input what was sent is given up to\n"
-    "2 s to arrive. Exit code 1 where some of the input was refused.\n"
+    "2 s to arrive. Exit code 1 where some of the input was refused, or the last state may\n"
+    "not have arrived.\n"
     "\n"
     "  -c, --connect URL  where the router is; default $HAKUBAN_URL, else\n"
     "                     tcp://127.0.0.1:3001\n"

@@ -19,6 +19,7 @@
 
 #define LIMIT_MS 25000
 #define WORDS_MAX 40
+#define LAST_WORDS_BYTES 4096
 
 typedef struct stream {
     int fd; /* -1: its end was read */
@@ -132,6 +133,18 @@ static void read_some(stream *s)
     }
 }
 
+/* As it was said: lines that were given out are separated by zero bytes. */
+static const char *all_of(stream *s)
+{
+    for (size_t i = 0; i < s->bytes; i++) {
+        s->data[i] = s->data[i] ? s->data[i] : '\n';
+    }
+    if (s->data) {
+        s->data[s->bytes] = '\0';
+    }
+    return s->data ? s->data : "";
+}
+
 /* Reads both, so that the program is never stuck on the one that the test does not read. */
 static void pump(program *p, long until_ms, const char *what)
 {
@@ -140,9 +153,8 @@ static void pump(program *p, long until_ms, const char *what)
     long left_ms = until_ms - now_ms();
     if (left_ms <= 0) {
         kill(p->pid, SIGKILL);
-        ck_abort_msg("%s: waited too long for %s\nstdout: %.*s\nstderr: %.*s", p->name, what,
-                     (int)p->out.bytes, p->out.data ? p->out.data : "", (int)p->error.bytes,
-                     p->error.data ? p->error.data : "");
+        ck_abort_msg("%s: waited too long for %s\nstdout: %s\nstderr: %s", p->name, what,
+                     all_of(&p->out), all_of(&p->error));
     }
     (void)poll(fds, 2, (int)left_ms);
     if (fds[0].revents) {
@@ -189,16 +201,8 @@ static const char *find(program *p, stream *s, const char *piece)
             return line;
         }
     }
-    /* Lines that were given out are separated by zero bytes: show all of it as it was. */
-    for (size_t i = 0; i < p->out.bytes; i++) {
-        p->out.data[i] = p->out.data[i] ? p->out.data[i] : '\n';
-    }
-    for (size_t i = 0; i < p->error.bytes; i++) {
-        p->error.data[i] = p->error.data[i] ? p->error.data[i] : '\n';
-    }
-    ck_abort_msg("%s ended without saying %s\nstdout: %.*s\nstderr: %.*s", p->name, piece,
-                 (int)p->out.bytes, p->out.data ? p->out.data : "", (int)p->error.bytes,
-                 p->error.data ? p->error.data : "");
+    ck_abort_msg("%s ended without saying %s\nstdout: %s\nstderr: %s", p->name, piece,
+                 all_of(&p->out), all_of(&p->error));
     return NULL;
 }
 
@@ -217,7 +221,10 @@ unsigned program_count_errors(program *p, const char *piece)
     unsigned count = 0;
     const char *line;
     while ((line = program_error_line(p)) != NULL) {
-        count += strstr(line, piece) != NULL;
+        if (strstr(line, piece)) {
+            (void)fprintf(stderr, "%s says: %s\n", p->name, line); /* where none is expected */
+            count += strstr(line, piece) != NULL;
+        }
     }
     return count;
 }
@@ -276,10 +283,19 @@ int program_end(program *p)
         ck_assert_int_eq(errno, EINTR);
     }
     program_close_input(p);
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    const char *said = all_of(&p->error);
+    ck_assert_msg(!strstr(said, "Sanitizer") && !strstr(said, "runtime error: "), "%s: %s", p->name,
+                  said);
+    if (code != 0 && code != 128 + SIGKILL) { /* for the case that the test expects another code */
+        (void)fprintf(stderr, "%s ended with %d, its last words: %s\n", p->name, code,
+                      p->error.bytes > LAST_WORDS_BYTES ? said + p->error.bytes - LAST_WORDS_BYTES
+                                                        : said);
+    }
     free(p->out.data);
     free(p->error.data);
     free(p);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    return code;
 }
 
 int program_stop(program *p, int number)

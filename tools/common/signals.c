@@ -49,7 +49,8 @@ static void note(int number)
     unsigned char byte = (unsigned char)number;
     if (!signals_stop && sigismember(&ending_set, number) == 1) {
         signals_stop = number;
-        struct itimerval clock = {.it_value = {.tv_usec = SIGNALS_END_MS * 1000}};
+        struct itimerval clock = {
+            .it_value = {.tv_sec = SIGNALS_END_MS / 1000, .tv_usec = SIGNALS_END_MS % 1000 * 1000}};
         (void)setitimer(ITIMER_REAL, &clock, NULL);
     }
     ssize_t written = write(signal_pipe[1], &byte, 1);

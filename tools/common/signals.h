@@ -8,6 +8,13 @@
 #include <signal.h>
 #include <spawn.h>
 
+/* Under a sanitizer a program is many times as slow: it has so much more time to end. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define SIGNALS_SLOWNESS 4
+#else
+#define SIGNALS_SLOWNESS 1
+#endif
+
 /* The first thing in main(): notes what the starter ignores and blocks. A write to a pipe without a
  * reader, to a file over its size limit or to the terminal of another job then fails or works, and
  * neither ends nor stops the program. */
@@ -16,7 +23,7 @@ void signals_start(void);
  * clock: when SIGNALS_END_MS are over, the program ends with signals_exit_code, whatever it waits
  * for. Returns a descriptor that is readable when a signal came; negative: errno. System calls are
  * interrupted. */
-#define SIGNALS_END_MS 950
+#define SIGNALS_END_MS (950 * SIGNALS_SLOWNESS)
 int signals_catch(const int *ending, const int *others);
 /* The next signal that came, or 0. */
 int signals_next(void);

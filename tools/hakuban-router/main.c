@@ -23,7 +23,7 @@
 
 #define DEFAULT_BIND "tcp://127.0.0.1:3001"
 /* The program ends within a second of a signal. */
-#define CLOSE_MS 700
+#define CLOSE_MS (700 * SIGNALS_SLOWNESS)
 /* Between two tries to listen where that failed. */
 #define BIND_AGAIN_MS 1000
 /* Between two pictures of everything that lines on stdin ask for. */

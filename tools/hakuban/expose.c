@@ -8,12 +8,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/signals.h"
 #include "input.h"
 #include "session.h"
 
 #define FLUSH_MS 2000
 /* After a signal: the program ends within a second. */
-#define HURRIED_FLUSH_MS 700
+#define HURRIED_FLUSH_MS (700 * SIGNALS_SLOWNESS)
 
 typedef struct exposure {
     session s;

@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #define CLOSE_TIMEOUT_MS 2000
+/* How long packets may wait for more of what peers cause that are behind. */
+#define HOLD_BACK_NS 500000u
 #define SNAPSHOT_BYTES_MAX (256u * 1024 * 1024)
 
 #ifndef HAKUBAN_FEATURES_TEXT
@@ -188,6 +190,7 @@ void hkb_runtime_leave(hakuban_exchange *exchange)
      * after the other leave in few packets. Others make it turn. */
     if (!hkb_runtime_is_driver(exchange) && (has_work(exchange) || has_freight(exchange) ||
                                              next_deadline(exchange) < exchange->armed_ns)) {
+        exchange->unsettled = true;
         hkb_loop_wake(exchange->loop);
     }
     hkb_queue_side_tell_woken(exchange);
@@ -271,21 +274,36 @@ void hkb_runtime_job(hakuban_exchange *exchange, hkb_job *job, bool wait)
     }
 }
 
-void hkb_runtime_drive(hakuban_exchange *exchange, bool wait)
+/* Gives the mutex back meanwhile. */
+static void run_once(hakuban_exchange *exchange, bool wait)
 {
-    hkb_runtime_enter(exchange);
-    exchange->turned = true;
-    carry_and_arm(exchange);
-    wait = wait && !has_work(exchange);
     hkb_runtime_leave(exchange);
-
     hkb_loop_run(exchange->loop, wait);
-
     hkb_runtime_enter_to_send(exchange);
     run_jobs(exchange);
     take_work(exchange);
     hkb_dialer_turn(exchange);
     run_timers(exchange);
+}
+
+/* Whether peers that are behind are all there is to be served. */
+static bool serves_the_rest(const hakuban_exchange *exchange)
+{
+    return hkb_exchange_has_turns(exchange->core) && !exchange->unsettled && !has_work(exchange);
+}
+
+void hkb_runtime_drive(hakuban_exchange *exchange, bool wait)
+{
+    hkb_runtime_enter(exchange);
+    exchange->turned = true;
+    carry_and_arm(exchange);
+    run_once(exchange, wait && !has_work(exchange));
+    /* A budget pays for little. Many of them before a packet leaves make few packets, and the loop
+     * is asked after each whether something else has come. */
+    uint64_t until_ns = exchange->now_ns + HOLD_BACK_NS;
+    while (serves_the_rest(exchange) && exchange->now_ns < until_ns) {
+        run_once(exchange, false);
+    }
     carry_and_arm(exchange);
     hkb_runtime_leave(exchange);
     hkb_queue_side_run_callbacks(exchange);

@@ -364,8 +364,9 @@ static void host_received(hakuban_carrier *carrier, const void *data, size_t byt
     if (carrier->gone || carrier->shut || !attach_accepted(carrier)) {
         return;
     }
-    carrier->exchange->unsettled = true;
     hkb_peer_receive(carrier->peer, data, bytes);
+    bool goes_on = carrier->peer && hkb_peer_has_turn(carrier->peer);
+    carrier->exchange->unsettled |= !goes_on; /* else its next turn may come before packets leave */
 }
 
 static int host_full(hakuban_carrier *carrier)

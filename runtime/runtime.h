@@ -58,7 +58,7 @@ struct hakuban_exchange {
     bool closing, closed;
     hakuban_status cut_short; /* while closing: how the link upwards ended, unless in order */
     bool warned;              /* that a listener can be reached from elsewhere */
-    bool unsettled;           /* the core was called while carrying */
+    bool unsettled;           /* the core was called: what follows is carried at once */
     bool more;                /* carrying stopped to let others have a turn */
     atomic_bool has_woken;    /* some of queues; not guarded by the mutex */
     unsigned handles;  /* of users: contracts, events, sinks, queues, connections, listeners */

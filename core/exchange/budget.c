@@ -48,6 +48,16 @@ bool hkb_peer_is_behind(const hkb_peer *peer)
     return hkb_link_is_behind(&peer->link);
 }
 
+bool hkb_peer_has_turn(const hkb_peer *peer)
+{
+    return hkb_node_linked(&peer->behind);
+}
+
+bool hkb_exchange_has_turns(const hkb_exchange *exchange)
+{
+    return !hkb_list_empty(&exchange->behind);
+}
+
 static void take_turn(hkb_peer *peer)
 {
     refill(peer);

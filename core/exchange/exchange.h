@@ -86,6 +86,8 @@ void hkb_exchange_settle(hkb_exchange *exchange);
 void hkb_exchange_tick(hkb_exchange *exchange);
 /* When hkb_exchange_tick() is due; UINT64_MAX: never. May be early, is never late. */
 uint64_t hkb_exchange_deadline(const hkb_exchange *exchange);
+/* Whether a tick that is due already gives peers that are behind their turn. */
+bool hkb_exchange_has_turns(const hkb_exchange *exchange);
 /* Work that was run, or that will not be run any more since the exchange is about to be freed. */
 void hkb_exchange_work_done(hkb_exchange *exchange, hkb_work *work);
 void hkb_exchange_count(const hkb_exchange *exchange, hakuban_exchange_stats *ret);
@@ -105,6 +107,8 @@ hakuban_status hkb_exchange_attach(hkb_exchange *exchange, const hkb_link_settin
 void hkb_peer_receive(hkb_peer *peer, const void *data, size_t bytes);
 /* Whether bytes are kept for later: the host should not read more before host.caught_up. */
 bool hkb_peer_is_behind(const hkb_peer *peer);
+/* Whether one of the next ticks, which are due already, gives it its turn. */
+bool hkb_peer_has_turn(const hkb_peer *peer);
 /* The next peer that may have something to send and whose carrier is writable; NULL: none. Call
  * until NULL, pulling from each. */
 hkb_peer *hkb_exchange_ready_peer(hkb_exchange *exchange);

@@ -16,6 +16,8 @@
 #include "exchange/sink.h"
 #include "exchange/work.h"
 
+#define STREAMS_PER_UNIT 4u /* that a small difference is written to */
+
 static hakuban_status refuse(hakuban_error *reterr, const hkb_share *share, const char *what)
 {
     char name[96];
@@ -227,7 +229,7 @@ static hakuban_status apply(hkb_share *share, const hkb_message *head, hakuban_s
     if (status < 0) {
         return hakuban_error_set(reterr, status, "out of memory");
     }
-    hkb_peer_charge(share->peer, share->object->out_channels);
+    hkb_peer_charge(share->peer, share->object->out_channels / STREAMS_PER_UNIT);
     if (hkb_work_is_large(exchange, bytes + payload.bytes)) {
         status = make(share, head, payload,
                       &(hkb_making){.base = base, .state = state, .data = data}, reterr);

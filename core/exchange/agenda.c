@@ -31,8 +31,35 @@ void hkb_tag_mark(hkb_tag *tag)
     }
 }
 
+void hkb_tag_sweep(hkb_tag *tag)
+{
+    tag->sweep_again = hkb_node_linked(&tag->sweeping);
+    if (!tag->sweep_again) {
+        hkb_list_push(&tag->exchange->sweeping, &tag->sweeping);
+        tag->full_passes++;
+    }
+}
+
+void hkb_tag_sweep_end(hkb_tag *tag)
+{
+    hkb_exchange *exchange = tag->exchange;
+    if (!hkb_node_linked(&tag->sweeping)) {
+        return;
+    }
+    if (hkb_list_first(&exchange->sweeping) == &tag->sweeping) {
+        hkb_list_remove(&exchange->sweep_cursor.of_tag);
+    }
+    hkb_list_remove(&tag->sweeping);
+    tag->full_passes--;
+    tag->sweep_again = false;
+}
+
 void hkb_tag_mark_objects(hkb_tag *tag)
 {
+    if (tag->object_count > HKB_MARKED_MAX) {
+        hkb_tag_sweep(tag);
+        return;
+    }
     HKB_TAG_OBJECTS_EACH(object, tag)
     {
         hkb_object_mark(object);
@@ -115,8 +142,22 @@ void hkb_pass_end(hkb_tag_share *share)
     hkb_list_remove(&share->passing);
     share->tag->full_passes -= share->pass_is_full;
     share->pass_again = share->pass_refreshes = share->pass_is_full = 0;
-    if (hkb_list_empty(&share->peer->passes)) {
+    if (hkb_list_empty(&share->peer->passes) && share->peer->marks_left == 0) {
         hkb_list_remove(&share->peer->passing);
+    }
+}
+
+/* The peer's shares go to the end of their list one by one, as in the part of a pass that visits
+ * them. So that part of a pass begins again. */
+void hkb_peer_mark_shares(hkb_peer *peer)
+{
+    hkb_node *node = hkb_list_first(&peer->passes);
+    if (node && HKB_CONTAINER(node, hkb_tag_share, passing)->own_left) {
+        HKB_CONTAINER(node, hkb_tag_share, passing)->own_left = SIZE_MAX;
+    }
+    peer->marks_left = peer->share_count;
+    if (!hkb_node_linked(&peer->passing)) {
+        hkb_list_push(&peer->exchange->passing, &peer->passing);
     }
 }
 

@@ -10,8 +10,13 @@ void hkb_object_mark(hkb_object *object);
 void hkb_object_leave_timed(hkb_object *object);
 /* The tag will be settled. */
 void hkb_tag_mark(hkb_tag *tag);
-/* Each object of the tag will be settled: for contracts, whose users pay for it. */
+/* Each object of the tag will be settled: of a tag with many, some in each turn. */
 void hkb_tag_mark_objects(hkb_tag *tag);
+/* The same, whatever their number; walk.c also forgets what the upstream does not have any more. */
+void hkb_tag_sweep(hkb_tag *tag);
+void hkb_tag_sweep_end(hkb_tag *tag);
+/* The objects of the peer that it serves, or could serve, will be settled, some in each turn. */
+void hkb_peer_mark_shares(hkb_peer *peer);
 /* The tag will be settled, and peers that wait for LISTED may get it. */
 void hkb_tag_recheck_listed(hkb_tag *tag);
 /* Every object and tag will be settled, some in each turn. */

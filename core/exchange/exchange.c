@@ -16,6 +16,8 @@
 #include "exchange/upward.h"
 #include "exchange/walk.h"
 
+#define DELTAS_PER_TICK 1024 /* how many old payloads are freed in a turn */
+
 hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t now_ns,
                                 int64_t wall_ns, hkb_exchange **ret)
 {
@@ -76,7 +78,7 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
         &exchange->clearing,   &exchange->roomless,        &exchange->declined,
         &exchange->spreading,  &exchange->roomier,         &exchange->roomy,
         &exchange->deltas,     &exchange->held[0].objects, &exchange->held[1].objects,
-        &exchange->partials};
+        &exchange->partials,   &exchange->sweeping};
     for (size_t i = 0; i < HKB_COUNT(lists); i++) {
         hkb_list_init(lists[i]);
     }
@@ -224,11 +226,12 @@ static void tick_links(hkb_exchange *exchange)
 static void tick_waiting(hkb_exchange *exchange)
 {
     hkb_node *node;
-    while ((node = hkb_list_first(&exchange->waiting))) {
+    while (exchange->walk_left && (node = hkb_list_first(&exchange->waiting))) {
         hkb_object *object = HKB_CONTAINER(node, hkb_object, timed);
         if (object->deadline_ns > exchange->now_ns) {
             break;
         }
+        exchange->walk_left--;
         hkb_object_expired(object);
     }
 }
@@ -237,7 +240,7 @@ static void tick_waiting(hkb_exchange *exchange)
 static void tick_deltas(hkb_exchange *exchange)
 {
     hkb_node *node;
-    while ((node = hkb_list_first(&exchange->deltas))) {
+    for (size_t i = 0; i < DELTAS_PER_TICK && (node = hkb_list_first(&exchange->deltas)); i++) {
         hkb_delta *delta = HKB_CONTAINER(node, hkb_delta, aged);
         if (delta->made_ns + HKB_DELTA_AGE_NS > exchange->now_ns) {
             break;
@@ -279,7 +282,8 @@ static uint64_t next_deadline(const hkb_exchange *exchange)
     uint64_t deadline_ns = UINT64_MAX;
     hkb_node *node = hkb_list_first(&exchange->waiting);
     if (!hkb_list_empty(&exchange->passing) || !hkb_list_empty(&exchange->behind) ||
-        !hkb_list_empty(&exchange->clearing) || exchange->walk.goes_on) {
+        !hkb_list_empty(&exchange->clearing) || !hkb_list_empty(&exchange->sweeping) ||
+        exchange->walk.goes_on) {
         return exchange->now_ns;
     }
     if (exchange->peer_count) {

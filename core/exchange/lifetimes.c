@@ -44,6 +44,7 @@ hakuban_status hkb_tag_get(hkb_exchange *exchange, hakuban_slice json, hkb_tag *
 void hkb_tag_free(hkb_tag *tag)
 {
     hkb_exchange *exchange = tag->exchange;
+    hkb_tag_sweep_end(tag);
     hkb_map_remove(&exchange->tags, tag);
     hkb_charge(exchange, NULL, 0, hkb_tag_bytes(tag));
     hkb_free(exchange->alloc, tag, sizeof(*tag) + tag->json_bytes + 1u);

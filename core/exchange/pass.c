@@ -100,10 +100,33 @@ static bool advance(hkb_tag_share *share)
     return true;
 }
 
+/* After the peer has begun to yield, or has come back. false: all have been looked at. */
+static bool mark_own(hkb_peer *peer)
+{
+    peer->marks_left = hkb_min(peer->marks_left, peer->share_count);
+    if (peer->marks_left == 0) {
+        return false;
+    }
+    peer->marks_left--;
+    hkb_node *node = hkb_list_pop(&peer->shares);
+    hkb_list_push(&peer->shares, node);
+    const hkb_share *share = HKB_CONTAINER(node, hkb_share, of_peer);
+    const hkb_object *object = share->object;
+    bool is_free = object->assigned.to == HKB_NOBODY || object->timed_as == HKB_ROOMLESS ||
+                   object->timed_as == HKB_DECLINED;
+    if (hkb_share_serves(share) || (share->exposing && is_free)) {
+        hkb_object_mark(share->object);
+    }
+    return true;
+}
+
 static size_t take_turn(hkb_peer *peer, size_t count_max)
 {
     hkb_node *node;
     size_t count = 0;
+    while (count < count_max && mark_own(peer)) {
+        count++;
+    }
     while (count < count_max && (node = hkb_list_first(&peer->passes))) {
         hkb_tag_share *share = HKB_CONTAINER(node, hkb_tag_share, passing);
         count++;
@@ -122,7 +145,7 @@ void hkb_pass_tick(hkb_exchange *exchange)
     while (count < PASS_OBJECTS && (node = hkb_list_pop(&exchange->passing))) {
         hkb_peer *peer = HKB_CONTAINER(node, hkb_peer, passing);
         count += take_turn(peer, hkb_min((size_t)TURN_OBJECTS, PASS_OBJECTS - count));
-        if (!hkb_list_empty(&peer->passes)) {
+        if (!hkb_list_empty(&peer->passes) || peer->marks_left) {
             hkb_list_push(&exchange->passing, &peer->passing);
         }
     }

@@ -42,6 +42,10 @@ void hkb_recall_forget_object(hkb_object *object)
 
 void hkb_recall_listed(hkb_tag *tag)
 {
+    if (tag->exchange->remembered_count && tag->object_count > HKB_MARKED_MAX) {
+        hkb_tag_sweep(tag);
+        return;
+    }
     HKB_TAG_OBJECTS_EACH(object, tag)
     {
         hkb_recall_forget_object(object); /* its stream says whether it is there */

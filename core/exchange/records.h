@@ -17,6 +17,7 @@
 #define HKB_TURN_PEERS 4u  /* how many peers can use their whole budget in one turn */
 /* Registrations of ended links, or objects that are looked at again, for each cost unit. */
 #define HKB_SLICE_PER_UNIT 2u
+#define HKB_MARKED_MAX 64u /* objects of a tag that are marked at once */
 /* Ending a peer that has less than this part of a limit of memory gains nothing. */
 #define HKB_HOLDS_MOST_PART 64u
 #define HKB_HANDOVER_NS 1000000000ull
@@ -113,6 +114,12 @@ typedef struct hkb_walk {
     bool goes_on, again;    /* again: when it has ended, since something changed meanwhile */
 } hkb_walk;
 
+typedef struct hkb_object_tag {
+    hkb_node of_tag;
+    struct hkb_tag *tag;
+    struct hkb_object *object; /* NULL: a cursor, or the tag's divider */
+} hkb_object_tag;
+
 struct hkb_exchange {
     const hakuban_alloc *alloc;
     hkb_logger logger;
@@ -142,12 +149,14 @@ struct hkb_exchange {
     size_t clear_left;   /* how many registrations may end in this turn */
     bool upstream_clears;
     hkb_walk walk;
-    size_t walk_left;  /* how many objects may be looked at in it in this turn */
-    hkb_list waiting;  /* objects in a hand-over, by deadline */
-    hkb_list roomless; /* objects that wait until an exposer has room for them */
-    hkb_list declined; /* objects that this exchange has declined */
-    hkb_list deltas;   /* by age */
-    hkb_list partials; /* by age */
+    size_t walk_left;  /* how many objects may be looked at in it, and in sweeps, in this turn */
+    hkb_list sweeping; /* tags whose objects are looked at again, a few at a time */
+    hkb_object_tag sweep_cursor; /* among the objects of the first of them */
+    hkb_list waiting;            /* objects in a hand-over, by deadline */
+    hkb_list roomless;           /* objects that wait until an exposer has room for them */
+    hkb_list declined;           /* objects that this exchange has declined */
+    hkb_list deltas;             /* by age */
+    hkb_list partials;           /* by age */
     size_t partial_bytes;
     /* Since the last session that an upstream has lost, and since the one before. */
     hkb_held held[2];
@@ -219,6 +228,7 @@ struct hkb_peer {
     hkb_interest gathered;
     hkb_node passing; /* while there are passes: tag shares that go through their tag's objects */
     hkb_list passes;
+    size_t marks_left; /* how many of its shares are still to be looked at, before the passes */
     hkb_map in_channels, out_channels;
     uint32_t last_channel; /* the greatest number used so far, by the side that opens them */
     double load;           /* downstream: sum of the costs of the objects that it serves */
@@ -426,12 +436,6 @@ typedef struct hkb_assignment {
     double cost;        /* DOWNSTREAM: the load that is charged to its peer */
 } hkb_assignment;
 
-typedef struct hkb_object_tag {
-    hkb_node of_tag;
-    hkb_tag *tag;
-    hkb_object *object; /* NULL: the cursor of a tag share, or the tag's divider */
-} hkb_object_tag;
-
 struct hkb_object {
     uint32_t hash;
     uint32_t state_count;     /* increased with each new state */
@@ -487,18 +491,19 @@ struct hkb_tag {
     uint32_t number; /* for inspection */
     uint64_t capacity;
     hkb_exchange *exchange;
-    hkb_node dirty;
+    hkb_node dirty, sweeping;
     hkb_list objects, contracts, shares;
     /* Unserved objects stand behind it, with others that have not been put before it yet. */
     hkb_object_tag divider;
     size_t object_count;
-    size_t full_passes; /* how many are going on */
+    size_t full_passes; /* how many are going on; a sweep is another */
     hkb_tag_place *row; /* one for each tag share of a downstream, observers first */
     size_t row_count, row_capacity;
     hkb_heap offers;      /* tag shares of downstreams with room, by load */
     uint64_t room_number; /* the heap is up to date with exchange.roomier up to this number */
     const void *payer;    /* the object or tag share whose charge has this record; NULL: the common
                              account */
+    bool sweep_again;     /* another sweep follows, since something has changed meanwhile */
     uint16_t json_bytes;
     char json[]; /* canonical, terminated */
 };

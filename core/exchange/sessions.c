@@ -272,12 +272,7 @@ void hkb_peer_tick(hkb_peer *peer)
         return;
     }
     peer->yields = true;
-    HKB_LIST_EACH(hkb_share, share, &peer->shares, of_peer)
-    {
-        if (hkb_share_serves(share)) {
-            hkb_object_mark(share->object);
-        }
-    }
+    hkb_peer_mark_shares(peer);
 }
 
 void hkb_session_dropped(hkb_link *link, const hakuban_error *why)
@@ -324,15 +319,7 @@ void hkb_session_resumed(hkb_link *link)
     if (link->connector) {
         return;
     }
-    HKB_LIST_EACH(hkb_share, share, &peer->shares, of_peer)
-    {
-        const hkb_object *object = share->object;
-        if (share->exposing &&
-            (object->assigned.to == HKB_NOBODY || object->timed_as == HKB_ROOMLESS ||
-             object->timed_as == HKB_DECLINED)) {
-            hkb_object_mark(share->object);
-        }
-    }
+    hkb_peer_mark_shares(peer);
     hkb_peer_has_more_room(peer);
     HKB_LIST_EACH(hkb_tag_share, share, &peer->tag_shares, of_peer)
     {

@@ -230,6 +230,84 @@ START_TEST(what_is_remembered_goes_with_the_last_observer)
 }
 END_TEST
 
+/* -- Peers that are away -- */
+
+#define WITH_GRACE STRANGER_HELLO_AS("1", ",\"grace_ms\":60000")
+
+static void put_objects(stranger *peer, const char *wants)
+{
+    for (unsigned i = 0; i < OBJECTS; i++) {
+        stranger_put(peer, "[8,%s,\"%u\"]", wants, i);
+    }
+    stranger_say(peer);
+    lone_pass(LONE_MS);
+    stranger_hear(lone.exchange);
+}
+
+static void turn_after(uint64_t ns)
+{
+    lone.now_ns += ns;
+    hkb_exchange_set_time(lone.exchange, lone.now_ns, (int64_t)lone.now_ns);
+    lone_turn();
+}
+
+START_TEST(what_a_peer_served_that_stays_away_moves_a_few_objects_in_each_turn)
+{
+    stranger below, exposers[2];
+    lone_begin();
+    stranger_open(&below, lone.exchange, false);
+    put_objects(&below, "1,0");
+    stranger_open_with(&exposers[0], lone.exchange, false, WITH_GRACE);
+    hkb_peer *first = exposers[0].peer;
+    put_objects(&exposers[0], "2,1");
+    stranger_open(&exposers[1], lone.exchange, false);
+    put_objects(&exposers[1], "2,1");
+    ck_assert_uint_eq(first->served_count, OBJECTS);
+    stranger_leave(&exposers[0]);
+    lone_pass(HKB_YIELD_NS - LONE_MS);
+    ck_assert_uint_eq(first->served_count, OBJECTS);
+    turn_after(2 * LONE_MS);
+    for (size_t left = OBJECTS; first->served_count; lone_turn()) {
+        ck_assert_uint_le(hkb_exchange_deadline(lone.exchange), lone.now_ns);
+        ck_assert_uint_lt(left - first->served_count, IN_ONE_TURN);
+        left = first->served_count;
+    }
+    ck_assert_uint_eq(exposers[1].peer->served_count, OBJECTS);
+    stranger_leave(&exposers[1]);
+    stranger_leave(&below);
+    lone_pass(60 * LONE_S);
+}
+END_TEST
+
+START_TEST(a_peer_that_comes_back_takes_a_few_objects_in_each_turn)
+{
+    stranger below, returning;
+    char token[33] = "", hello[512];
+    lone_begin();
+    stranger_open_with(&returning, lone.exchange, false, WITH_GRACE);
+    hkb_peer *peer = returning.peer;
+    ck_assert(stranger_heard(&returning, "\"token\":\""));
+    memcpy(token, strstr((const char *)returning.heard.data, "\"token\":\"") + 9, 32);
+    put_objects(&returning, "2,1");
+    stranger_leave(&returning);
+    stranger_open(&below, lone.exchange, false);
+    put_objects(&below, "1,0");
+    ck_assert_uint_eq(peer->served_count, 0);
+    snprintf(hello, sizeof(hello), "%.*s,\"token\":\"%s\",\"received\":%d}",
+             (int)strlen(WITH_GRACE) - 1, WITH_GRACE, token, (int)peer->link.sent_bytes);
+    stranger_open_with(&returning, lone.exchange, false, hello);
+    ck_assert_ptr_eq(returning.peer, peer);
+    for (size_t before = 0; peer->served_count < OBJECTS; lone_turn()) {
+        ck_assert_uint_le(hkb_exchange_deadline(lone.exchange), lone.now_ns);
+        ck_assert_uint_lt(peer->served_count - before, IN_ONE_TURN);
+        before = peer->served_count;
+    }
+    stranger_leave(&returning);
+    stranger_leave(&below);
+    lone_pass(61 * LONE_S);
+}
+END_TEST
+
 /* Observed, taken back and observed again before the first LISTED is there: it is not taken for the
  * second's. */
 START_TEST(listed_belongs_to_the_observing_that_asked)
@@ -392,6 +470,8 @@ int main(void)
     tcase_add_test(exposers, the_third_exposer_and_later_ones_visit_no_object_that_has_an_exposer);
     tcase_add_test(exposers,
                    a_new_exposer_takes_those_that_wait_though_others_pass_at_the_same_time);
+    tcase_add_test(exposers, what_a_peer_served_that_stays_away_moves_a_few_objects_in_each_turn);
+    tcase_add_test(exposers, a_peer_that_comes_back_takes_a_few_objects_in_each_turn);
     suite_add_tcase(suite, exposers);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -185,6 +185,17 @@ void hkb_peer_queue_first(hkb_peer *peer)
     hkb_list_push_front(&peer->queue, &peer->item.node);
 }
 
+void hkb_memory_limit_pass(hkb_exchange *exchange)
+{
+    HKB_LIST_EACH(hkb_peer, peer, &exchange->peers, of_exchange)
+    {
+        if (!peer->link.connector) {
+            peer->memory_limit_due = true;
+            hkb_peer_queue(peer, &peer->item);
+        }
+    }
+}
+
 void hkb_share_queue(hkb_share *share)
 {
     if (share->is_large) { /* the share may have other messages to send */

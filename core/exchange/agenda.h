@@ -42,6 +42,8 @@ void hkb_peer_wake(hkb_peer *peer);
 void hkb_peer_queue(hkb_peer *peer, hkb_item *item);
 /* Queues the peer's own item before all others. */
 void hkb_peer_queue_first(hkb_peer *peer);
+/* The downstreams are told how much memory they may make this exchange and its upstream use. */
+void hkb_memory_limit_pass(hkb_exchange *exchange);
 void hkb_share_queue(hkb_share *share);
 /* The share's state waits until fewer bytes are on their way to the peer in parts. */
 void hkb_share_queue_large(hkb_share *share);

@@ -17,6 +17,7 @@
 #include "exchange/settle.h"
 #include "exchange/sink.h"
 #include "exchange/tag.h"
+#include "exchange/upward.h"
 
 #define WALKED_PER_UNIT 8u      /* records that are only looked at */
 #define NAME_BYTES_PER_UNIT 64u /* bytes of JSON that are brought to canonical form */
@@ -258,19 +259,13 @@ static hakuban_status hear_path(hkb_peer *peer, const hkb_message *message, haku
     return status;
 }
 
-/* The downstreams of this exchange are told a limit that follows from it. */
 static hakuban_status hear_memory_limit(hkb_peer *peer, const hkb_message *message)
 {
     hkb_exchange *exchange = peer->exchange;
     hkb_peer_charge(peer, exchange->peer_count / WALKED_PER_UNIT);
-    peer->upward_bytes_max = message->bytes < SIZE_MAX / 2 ? (size_t)message->bytes : 0;
-    HKB_LIST_EACH(hkb_peer, other, &exchange->peers, of_exchange)
-    {
-        if (!other->link.connector) {
-            other->memory_limit_due = true;
-            hkb_peer_queue(other, &other->item);
-        }
-    }
+    hkb_upward_set_limit(peer, message->bytes < SIZE_MAX / 2 ? (size_t)message->bytes : 0);
+    hkb_memory_limit_pass(exchange);
+    exchange->limit_passed = message->bytes > 0;
     return HAKUBAN_OK;
 }
 

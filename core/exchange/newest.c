@@ -160,7 +160,7 @@ static void evict_base(hkb_object *object, hakuban_state *state)
     }
 }
 
-/* The state that is no longer the newest stays while shares stand on it. */
+/* The state that is no longer the newest stays while shares or works stand on it. */
 static void retire(hkb_object *object, hakuban_state *state)
 {
     if (state->base_users == 0) {
@@ -198,14 +198,36 @@ void hkb_object_unpin(hkb_object *object, hakuban_state *state)
 
 /* -- The newest state -- */
 
+/* How state's version compares to the greatest that was shown here: that of the newest state, or
+ * of the one that was forgotten. */
+static int compare_shown(const hkb_object *object, const hakuban_state *state)
+{
+    const hakuban_state *shown = object->forgotten ? object->floor : object->state;
+    return shown ? hakuban_version_compare(state->version, state->version_count, shown->version,
+                                           shown->version_count)
+                 : 1;
+}
+
+/* Whether state is the one that was forgotten: peers and contracts that were told it need only be
+ * told its condition. */
+static bool is_remembered(const hkb_object *object, const hakuban_state *state)
+{
+    return object->forgotten_is_floor && compare_shown(object, state) == 0;
+}
+
 static void replace_state(hkb_object *object, hakuban_state *state)
 {
     hakuban_state *before = object->state;
+    if (is_remembered(object, state)) {
+        object->condition_count++;
+    } else {
+        object->state_count++;
+    }
+    object->forgotten = object->forgotten_is_floor = 0;
     if (hkb_node_linked(&state->base_node)) {
         forget_base(object, state); /* an older state is the newest again */
     }
     object->state = state;
-    object->state_count++;
     object->exchange->state_bytes += state->data_bytes;
     while (object->deltas) {
         hkb_delta_free(object->deltas);
@@ -226,11 +248,13 @@ void hkb_object_forget_state(hkb_object *object)
 {
     hakuban_state *state = object->state;
     uint8_t *unused;
-    if (!object->floor &&
-        hkb_state_new(object->exchange->alloc, state->version, state->version_count, "", 0, 0, 0,
-                      &object->floor, &unused) < 0) {
+    bool is_floor = !object->floor;
+    if (is_floor && hkb_state_new(object->exchange->alloc, state->version, state->version_count, "",
+                                  0, 0, 0, &object->floor, &unused) < 0) {
         return; /* so that no version goes back */
     }
+    object->forgotten = 1;
+    object->forgotten_is_floor = is_floor;
     HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
     {
         if (share->out.base == state) {
@@ -241,7 +265,7 @@ void hkb_object_forget_state(hkb_object *object)
         hkb_delta_free(object->deltas);
     }
     object->state = NULL;
-    hkb_object_drop_state(object, state);
+    retire(object, state); /* a payload may be in the making */
     hkb_object_recharge(object);
     hkb_object_set_condition(object, HAKUBAN_NEVER, 0);
 }
@@ -268,11 +292,7 @@ void hkb_object_hear(hkb_object *object, hakuban_state *state, hakuban_freshness
                      uint64_t age_ns)
 {
     uint64_t since_ns = hkb_time_of_age(object->exchange, age_ns);
-    int order = 1;
-    if (state && object->state) {
-        order = hakuban_version_compare(state->version, state->version_count,
-                                        object->state->version, object->state->version_count);
-    }
+    int order = state ? compare_shown(object, state) : 1;
     if (state && freshness == HAKUBAN_NEVER) {
         freshness = HAKUBAN_STALE; /* a message that contradicts itself */
     }
@@ -281,7 +301,8 @@ void hkb_object_hear(hkb_object *object, hakuban_state *state, hakuban_freshness
         hear_older(object);
         return;
     }
-    bool replaces = state && (order > 0 || !hkb_state_same_content(state, object->state));
+    bool replaces =
+        state && (order > 0 || !object->state || !hkb_state_same_content(state, object->state));
     /* The exposer has no new state yet: the state here stays, and is LIVE only for the time of a
      * hand-over. */
     if (!replaces && (freshness == HAKUBAN_NEVER ||
@@ -294,7 +315,7 @@ void hkb_object_hear(hkb_object *object, hakuban_state *state, hakuban_freshness
                       freshness == HAKUBAN_STALE;
     hkb_object_set_unconfirmed(object, hands_over);
     if (replaces) {
-        if (order == 0) {
+        if (order == 0 && object->state) {
             const hkb_share *share = hkb_object_state_share(object);
             hkb_log(&object->exchange->logger, HKB_LOG_VERSION,
                     share ? &share->peer->log_quota : NULL, HAKUBAN_LOG_WARNING, "exchange",

@@ -28,8 +28,9 @@ void hkb_object_set_base(hkb_share *share, hakuban_state *state);
 /* The object keeps state no more. */
 void hkb_object_drop_state(hkb_object *object, hakuban_state *state);
 
-/* Forgets the newest state and keeps its version as the floor. Observers that have the state keep
- * it; new observers wait for the next one. Without memory the state stays. */
+/* Forgets the newest state and keeps its version as the floor, below which none is shown until one
+ * at least as new comes. Observers that have the state keep it; new observers wait for the next.
+ * Without memory the state stays. */
 void hkb_object_forget_state(hkb_object *object);
 
 #endif

@@ -126,6 +126,7 @@ struct hkb_exchange {
     hkb_host host;
     double rebalance_threshold;
     bool rebalances, upstream_expected, upstream_was_there;
+    bool limit_passed; /* downstreams were told a memory limit that follows from an upstream's */
     hkb_link_shared shared;
     hkb_delta_context *delta;
     uint64_t map_key[2], node[2];
@@ -450,6 +451,9 @@ struct hkb_object {
     uint8_t remembered : 1; /* it stays although the upstream that had it is lost */
     uint8_t pays_own : 1;   /* the payer has sent the newest state itself */
     uint8_t unserved : 1;   /* hkb_object_is_unserved(), when it was settled last */
+    /* The newest state was forgotten for the memory that it took: none below the floor is shown
+     * any more; the floor is still that state's version. */
+    uint8_t forgotten : 1, forgotten_is_floor : 1;
     uint8_t tag_count;
     uint32_t number; /* for inspection */
     hkb_exchange *exchange;

@@ -223,6 +223,10 @@ void hkb_session_opened(hkb_link *link)
         return;
     }
     exchange->upstream_was_there = true;
+    if (exchange->limit_passed) { /* by the upstream before, or by this one before its restart */
+        exchange->limit_passed = false;
+        hkb_memory_limit_pass(exchange);
+    }
     if (exchange->has_replaces && (link->features & HKB_FEATURE_HAVE)) {
         hkb_recall_offer(peer);
         hkb_peer_queue_first(peer);

@@ -208,6 +208,7 @@ hakuban_status hkb_object_raise_floor(hkb_object *object, const hkb_version *ver
     }
     hakuban_state_unref(object->floor);
     object->floor = floor;
+    object->forgotten_is_floor = 0;
     hkb_object_recharge(object);
     if (object->assigned.sink) {
         raise_sink_floor(object->assigned.sink);

@@ -110,9 +110,16 @@ static void print_tree(const sim_plan *plan)
     printf("seed %llu: %zu nodes, %zu objects, %zu users, %zu actions in %.3f s%s\n",
            (unsigned long long)plan->seed, plan->node_count, plan->object_count, plan->user_count,
            plan->action_count, plan->duration_ms / 1000.0, plan->calm ? ", no faults" : "");
-    for (size_t i = 1; i < plan->node_count; i++) {
-        printf("  node %zu below node %d%s%s\n", i, (int)plan->nodes[i].parent,
-               plan->nodes[i].params[0] ? ", " : "", plan->nodes[i].params);
+    for (size_t i = 0; i < plan->node_count; i++) {
+        const plan_node *node = &plan->nodes[i];
+        if (i) {
+            printf("  node %zu below node %d%s%s\n", i, (int)node->parent,
+                   node->params[0] ? ", " : "", node->params);
+        }
+        if (node->link_bytes_max) {
+            printf("  node %zu takes %zu bytes for each link below, %zu in all (0: no limit)\n", i,
+                   node->link_bytes_max, node->bytes_max);
+        }
     }
 }
 
@@ -133,9 +140,9 @@ static void print_sum(const run_verdict *verdict, double took_s)
         printf(" %s %u", plan_kind_names[kind], sum->injected[kind]);
     }
     printf("; outages within the grace %u, over it %u, sessions that went on %u; hand-overs %u; "
-           "stuck %u\n",
+           "stuck %u; ended for memory %u\n",
            sum->short_outages, sum->long_outages, sum->sessions_kept, sum->hand_overs,
-           sum->isolations);
+           sum->isolations, sum->limit_ends);
 }
 
 static void print_replay(const sim_plan *plan, const bool *kept)

@@ -171,10 +171,12 @@ static void host_dropped(void *ctx, void *carrier, const hakuban_error *why)
 static void host_ended(void *ctx, void *carrier, bool orderly, const hakuban_error *why)
 {
     net_node *node = ctx;
-    (void)carrier;
     node->ended.orderly = orderly;
     node->ended.why = *why;
     node->ended.count++;
+    const net_pipe *pipe = carrier;
+    node->network->limit_ends +=
+        why->status == HAKUBAN_ERR_LIMIT && (!pipe || pipe->node[1] == node);
     net_tell(node->network, node, "link ended%s: %s", orderly ? " in an orderly way" : "",
              why->text);
     judge_end(node, why);

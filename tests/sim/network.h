@@ -91,6 +91,7 @@ struct net {
     size_t pipe_count, pipe_capacity;
     net_pipe **pipes;
     unsigned pipes_made;
+    unsigned limit_ends;    /* links that an exchange has ended for a limit */
     uint32_t turn_cost;     /* of exchanges that start from now on; 0: the default */
     size_t work_bytes_min;  /* of exchanges that start from now on: what threads of theirs work on;
                                0: there are none */

@@ -54,7 +54,8 @@ void oracle_check_source(const sim_world *world, const net_pipe *pipe, int to,
     const hkb_peer *peer = pipe->peer[to];
     const struct sim_glimpse *before = glimpse_of(world, object);
     const hkb_share *share = hkb_share_find(object->exchange, peer, object);
-    if (!before || !share || before->state == object->state || object->state != share->in.base) {
+    if (!before || !share || !object->state || before->state == object->state ||
+        object->state != share->in.base) {
         return;
     }
     NET_MUST(before->was_source || is_source(object, peer),

@@ -108,6 +108,23 @@ static void draw_tree(drawing *on)
     plan->work_ms_max = 1u << (2 * (on->random >> 51 & 3));
 }
 
+/* In some histories exchanges end links for the memory that they take. Drawn beside all else, so
+ * that seeds keep their meaning. */
+static void draw_memory(sim_plan *plan)
+{
+    drawing on = {.random = plan->seed * 0x8ebc6af09c88c6e3u + 3};
+    if (plan->calm || !chance(&on, 8)) {
+        return;
+    }
+    for (size_t i = 0; i < plan->node_count; i++) {
+        size_t bytes_max = (size_t)6144 << below(&on, 6);
+        if (chance(&on, 60)) {
+            plan->nodes[i].link_bytes_max = bytes_max;
+            plan->nodes[i].bytes_max = chance(&on, 50) ? 2 * bytes_max : 0;
+        }
+    }
+}
+
 /* -- Objects and users -- */
 
 static void draw_objects(drawing *on)
@@ -280,6 +297,7 @@ void plan_draw(uint64_t seed, sim_plan *ret)
     draw_users(&on);
     draw_actions(&on);
     draw_outages(&on);
+    draw_memory(ret);
 }
 
 int plan_onlooker(const sim_plan *of)

@@ -78,6 +78,7 @@ typedef struct plan_node {
     bool is_limited;  /* a load limit is among them */
     uint32_t delay_ms, jitter_ms, redial_ms;
     uint32_t buffered_bytes;
+    size_t bytes_max, link_bytes_max; /* limits of its memory while there are faults; 0: none */
 } plan_node;
 
 /* Once all has come right: a connection is lost and is back after a while, which is about as long

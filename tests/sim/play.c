@@ -1,6 +1,7 @@
 /* Plays a plan: does its actions in virtual time, lets the users act on what they hear, redials as
  * a program would. Then the faults stop, and all must come right within a bound. What must hold is
  * the oracle's business. */
+#include "exchange/agenda.h"
 #include "exchange/records.h"
 #include "oracle.h"
 
@@ -110,6 +111,11 @@ static void begin(sim_world *world, const sim_plan *plan, bool trace)
             world->places[place->parent].is_hub = true;
         }
         place->node = net_add(world->network);
+        if (place->plan->link_bytes_max) {
+            place->node->bytes_max = place->plan->bytes_max;
+            place->node->link_bytes_max = place->plan->link_bytes_max;
+            net_restart(place->node);
+        }
         place->node->wall_offset_ns = place->plan->wall_offset_ms * (int64_t)NET_MS;
         expect_parent(place);
         place->empty_bytes = place->node->memory.bytes;
@@ -609,6 +615,19 @@ static void play_faults(sim_world *world, const bool *kept)
 
 /* -- Once the faults are over -- */
 
+/* There is enough memory from here on. */
+static void lift_limits(sim_place *place)
+{
+    net_node *node = place->node;
+    if (!node->link_bytes_max) {
+        return;
+    }
+    node->bytes_max = node->link_bytes_max = 0;
+    hkb_exchange *exchange = net_enter(node);
+    exchange->bytes_max = exchange->link_bytes_max = 0;
+    hkb_memory_limit_pass(exchange);
+}
+
 static void heal(sim_world *world)
 {
     net_tell(world->network, NULL, "the faults are over");
@@ -618,6 +637,7 @@ static void heal(sim_world *world)
         place->frozen_until_ns = place->down_until_ns = place->memory_until_ns = 0;
         place->astray_until_ns = place->astray_until_ns ? 1 : 0;
         relent(world, place);
+        lift_limits(place);
     }
     for (size_t i = 0; i < world->network->pipe_count; i++) {
         net_pipe *pipe = world->network->pipes[i];
@@ -879,6 +899,7 @@ static void play(const sim_plan *plan, const bool *kept, bool trace, sim_stuck *
     all_programs_end(world);
     world->result.trace_hash = world->network->trace_hash;
     world->result.simulated_ns = now(world) - NET_BEGIN_NS;
+    world->result.limit_ends = world->network->limit_ends;
     world->result.histories = 1;
     *ret = world->result;
     net_free(world->network);

@@ -59,6 +59,7 @@ static void add(page *to, const sim_result *result)
     to->sum.long_outages += result->long_outages;
     to->sum.hand_overs += result->hand_overs;
     to->sum.isolations += result->isolations;
+    to->sum.limit_ends += result->limit_ends;
     to->sum.sessions_kept += result->sessions_kept;
     for (int kind = 0; kind < PLAN_KIND_COUNT; kind++) {
         to->sum.injected[kind] += result->injected[kind];

@@ -80,6 +80,7 @@ typedef struct sim_result {
     uint32_t short_outages, long_outages,
         sessions_kept;   /* at the end, around the time of grace; those that went on */
     uint32_t hand_overs; /* at the end, in the quiet network */
+    uint32_t limit_ends; /* links that were ended for the memory that they took */
     uint32_t histories, isolations;
 } sim_result;
 

@@ -2,6 +2,7 @@
  * exposer, older states are kept while a peer stands on them. */
 #include "lone_exchange.h"
 
+#define STREAM_OPEN 12u
 #define SINK_OPEN 13u
 
 static lone_user observer;
@@ -23,6 +24,25 @@ static void begin(void)
 static void end(void)
 {
     lone_end(&observer);
+    stranger_leave(&exposer);
+}
+
+/* Comes again with an exposer of the same object. */
+static void come_back(void)
+{
+    stranger_open(&exposer, lone.exchange, false);
+    stranger_put(&exposer, "[8,2,1,\"1\"]");
+    stranger_say(&exposer);
+    sink = stranger_channel(&exposer, SINK_OPEN, "1");
+    stranger_forget(&exposer);
+}
+
+/* Its link is ended for the memory that it takes, and what it has sent is forgotten. */
+static void end_for_memory(void)
+{
+    hkb_link_fail(&exposer.peer->link, HAKUBAN_ERR_LIMIT, "too much");
+    hkb_exchange_settle(lone.exchange);
+    ck_assert_ptr_null(lone_object("1", NULL)->state);
     stranger_leave(&exposer);
 }
 
@@ -86,6 +106,82 @@ START_TEST(a_state_without_its_exposer_is_stale_until_another_confirms_it)
 }
 END_TEST
 
+START_TEST(a_state_that_was_forgotten_for_its_memory_is_not_news_when_it_comes_again)
+{
+    stranger reader;
+    lone_user late;
+    begin();
+    stranger_open(&reader, lone.exchange, false);
+    stranger_put(&reader, "[8,1,0,\"1\"]");
+    stranger_say(&reader);
+    say_state(5, "state");
+    ck_assert_int_eq(lone_next(&observer), HAKUBAN_EVENT_OPEN);
+    ck_assert_int_eq(lone_next(&observer), HAKUBAN_EVENT_STATE);
+    stranger_hear(lone.exchange);
+    end_for_memory();
+    ck_assert_int_eq(lone_next(&observer), HAKUBAN_EVENT_CONDITION);
+    ck_assert_int_eq(observer.event.freshness, HAKUBAN_NEVER);
+    lone_observe(&late, "1", NULL);
+    ck_assert_int_eq(lone_next(&late), HAKUBAN_EVENT_OPEN);
+    come_back();
+    while (lone_next(&observer)) {
+        ck_assert_int_eq(observer.event.freshness, HAKUBAN_NEVER);
+    }
+    stranger_hear(lone.exchange);
+    stranger_forget(&reader);
+    say_state(5, "state");
+    ck_assert_int_eq(lone_next(&observer), HAKUBAN_EVENT_CONDITION);
+    ck_assert_int_eq(observer.event.freshness, HAKUBAN_LIVE);
+    ck_assert_str_eq(lone_text(&observer), "state");
+    ck_assert(stranger_heard(&reader, "[20,1,1,1,0]"));
+    ck_assert(!stranger_heard(&reader, ",[5]"));
+    while (lone_next(&late) == HAKUBAN_EVENT_CONDITION) {
+        continue;
+    }
+    ck_assert_int_eq(late.event.kind, HAKUBAN_EVENT_STATE); /* it never had it */
+    ck_assert_str_eq(lone_text(&late), "state");
+    say_state(6, "next");
+    ck_assert_int_eq(lone_next(&observer), HAKUBAN_EVENT_STATE);
+    ck_assert(stranger_heard(&reader, ",[6]"));
+    lone_end(&late);
+    stranger_leave(&reader);
+    end();
+}
+END_TEST
+
+/* The floor may have been raised meanwhile. */
+START_TEST(a_lower_version_than_one_that_was_forgotten_for_its_memory_is_not_shown)
+{
+    stranger reader;
+    begin();
+    stranger_open(&reader, lone.exchange, false);
+    stranger_put(&reader, "[8,1,0,\"1\"]");
+    stranger_say(&reader);
+    unsigned stream = stranger_channel(&reader, STREAM_OPEN, "1");
+    say_state(5, "state");
+    ck_assert_int_eq(lone_next(&observer), HAKUBAN_EVENT_OPEN);
+    ck_assert_int_eq(lone_next(&observer), HAKUBAN_EVENT_STATE);
+    end_for_memory();
+    come_back();
+    if (_i) {
+        stranger_put(&reader, "[21,%u,[7]]", stream);
+        stranger_say(&reader);
+    }
+    say_state(4, "older");
+    while (lone_next(&observer)) {
+        ck_assert_int_eq(observer.event.kind, HAKUBAN_EVENT_CONDITION);
+        ck_assert_int_eq(observer.event.freshness, HAKUBAN_NEVER);
+    }
+    ck_assert(stranger_heard(&exposer, _i ? ",[7]]" : ",[5]]"));
+    say_state(7, "newer");
+    ck_assert_int_eq(lone_next(&observer), HAKUBAN_EVENT_STATE);
+    ck_assert_int_eq(observer.event.freshness, HAKUBAN_LIVE);
+    ck_assert_str_eq(lone_text(&observer), "newer");
+    stranger_leave(&reader);
+    end();
+}
+END_TEST
+
 START_TEST(an_older_state_is_kept_only_while_a_peer_stands_on_it)
 {
     stranger slow;
@@ -116,6 +212,10 @@ int main(void)
     tcase_add_test(cases, a_lower_version_is_not_shown_and_its_exposer_is_told_the_floor);
     tcase_add_test(cases, the_same_version_with_other_data_replaces_the_state);
     tcase_add_test(cases, a_state_without_its_exposer_is_stale_until_another_confirms_it);
+    tcase_add_test(cases,
+                   a_state_that_was_forgotten_for_its_memory_is_not_news_when_it_comes_again);
+    tcase_add_loop_test(
+        cases, a_lower_version_than_one_that_was_forgotten_for_its_memory_is_not_shown, 0, 2);
     tcase_add_test(cases, an_older_state_is_kept_only_while_a_peer_stands_on_it);
     return lone_run("exchange.newest", cases, NULL);
 }

@@ -1,5 +1,6 @@
 /* Large states are made by threads beside the exchange: what has to wait for them, what goes on
  * meanwhile, and what becomes of their work when it is not needed any more. */
+#include "exchange/facts.h"
 #include "exchange/records.h"
 #include "users.h"
 
@@ -369,6 +370,37 @@ START_TEST(observers_that_leave_let_go_of_the_payload)
 }
 END_TEST
 
+/* The exposer's link is ended for the memory that it takes. */
+START_TEST(a_state_that_is_forgotten_while_its_payload_is_made_stays_in_an_account)
+{
+    pair p;
+    watcher other;
+    begin(&p, NULL);
+    expose(&p.large, text_of('a'));
+    run(&p);
+    ck_assert(net_finish_work(p.hub)); /* the state is made */
+    net_node *second = net_add(p.network);
+    net_connect(second, p.hub, NULL);
+    watch_object(&other, second, LARGE, TAG);
+    run(&p);
+    ck_assert_ptr_nonnull(p.hub->works);
+    hakuban_descriptor *descriptor = net_descriptor(LARGE, TAG);
+    const hkb_object *object = hkb_object_find(p.hub->exchange, descriptor);
+    hkb_link_fail(&p.leaf->up->peer[1]->link, HAKUBAN_ERR_LIMIT, "too much");
+    hkb_exchange_settle(net_enter(p.hub));
+    ck_assert_ptr_null(object->state);
+    ck_assert_uint_eq(object->bases_bytes, LARGE_BYTES);
+    while (net_finish_work(p.hub)) {
+        continue;
+    }
+    run(&p);
+    ck_assert_uint_eq(object->bases_bytes, 0);
+    hakuban_descriptor_unref(descriptor);
+    watch_end(&other);
+    end(&p);
+}
+END_TEST
+
 START_TEST(an_exchange_ends_with_work_undone)
 {
     pair p;
@@ -399,6 +431,7 @@ int main(void)
     tcase_add_test(tests, the_last_state_is_said_before_the_stream_ends);
     tcase_add_test(tests, a_link_that_leaves_says_what_is_being_made);
     tcase_add_test(tests, observers_that_leave_let_go_of_the_payload);
+    tcase_add_test(tests, a_state_that_is_forgotten_while_its_payload_is_made_stays_in_an_account);
     tcase_add_test(tests, an_exchange_ends_with_work_undone);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

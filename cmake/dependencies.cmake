@@ -54,6 +54,11 @@ if(HAKUBAN_TRANSPORT_WS)
     target_link_libraries(hakuban_externals INTERFACE hakuban_wslay)
 endif()
 
+if(HAKUBAN_TLS)
+    hakuban_dependency(hakuban_openssl "openssl>=3.0" libssl-dev "HAKUBAN_TLS=ON")
+    target_link_libraries(hakuban_externals INTERFACE hakuban_openssl)
+endif()
+
 if(HAKUBAN_COMPRESSOR_ZSTD)
     hakuban_dependency(hakuban_zstd libzstd libzstd-dev "HAKUBAN_COMPRESSOR_ZSTD=ON")
     target_link_libraries(hakuban_externals INTERFACE hakuban_zstd)

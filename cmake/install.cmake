@@ -25,6 +25,11 @@ endif()
 if(HAKUBAN_TRANSPORT_WS)
     list(APPEND hakuban_dev_packages libwslay-dev)
 endif()
+if(HAKUBAN_TLS)
+    list(APPEND hakuban_module_names hakuban_openssl)
+    set(hakuban_module_hakuban_openssl openssl)
+    list(APPEND hakuban_dev_packages libssl-dev)
+endif()
 if(HAKUBAN_COMPRESSOR_ZSTD)
     list(APPEND hakuban_module_names hakuban_zstd)
     set(hakuban_module_hakuban_zstd libzstd)
@@ -102,7 +107,7 @@ install(DIRECTORY include/hakuban DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPON
 
 set(hakuban_components "")
 foreach(pair TRANSPORT_TCP=tcp TRANSPORT_TCP=unix TRANSPORT_WS=ws TRANSPORT_INPROC=inproc
-        TRANSPORT_ZMQ=zmq
+        TRANSPORT_ZMQ=zmq TLS=tls
         SERIALIZER_JSON=json SERIALIZER_MSGPACK=msgpack COMPRESSOR_ZSTD=zstd)
     string(REPLACE "=" ";" pair ${pair})
     list(GET pair 0 option)

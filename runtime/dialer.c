@@ -237,6 +237,12 @@ static void is_settled(hkb_timer *timer)
 
 /* -- What its carrier tells -- */
 
+static bool is_unverified(const hakuban_url *url)
+{
+    const char *verify = hkb_url_is_encrypted(url) ? hakuban_url_get(url, "verify") : NULL;
+    return verify && strcmp(verify, "none") == 0;
+}
+
 void hkb_dialer_opened(hakuban_connection *connection, hkb_peer *peer)
 {
     connection->tries = connection->left = 0;
@@ -249,6 +255,13 @@ void hkb_dialer_opened(hakuban_connection *connection, hkb_peer *peer)
     hkb_log(hkb_exchange_logger(connection->exchange->core), HKB_LOG_UPSTREAM, NULL,
             HAKUBAN_LOG_INFO, "runtime", "%s://%s%s: connected to %s", connection->url->scheme,
             connection->url->authority, connection->url->path, connection->peer);
+    if (is_unverified(connection->url)) {
+        hkb_log(hkb_exchange_logger(connection->exchange->core), HKB_LOG_UPSTREAM, NULL,
+                HAKUBAN_LOG_WARNING, "runtime",
+                "%s://%s%s: the other side's certificate was not checked, as verify=none asks for; "
+                "it may be anything that stands in between",
+                connection->url->scheme, connection->url->authority, connection->url->path);
+    }
     set_state(connection, HAKUBAN_CONNECTION_CONNECTED);
 }
 

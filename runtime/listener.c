@@ -9,8 +9,14 @@ static hakuban_status check_scheme(const hakuban_exchange *exchange, const hakub
 {
     static const struct {
         const char *scheme, *option;
-    } known[] = {{"tcp", "TCP"},     {"unix", "TCP"},    {"inproc", "INPROC"},
-                 {"zmq+tcp", "ZMQ"}, {"zmq+ipc", "ZMQ"}, {"ws", "WS"}};
+    } known[] = {{"tcp", "HAKUBAN_TRANSPORT_TCP"},
+                 {"unix", "HAKUBAN_TRANSPORT_TCP"},
+                 {"inproc", "HAKUBAN_TRANSPORT_INPROC"},
+                 {"zmq+tcp", "HAKUBAN_TRANSPORT_ZMQ"},
+                 {"zmq+ipc", "HAKUBAN_TRANSPORT_ZMQ"},
+                 {"ws", "HAKUBAN_TRANSPORT_WS"},
+                 {"tls", "HAKUBAN_TLS"},
+                 {"wss", "HAKUBAN_TLS and HAKUBAN_TRANSPORT_WS"}};
     if (hkb_registry_transport(&exchange->registry, url->scheme)) {
         return HAKUBAN_OK;
     }
@@ -18,13 +24,9 @@ static hakuban_status check_scheme(const hakuban_exchange *exchange, const hakub
         if (strcmp(url->scheme, known[i].scheme) == 0) {
             return hakuban_error_set(reterr, HAKUBAN_ERR_UNSUPPORTED,
                                      "there is no transport for \"%s\": it was not built in "
-                                     "(HAKUBAN_TRANSPORT_%s)",
+                                     "(%s)",
                                      url->scheme, known[i].option);
         }
-    }
-    if (strcmp(url->scheme, "wss") == 0) {
-        return hakuban_error_set(reterr, HAKUBAN_ERR_UNSUPPORTED,
-                                 "there is no transport for \"wss\": TLS is not built in");
     }
     char shown[64];
     return hakuban_error_set(reterr, HAKUBAN_ERR_UNSUPPORTED, "there is no transport for \"%s\"",
@@ -53,11 +55,22 @@ bool hkb_url_has_name(const hakuban_exchange *exchange, const hakuban_url *url)
     return (entry->ops.flags & HAKUBAN_TRANSPORT_NAMES) && !hkb_lookup_is_numeric(url->host);
 }
 
-static bool beyond_this_machine(const hakuban_url *url)
+bool hkb_url_is_encrypted(const hakuban_url *url)
+{
+    return strcmp(url->scheme, "tls") == 0 || strcmp(url->scheme, "wss") == 0;
+}
+
+/* Whether peers of other machines get in without a certificate. */
+static bool is_open(const hakuban_url *url)
 {
     size_t bytes = strlen(url->scheme);
-    if (strcmp(url->scheme, "ws") != 0 &&
+    bool encrypted = hkb_url_is_encrypted(url);
+    if (!encrypted && strcmp(url->scheme, "ws") != 0 &&
         (bytes < 3 || strcmp(url->scheme + bytes - 3, "tcp") != 0)) {
+        return false;
+    }
+    const char *verify = encrypted ? hakuban_url_get(url, "verify") : NULL;
+    if (verify && strcmp(verify, "required") == 0) {
         return false;
     }
     return strncmp(url->host, "127.", 4) != 0 && strcmp(url->host, "::1") != 0 &&
@@ -173,7 +186,7 @@ static hakuban_status begin(hakuban_exchange *exchange, hakuban_listener *listen
     if (wish.status < 0 && reterr) {
         *reterr = wish.error;
     }
-    if (wish.status >= 0 && beyond_this_machine(url) && !exchange->warned) {
+    if (wish.status >= 0 && is_open(url) && !exchange->warned) {
         exchange->warned = true;
         hkb_log(hkb_exchange_logger(exchange->core), HKB_LOG_OWN, NULL, HAKUBAN_LOG_WARNING,
                 "runtime",

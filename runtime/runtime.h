@@ -317,5 +317,7 @@ hakuban_status hkb_url_check(const hakuban_exchange *exchange, const hakuban_url
                              bool listening, hakuban_error *reterr);
 /* Whether it is for the library to look its host up. The URL has passed the check. */
 bool hkb_url_has_name(const hakuban_exchange *exchange, const hakuban_url *url);
+/* By its scheme. */
+bool hkb_url_is_encrypted(const hakuban_url *url);
 
 #endif

@@ -37,7 +37,7 @@ trap 'finish; exit 143' TERM
 scripts/install-deps.sh --demo
 # What the demo does not use is left out; the generator of an earlier build stays.
 choices=(-DCMAKE_BUILD_TYPE=Release)
-for option in TRANSPORT_WS TRANSPORT_ZMQ SERIALIZER_MSGPACK COMPRESSOR_ZSTD BUILD_TESTS BUILD_BENCH; do
+for option in TRANSPORT_WS TRANSPORT_ZMQ TLS SERIALIZER_MSGPACK COMPRESSOR_ZSTD BUILD_TESTS BUILD_BENCH; do
     choices+=("-DHAKUBAN_$option=OFF")
 done
 if [ ! -e build/demo/CMakeCache.txt ] && command -v ninja >/dev/null; then

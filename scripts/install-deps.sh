@@ -46,6 +46,7 @@ if [ $level -ge 1 ]; then
     from_module libzstd libzstd-dev
     from_module libzmq libzmq3-dev
     from_file /usr/include/wslay/wslay.h libwslay-dev
+    from_module "openssl >= 3.0" libssl-dev
     if ! pkg-config --exists msgpack-c 2>/dev/null && ! pkg-config --exists msgpack 2>/dev/null; then
         # The package has another name in Debian up to 12 and in Ubuntu up to 22.04.
         if grep -qE '^VERSION_CODENAME=(bullseye|bookworm|focal|jammy)$' /etc/os-release 2>/dev/null; then
@@ -72,7 +73,6 @@ if [ $level -ge 3 ]; then
     from_command dpkg-shlibdeps dpkg-dev
     from_module jansson libjansson-dev
     from_module glib-2.0 libglib2.0-dev
-    from_module openssl libssl-dev
     python3 -c 'import ensurepip' 2>/dev/null || optional+=("python3-venv:tidy.format")
     # Not in every release, and not for every processor.
     optional_from_command musl-gcc musl-tools "musl in scripts/portability.sh"

@@ -3,7 +3,7 @@
 # tests were skipped.
 #
 #   scripts/test.sh                  release build, all tests
-#   scripts/test.sh --full           also five subsets of the plugins and six more that are drawn at random, other processors and
+#   scripts/test.sh --full           also six subsets of the plugins and six more that are drawn at random, other processors and
 #                                    musl (scripts/portability.sh), a build with clang, bugs planted to be found, all tests under
 #                                    ASan and UBSan, the threaded ones under TSan, a short run of the fuzzers; so it is with CI=true
 #   scripts/test.sh --subset NAME    only this subset, such as tcp+ws+json
@@ -86,8 +86,8 @@ size() {
 }
 
 # What can be chosen, by the names of `hakuban --version`; drawn and listed in this order.
-plugins=(tcp ws inproc zmq json msgpack zstd)
-declare -A option_of=([tcp]=TRANSPORT_TCP [ws]=TRANSPORT_WS [inproc]=TRANSPORT_INPROC [zmq]=TRANSPORT_ZMQ
+plugins=(tcp ws inproc zmq tls json msgpack zstd)
+declare -A option_of=([tcp]=TRANSPORT_TCP [ws]=TRANSPORT_WS [inproc]=TRANSPORT_INPROC [zmq]=TRANSPORT_ZMQ [tls]=TLS
     [json]=SERIALIZER_JSON [msgpack]=SERIALIZER_MSGPACK [zstd]=COMPRESSOR_ZSTD)
 
 # subset <folder> <plugin+plugin...> <tests that are left out> [cmake argument...]: the library with nothing else, and the tests of
@@ -116,7 +116,7 @@ draw() {
             ((RANDOM % 2)) && names=$names+$plugin
         done
         names=${names#+}
-        [[ $names =~ tcp|ws|inproc|zmq && $names =~ json|msgpack && $drawn != *" $names "* ]] || continue
+        [[ $names =~ tcp|ws|inproc|zmq|tls && $names =~ json|msgpack && $drawn != *" $names "* ]] || continue
         drawn="$drawn$names "
         count=$((count + 1))
     done
@@ -171,7 +171,7 @@ esac
 build release && run release
 if [ $full = 1 ]; then
     size release
-    for names in tcp+json zmq+msgpack ws+json inproc+json+zstd tcp+inproc+json+msgpack+zstd; do
+    for names in tcp+json zmq+msgpack ws+json tls+json inproc+json+zstd tcp+inproc+json+msgpack+zstd; do
         programs=ON
         [ $names != inproc+json+zstd ] || programs=OFF
         subset $names $names 'install.packages' -DHAKUBAN_BUILD_TOOLS=$programs -DHAKUBAN_BUILD_EXAMPLES=$programs

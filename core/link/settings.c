@@ -147,13 +147,16 @@ static hakuban_status read_param(const hakuban_url_param *param, const hkb_regis
     }
     if (strcmp(key, "origin") == 0 ||
         strcmp(key, "page") == 0 || /* also the transport's: for browsers, */
-        strcmp(key, "mode") == 0 || strcmp(key, "group") == 0) { /* and for the files of sockets */
+        strcmp(key, "mode") == 0 || strcmp(key, "group") == 0 || /* for the files of sockets, */
+        strcmp(key, "cert") == 0 || strcmp(key, "key") == 0 ||   /* and for TLS */
+        strcmp(key, "ca") == 0 || strcmp(key, "verify") == 0 || strcmp(key, "server-name") == 0) {
         return HAKUBAN_OK;
     }
     return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
                              "there is no parameter \"%s\"; known are name, timeout, keep-alive, "
                              "nodelay, load-limit, preload, serializer, compressor, grace, window, "
-                             "dialect, origin, page, mode and group",
+                             "dialect, origin, page, mode, group, cert, key, ca, verify and "
+                             "server-name",
                              key);
 }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "certificates.h"
 #include "programs.h"
 #include "proxy.h"
 
@@ -23,6 +24,12 @@ static const char *const schemes[] = {
     "tcp",
 #ifdef HAKUBAN_TEST_ZMQ
     "zmq+tcp",
+#endif
+#ifdef HAKUBAN_TEST_TLS
+    "tls",
+#ifdef HAKUBAN_TEST_WS
+    "wss",
+#endif
 #endif
 };
 enum { SCHEMES = sizeof(schemes) / sizeof(schemes[0]) };
@@ -284,6 +291,7 @@ int main(void)
     Suite *suite = suite_create("outage");
     TCase *tcase = tcase_create("outage");
     tcase_set_timeout(tcase, 90);
+    tcase_add_checked_fixture(tcase, certificates_make, NULL);
     tcase_add_loop_test(tcase, short_outage_of_an_exposer_is_not_seen, 0, SCHEMES);
     tcase_add_loop_test(tcase, short_outage_of_an_observer_is_not_seen, 0, SCHEMES);
     tcase_add_loop_test(tcase, short_silence_between_routers_is_not_seen_below_or_above, 0,

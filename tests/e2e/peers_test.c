@@ -14,6 +14,7 @@
 
 #include <hakuban/hakuban.h>
 
+#include "certificates.h"
 #include "programs.h"
 #include "proxy.h"
 
@@ -29,6 +30,12 @@ static const char *const schemes[] = {
     "tcp",
 #ifdef HAKUBAN_TEST_ZMQ
     "zmq+tcp",
+#endif
+#ifdef HAKUBAN_TEST_TLS
+    "tls",
+#ifdef HAKUBAN_TEST_WS
+    "wss",
+#endif
 #endif
 };
 enum { SCHEMES = sizeof(schemes) / sizeof(schemes[0]) };
@@ -377,6 +384,7 @@ int main(void)
     Suite *suite = suite_create("peers");
     TCase *tcase = tcase_create("peers");
     tcase_set_timeout(tcase, 100);
+    tcase_add_checked_fixture(tcase, certificates_make, NULL);
     tcase_add_loop_test(tcase, frozen_exposer_is_found, 0, SCHEMES);
     tcase_add_loop_test(tcase, frozen_router_is_found, 0, SCHEMES);
     tcase_add_loop_test(tcase, timeout_replaces_what_the_peer_promised, 0, SCHEMES);

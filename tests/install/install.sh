@@ -74,7 +74,7 @@ if on BUILD_SHARED_LIBS; then
     other=$(readelf --dyn-syms -W "$so" |
         awk '$5 != "LOCAL" && $7 != "UND" && $8 != "" && $1 ~ /^[0-9]+:$/ && $8 !~ /^hakuban_/ {print $8}')
     [ -z "$other" ] || fail "exported, but not hakuban_: $other"
-    for pair in zmq=HAKUBAN_TRANSPORT_ZMQ wslay=HAKUBAN_TRANSPORT_WS zstd=HAKUBAN_COMPRESSOR_ZSTD; do
+    for pair in zmq=HAKUBAN_TRANSPORT_ZMQ wslay=HAKUBAN_TRANSPORT_WS ssl=HAKUBAN_TLS zstd=HAKUBAN_COMPRESSOR_ZSTD; do
         if readelf -dW "$so" | grep -q "NEEDED.*lib${pair%=*}\."; then
             on "${pair#*=}" || fail "lib${pair%=*} is linked though ${pair#*=} is OFF"
         else
@@ -106,7 +106,7 @@ cmake_outside() {
 }
 built=()
 for pair in tcp=TRANSPORT_TCP unix=TRANSPORT_TCP ws=TRANSPORT_WS inproc=TRANSPORT_INPROC zmq=TRANSPORT_ZMQ \
-    json=SERIALIZER_JSON msgpack=SERIALIZER_MSGPACK zstd=COMPRESSOR_ZSTD; do
+    tls=TLS json=SERIALIZER_JSON msgpack=SERIALIZER_MSGPACK zstd=COMPRESSOR_ZSTD; do
     component=${pair%=*} option=HAKUBAN_${pair#*=}
     if on "$option"; then
         built+=("$component")
@@ -153,7 +153,7 @@ fi
 if on HAKUBAN_BUILD_TOOLS; then
     said=$("$prefix/bin/hakuban" --version)
     for pair in tcp=TRANSPORT_TCP unix=TRANSPORT_TCP ws=TRANSPORT_WS inproc=TRANSPORT_INPROC \
-        'zmq+tcp=TRANSPORT_ZMQ' json=SERIALIZER_JSON msgpack=SERIALIZER_MSGPACK \
+        'zmq+tcp=TRANSPORT_ZMQ' tls=TLS json=SERIALIZER_JSON msgpack=SERIALIZER_MSGPACK \
         zstd=COMPRESSOR_ZSTD; do
         name=${pair%=*} option=HAKUBAN_${pair#*=}
         if tr ':; ' '\n\n\n' <<<"$said" | grep -qxF "$name"; then
@@ -164,7 +164,7 @@ if on HAKUBAN_BUILD_TOOLS; then
         on "$option" && continue
         url=$name://127.0.0.1:1
         # A codec is asked for over whatever can be reached from here.
-        for scheme in tcp ws inproc zmq+tcp; do
+        for scheme in tcp ws inproc zmq+tcp tls; do
             [[ " ${said//[:;]/ } " == *" $scheme "* ]] || continue
             case $name in
             json | msgpack) url="$scheme://127.0.0.1:1#serializer=$name" ;;

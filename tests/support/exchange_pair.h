@@ -15,6 +15,8 @@
 
 #include <hakuban/hakuban.h>
 
+#include "certificates.h"
+
 #define PATIENCE_MS 20000 /* far more than anything takes, for slow machines and sanitizers */
 
 typedef struct exchange_pair {
@@ -189,7 +191,9 @@ static inline hakuban_listener *listen_at(hakuban_exchange *exchange, const char
 {
     hakuban_listener *listener = NULL;
     hakuban_error error = {0};
-    hakuban_status status = hakuban_exchange_listen(exchange, url, &listener, &error);
+    char whole[CERTIFICATES_URL_BYTES];
+    hakuban_status status =
+        hakuban_exchange_listen(exchange, certificates_url(url, whole), &listener, &error);
     ck_assert_msg(status == HAKUBAN_OK, "%s: %s", url, error.text);
     return listener;
 }
@@ -204,22 +208,46 @@ static inline hakuban_connection *connect_to(hakuban_exchange *exchange, const c
     return connection;
 }
 
-/* A URL to listen at for each transport. */
+/* A URL to listen at for each transport that was built; those before ZeroMQ's always are. */
+enum {
+    LISTEN_INPROC,
+    LISTEN_UNIX,
+    LISTEN_TCP,
+#ifdef HAKUBAN_TEST_ZMQ
+    LISTEN_ZMQ_TCP,
+    LISTEN_ZMQ_IPC,
+#endif
+#ifdef HAKUBAN_TEST_TLS
+    LISTEN_TLS,
+#ifdef HAKUBAN_TEST_WS
+    LISTEN_WSS,
+#endif
+#endif
+    LISTEN_URLS
+};
 static inline const char *listen_url(int index, char out[200])
 {
+    static const char *const formats[] = {
+        [LISTEN_INPROC] = "inproc://runtime-*",
+        [LISTEN_UNIX] = "unix:///tmp/hakuban-test-*",
+        [LISTEN_TCP] = "tcp://127.0.0.1:0",
+#ifdef HAKUBAN_TEST_ZMQ
+        [LISTEN_ZMQ_TCP] = "zmq+tcp://127.0.0.1:0",
+        [LISTEN_ZMQ_IPC] = "zmq+ipc:///tmp/hakuban-test-*.zmq",
+#endif
+#ifdef HAKUBAN_TEST_TLS
+        [LISTEN_TLS] = "tls://127.0.0.1:0",
+#ifdef HAKUBAN_TEST_WS
+        [LISTEN_WSS] = "wss://127.0.0.1:0",
+#endif
+#endif
+    };
     static unsigned count;
-    count++;
-    if (index == 0) {
-        (void)snprintf(out, 200, "inproc://runtime-%ld-%u", (long)getpid(), count);
-    } else if (index == 1) {
-        (void)snprintf(out, 200, "unix:///tmp/hakuban-test-%ld-%u", (long)getpid(), count);
-    } else if (index == 3) {
-        (void)snprintf(out, 200, "zmq+tcp://127.0.0.1:0");
-    } else if (index == 4) {
-        (void)snprintf(out, 200, "zmq+ipc:///tmp/hakuban-test-%ld-%u.zmq", (long)getpid(), count);
-    } else {
-        (void)snprintf(out, 200, "tcp://127.0.0.1:0");
-    }
+    char number[40];
+    const char *format = formats[index], *place = strchr(format, '*');
+    (void)snprintf(number, sizeof(number), "%ld-%u", (long)getpid(), ++count);
+    (void)snprintf(out, 200, "%.*s%s%s", place ? (int)(place - format) : 200, format,
+                   place ? number : "", place ? place + 1 : "");
     return out;
 }
 

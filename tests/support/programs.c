@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "programs.h"
 
+#include "certificates.h"
+
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -306,7 +308,9 @@ int program_stop(program *p, int number)
 
 program *router_run(char url[URL_BYTES], const char *bind, ...)
 {
-    const char *words[WORDS_MAX] = {"hakuban-router", "-b", bind ? bind : "tcp://127.0.0.1:0"};
+    char whole[CERTIFICATES_URL_BYTES];
+    const char *words[WORDS_MAX] = {"hakuban-router", "-b",
+                                    bind ? certificates_url(bind, whole) : "tcp://127.0.0.1:0"};
     size_t count = 3;
     va_list arguments;
     va_start(arguments, bind);

@@ -38,7 +38,8 @@ int program_end(program *p);
 int program_stop(program *p, int number);
 
 #define URL_BYTES 160
-/* hakuban-router -b bind (NULL: a free port), ready. More arguments follow bind; NULL ends them. */
+/* hakuban-router -b bind (NULL: a free port; TLS: with the certificate of certificates.h), ready.
+ * More arguments follow bind; NULL ends them. */
 program *router_run(char url[URL_BYTES], const char *bind, ...) __attribute__((sentinel));
 
 /* A path in a fresh folder that is removed when the test program ends. */

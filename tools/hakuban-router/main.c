@@ -77,11 +77,20 @@ static const char *words(const hakuban_error *error, hakuban_status status)
     return error->text[0] ? error->text : hakuban_status_text(status);
 }
 
+static bool is_for_browsers(const char *url)
+{
+    static const char *const schemes[] = {"tcp:", "ws:", "tls:", "wss:"};
+    bool is = false;
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+        is = is || strncmp(url, schemes[i], strlen(schemes[i])) == 0;
+    }
+    return is;
+}
+
 /* Where a bind can be reached by browsers it gets the folder with it. Owned by the caller. */
 static char *with_page(const router *r, const char *url)
 {
-    bool fits = r->page && (strncmp(url, "tcp:", 4) == 0 || strncmp(url, "ws:", 3) == 0) &&
-                !strstr(url, "page=");
+    bool fits = r->page && is_for_browsers(url) && !strstr(url, "page=");
     size_t bytes = strlen(url) + (fits ? strlen(r->page) : 0) + sizeof(",page=");
     char *whole = checked(malloc(bytes));
     if (fits) {
@@ -203,6 +212,11 @@ static int publish_stats(router *r)
     return exit_code_of(status);
 }
 
+static bool is_websocket(const char *url)
+{
+    return strncmp(url, "ws://", 5) == 0 || strncmp(url, "wss://", 6) == 0;
+}
+
 /* A URL as the Rust implementation spells it: with the path that was left out, and the parameters
  * as they were given. */
 static char *full_url(const char *url, const char *given)
@@ -210,7 +224,8 @@ static char *full_url(const char *url, const char *given)
     text t = {NULL, 0, 0};
     size_t bytes = strcspn(url, "#");
     text_add(&t, url, bytes);
-    if (strncmp(url, "ws://", 5) == 0 && 5 + strcspn(url + 5, "/#") >= bytes) {
+    const char *host = is_websocket(url) ? strstr(url, "://") + 3 : NULL;
+    if (host && host + strcspn(host, "/#") >= url + bytes) {
         text_add_string(&t, "/");
     }
     text_add_string(&t, given + strcspn(given, "#"));
@@ -229,8 +244,7 @@ static int place_monitor(router *r)
         if (!r->bound[i].listener) {
             continue;
         }
-        if (!chosen ||
-            (strncmp(chosen->url, "ws://", 5) != 0 && strncmp(r->bound[i].url, "ws://", 5) == 0)) {
+        if (!chosen || (!is_websocket(chosen->url) && is_websocket(r->bound[i].url))) {
             chosen = &r->bound[i];
         }
     }
@@ -581,7 +595,7 @@ static const char help[] =
     "      --monitor-tag TEXT       publish the monitor objects of the Rust implementation with\n"
     "                               this text as their tag\n"
     "      --serve-page FOLDER      give its files to browsers on this machine that ask the port\n"
-    "                               of a tcp:// or ws:// bind for them, as examples/browser\n"
+    "                               of a tcp, ws, tls or wss bind for them, as examples/browser\n"
     "      --config FILE            lines: bind URL, connect URL, rebalance-threshold X,\n"
     "                               memory-limit SIZE, link-limit SIZE, stats-tag JSON,\n"
     "                               monitor-tag TEXT, # comments; SIGHUP reads it again\n"

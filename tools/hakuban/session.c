@@ -125,7 +125,13 @@ int session_open(session *s)
 
 void session_connection_changed(session *s)
 {
+    bool before = s->router.connected;
     upstream_changed(&s->router, s->connection, s->url, s->verbosity > 0);
+    /* The library's warning, where its log is not shown. */
+    if (s->verbosity == 0 && s->router.connected && !before && strstr(s->url, "verify=none")) {
+        report("%.*s: the other side's certificate was not checked (verify=none)",
+               (int)strcspn(s->url, "#"), s->url);
+    }
 }
 
 const char *session_trouble(session *s, char *buffer, size_t bytes)

@@ -57,6 +57,21 @@ hakuban_status hkb_address_check_path(const hakuban_url *url, hakuban_error *ret
     return HAKUBAN_OK;
 }
 
+hakuban_status hkb_address_check_plain(const hakuban_url *url, hakuban_error *reterr)
+{
+    static const char *const of_tls[] = {"cert", "key", "ca", "verify", "server-name"};
+    bool encrypted = strcmp(url->scheme, "tls") == 0 || strcmp(url->scheme, "wss") == 0;
+    for (size_t i = 0; !encrypted && i < sizeof(of_tls) / sizeof(of_tls[0]); i++) {
+        if (hakuban_url_get(url, of_tls[i])) {
+            return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
+                                     "%s is a parameter of tls:// and wss://, and %s:// encrypts "
+                                     "nothing",
+                                     of_tls[i], url->scheme);
+        }
+    }
+    return HAKUBAN_OK;
+}
+
 hakuban_status hkb_address_check_host(const hakuban_url *url, bool listening, hakuban_error *reterr)
 {
     if (hakuban_url_get(url, "mode") || hakuban_url_get(url, "group")) {

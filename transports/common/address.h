@@ -32,6 +32,8 @@ hakuban_status hkb_address_status(int error);
 /* The URL without parameters: they may hold secrets, and this goes into error texts. */
 void hkb_address_where(const hakuban_url *url, char where[HKB_ADDRESS_WHERE_BYTES]);
 
+/* That nothing in the URL asks for TLS where its scheme is none of TLS's. */
+hakuban_status hkb_address_check_plain(const hakuban_url *url, hakuban_error *reterr);
 /* For scheme://host:port: there is a host and a port, 0 only where listening. What the path has to
  * be is the transport's affair. */
 hakuban_status hkb_address_check_host(const hakuban_url *url, bool listening,

@@ -38,6 +38,9 @@ void hkb_stream_done(void *self_memory)
         self->host->alloc->free(self->host->alloc->ctx, self->buffer, READ_BYTES);
         self->buffer = NULL;
     }
+    if (self->cipher) {
+        self->cipher->done(self);
+    }
 }
 
 /* Options are for speed: a kernel that has one of them not is no reason to fail. NOTSENT_LOWAT
@@ -107,6 +110,10 @@ void hkb_stream_finish(hkb_stream_self *self, hkb_stream_conn *conn, hakuban_sta
         conn->layer->free(self, conn->state);
         conn->state = NULL;
     }
+    if (conn->secret) {
+        self->cipher->free(self, conn->secret);
+        conn->secret = NULL;
+    }
     conn->farewell = NULL;
     conn->over = true;
     if (self->busy == conn) {
@@ -121,7 +128,7 @@ void hkb_stream_finish(hkb_stream_self *self, hkb_stream_conn *conn, hakuban_sta
 
 hakuban_status hkb_stream_open(hkb_stream_self *self, hkb_stream_conn *conn)
 {
-    if (conn->ending && !conn->layer) {
+    if (conn->ending && !conn->layer && !self->cipher) {
         (void)shutdown(conn->fd, SHUT_WR);
     }
     return self->host->fd_set(self->host->host, conn, conn->fd, HAKUBAN_READ);
@@ -183,8 +190,8 @@ static hakuban_status keep_rest(hkb_stream_self *self, hkb_stream_conn *conn,
     return HAKUBAN_OK_FULL;
 }
 
-hakuban_status hkb_stream_write(hkb_stream_self *self, hkb_stream_conn *conn,
-                                const hakuban_slice *parts, unsigned part_count)
+hakuban_status hkb_stream_put(hkb_stream_self *self, hkb_stream_conn *conn,
+                              const hakuban_slice *parts, unsigned part_count)
 {
     if (conn->failure || conn->over) {
         return HAKUBAN_ERR_CLOSED;
@@ -213,6 +220,16 @@ hakuban_status hkb_stream_write(hkb_stream_self *self, hkb_stream_conn *conn,
     return keep_rest(self, conn, parts, part_count, (size_t)sent, total);
 }
 
+hakuban_status hkb_stream_write(hkb_stream_self *self, hkb_stream_conn *conn,
+                                const hakuban_slice *parts, unsigned part_count)
+{
+    if (conn->failure || conn->over) {
+        return HAKUBAN_ERR_CLOSED;
+    }
+    return self->cipher ? self->cipher->write(self, conn, parts, part_count)
+                        : hkb_stream_put(self, conn, parts, part_count);
+}
+
 hakuban_status hkb_stream_send(void *self_memory, void *conn_memory, const hakuban_slice *parts,
                                unsigned part_count)
 {
@@ -233,6 +250,34 @@ hakuban_status hkb_stream_send(void *self_memory, void *conn_memory, const hakub
     return status;
 }
 
+/* Nothing more is written: the cipher says so at once, behind what is kept, and the socket once all
+ * of it has left. */
+static void end_writing(hkb_stream_self *self, hkb_stream_conn *conn)
+{
+    if (self->cipher) {
+        self->cipher->shutdown(self, conn);
+    }
+    if (!conn->rest && !conn->failure && !conn->over) {
+        (void)shutdown(conn->fd, SHUT_WR);
+    }
+}
+
+/* Whether shutdown() ends the writing itself: a layer says it in its own way, and a cipher must
+ * have been agreed on. */
+static bool ends_here(const hkb_stream_self *self, const hkb_stream_conn *conn)
+{
+    return conn->ending && !conn->layer && (!self->cipher || conn->secured);
+}
+
+static void tell_writable(hkb_stream_self *self, hkb_stream_conn *conn)
+{
+    bool told = conn->full;
+    conn->full = false;
+    if (told && !conn->ending) {
+        self->host->writable(conn->carrier);
+    }
+}
+
 static void write_rest(hkb_stream_self *self, hkb_stream_conn *conn)
 {
     struct iovec vector = {.iov_base = conn->rest + conn->rest_sent,
@@ -246,15 +291,26 @@ static void write_rest(hkb_stream_self *self, hkb_stream_conn *conn)
     if (conn->rest_sent < conn->rest_bytes) {
         return;
     }
-    bool told = conn->full;
     drop_rest(self, conn);
-    conn->full = false;
     if (watch(self, conn)) {
         conn->failure = ENOMEM;
-    } else if (conn->farewell || (conn->ending && !conn->layer)) {
+    } else if (conn->farewell || ends_here(self, conn)) {
         (void)shutdown(conn->fd, SHUT_WR);
-    } else if (told && !conn->ending) {
-        self->host->writable(conn->carrier);
+    } else if (!self->cipher || conn->secured) {
+        tell_writable(self, conn);
+    }
+}
+
+void hkb_stream_secured(hkb_stream_self *self, hkb_stream_conn *conn, bool dialed)
+{
+    conn->secured = true;
+    if (dialed) {
+        hkb_stream_dialed(self, conn);
+    } else if (!conn->rest) {
+        tell_writable(self, conn);
+    }
+    if (self->busy == conn && ends_here(self, conn)) {
+        end_writing(self, conn);
     }
 }
 
@@ -281,9 +337,7 @@ void hkb_stream_part(hkb_stream_self *self, hkb_stream_conn *conn, hakuban_statu
         return;
     }
     *conn->farewell = farewell;
-    if (!conn->rest) {
-        (void)shutdown(conn->fd, SHUT_WR);
-    }
+    end_writing(self, conn);
 }
 
 void hkb_stream_carries(hkb_stream_self *self, hkb_stream_conn *conn, hakuban_carries what)
@@ -306,7 +360,7 @@ static size_t match(const char *begins, size_t before, const unsigned char *data
     return more;
 }
 
-static void give(hkb_stream_self *self, hkb_stream_conn *conn, const unsigned char *data,
+static void pass(hkb_stream_self *self, hkb_stream_conn *conn, const unsigned char *data,
                  size_t bytes)
 {
     if (self->busy != conn || bytes == 0 || conn->farewell) {
@@ -345,8 +399,42 @@ static void decide(hkb_stream_self *self, hkb_stream_conn *conn, const unsigned 
         hkb_stream_finish(self, conn, status, hakuban_status_text(status));
         return;
     }
-    give(self, conn, (const unsigned char *)layer->begins, before);
-    give(self, conn, data, bytes);
+    pass(self, conn, (const unsigned char *)layer->begins, before);
+    pass(self, conn, data, bytes);
+}
+
+void hkb_stream_give(hkb_stream_self *self, hkb_stream_conn *conn, const unsigned char *data,
+                     size_t bytes)
+{
+    if (conn->policy) {
+        decide(self, conn, data, bytes);
+    } else {
+        pass(self, conn, data, bytes);
+    }
+}
+
+/* A record of TLS that begins a handshake. No hello of ours has a body of 22 bytes. */
+static bool begins_tls(const unsigned char *data, size_t bytes)
+{
+    return bytes > 1 && data[0] == 0x16 && data[1] == 0x03;
+}
+
+static void take(hkb_stream_self *self, hkb_stream_conn *conn, const unsigned char *data,
+                 size_t bytes)
+{
+    bool first = conn->fresh;
+    conn->fresh = false;
+    if (conn->farewell) {
+        return;
+    }
+    if (self->cipher) {
+        self->cipher->received(self, conn, data, bytes);
+    } else if (first && begins_tls(data, bytes)) {
+        hkb_stream_part(self, conn, HAKUBAN_ERR_PROTOCOL,
+                        "the peer speaks TLS, and this bind does not: tls:// and wss:// do");
+    } else {
+        hkb_stream_give(self, conn, data, bytes);
+    }
 }
 
 static bool is_full(const hkb_stream_self *self, const hkb_stream_conn *conn)
@@ -384,7 +472,10 @@ static void read_in(hkb_stream_self *self, hkb_stream_conn *conn)
         ssize_t got = recv(conn->fd, self->buffer, READ_BYTES, MSG_DONTWAIT);
         if (got == 0) {
             hkb_stream_finish(self, conn, HAKUBAN_ERR_CLOSED,
-                              "the other side closed the connection");
+                              self->cipher && !conn->secured
+                                  ? "the other side closed the connection before both had agreed "
+                                    "on TLS"
+                                  : "the other side closed the connection");
             return;
         }
         if (got < 0) {
@@ -394,11 +485,7 @@ static void read_in(hkb_stream_self *self, hkb_stream_conn *conn)
             }
             return;
         }
-        if (conn->policy) {
-            decide(self, conn, self->buffer, (size_t)got);
-        } else {
-            give(self, conn, self->buffer, (size_t)got);
-        }
+        take(self, conn, self->buffer, (size_t)got);
         if (self->busy != conn || (size_t)got < READ_BYTES || is_full(self, conn)) {
             return;
         }
@@ -442,6 +529,9 @@ static void conn_ready(hkb_stream_self *self, hkb_stream_conn *conn, unsigned ev
                           strerror(conn->failure));
     } else if (events == 0 && conn->farewell) {
         give_up(self, conn);
+    } else if (events == 0 && self->cipher && !conn->secured) {
+        hkb_stream_finish(self, conn, HAKUBAN_ERR_TIMEOUT,
+                          "both sides had not agreed on TLS in time");
     } else if (events == 0 && conn->layer) {
         conn->layer->late(self, conn);
     }
@@ -472,8 +562,8 @@ void hkb_stream_shutdown(void *self_memory, void *conn_memory)
     }
     if (conn->layer) {
         conn->layer->shutdown(self, conn);
-    } else if (!conn->rest) {
-        (void)shutdown(conn->fd, SHUT_WR);
+    } else if (ends_here(self, conn)) {
+        end_writing(self, conn);
     }
 }
 
@@ -483,6 +573,9 @@ void hkb_stream_close(void *self_memory, void *conn_memory)
     hkb_stream_conn *conn = conn_memory;
     if (conn->layer) {
         hkb_stream_shutdown(self, conn);
+    }
+    if (self->cipher && !conn->over) {
+        self->cipher->shutdown(self, conn);
     }
     if (!conn->over) {
         hkb_stream_finish(self, conn, HAKUBAN_ERR_CLOSED, "closed on this side");

@@ -1,6 +1,7 @@
 /* What transports over byte-stream sockets share: listening, dialing, reading, writing, ending. A
- * layer may stand between a connection and the host, as WebSocket does. Built on hakuban's public
- * headers and the system's alone; knows no particular layer. */
+ * layer may stand between a connection and the host, as WebSocket does, and a cipher between the
+ * socket and all of that, as TLS does. Built on hakuban's public headers and the system's alone;
+ * knows no particular layer or cipher. */
 #ifndef HKB_STREAM_H
 #define HKB_STREAM_H
 
@@ -54,8 +55,39 @@ typedef struct hkb_stream_layer {
                  void *state); /* of conn->state; the connection may be gone */
 } hkb_stream_layer;
 
+/* What stands right above the socket and lets nothing pass unencrypted, neither of a layer nor of
+ * the host. All slots are mandatory. */
+typedef struct hkb_stream_cipher {
+    void (*done)(hkb_stream_self *self); /* of self->cipher_self */
+    /* Reads the files that a listener's URL names. *ret_keys lives until unlisten(). */
+    hakuban_status (*listen)(hkb_stream_self *self, const hakuban_url *url, void **ret_keys,
+                             hakuban_error *reterr);
+    void (*unlisten)(hkb_stream_self *self, void *keys);
+    /* conn->secret of a connection that is being accepted, which may outlive the listener whose
+     * keys these are; NULL: out of memory. */
+    void *(*accepted)(hkb_stream_self *self, void *keys);
+    /* That of a connection that will be dialled. */
+    hakuban_status (*dial)(hkb_stream_self *self, const hakuban_url *url, void **ret_secret,
+                           hakuban_error *reterr);
+    /* The dialled socket is connected. */
+    void (*connected)(hkb_stream_self *self, hkb_stream_conn *conn);
+    /* What came out of the socket. Says hkb_stream_secured() once both sides have agreed, and
+     * hkb_stream_give() of what was decrypted. */
+    void (*received)(hkb_stream_self *self, hkb_stream_conn *conn, const unsigned char *data,
+                     size_t bytes);
+    /* Encrypts, and gives it to hkb_stream_put(). What is written before both sides have agreed is
+     * kept: OK_FULL. */
+    hakuban_status (*write)(hkb_stream_self *self, hkb_stream_conn *conn,
+                            const hakuban_slice *parts, unsigned part_count);
+    /* Says that nothing more follows. More than once is once. */
+    void (*shutdown)(hkb_stream_self *self, hkb_stream_conn *conn);
+    void (*free)(hkb_stream_self *self, void *secret);
+} hkb_stream_cipher;
+
 struct hkb_stream_self {
     const hakuban_transport_host *host;
+    const hkb_stream_cipher *cipher; /* of all connections; NULL: there is none */
+    void *cipher_self;               /* the cipher's, for all connections */
     const hkb_stream_layer
         *layer;            /* of accepted connections that begin as it says; NULL: there is none */
     bool layered;          /* dialled connections have it, and so do messages */
@@ -70,6 +102,7 @@ typedef struct hkb_stream_listener {
     int fd;
     bool nodelay, paused;
     uint64_t last_ns, credit_ns; /* of the limit on accepts per second */
+    void *keys;                  /* the cipher's */
     hkb_stream_policy *policy;   /* NULL without a layer */
     char *path;                  /* unix: the file to remove; NULL otherwise */
     size_t path_bytes;
@@ -93,11 +126,14 @@ struct hkb_stream_conn {
     bool full;           /* the host waits for writable() */
     bool over;           /* closed() was called */
     bool paused;         /* not read from, until resume() */
+    bool fresh;          /* accepted, and nothing has come */
+    bool secured;        /* the cipher's sides have agreed */
     uint8_t begun_bytes; /* accepted: how much of layer->begins has come */
     hakuban_carrier *carrier;
     hkb_stream_policy *policy;     /* accepted, and not known yet what it is; else NULL */
     const hkb_stream_layer *layer; /* NULL: bytes as they are */
     void *state;                   /* the layer's */
+    void *secret;                  /* the cipher's */
     hkb_stream_dialing *dialing;   /* NULL once connected */
     hkb_stream_farewell *farewell; /* nothing is received or sent any more */
     unsigned char *rest;           /* what the kernel has not taken yet */
@@ -113,7 +149,7 @@ hakuban_status hkb_stream_check_url(const hakuban_url *url, int listening, hakub
 bool hkb_stream_numeric(const hakuban_url *url, hkb_address *ret_address);
 
 /* stream.c: the slots of a transport's table that are as they are for all; init() sets self->layer
- * and self->layered. */
+ * and self->layered, and those of the cipher if there is one. */
 hakuban_status hkb_stream_init(void *self_memory, const hakuban_transport_host *host);
 void hkb_stream_done(void *self_memory);
 hakuban_status hkb_stream_send(void *self_memory, void *conn_memory, const hakuban_slice *parts,
@@ -140,6 +176,17 @@ void hkb_stream_finish(hkb_stream_self *self, hkb_stream_conn *conn, hakuban_sta
 void hkb_stream_part(hkb_stream_self *self, hkb_stream_conn *conn, hakuban_status why,
                      const char *format, ...) HAKUBAN_PRINTF(4, 5);
 
+/* stream.c: for ciphers. */
+/* hkb_stream_write() of what may go out as it is. */
+hakuban_status hkb_stream_put(hkb_stream_self *self, hkb_stream_conn *conn,
+                              const hakuban_slice *parts, unsigned part_count);
+/* Received, for the layer or the host: after it the connection may be gone. */
+void hkb_stream_give(hkb_stream_self *self, hkb_stream_conn *conn, const unsigned char *data,
+                     size_t bytes);
+/* Both sides have agreed, and what was kept until then has been put: the connection is what it
+ * would have been without a cipher from the beginning. After it the connection may be gone. */
+void hkb_stream_secured(hkb_stream_self *self, hkb_stream_conn *conn, bool dialed);
+
 /* stream.c: for the other files. */
 void hkb_stream_options(int fd, int family, bool nodelay);
 void hkb_stream_forget_fd(hkb_stream_self *self, void *owner, int *fd);
@@ -149,6 +196,8 @@ hakuban_status hkb_stream_open(hkb_stream_self *self, hkb_stream_conn *conn);
 uint64_t hkb_stream_now_ns(void);
 
 /* stream_dial.c */
+/* The socket is connected, and the cipher agreed on: the layer begins, or the host hears of it. */
+void hkb_stream_dialed(hkb_stream_self *self, hkb_stream_conn *conn);
 hakuban_status hkb_stream_dial(void *self_memory, void *conn_memory, hakuban_carrier *carrier,
                                const hakuban_url *url, hakuban_error *reterr);
 void hkb_stream_dial_ready(hkb_stream_self *self, hkb_stream_conn *conn, unsigned events,
@@ -187,9 +236,12 @@ void hkb_stream_listener_ready(hkb_stream_self *self, hkb_stream_listener *liste
 
 /* transports/ws, where it was built. */
 extern const hkb_stream_layer hkb_ws_layer;
+hakuban_status hkb_ws_check_url(const hakuban_url *url, int listening, hakuban_error *reterr);
 
 extern const hakuban_transport_ops hakuban_transport_tcp;
 extern const hakuban_transport_ops hakuban_transport_unix;
 extern const hakuban_transport_ops hakuban_transport_ws;
+extern const hakuban_transport_ops hakuban_transport_tls;
+extern const hakuban_transport_ops hakuban_transport_wss;
 
 #endif

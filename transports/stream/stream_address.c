@@ -7,8 +7,12 @@
 hakuban_status hkb_stream_check(const hakuban_url *url, bool listening, bool *ret_nodelay,
                                 hakuban_error *reterr)
 {
+    hakuban_status status = hkb_address_check_plain(url, reterr);
+    if (status < 0) {
+        return status;
+    }
     if (strcmp(url->scheme, "unix") == 0) {
-        hakuban_status status = hkb_address_check_path(url, reterr);
+        status = hkb_address_check_path(url, reterr);
         return status < 0 ? status : hkb_local_check(url, listening, reterr);
     }
     const char *nodelay = hakuban_url_get(url, "nodelay");
@@ -16,11 +20,13 @@ hakuban_status hkb_stream_check(const hakuban_url *url, bool listening, bool *re
         return hakuban_error_set(reterr, HAKUBAN_ERR_URL, "nodelay is true or false, not %.64s",
                                  nodelay);
     }
-    if (strcmp(url->scheme, "tcp") == 0 && url->path[0] != '\0') {
+    bool has_path = strcmp(url->scheme, "tcp") != 0 && strcmp(url->scheme, "tls") != 0;
+    if (!has_path && url->path[0] != '\0') {
         return hakuban_error_set(reterr, HAKUBAN_ERR_URL,
-                                 "tcp:// has no path, and here is one: %.120s", url->path);
+                                 "%s:// has no path, and here is one: %.120s", url->scheme,
+                                 url->path);
     }
-    hakuban_status status = hkb_address_check_host(url, listening, reterr);
+    status = hkb_address_check_host(url, listening, reterr);
     if (status >= 0) {
         *ret_nodelay = !nodelay || strcmp(nodelay, "true") == 0;
     }

@@ -71,6 +71,20 @@ static int start(hkb_stream_self *self, hkb_stream_conn *conn, uint64_t now_ns)
     return error;
 }
 
+/* What was made for a dial that did not begin. */
+static void forget(hkb_stream_self *self, hkb_stream_conn *conn)
+{
+    hkb_stream_dial_free(self, conn);
+    if (conn->state) {
+        conn->layer->free(self, conn->state);
+        conn->state = NULL;
+    }
+    if (conn->secret) {
+        self->cipher->free(self, conn->secret);
+        conn->secret = NULL;
+    }
+}
+
 hakuban_status hkb_stream_dial(void *self_memory, void *conn_memory, hakuban_carrier *carrier,
                                const hakuban_url *url, hakuban_error *reterr)
 {
@@ -98,10 +112,13 @@ hakuban_status hkb_stream_dial(void *self_memory, void *conn_memory, hakuban_car
     if (self->layered) {
         conn->layer = self->layer;
         status = conn->layer->dial(self, conn, url, reterr);
-        if (status < 0) {
-            hkb_stream_dial_free(self, conn);
-            return status;
-        }
+    }
+    if (status >= 0 && self->cipher) {
+        status = self->cipher->dial(self, url, &conn->secret, reterr);
+    }
+    if (status < 0) {
+        forget(self, conn);
+        return status;
     }
     uint64_t now_ns = hkb_stream_now_ns();
     conn->dialing->deadline_ns = now_ns + CONNECT_NS;
@@ -111,11 +128,7 @@ hakuban_status hkb_stream_dial(void *self_memory, void *conn_memory, hakuban_car
                                    conn->dialing->where, strerror(error));
         (void)self->host->wake_at(self->host->host, conn, UINT64_MAX);
         hkb_stream_forget_fd(self, conn, &conn->fd);
-        hkb_stream_dial_free(self, conn);
-        if (conn->state) {
-            conn->layer->free(self, conn->state);
-            conn->state = NULL;
-        }
+        forget(self, conn);
     }
     return status;
 }
@@ -138,19 +151,29 @@ static bool to_itself(int fd)
            memcmp(&here.is, &there.is, here.bytes) == 0;
 }
 
-/* What a layer still has to settle counts as dialing as far as time is concerned. */
+void hkb_stream_dialed(hkb_stream_self *self, hkb_stream_conn *conn)
+{
+    if (conn->layer) {
+        conn->layer->connected(self, conn);
+        return;
+    }
+    (void)self->host->wake_at(self->host->host, conn, UINT64_MAX);
+    self->host->opened(conn->carrier);
+}
+
+/* What a cipher and a layer still have to settle counts as dialing as far as time is concerned. */
 static void connected(hkb_stream_self *self, hkb_stream_conn *conn)
 {
-    uint64_t until_ns = conn->layer ? conn->dialing->deadline_ns : UINT64_MAX;
+    uint64_t until_ns = conn->dialing->deadline_ns;
     if (self->host->wake_at(self->host->host, conn, until_ns) || hkb_stream_open(self, conn)) {
         refuse_for(self, conn, ENOMEM);
         return;
     }
     hkb_stream_dial_free(self, conn);
-    if (conn->layer) {
-        conn->layer->connected(self, conn);
+    if (self->cipher) {
+        self->cipher->connected(self, conn);
     } else {
-        self->host->opened(conn->carrier);
+        hkb_stream_dialed(self, conn);
     }
 }
 

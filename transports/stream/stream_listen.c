@@ -145,6 +145,16 @@ static bool own_url(const hkb_stream_listener *listener, const char *scheme, cha
     return length > 0 && (size_t)length < out_bytes;
 }
 
+/* What its layer and its cipher have made of its URL. */
+static void forget(hkb_stream_self *self, hkb_stream_listener *listener)
+{
+    listener->policy = hkb_stream_policy_unref(self, listener->policy);
+    if (listener->keys) {
+        self->cipher->unlisten(self, listener->keys);
+        listener->keys = NULL;
+    }
+}
+
 hakuban_status hkb_stream_listen(void *self_memory, void *listener_memory, const hakuban_url *url,
                                  char *ret_url, size_t url_bytes, hakuban_error *reterr)
 {
@@ -164,10 +174,15 @@ hakuban_status hkb_stream_listen(void *self_memory, void *listener_memory, const
             return status;
         }
     }
-    status = strcmp(url->scheme, "unix") == 0 ? listen_unix(self, listener, url, where, reterr)
-                                              : listen_tcp(listener, url, where, reterr);
+    if (self->cipher) {
+        status = self->cipher->listen(self, url, &listener->keys, reterr);
+    }
+    if (status >= 0) {
+        status = strcmp(url->scheme, "unix") == 0 ? listen_unix(self, listener, url, where, reterr)
+                                                  : listen_tcp(listener, url, where, reterr);
+    }
     if (status < 0) {
-        listener->policy = hkb_stream_policy_unref(self, listener->policy);
+        forget(self, listener);
         return status;
     }
     if (!own_url(listener, url->scheme, reached, sizeof(reached)) || strlen(reached) >= url_bytes) {
@@ -201,7 +216,7 @@ void hkb_stream_unlisten(void *self_memory, void *listener_memory)
         listener->path = NULL;
     }
     hkb_stream_forget_fd(self, listener, &listener->fd);
-    listener->policy = hkb_stream_policy_unref(self, listener->policy);
+    forget(self, listener);
     if (self->busy == listener) {
         self->busy = NULL;
     }
@@ -242,8 +257,12 @@ static void welcome(hkb_stream_self *self, hkb_stream_listener *listener, int fd
                     const hkb_address *peer)
 {
     char text[HKB_ADDRESS_TEXT_BYTES];
-    void *memory = NULL;
+    void *memory = NULL, *secret = NULL;
     bool nodelay = listener->nodelay;
+    if (self->cipher && !(secret = self->cipher->accepted(self, listener->keys))) {
+        (void)close(fd);
+        return;
+    }
     hkb_stream_policy *policy = listener->policy;
     if (policy) {
         policy->references++; /* the connection's; the listener may go meanwhile */
@@ -252,6 +271,9 @@ static void welcome(hkb_stream_self *self, hkb_stream_listener *listener, int fd
     hakuban_carrier *carrier = self->host->accepted(self->host->host, listener, text, &memory);
     if (!carrier) {
         (void)hkb_stream_policy_unref(self, policy);
+        if (secret) {
+            self->cipher->free(self, secret);
+        }
         (void)close(fd);
         return;
     }
@@ -260,6 +282,8 @@ static void welcome(hkb_stream_self *self, hkb_stream_listener *listener, int fd
     conn->fd = fd;
     conn->carrier = carrier;
     conn->policy = policy;
+    conn->secret = secret;
+    conn->fresh = true;
     hkb_stream_options(fd, peer->is.any.sa_family, nodelay);
     if (hkb_stream_open(self, conn)) {
         hkb_stream_finish(self, conn, HAKUBAN_ERR_NO_MEMORY, strerror(ENOMEM));

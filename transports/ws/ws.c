@@ -152,7 +152,10 @@ static hakuban_status listen_(hkb_stream_self *self, const hakuban_url *url,
     memcpy(texts + host_bytes, origins ? origins : "", origins_bytes);
     memcpy(texts + host_bytes + origins_bytes, page ? page : "", page_bytes);
     *made = (policy){.is = {.references = 1, .bytes = bytes},
-                     .rules = {.host = texts, .origins = texts + host_bytes, .dialect = dialect},
+                     .rules = {.host = texts,
+                               .origins = texts + host_bytes,
+                               .secure = self->cipher != NULL,
+                               .dialect = dialect},
                      .page = texts + host_bytes + origins_bytes};
     *ret_policy = &made->is;
     return HAKUBAN_OK;
@@ -666,7 +669,7 @@ static hakuban_status init(void *self_memory, const hakuban_transport_host *host
     return hkb_stream_init(self, host);
 }
 
-static hakuban_status check(const hakuban_url *url, int listening, hakuban_error *reterr)
+hakuban_status hkb_ws_check_url(const hakuban_url *url, int listening, hakuban_error *reterr)
 {
     hkb_ws_dialect dialect;
     hakuban_status status = hkb_stream_check_url(url, listening, reterr);
@@ -677,4 +680,4 @@ static hakuban_status check(const hakuban_url *url, int listening, hakuban_error
 }
 
 const hakuban_transport_ops hakuban_transport_ws =
-    HKB_STREAM_TABLE("ws", HAKUBAN_TRANSPORT_NAMES, init, check);
+    HKB_STREAM_TABLE("ws", HAKUBAN_TRANSPORT_NAMES, init, hkb_ws_check_url);

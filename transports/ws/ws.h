@@ -65,6 +65,7 @@ hkb_ws_progress hkb_ws_head_scan(hkb_ws_scan *scan, const char *head, size_t byt
 typedef struct hkb_ws_rules {
     const char *host;    /* of the listener's URL */
     const char *origins; /* joined by '+'; "": the same host only; "*": any */
+    bool secure;         /* pages of the same host come by https:// */
     hkb_ws_dialect dialect;
 } hkb_ws_rules;
 

@@ -258,8 +258,8 @@ static bool is_origin_allowed(const fields *found, const hkb_ws_rules *rules)
 {
     text list = {rules->origins, strlen(rules->origins)}, origin = found->origin;
     if (list.bytes == 0) {
-        static const char scheme[] = "http://";
-        const size_t scheme_bytes = sizeof(scheme) - 1;
+        const char *scheme = rules->secure ? "https://" : "http://";
+        const size_t scheme_bytes = strlen(scheme);
         return origin.bytes == scheme_bytes + found->host.bytes &&
                strncasecmp(origin.at, scheme, scheme_bytes) == 0 &&
                strncasecmp(origin.at + scheme_bytes, found->host.at, found->host.bytes) == 0 &&

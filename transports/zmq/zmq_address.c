@@ -14,8 +14,12 @@ bool hkb_zmq_is_ipc(const hakuban_url *url)
 
 hakuban_status hkb_zmq_check(const hakuban_url *url, int listening, hakuban_error *reterr)
 {
+    hakuban_status status = hkb_address_check_plain(url, reterr);
+    if (status < 0) {
+        return status;
+    }
     if (hkb_zmq_is_ipc(url)) {
-        hakuban_status status = hkb_address_check_path(url, reterr);
+        status = hkb_address_check_path(url, reterr);
         return status < 0 ? status : hkb_local_check(url, listening != 0, reterr);
     }
     if (url->path[0] != '\0') {

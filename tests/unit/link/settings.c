@@ -157,11 +157,11 @@ START_TEST(bad_names_codecs_and_limits_are_named)
     refused("Name=x", HAKUBAN_ERR_URL,
             "there is no parameter \"Name\"; known are name, timeout, keep-alive, nodelay, "
             "load-limit, preload, serializer, compressor, grace, window, dialect, origin, page, "
-            "mode and group");
+            "mode, group, cert, key, ca, verify and server-name");
     refused("name=a,colour=red", HAKUBAN_ERR_URL,
             "there is no parameter \"colour\"; known are name, timeout, keep-alive, nodelay, "
             "load-limit, preload, serializer, compressor, grace, window, dialect, origin, page, "
-            "mode and group");
+            "mode, group, cert, key, ca, verify and server-name");
 }
 END_TEST
 

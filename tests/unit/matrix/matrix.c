@@ -588,6 +588,7 @@ int main(void)
     }
     Suite *suite = suite_create("matrix");
     TCase *each = tcase_create("every transport, serializer and compressor");
+    tcase_add_unchecked_fixture(each, certificates_make, NULL);
     tcase_set_timeout(each, 60);
     tcase_add_loop_test(each, states_and_their_changes_arrive_through_a_hub, 0, count);
     tcase_add_loop_test(each, a_tag_finds_what_carries_it, 0, count);
@@ -597,11 +598,13 @@ int main(void)
     tcase_add_loop_test(each, a_state_of_megabytes_arrives_in_parts, 0, count);
     suite_add_tcase(suite, each);
     TCase *two = tcase_create("two transports at once");
+    tcase_add_unchecked_fixture(two, certificates_make, NULL);
     tcase_set_timeout(two, 60);
     tcase_add_loop_test(two, what_is_exposed_over_one_transport_is_observed_over_another, 0,
                         transports.count * transports.count);
     suite_add_tcase(suite, two);
     TCase *bad = tcase_create("bad input");
+    tcase_add_unchecked_fixture(bad, certificates_make, NULL);
     tcase_set_timeout(bad, 60);
     tcase_add_loop_test(bad, a_bad_url_is_refused_in_words_and_nothing_else_is_touched, 0,
                         (int)(sizeof(bad_urls) / sizeof(bad_urls[0])));

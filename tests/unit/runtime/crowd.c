@@ -180,11 +180,8 @@ int main(void)
     Suite *suite = suite_create("crowd");
     TCase *threads = tcase_create("threads");
     tcase_set_timeout(threads, 100);
-#ifdef HAKUBAN_TEST_ZMQ
-    tcase_add_loop_test(threads, threads_share_exchanges_and_nothing_is_left, 0, 5);
-#else
-    tcase_add_loop_test(threads, threads_share_exchanges_and_nothing_is_left, 0, 3);
-#endif
+    tcase_add_unchecked_fixture(threads, certificates_make, NULL);
+    tcase_add_loop_test(threads, threads_share_exchanges_and_nothing_is_left, 0, LISTEN_URLS);
     tcase_add_test(threads, every_allocation_of_a_link_may_fail);
     suite_add_tcase(suite, threads);
     return run_suite(suite);

@@ -63,6 +63,12 @@ static const char *const ip_schemes[] = {
 #ifdef HAKUBAN_TEST_ZMQ
     "zmq+tcp",
 #endif
+#ifdef HAKUBAN_TEST_TLS
+    "tls",
+#ifdef HAKUBAN_TEST_WS
+    "wss",
+#endif
+#endif
 };
 #define IP_SCHEMES (int)(sizeof(ip_schemes) / sizeof(ip_schemes[0]))
 
@@ -286,7 +292,7 @@ START_TEST(at_a_name_the_first_address_that_can_be_had_is_listened_at)
     struct sockaddr_in at;
     socklen_t bytes = sizeof(at);
     ck_assert_int_eq(getsockname(taken, (struct sockaddr *)&at, &bytes), 0);
-    char url[100], expected[100];
+    char url[100], expected[100], whole[CERTIFICATES_URL_BYTES];
     (void)snprintf(url, sizeof(url), "%s://two.test:%u", ip_schemes[_i], ntohs(at.sin_port));
     (void)snprintf(expected, sizeof(expected), "%s://127.0.1.2:%u", ip_schemes[_i],
                    ntohs(at.sin_port));
@@ -294,11 +300,14 @@ START_TEST(at_a_name_the_first_address_that_can_be_had_is_listened_at)
     ck_assert_str_eq(hakuban_listener_url(listener), expected);
     hakuban_listener *another = NULL;
     hakuban_error error = {0};
-    ck_assert_int_eq(hakuban_exchange_listen(pair.hub, url, &another, &error), HAKUBAN_ERR_EXISTS);
+    ck_assert_int_eq(
+        hakuban_exchange_listen(pair.hub, certificates_url(url, whole), &another, &error),
+        HAKUBAN_ERR_EXISTS);
     ck_assert_ptr_nonnull(strstr(error.text, "two.test"));
     (void)snprintf(url, sizeof(url), "%s://none.test:1", ip_schemes[_i]);
-    ck_assert_int_eq(hakuban_exchange_listen(pair.hub, url, &another, &error),
-                     HAKUBAN_ERR_NOT_FOUND);
+    ck_assert_int_eq(
+        hakuban_exchange_listen(pair.hub, certificates_url(url, whole), &another, &error),
+        HAKUBAN_ERR_NOT_FOUND);
     ck_assert_ptr_nonnull(strstr(error.text, "none.test"));
     (void)close(taken);
     (void)hakuban_listener_free(listener);
@@ -394,6 +403,7 @@ int main(void)
     Suite *suite = suite_create("dialing");
     TCase *cases = tcase_create("dialing");
     tcase_set_timeout(cases, 100);
+    tcase_add_unchecked_fixture(cases, certificates_make, NULL);
     tcase_add_test(cases, a_url_that_can_never_work_is_refused_at_once);
     tcase_add_loop_test(cases, all_addresses_of_a_name_are_tried, 0, IP_SCHEMES);
     tcase_add_loop_test(cases, an_address_that_accepts_and_is_no_router_gives_way_to_a_good_one, 0,

@@ -3,13 +3,6 @@
 
 #include "exchange_pair.h"
 
-#ifdef HAKUBAN_TEST_ZMQ
-#define TRANSPORTS 5
-#else
-#define TRANSPORTS 3
-#endif
-#define COMBINATIONS (TRANSPORTS * 2)
-
 static exchange_pair two(int index)
 {
     exchange_pair pair = {.drive = index % 2 ? HAKUBAN_DRIVE_MANUAL : HAKUBAN_DRIVE_THREAD};
@@ -453,13 +446,25 @@ START_TEST(what_cannot_be_preloaded_is_told)
 }
 END_TEST
 
-static const char *const names[] = {"inproc", "unix", "tcp", "zmq+tcp", "zmq+ipc"};
+static const char *const names[] = {
+    [LISTEN_INPROC] = "inproc",   [LISTEN_UNIX] = "unix",       [LISTEN_TCP] = "tcp",
+#ifdef HAKUBAN_TEST_ZMQ
+    [LISTEN_ZMQ_TCP] = "zmq+tcp", [LISTEN_ZMQ_IPC] = "zmq+ipc",
+#endif
+#ifdef HAKUBAN_TEST_TLS
+    [LISTEN_TLS] = "tls",
+#ifdef HAKUBAN_TEST_WS
+    [LISTEN_WSS] = "wss",
+#endif
+#endif
+};
 
 int main(void)
 {
     Suite *suite = suite_create("two exchanges");
-    for (int i = 0; i < TRANSPORTS; i++) {
+    for (int i = 0; i < LISTEN_URLS; i++) {
         TCase *linked = tcase_create(names[i]);
+        tcase_add_unchecked_fixture(linked, certificates_make, NULL);
         tcase_set_timeout(linked, 60);
         tcase_add_loop_test(linked, states_travel_both_ways, 2 * i, 2 * i + 2);
         tcase_add_loop_test(linked, a_large_state_arrives, 2 * i, 2 * i + 2);

@@ -21,6 +21,7 @@
 
 #define WALKED_PER_UNIT 8u      /* records that are only looked at */
 #define NAME_BYTES_PER_UNIT 64u /* bytes of JSON that are brought to canonical form */
+#define NUMBER_COST 4u          /* of a number with an exponent in it */
 
 static hakuban_status wrong(hakuban_error *reterr, const char *what)
 {
@@ -34,11 +35,28 @@ static hakuban_status no_memory(hakuban_error *reterr)
 
 /* -- From a downstream -- */
 
+/* The cost of bringing texts to canonical form. Zeros may separate them. */
+static size_t text_cost(const char *text, size_t bytes)
+{
+    size_t exponents = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < bytes; i++) {
+        if (in_string && text[i] == '\\') {
+            i++;
+        } else if (text[i] == '"') {
+            in_string = !in_string;
+        } else {
+            exponents += !in_string && i && text[i] == 'e' && text[i - 1] <= '9';
+        }
+    }
+    return bytes / NAME_BYTES_PER_UNIT + exponents * NUMBER_COST;
+}
+
 /* The cost of an object's texts, its record, a share, and both records' places at each of its tags.
  */
 static void charge_object(hkb_peer *peer, const hakuban_descriptor *descriptor)
 {
-    hkb_peer_charge(peer, 2 + descriptor->text_bytes / NAME_BYTES_PER_UNIT +
+    hkb_peer_charge(peer, 2 + text_cost(descriptor->text, descriptor->text_bytes) +
                               (size_t)descriptor->tag_count);
 }
 
@@ -105,6 +123,7 @@ static hakuban_status hear_tag(hkb_peer *peer, const hkb_message *message, hakub
     hkb_registration registered = hkb_registration_of(message->flags, message->capacity);
     registered.declines = 0; /* only objects are declined */
     hkb_tag *tag;
+    hkb_peer_charge(peer, text_cost(message->text.data, message->text.bytes));
     if (hkb_tag_get(peer->exchange, message->text, &tag) < 0 ||
         hkb_tag_register(tag, peer, registered) < 0) {
         return no_memory(reterr);

@@ -144,6 +144,29 @@ static void play_leaving(unsigned port, int64_t end_us)
     }
 }
 
+/* An exposer of 50,000 objects is lost again and again; the next one takes them. */
+static void play_away(unsigned port, int64_t end_us)
+{
+    client *observer = another(port, true);
+    client_add(observer, NULL, 0, "[%d,1,0,\"\\\"t\\\"\"]", SAY_TAG);
+    (void)client_flush(observer, 1000, true);
+    while (clock_us() < end_us) {
+        client *c = another(port, true);
+        for (unsigned i = 0; i < 50000 && clock_us() < end_us && !c->ended; i++) {
+            client_add(c, NULL, 0, "[%d,2,1,\"%u\",\"\\\"t\\\"\"]", SAY_OBJECT, i);
+            if (c->out.bytes > PACKET_BYTES) {
+                (void)client_flush(c, 1000, true);
+                (void)client_hear(observer, SAY_ACK, 1);
+            }
+        }
+        client_end(c);
+        free(c);
+        for (int64_t rest_us = clock_us() + 700000; clock_us() < rest_us;) {
+            (void)client_hear(observer, SAY_ACK, 20);
+        }
+    }
+}
+
 static void play_names(unsigned port, int64_t end_us)
 {
     client *c = another(port, true);
@@ -153,7 +176,9 @@ static void play_names(unsigned port, int64_t end_us)
                                at ? "," : "");
     }
     for (unsigned i = 0; clock_us() < end_us && !c->ended; i++) {
-        client_add(c, NULL, 0, "[%d,%u,0,\"[%u,%s]\"]", SAY_OBJECT, i % 2 ? 0u : 1u, i / 2, list);
+        /* Objects and tags by turns, each taken back at once. */
+        client_add(c, NULL, 0, "[%d,%u,0,\"[%u,%s]\"]", i % 4 < 2 ? SAY_OBJECT : SAY_TAG,
+                   i % 2 ? 0u : 1u, i / 2, list);
         if (c->out.bytes > PACKET_BYTES) {
             (void)client_flush(c, 1000, true);
         }
@@ -284,6 +309,7 @@ const kind kinds[] = {
     {"balance", "200 exposers of one tag, 10,000 objects, capacities that change", false,
      play_balance},
     {"leaving", "200,000 registrations that end at once", false, play_leaving},
+    {"away", "an exposer of 50,000 objects that is lost again and again", false, play_away},
     {"names", "names full of numbers that are hard to read", false, play_names},
     {"have", "HAVE with names that share a slot", false, play_have},
     {"hoard", "states of 64 MiB that arrive as 2 KiB", false, play_hoard},

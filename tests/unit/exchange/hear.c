@@ -119,6 +119,31 @@ START_TEST(a_load_limit_holds_and_the_next_one_replaces_it)
 }
 END_TEST
 
+static int64_t cost_of(stranger *peer, const char *message)
+{
+    int64_t before = peer->peer->link.credit;
+    stranger_put(peer, "%s", message);
+    stranger_say(peer);
+    ck_assert_int_eq(peer->peer->link.phase, HKB_LINK_OPEN);
+    return before - peer->peer->link.credit;
+}
+
+/* Numbers with exponents take microseconds each to read and write. */
+START_TEST(a_name_that_is_hard_to_read_costs_more_than_a_plain_one_of_the_same_length)
+{
+    stranger peer;
+    lone_begin();
+    stranger_open(&peer, lone.exchange, false);
+    int64_t plain = cost_of(&peer, "[8,1,0,\"[\\\"1e-300,2e-300,3e-300\\\"]\"]");
+    int64_t hard = cost_of(&peer, "[8,1,0,\"[1e-300,2e-300,3e-300]\"]");
+    ck_assert_int_ge(hard, plain + 12);
+    plain = cost_of(&peer, "[9,1,0,\"[\\\"1e-300,2e-300,3e-300\\\"]\"]");
+    hard = cost_of(&peer, "[9,1,0,\"[1e-300,2e-300,3e-300]\"]");
+    ck_assert_int_ge(hard, plain + 12);
+    stranger_leave(&peer);
+}
+END_TEST
+
 int main(void)
 {
     TCase *cases = lone_cases();
@@ -130,5 +155,7 @@ int main(void)
     tcase_add_test(cases, what_is_not_known_is_ignored);
     tcase_add_test(cases, a_registration_replaces_the_one_before);
     tcase_add_test(cases, a_load_limit_holds_and_the_next_one_replaces_it);
+    tcase_add_test(cases,
+                   a_name_that_is_hard_to_read_costs_more_than_a_plain_one_of_the_same_length);
     return lone_run("exchange.hear", cases, NULL);
 }

@@ -88,6 +88,8 @@ bool oracle_declines_with_room(const sim_world *world, size_t node, const hkb_ob
 
 void oracle_check_window(const sim_world *world, const net_pipe *pipe, int end);
 void oracle_check_memory(sim_world *world);
+/* At the end: which links were ended for memory. */
+void oracle_check_ends(const sim_world *world);
 /* All users have gone: what is left. */
 bool oracle_lingers(const sim_world *world, char *out, size_t out_bytes);
 

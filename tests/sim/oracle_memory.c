@@ -181,6 +181,20 @@ void oracle_check_memory(sim_world *world)
     }
 }
 
+void oracle_check_ends(const sim_world *world)
+{
+    unsigned before = world->result.limit_ends, ends = world->network->limit_ends;
+    bool limited = false;
+    for (size_t i = 0; i < world->plan->node_count; i++) {
+        limited |= world->plan->nodes[i].link_bytes_max > 0;
+    }
+    NET_MUST(limited || ends == 0, "I7 memory: %u links were ended for a limit that there is not",
+             ends);
+    NET_MUST(ends == before,
+             "I7 memory: %u links were ended for a limit long after all limits had gone",
+             ends - before);
+}
+
 bool oracle_lingers(const sim_world *world, char *out, size_t out_bytes)
 {
     for (size_t i = 0; i < world->plan->node_count; i++) {

@@ -889,6 +889,7 @@ static void play(const sim_plan *plan, const bool *kept, bool trace, sim_stuck *
     play_faults(world, kept);
     heal(world);
     converge(world);
+    world->result.limit_ends = world->network->limit_ends;
     stay(world);
     uint64_t converged_ns = world->result.converged_ns;
     for (size_t i = 0; i < plan->outage_count; i++) {
@@ -897,9 +898,9 @@ static void play(const sim_plan *plan, const bool *kept, bool trace, sim_stuck *
     hand_over(world);
     world->result.converged_ns = converged_ns;
     all_programs_end(world);
+    oracle_check_ends(world);
     world->result.trace_hash = world->network->trace_hash;
     world->result.simulated_ns = now(world) - NET_BEGIN_NS;
-    world->result.limit_ends = world->network->limit_ends;
     world->result.histories = 1;
     *ret = world->result;
     net_free(world->network);

@@ -11,6 +11,8 @@
 #include "exchange/facts.h"
 #include "exchange/offers.h"
 
+#define DECLINES_MAX 256u /* looked at in one tick */
+
 static void take_back(hkb_object *object)
 {
     if (object->upstream) {
@@ -38,7 +40,7 @@ static hkb_object *first_declined(const hkb_exchange *exchange)
 static void end_declines(hkb_exchange *exchange)
 {
     hkb_object *object;
-    for (size_t left = exchange->declined_count; left; left--) {
+    for (size_t left = hkb_min(exchange->declined_count, DECLINES_MAX); left; left--) {
         object = first_declined(exchange);
         if (exchange->now_ns < object->deadline_ns) {
             break;

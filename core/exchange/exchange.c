@@ -46,7 +46,8 @@ hakuban_status hkb_exchange_new(const hkb_exchange_settings *settings, uint64_t 
     exchange->tick_ns = exchange->rebalance_ns = exchange->now_ns;
     exchange->promises_ns = UINT64_MAX;
     exchange->turn_cost = settings->turn_cost ? settings->turn_cost : HKB_TURN_COST;
-    exchange->clear_left = exchange->walk_left = (size_t)exchange->turn_cost * HKB_SLICE_PER_UNIT;
+    exchange->clear_left = exchange->walk_left = exchange->names_left =
+        (size_t)exchange->turn_cost * HKB_SLICE_PER_UNIT;
     exchange->wall_ns = wall_ns;
     for (size_t i = 0; i < 2; i++) {
         exchange->map_key[i] = exchange->host.random(ctx);
@@ -259,7 +260,8 @@ static size_t clear_max(const hkb_exchange *exchange)
 
 void hkb_exchange_tick(hkb_exchange *exchange)
 {
-    exchange->walk_left = (size_t)exchange->turn_cost * HKB_SLICE_PER_UNIT;
+    exchange->walk_left = exchange->names_left = (size_t)exchange->turn_cost * HKB_SLICE_PER_UNIT;
+    hkb_recall_wake(exchange);
     hkb_sessions_clear(exchange, clear_max(exchange));
     tick_links(exchange);
     hkb_budget_tick(exchange);

@@ -433,6 +433,9 @@ bool hkb_tag_is_listed(const hkb_tag *tag)
     if (hkb_exchange_is_young(exchange)) {
         return false; /* objects that were there before a restart may come back */
     }
+    if (exchange->remembered_count && hkb_node_linked(&tag->sweeping)) {
+        return false; /* what the upstream has not listed ends first */
+    }
     bool all_list = false;
     HKB_UPSTREAMS_EACH(peer, exchange)
     {

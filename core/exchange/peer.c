@@ -5,6 +5,7 @@
 #include "exchange/emit.h"
 #include "exchange/facts.h"
 #include "exchange/hear.h"
+#include "exchange/names.h"
 #include "exchange/recall.h"
 #include "exchange/sessions.h"
 #include "exchange/tag.h"
@@ -165,9 +166,6 @@ static void say_peer(hkb_peer *peer)
                                .load_limit = &peer->link.settings->load_limit};
         hkb_link_say(&peer->link, &message, NULL);
     }
-    if (peer->link.connector && hkb_recall_say(peer)) {
-        hkb_peer_queue_first(peer); /* before any contract is told */
-    }
     if (peer->memory_limit_due) {
         peer->memory_limit_due = false;
         hkb_message message = {.kind = HKB_MESSAGE_MEMORY_LIMIT,
@@ -183,9 +181,26 @@ static void say_peer(hkb_peer *peer)
     }
 }
 
+/* What an upstream is told of an earlier session comes first. false: nothing. */
+static bool say_names(hkb_peer *peer)
+{
+    if (!peer->link.connector || !peer->recall) {
+        return false;
+    }
+    if (peer->link.phase == HKB_LINK_LEAVING) {
+        hkb_recall_free(peer);
+        return false;
+    }
+    return hkb_recall_say(peer);
+}
+
 static bool on_produce(hkb_link *link)
 {
     hkb_peer *peer = hkb_peer_of(link);
+    bool named = say_names(peer);
+    if (named || (peer->link.connector && peer->recall)) {
+        return named;
+    }
     hkb_node *node = hkb_list_pop(&peer->queue);
     if (!node) {
         return false;

@@ -12,7 +12,9 @@
 #include "exchange/newest.h"
 
 #define PAIRS_PER_UNIT 8u
-#define FRAME_PAIRS 2048u /* 32 KiB */
+#define FRAME_PAIRS 512u       /* 8 KiB */
+#define STEP_OBJECTS 16u       /* more than ever share one place in the table */
+#define BYTES_PER_OBJECT 8192u /* of a state: its hash takes as long as the rest */
 /* A state that a peer has named is sent whole if the peer does not ask for it within this time. */
 #define RECALL_NS 30000000000ull
 
@@ -125,6 +127,12 @@ void hkb_recall_expire(hkb_exchange *exchange)
 uint64_t hkb_recall_deadline(const hkb_exchange *exchange)
 {
     uint64_t deadline_ns = UINT64_MAX;
+    HKB_UPSTREAMS_EACH(peer, exchange)
+    {
+        if (peer->recall && !peer->recall->has_turn) {
+            return exchange->now_ns;
+        }
+    }
     for (size_t i = 0; i < HKB_COUNT(exchange->held); i++) {
         if (!hkb_list_empty(&exchange->held[i].objects) &&
             exchange->held[i].until_ns < deadline_ns) {
@@ -142,13 +150,11 @@ static void offer(hkb_recall *recall, size_t kind, uint64_t name, uint64_t value
                             sizeof(bytes)); /* without room it travels whole */
 }
 
-static void offer_object(hkb_peer *peer, const hkb_object *object)
+static void offer_object(hkb_recall *recall, hkb_object *object)
 {
-    bool holds_sink = object->assigned.held && object->assigned.to != HKB_UPSTREAM;
-    hkb_recall *recall = object->state || holds_sink ? hkb_recall_get(peer) : NULL;
-    if (recall && holds_sink) {
+    if (object->assigned.held && object->assigned.to != HKB_UPSTREAM) {
         offer(recall, HKB_PAIRS_SINKS, hkb_object_name(object), object->sink_id);
-    } else if (recall) {
+    } else if (object->state) {
         offer(recall, object->freshness == HAKUBAN_LIVE ? HKB_PAIRS_LIVE : HKB_PAIRS_OLD,
               hkb_object_name(object), hkb_state_identity(object->state));
     }
@@ -156,39 +162,72 @@ static void offer_object(hkb_peer *peer, const hkb_object *object)
 
 void hkb_recall_offer(hkb_peer *peer)
 {
-    void *found[16];
-    uint64_t place = 0;
     hkb_recall_free(peer);
-    for (size_t count; (count = hkb_map_scan(&peer->exchange->objects, &place, found, 16)) > 0;) {
+    hkb_recall *recall = hkb_recall_get(peer);
+    if (recall) { /* without memory all travels whole */
+        recall->goes_on = recall->has_turn = true;
+    }
+}
+
+/* Names of as many objects as one frame holds at most. */
+static void offer_more(hkb_exchange *exchange, hkb_recall *recall)
+{
+    void *found[STEP_OBJECTS];
+    for (size_t named = 0; recall->goes_on && exchange->names_left && named < FRAME_PAIRS;) {
+        size_t count = hkb_map_scan(&exchange->objects, &recall->place, found, STEP_OBJECTS);
+        size_t cost = count;
+        recall->goes_on = count > 0;
         for (size_t i = 0; i < count; i++) {
-            offer_object(peer, found[i]);
+            hkb_object *object = found[i];
+            cost += object->state ? object->state->data_bytes / BYTES_PER_OBJECT : 0;
+            offer_object(recall, object);
+        }
+        exchange->names_left -= hkb_min(exchange->names_left, cost);
+        named += count;
+    }
+}
+
+static bool say_pairs(hkb_peer *peer)
+{
+    for (size_t kind = 0; kind < HKB_PAIRS_KINDS; kind++) {
+        hkb_buffer *pairs = &peer->recall->pairs[kind];
+        hkb_message message = {
+            .kind = kind == HKB_PAIRS_SINKS ? HKB_MESSAGE_HOLDING : HKB_MESSAGE_HAVE,
+            .flags = kind == HKB_PAIRS_LIVE,
+            .payload = {pairs->data, pairs->bytes},
+        };
+        if (pairs->bytes) {
+            hkb_link_say(&peer->link, &message, NULL);
+            pairs->bytes = 0;
+            return true;
         }
     }
-    hkb_peer_measure(peer);
+    return false;
 }
 
 bool hkb_recall_say(hkb_peer *peer)
 {
     hkb_recall *recall = peer->recall;
-    for (size_t kind = 0; recall && kind < HKB_PAIRS_KINDS; kind++) {
-        const hkb_buffer *pairs = &recall->pairs[kind];
-        if (recall->said[kind] == pairs->bytes) {
-            continue;
-        }
-        size_t bytes = hkb_min(pairs->bytes - recall->said[kind], FRAME_PAIRS * HKB_PAIR_BYTES);
-        hkb_message message = {
-            .kind = kind == HKB_PAIRS_SINKS ? HKB_MESSAGE_HOLDING : HKB_MESSAGE_HAVE,
-            .flags = kind == HKB_PAIRS_LIVE,
-            .payload = {pairs->data + recall->said[kind], bytes},
-        };
-        recall->said[kind] += bytes;
-        hkb_link_say(&peer->link, &message, NULL);
-        return true;
+    bool said;
+    while (!(said = say_pairs(peer)) && recall->goes_on && peer->exchange->names_left) {
+        offer_more(peer->exchange, recall);
     }
-    if (recall && peer->link.connector) {
+    recall->has_turn = said || !recall->goes_on;
+    if (!said && !recall->goes_on) {
         hkb_recall_free(peer);
     }
-    return false;
+    return said;
+}
+
+void hkb_recall_wake(hkb_exchange *exchange)
+{
+    HKB_UPSTREAMS_EACH(peer, exchange)
+    {
+        if (peer->recall && !peer->recall->has_turn) {
+            peer->recall->has_turn = true;
+            hkb_peer_wake(peer);
+        }
+    }
 }
 
 /* -- The listener: what a returning peer names -- */

@@ -20,10 +20,13 @@ uint64_t hkb_recall_deadline(const hkb_exchange *exchange);
 /* From now on the upstream's streams tell which objects of the tag exist. */
 void hkb_recall_listed(hkb_tag *tag);
 void hkb_recall_forget_object(hkb_object *object);
-/* Collects the names for the new upstream; the peer's own item sends them. */
+/* The new upstream will be told the names of all objects before anything else. */
 void hkb_recall_offer(hkb_peer *peer);
-/* Sends one frame of names; false: there are no more. */
+/* Sends one frame of names; false: there are no more, or while peer->recall stays, no more in this
+ * turn. */
 bool hkb_recall_say(hkb_peer *peer);
+/* Names that wait have their turn again. */
+void hkb_recall_wake(hkb_exchange *exchange);
 
 /* The listener's side. */
 hakuban_status hkb_recall_hear(hkb_peer *peer, const hkb_message *message, hakuban_error *reterr);

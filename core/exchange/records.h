@@ -89,9 +89,12 @@ typedef struct hkb_names {
 enum { HKB_PAIRS_LIVE, HKB_PAIRS_OLD, HKB_PAIRS_SINKS, HKB_PAIRS_KINDS };
 
 typedef struct hkb_recall {
-    hkb_names had, holds;              /* the states and the sinks that a downstream has named */
-    hkb_buffer pairs[HKB_PAIRS_KINDS]; /* the names that an upstream will be sent */
-    size_t said[HKB_PAIRS_KINDS];
+    hkb_names had, holds; /* the states and the sinks that a downstream has named */
+    /* For an upstream: the names that it is sent next, and how far the objects are named. */
+    hkb_buffer pairs[HKB_PAIRS_KINDS];
+    uint64_t place;
+    bool goes_on;
+    bool has_turn; /* and not: it goes on in the next turn */
     uint64_t since_ns;
 } hkb_recall;
 
@@ -151,6 +154,7 @@ struct hkb_exchange {
     bool upstream_clears;
     hkb_walk walk;
     size_t walk_left;  /* how many objects may be looked at in it, and in sweeps, in this turn */
+    size_t names_left; /* how many may be named for an upstream in this turn */
     hkb_list sweeping; /* tags whose objects are looked at again, a few at a time */
     hkb_object_tag sweep_cursor; /* among the objects of the first of them */
     hkb_list waiting;            /* objects in a hand-over, by deadline */

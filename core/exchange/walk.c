@@ -70,6 +70,7 @@ static bool sweep_go_on(hkb_exchange *exchange)
     if (!goes_on) {
         bool again = tag->sweep_again;
         hkb_tag_sweep_end(tag);
+        hkb_tag_recheck_listed(tag); /* which waited for its end */
         if (again) {
             hkb_tag_sweep(tag);
         }

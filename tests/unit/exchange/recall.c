@@ -1,5 +1,7 @@
 /* What is kept of a session with an upstream that is over: objects stay, STALE, until a new
  * upstream has listed what there is. */
+#include "exchange/recall.h"
+#include "exchange/agenda.h"
 #include "lone_exchange.h"
 
 #define GRACE ",\"grace_ms\":2000,\"token\":\"00000000000000000000000000000005\""
@@ -111,6 +113,89 @@ START_TEST(what_is_remembered_goes_when_nothing_observes_it_any_more)
 }
 END_TEST
 
+/* -- Very many objects, a few in each turn -- */
+
+#define OBJECTS 500u
+#define TURN_COST 16u
+#define PER_TURN (TURN_COST * HKB_SLICE_PER_UNIT)
+
+/* The objects are there only because the upstream has them. */
+static void begin_with_many(void)
+{
+    lone.settings.turn_cost = TURN_COST;
+    begin();
+    for (unsigned i = 2; i <= OBJECTS; i++) {
+        stranger_put(&upstream, "[12,%u,1,1,0,\"%u\",\"7\"]", i, i);
+        stranger_put_state(&upstream, i, 5, "state");
+    }
+    stranger_say(&upstream);
+    while (hkb_peer_is_behind(upstream.peer)) {
+        lone_turn();
+    }
+    ck_assert_uint_eq(lone.exchange->objects.count, OBJECTS);
+}
+
+START_TEST(very_many_names_are_told_a_few_in_each_turn_and_before_all_else)
+{
+    begin_with_many();
+    lose_upstream();
+    ck_assert_uint_eq(lone.exchange->remembered_count, OBJECTS);
+    stranger_come(&upstream, lone.exchange, true);
+    stranger_put(&upstream, "%s", STRANGER_UPSTREAM_HELLO);
+    stranger_hear(lone.exchange);
+    stranger_say(&upstream);
+    hkb_recall_offer(upstream.peer); /* as to a hub that understands it */
+    hkb_peer_queue_first(upstream.peer);
+    lone.exchange->names_left = PER_TURN;
+    stranger_hear(lone.exchange);
+    unsigned turns = 1;
+    for (; upstream.peer->recall; turns++) {
+        ck_assert(stranger_heard(&upstream, "[17,"));
+        ck_assert(!stranger_heard(&upstream, "[9,")); /* a tag */
+        ck_assert_uint_le(hkb_exchange_deadline(lone.exchange), lone.now_ns);
+        lone_turn();
+        stranger_hear(lone.exchange);
+    }
+    ck_assert_uint_le(turns, OBJECTS / PER_TURN + 1);
+    ck_assert_uint_ge(turns, OBJECTS / (PER_TURN + 16)); /* the last step may be a little longer */
+    lone_pass(0);
+    ck_assert(stranger_heard(&upstream, "[9,1,0,\"7\"]"));
+    end();
+}
+END_TEST
+
+START_TEST(what_is_not_listed_ends_a_few_in_each_turn_and_before_listed)
+{
+    begin_with_many();
+    lose_upstream();
+    stranger_open(&upstream, lone.exchange, true);
+    lone_pass(LONE_MS);
+    stranger_hear(lone.exchange);
+    lone_user second;
+    lone_observe_tag(&second, "7");
+    lone_pass(0);
+    lone.exchange->walk_left = PER_TURN;
+    stranger_put(&upstream, "[16,\"7\"]");
+    stranger_say(&upstream);
+    for (size_t before = OBJECTS, left; (left = lone.exchange->remembered_count); before = left) {
+        ck_assert_uint_le(before - left, PER_TURN);
+        ck_assert_uint_le(hkb_exchange_deadline(lone.exchange), lone.now_ns);
+        for (int kind; (kind = lone_next(&second));) {
+            ck_assert_int_ne(kind, HAKUBAN_EVENT_LISTED);
+        }
+        lone_turn();
+    }
+    lone_pass(0);
+    int last = 0;
+    for (int kind; (kind = lone_next(&second));) {
+        last = kind;
+    }
+    ck_assert_int_eq(last, HAKUBAN_EVENT_COMPLETE);
+    lone_end(&second);
+    end();
+}
+END_TEST
+
 int main(void)
 {
     TCase *cases = lone_cases();
@@ -118,5 +203,7 @@ int main(void)
     tcase_add_test(cases, what_the_next_upstream_does_not_list_has_ended);
     tcase_add_test(cases, what_the_next_upstream_lists_goes_on_without_an_end);
     tcase_add_test(cases, what_is_remembered_goes_when_nothing_observes_it_any_more);
+    tcase_add_test(cases, very_many_names_are_told_a_few_in_each_turn_and_before_all_else);
+    tcase_add_test(cases, what_is_not_listed_ends_a_few_in_each_turn_and_before_listed);
     return lone_run("exchange.recall", cases, NULL);
 }

@@ -14,7 +14,7 @@ enum {
     HOLD_MAX = 128, /* observers in one process */
     FREE = 0,       /* no observer is stuck */
     STUCK = 1,
-    NOBODY_LOOKS = 2,
+    NO_SIDE_LOOKS = 2,
     SEGMENTS = 4,
     TURNS_MAX = 8
 };
@@ -86,7 +86,7 @@ static void stuck_exposer(void *memory, unsigned index)
             make_noise(&state, bench_now_ns());
             bench_send(sink, state.text, state.bytes);
             bench_node_turn(&node);
-            if (side < NOBODY_LOOKS) {
+            if (side < NO_SIDE_LOOKS) {
                 shared->sends[side]++;
             }
         }
@@ -132,7 +132,7 @@ static void take_all(stuck_shared *shared, stuck_seat *seat, held *h)
                     atomic_fetch_add(&seat->ready, 1);
                 }
                 h->last = made_ns;
-                if (side < NOBODY_LOOKS) {
+                if (side < NO_SIDE_LOOKS) {
                     seat->states[side]++;
                     bench_histogram_add(&seat->ages[side], now_ns - made_ns);
                 }
@@ -216,7 +216,7 @@ static void play(stuck_shared *shared, pid_t stuck)
         uint64_t cpu_ns = bench_process_cpu_ns(shared->router.pid);
         atomic_store(&shared->side, sides[i]);
         bench_sleep_ns(segment_ns);
-        atomic_store(&shared->side, NOBODY_LOOKS);
+        atomic_store(&shared->side, NO_SIDE_LOOKS);
         shared->router_cpu_ns[sides[i]] += bench_process_cpu_ns(shared->router.pid) - cpu_ns;
     }
 }
@@ -293,7 +293,7 @@ void bench_stuck(const bench_options *options)
         stuck_shared *shared = bench_share(shared_bytes);
         shared->options = options;
         shared->seat_count = seat_count;
-        atomic_store(&shared->side, NOBODY_LOOKS);
+        atomic_store(&shared->side, NO_SIDE_LOOKS);
         bench_progress(&report, "hakuban");
         run(&report, shared);
         bench_unshare(shared, shared_bytes);

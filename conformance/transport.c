@@ -518,7 +518,7 @@ static void shutdown_of_an_idle_connection_ends_it_for_the_other_side(hkb_checks
     end(pair);
 }
 
-static void dialing_where_nobody_listens_fails_in_words(hkb_checks *checks)
+static void dialing_where_nothing_listens_fails_in_words(hkb_checks *checks)
 {
     if (has_one_peer(checks)) {
         return;
@@ -797,7 +797,7 @@ unsigned hakuban_conformance_transport(const hakuban_transport_ops *ops,
         CHECK(messages_may_be_sent_inside_received),
         CHECK(after_shutdown_the_rest_arrives_and_then_the_end),
         CHECK(shutdown_of_an_idle_connection_ends_it_for_the_other_side),
-        CHECK(dialing_where_nobody_listens_fails_in_words),
+        CHECK(dialing_where_nothing_listens_fails_in_words),
         CHECK(one_address_has_one_listener_and_is_free_again_afterwards),
         CHECK(dialers_in_the_queue_are_closed_when_the_listener_goes),
         CHECK(a_peer_that_the_host_refuses_is_closed),

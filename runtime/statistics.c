@@ -310,7 +310,7 @@ static hakuban_status put_state(hkb_buffer *out, const hakuban_state *state)
 
 static hakuban_status put_exposer(hkb_buffer *out, const hakuban_object_info *info)
 {
-    if (info->exposer == HAKUBAN_EXPOSER_NOBODY) {
+    if (info->exposer == HAKUBAN_EXPOSER_NONE) {
         return put_text(out, ",\"exposer\":null");
     }
     if (info->exposer == HAKUBAN_EXPOSER_LOCAL) {

@@ -45,7 +45,7 @@ bool hkb_assign_may_stay(const hkb_object *object)
     return false;
 }
 
-static const hkb_target none = {.kind = HKB_NOBODY};
+static const hkb_target none = {.kind = HKB_NO_EXPOSER};
 
 void hkb_assign(hkb_object *object, const hkb_target *to, bool stays_live)
 {
@@ -61,7 +61,7 @@ void hkb_assign(hkb_object *object, const hkb_target *to, bool stays_live)
     if (to->kind == HKB_DOWNSTREAM && !share->exposing) {
         hkb_share_refresh(share); /* a pass has not come to it yet */
     }
-    bool had_exposer = object->assigned.to != HKB_NOBODY;
+    bool had_exposer = object->assigned.to != HKB_NO_EXPOSER;
     uint64_t known_ns = object->assigned.to >= HKB_UPSTREAM
                             ? hkb_peer_known_ns(object->assigned.share->peer)
                             : object->exchange->now_ns;
@@ -91,10 +91,10 @@ void hkb_assign(hkb_object *object, const hkb_target *to, bool stays_live)
     }
 }
 
-void hkb_assign_nobody(hkb_object *object, bool stays_live)
+void hkb_assign_none(hkb_object *object, bool stays_live)
 {
     hkb_exposer_kind before = (hkb_exposer_kind)object->assigned.to;
-    if (before == HKB_NOBODY) {
+    if (before == HKB_NO_EXPOSER) {
         return;
     }
     hkb_assign(object, &none, stays_live);
@@ -113,7 +113,7 @@ void hkb_assign_nobody(hkb_object *object, bool stays_live)
 
 void hkb_assign_unneeded(hkb_object *object)
 {
-    hkb_assign_nobody(object, false);
+    hkb_assign_none(object, false);
     if (object->assigned.leaving) {
         return;
     }

@@ -14,7 +14,7 @@ typedef struct hkb_target {
 
 /* stays_live: for the time of a hand-over, observers do not see the change. */
 void hkb_assign(hkb_object *object, const hkb_target *to, bool stays_live);
-void hkb_assign_nobody(hkb_object *object, bool stays_live);
+void hkb_assign_none(hkb_object *object, bool stays_live);
 /* No exposer, and the object is not LIVE once the exposer before has closed. */
 void hkb_assign_unneeded(hkb_object *object);
 bool hkb_assign_may_stay(const hkb_object *object);

@@ -44,7 +44,7 @@ void hkb_assignment_end(hkb_object *object, bool closes)
     if (closes) {
         assigned->leaving = assigned->share;
     }
-    assigned->to = HKB_NOBODY;
+    assigned->to = HKB_NO_EXPOSER;
     assigned->share = NULL;
     assigned->sink = NULL;
     assigned->cost = 0;

@@ -38,7 +38,7 @@ static hakuban_contract *local_candidate(const hkb_object *object)
 
 typedef struct found {
     hkb_candidate candidate;
-    hkb_target target; /* NOBODY: none was found */
+    hkb_target target; /* NO_EXPOSER: none was found */
 } found;
 
 /* promised: as if promised objects had come already. Returns whether the peer has room. */
@@ -57,11 +57,11 @@ static bool consider(const hkb_object *object, hkb_peer *peer, const hkb_share *
         .open = peer->link.phase == HKB_LINK_OPEN,
         .declines = share && share->registered.declines,
         .observes = share && share->observing,
-        .had_it = object->assigned.to == HKB_NOBODY && hkb_recall_holds(peer, object) != 0,
+        .had_it = object->assigned.to == HKB_NO_EXPOSER && hkb_recall_holds(peer, object) != 0,
         .number = offer.number,
     };
     hkb_fit fit = hkb_candidate_fit(&one.candidate);
-    if (fit != HKB_FIT_NONE && (best->target.kind == HKB_NOBODY ||
+    if (fit != HKB_FIT_NONE && (best->target.kind == HKB_NO_EXPOSER ||
                                 hkb_candidate_is_better(&one.candidate, &best->candidate))) {
         *best = one;
     }
@@ -98,7 +98,7 @@ static void consider_tag(const hkb_object *object, hkb_tag *tag, bool promised, 
 /* Candidates that had the object before this exchange was restarted. */
 static void consider_holders(const hkb_object *object, bool promised, found *best)
 {
-    if (object->assigned.to != HKB_NOBODY || object->exchange->holder_count == 0) {
+    if (object->assigned.to != HKB_NO_EXPOSER || object->exchange->holder_count == 0) {
         return;
     }
     HKB_LIST_EACH(hkb_peer, peer, &object->exchange->peers, of_exchange)
@@ -127,13 +127,13 @@ static void consider_observers(const hkb_object *object, bool promised, found *b
 
 static found best_downstream(const hkb_object *object, bool promised)
 {
-    found best = {.target.kind = HKB_NOBODY};
+    found best = {.target.kind = HKB_NO_EXPOSER};
     consider_own(object, promised, &best);
     for (size_t i = 0; i < object->tag_count; i++) {
         consider_tag(object, object->tags[i].tag, promised, &best);
     }
     consider_holders(object, promised, &best);
-    if (best.target.kind == HKB_NOBODY || hkb_candidate_fit(&best.candidate) != HKB_FIT_ROOM) {
+    if (best.target.kind == HKB_NO_EXPOSER || hkb_candidate_fit(&best.candidate) != HKB_FIT_ROOM) {
         consider_observers(object, promised, &best);
     }
     return best;
@@ -194,8 +194,8 @@ static void add_best(const hkb_object *object, const found *best, const found *s
                      hkb_facts *facts)
 {
     facts->best_is_known = true;
-    facts->spare = facts->local || spare->target.kind != HKB_NOBODY;
-    if (best->target.kind == HKB_NOBODY) {
+    facts->spare = facts->local || spare->target.kind != HKB_NO_EXPOSER;
+    if (best->target.kind == HKB_NO_EXPOSER) {
         return;
     }
     facts->best = hkb_candidate_fit(&best->candidate);
@@ -224,8 +224,8 @@ static void set_declining(hkb_object *object, bool declines)
 
 static void carry_out(hkb_object *object, const hkb_decision *decision, const hkb_target *to)
 {
-    if (decision->exposer == HKB_NOBODY) {
-        hkb_assign_nobody(object, decision->stays_live);
+    if (decision->exposer == HKB_NO_EXPOSER) {
+        hkb_assign_none(object, decision->stays_live);
     } else {
         hkb_assign(object, to, decision->stays_live);
     }
@@ -236,7 +236,7 @@ static hkb_decision choose(hkb_object *object, bool rebalances)
     hakuban_contract *local = local_candidate(object);
     hkb_facts facts = facts_of(object, local, rebalances);
     hkb_decision decision = hkb_decide(&facts);
-    found best = {.target.kind = HKB_NOBODY}, spare = best;
+    found best = {.target.kind = HKB_NO_EXPOSER}, spare = best;
     if (decision.asks) {
         best = best_downstream(object, false);
         if (facts.declines) {

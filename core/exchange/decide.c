@@ -85,20 +85,20 @@ static hkb_decision choose(const hkb_facts *facts)
     if (!facts->best_is_known) {
         return ask();
     }
-    if (facts->exposer == HKB_NOBODY && facts->awaited && !facts->best_had_it) {
+    if (facts->exposer == HKB_NO_EXPOSER && facts->awaited && !facts->best_had_it) {
         return keep(facts);
     }
     if (facts->best == HKB_FIT_ROOM || (facts->best == HKB_FIT_FULL && !facts->stays)) {
         return change(facts, HKB_DOWNSTREAM);
     }
-    return facts->stays ? keep(facts) : change(facts, HKB_NOBODY);
+    return facts->stays ? keep(facts) : change(facts, HKB_NO_EXPOSER);
 }
 
 static bool stays_live(const hkb_facts *facts, hkb_exposer_kind to)
 {
     bool upstream_gives_it =
         facts->exposer == HKB_UPSTREAM && facts->upstream_is_open && facts->returns;
-    return to != HKB_NOBODY || upstream_gives_it || (facts->is_left && !facts->needed);
+    return to != HKB_NO_EXPOSER || upstream_gives_it || (facts->is_left && !facts->needed);
 }
 
 /* An object that the upstream serves is not taken back, because it is served there after a decline.
@@ -108,7 +108,7 @@ static bool declines(const hkb_facts *facts, hkb_exposer_kind exposer)
     if (!facts->has_upstream || !facts->offered) {
         return false;
     }
-    if (facts->needed && exposer == HKB_NOBODY) {
+    if (facts->needed && exposer == HKB_NO_EXPOSER) {
         return !facts->awaited || facts->declines;
     }
     bool was_heard = facts->declined || facts->needed;
@@ -119,7 +119,8 @@ static bool declines(const hkb_facts *facts, hkb_exposer_kind exposer)
 hkb_decision hkb_decide(const hkb_facts *facts)
 {
     hkb_decision decision;
-    bool remains = facts->exposer == HKB_NOBODY || facts->exposer == HKB_UPSTREAM || facts->stays;
+    bool remains =
+        facts->exposer == HKB_NO_EXPOSER || facts->exposer == HKB_UPSTREAM || facts->stays;
     if (facts->held && remains) {
         decision = keep(facts);
         decision.waits = true;
@@ -129,7 +130,7 @@ hkb_decision hkb_decide(const hkb_facts *facts)
     if (facts->declines && !facts->best_is_known) {
         return ask();
     }
-    decision = facts->needed ? choose(facts) : change(facts, HKB_NOBODY);
+    decision = facts->needed ? choose(facts) : change(facts, HKB_NO_EXPOSER);
     if (!decision.asks) {
         decision.stays_live = stays_live(facts, decision.exposer);
         decision.declines = declines(facts, decision.exposer);

@@ -9,7 +9,7 @@
 #include <hakuban/state.h>
 
 typedef enum hkb_exposer_kind {
-    HKB_NOBODY = 0,
+    HKB_NO_EXPOSER = 0,
     HKB_LOCAL,
     HKB_UPSTREAM,
     HKB_DOWNSTREAM,

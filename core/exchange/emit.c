@@ -519,7 +519,7 @@ static void emit_downwards(hkb_share *share)
     if (!chosen && share->in.phase == HKB_CHANNEL_OPEN) {
         share->in.phase = HKB_CHANNEL_CLOSING;
         say_close(share, share->in.id,
-                  object->assigned.to == HKB_NOBODY ? HKB_CLOSE_UNNEEDED : HKB_CLOSE_MOVED);
+                  object->assigned.to == HKB_NO_EXPOSER ? HKB_CLOSE_UNNEEDED : HKB_CLOSE_MOVED);
         if (!hkb_share_manners(share)->answers_close) { /* no answer comes any more */
             hkb_share_close_in(share);
             hkb_assign_left(share);

@@ -257,7 +257,7 @@ bool hkb_object_drains(const hkb_object *object)
 
 static bool waits_for_exposer(const hkb_object *object)
 {
-    return object->assigned.to == HKB_NOBODY || hkb_object_drains(object) ||
+    return object->assigned.to == HKB_NO_EXPOSER || hkb_object_drains(object) ||
            (object->assigned.to == HKB_DOWNSTREAM && object->assigned.share->peer->yields);
 }
 
@@ -298,13 +298,13 @@ hkb_assignment_phase hkb_object_phase(const hkb_object *object)
     if (assigned->leaving || assigned->unconfirmed) {
         return HKB_HANDING_OVER;
     }
-    return assigned->to == HKB_NOBODY ? HKB_VACANT : HKB_SERVED;
+    return assigned->to == HKB_NO_EXPOSER ? HKB_VACANT : HKB_SERVED;
 }
 
 hkb_share *hkb_object_state_share(const hkb_object *object)
 {
     switch (object->assigned.to) {
-    case HKB_NOBODY:
+    case HKB_NO_EXPOSER:
         return object->upstream;
     case HKB_LOCAL:
         return NULL;
@@ -344,7 +344,7 @@ bool hkb_share_is_source(const hkb_share *share)
         return false; /* a hub that does not know yet which objects there were */
     }
     if (share->peer->link.connector) {
-        return object->assigned.to == HKB_UPSTREAM || object->assigned.to == HKB_NOBODY;
+        return object->assigned.to == HKB_UPSTREAM || object->assigned.to == HKB_NO_EXPOSER;
     }
     return hkb_share_serves(share);
 }

@@ -235,7 +235,7 @@ static void fill_exposer(const hkb_object *object, hakuban_object_info *ret)
     if (object->assigned.to == HKB_LOCAL) {
         ret->exposer_number = object->assigned.contract->number;
         ret->exposer_by_tag = object->assigned.contract->kind == HKB_EXPOSE_TAG;
-    } else if (object->assigned.to != HKB_NOBODY) {
+    } else if (object->assigned.to != HKB_NO_EXPOSER) {
         peer = object->assigned.share->peer;
         ret->cost = object->assigned.cost;
     }
@@ -359,7 +359,7 @@ static hakuban_status describe_peer(const hkb_peer *peer, hkb_buffer *out)
 
 static hakuban_status describe_object(const hkb_object *object, hkb_buffer *out)
 {
-    static const char *const exposer[] = {"nobody", "local", "upstream", "downstream"};
+    static const char *const exposer[] = {"none", "local", "upstream", "downstream"};
     hakuban_status status =
         line(out, "  %.200s %s%s, %zu bytes, exposed by %s", object->descriptor->text,
              object->exists ? "" : "ending, ",

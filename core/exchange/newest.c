@@ -68,7 +68,7 @@ void hkb_object_set_unconfirmed(hkb_object *object, bool unconfirmed)
 void hkb_object_refresh_source(hkb_object *object)
 {
     hakuban_source source = HAKUBAN_SOURCE_ASSIGNED;
-    if (object->assigned.to == HKB_NOBODY) {
+    if (object->assigned.to == HKB_NO_EXPOSER) {
         hkb_share *upstream = object->upstream;
         source = upstream && upstream->in.phase == HKB_CHANNEL_OPEN
                      ? (hakuban_source)upstream->in.source

@@ -29,7 +29,7 @@ static void visit(hkb_tag_share *tag_share, hkb_object *object)
     if (share) {
         hkb_assign_recharge(share);
     }
-    if (tag_share->pass_refreshes || object->assigned.to == HKB_NOBODY) {
+    if (tag_share->pass_refreshes || object->assigned.to == HKB_NO_EXPOSER) {
         hkb_object_mark(object); /* it may have more exposers now, or fewer */
     }
 }
@@ -112,7 +112,7 @@ static bool mark_own(hkb_peer *peer)
     hkb_list_push(&peer->shares, node);
     const hkb_share *share = HKB_CONTAINER(node, hkb_share, of_peer);
     const hkb_object *object = share->object;
-    bool is_free = object->assigned.to == HKB_NOBODY || object->timed_as == HKB_ROOMLESS ||
+    bool is_free = object->assigned.to == HKB_NO_EXPOSER || object->timed_as == HKB_ROOMLESS ||
                    object->timed_as == HKB_DECLINED;
     if (hkb_share_serves(share) || (share->exposing && is_free)) {
         hkb_object_mark(share->object);

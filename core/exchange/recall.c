@@ -115,7 +115,7 @@ void hkb_recall_expire(hkb_exchange *exchange)
             bool was_live = object->freshness == HAKUBAN_LIVE;
             hkb_recall_release(object);
             if (object->assigned.to == HKB_UPSTREAM) {
-                hkb_assign_nobody(object, hkb_object_is_left(object));
+                hkb_assign_none(object, hkb_object_is_left(object));
             }
             if (was_live && object->freshness == HAKUBAN_STALE) {
                 object->stale_since_ns = held->since_ns;

@@ -338,7 +338,7 @@ void hkb_session_resumed(hkb_link *link)
 static bool is_live_by_word(const hkb_share *share)
 {
     const hkb_object *object = share->object;
-    return object->assigned.to == HKB_NOBODY && !object->assigned.unconfirmed &&
+    return object->assigned.to == HKB_NO_EXPOSER && !object->assigned.unconfirmed &&
            object->freshness == HAKUBAN_LIVE && share->in.phase == HKB_CHANNEL_OPEN;
 }
 
@@ -359,7 +359,7 @@ void hkb_session_anew(hkb_link *link)
         hkb_share_close(share);
         share->registered = (hkb_registration){0};
         if (!object->assigned.held && object->assigned.to == HKB_UPSTREAM) {
-            hkb_assign_nobody(object, hkb_object_is_left(object));
+            hkb_assign_none(object, hkb_object_is_left(object));
         }
         hkb_share_queue(share); /* which also releases it, where it has no meaning any more */
     }
@@ -403,7 +403,7 @@ static void release(hkb_share *share)
             object); /* otherwise another peer's account would be charged with it */
     }
     if (hkb_share_serves(share) && peer->link.connector) {
-        hkb_assign_nobody(object, hkb_object_is_left(object));
+        hkb_assign_none(object, hkb_object_is_left(object));
     } else if (hkb_share_serves(share)) {
         hkb_object_settle(object); /* the link has ended: it cannot stay */
     }

@@ -57,7 +57,7 @@ typedef struct hakuban_link_info {
 
 /* Which exposer has an object's sink. */
 typedef enum hakuban_exposer_kind {
-    HAKUBAN_EXPOSER_NOBODY = 0,
+    HAKUBAN_EXPOSER_NONE = 0,
     HAKUBAN_EXPOSER_LOCAL = 1, /* a contract of this exchange */
     HAKUBAN_EXPOSER_UPSTREAM = 2,
     HAKUBAN_EXPOSER_DOWNSTREAM = 3,

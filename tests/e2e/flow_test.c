@@ -140,7 +140,7 @@ START_TEST(exposer_of_capacity_0_is_never_chosen)
     ck_assert_str_eq(program_line(observer), "\"busy\"");
     ck_assert_int_eq(program_stop(busy, SIGTERM), 0);
     program_close_input(idle);
-    program_find_error(idle, "nobody wanted the last state");
+    program_find_error(idle, "no observer wanted the last state");
     ck_assert_int_eq(program_end(idle), 0);
     ck_assert_int_eq(program_stop(observer, SIGTERM), 0);
 }
@@ -252,10 +252,10 @@ END_TEST
 START_TEST(get_says_why_there_is_nothing)
 {
     program *get = program_run("hakuban", "get", "--for", "200ms", "1", NULL);
-    program_find_error(get, "hakuban: no state within 200 ms: nobody exposes it");
+    program_find_error(get, "hakuban: no state within 200 ms: it has no exposer");
     ck_assert_int_eq(program_end(get), 1);
     char dead[URL_BYTES];
-    snprintf(dead, sizeof(dead), "unix://%s", scratch_path("nobody"));
+    snprintf(dead, sizeof(dead), "unix://%s", scratch_path("nothing"));
     get = program_run("hakuban", "get", "-c", dead, "--for", "300ms", "1", NULL);
     program_find_error(get, "hakuban: not connected: ");
     ck_assert_int_eq(program_end(get), 1);

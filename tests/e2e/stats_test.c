@@ -67,7 +67,7 @@ START_TEST(a_snapshot_shows_links_objects_and_their_exposers)
     for (int tries = 0;; tries++) {
         table = program_run("hakuban", "snapshot", "-c", url, "--stats-tag", TAG, NULL);
         line = program_find(table, "{\"tank\":1}");
-        bool stale = strstr(line, "nobody") && strstr(line, "stale ") && strstr(line, " s ");
+        bool stale = strstr(line, "none") && strstr(line, "stale ") && strstr(line, " s ");
         ck_assert_int_eq(program_end(table), 0);
         if (stale) {
             break;
@@ -143,7 +143,7 @@ START_TEST(mistakes_are_said_in_words)
 {
     char url[URL_BYTES], nowhere[URL_BYTES];
     program *router = router_run(url, NULL, NULL);
-    snprintf(nowhere, sizeof(nowhere), "unix://%s", scratch_path("nobody"));
+    snprintf(nowhere, sizeof(nowhere), "unix://%s", scratch_path("nothing"));
     says(2, "--stats-tag is missing",
          (const char *const[]){"hakuban", "snapshot", "-c", url, NULL});
     says(2, "did you mean '\"stats\"'",
@@ -155,7 +155,7 @@ START_TEST(mistakes_are_said_in_words)
          (const char *const[]){"hakuban", "snapshot", "--stats-tag", "1", "\"x\"", NULL});
     says(2, "--for",
          (const char *const[]){"hakuban", "snapshot", "--stats-tag", "1", "--for", "soon", NULL});
-    says(1, "nobody publishes statistics with the tag \"stats\"",
+    says(1, "no exchange publishes statistics with the tag \"stats\"",
          (const char *const[]){"hakuban", "snapshot", "-c", url, "--stats-tag", TAG, NULL});
     says(1, "not connected",
          (const char *const[]){"hakuban", "snapshot", "-c", nowhere, "--stats-tag", TAG, "--for",

@@ -36,7 +36,7 @@ def same(a, b):
 
 
 def free_port():
-    """Nobody listens here now. Theirs cannot be asked for any free port."""
+    """Nothing listens here now. Theirs cannot be asked for any free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

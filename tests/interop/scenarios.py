@@ -58,7 +58,7 @@ def states_change(stage):
     a.send("e", thing, "automatic", [30, 1])
     b.wait_state("o", thing, "automatic")
     b.check_versions("o")
-    # Nobody exposes it any more: what is known stays, and is known to be old.
+    # It has no exposer any more: what is known stays, and is known to be old.
     a.drop("e")
     b.wait_state("o", thing, "automatic", synchronized=False)
 
@@ -155,7 +155,7 @@ def tags_cover(stage):
     b.wait_state("t", things[4], "after")
     # The same JSON without the tag is another object.
     a.expose("alien", things[3])
-    stay_quiet(lambda: "a sink for an object that nobody observes" if a.has_sink("alien", things[3]) else None)
+    stay_quiet(lambda: "a sink for an object without an observer" if a.has_sink("alien", things[3]) else None)
     # A tag is exposed: every object of it that somebody observes is served.
     a.expose_tag("x", two)
     wanted = [stage.thing("wanted", n=n) for n in range(4)]

@@ -154,7 +154,7 @@ static void add_upstream(const hkb_object *object, rules_situation *situation)
 
 static const char *name_of(int exposer)
 {
-    return exposer == RULES_NOBODY     ? "no exposer"
+    return exposer == RULES_NO_EXPOSER ? "no exposer"
            : exposer == RULES_LOCAL    ? "a contract"
            : exposer == RULES_UPSTREAM ? "the upstream"
                                        : "a downstream";
@@ -163,7 +163,7 @@ static const char *name_of(int exposer)
 bool oracle_choice_differs(const sim_world *world, size_t node, const hkb_object *object, char *out,
                            size_t out_bytes)
 {
-    static const int kinds[] = {RULES_NOBODY, RULES_LOCAL, RULES_UPSTREAM, RULES_NOBODY};
+    static const int kinds[] = {RULES_NO_EXPOSER, RULES_LOCAL, RULES_UPSTREAM, RULES_NO_EXPOSER};
     rules_downstream downstreams[PEERS_MAX];
     rules_situation situation = {
         .local_capacity = -1,

@@ -11,7 +11,7 @@
 static bool is_source(const hkb_object *object, const hkb_peer *peer)
 {
     if (peer->link.connector) {
-        return object->assigned.to == HKB_UPSTREAM || object->assigned.to == HKB_NOBODY;
+        return object->assigned.to == HKB_UPSTREAM || object->assigned.to == HKB_NO_EXPOSER;
     }
     return object->assigned.to == HKB_DOWNSTREAM && object->assigned.share->peer == peer &&
            object->assigned.share->in.phase == HKB_CHANNEL_OPEN;
@@ -92,7 +92,7 @@ bool oracle_path_differs(const sim_world *world, size_t index, const oracle_situ
         const sim_place *place = &world->places[i];
         const hkb_object *object =
             hkb_object_find(place->node->exchange, world->descriptors[index]);
-        bool fits = !below || !object || object->assigned.to == HKB_NOBODY;
+        bool fits = !below || !object || object->assigned.to == HKB_NO_EXPOSER;
         if (object && object->assigned.to == HKB_LOCAL) {
             fits = object->assigned.contract == at->chosen->contract;
         } else if (object && object->assigned.to == HKB_DOWNSTREAM && below) {

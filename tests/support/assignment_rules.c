@@ -53,20 +53,21 @@ bool rules_is_within_limit(const rules_downstream *downstream)
 /* It gets back what it had before this exchange was restarted, unless another has it by now. */
 static bool comes_back(const rules_situation *situation, size_t index)
 {
-    return situation->exposer == RULES_NOBODY && situation->downstreams[index].had_it;
+    return situation->exposer == RULES_NO_EXPOSER && situation->downstreams[index].had_it;
 }
 
 /* Rule 4, the first half: within the limits; what had it before a restart goes before all others.
  */
 static int best_with_room(const rules_situation *situation)
 {
-    int best = RULES_NOBODY;
-    for (int had_it = 1; had_it >= 0 && best == RULES_NOBODY; had_it--) {
+    int best = RULES_NO_EXPOSER;
+    for (int had_it = 1; had_it >= 0 && best == RULES_NO_EXPOSER; had_it--) {
         for (size_t i = 0; i < situation->count; i++) {
             const rules_downstream *downstream = &situation->downstreams[i];
             if (comes_back(situation, i) == had_it && is_candidate(downstream) &&
                 rules_is_within_limit(downstream) &&
-                (best == RULES_NOBODY || is_lighter(downstream, &situation->downstreams[best]))) {
+                (best == RULES_NO_EXPOSER ||
+                 is_lighter(downstream, &situation->downstreams[best]))) {
                 best = (int)i;
             }
         }
@@ -77,13 +78,14 @@ static int best_with_room(const rules_situation *situation)
 /* Rule 4, the second half: none has room, so one that observes it serves all. */
 static int best_of_the_full(const rules_situation *situation)
 {
-    int best = RULES_NOBODY;
-    for (int had_it = 1; had_it >= 0 && best == RULES_NOBODY; had_it--) {
+    int best = RULES_NO_EXPOSER;
+    for (int had_it = 1; had_it >= 0 && best == RULES_NO_EXPOSER; had_it--) {
         for (size_t i = 0; i < situation->count; i++) {
             const rules_downstream *downstream = &situation->downstreams[i];
             if (comes_back(situation, i) == had_it && is_candidate(downstream) &&
                 downstream->observes && !rules_is_within_limit(downstream) &&
-                (best == RULES_NOBODY || is_lighter(downstream, &situation->downstreams[best]))) {
+                (best == RULES_NO_EXPOSER ||
+                 is_lighter(downstream, &situation->downstreams[best]))) {
                 best = (int)i;
             }
         }
@@ -106,7 +108,8 @@ static bool may_stay(const rules_situation *situation)
 bool rules_is_kept(const rules_situation *situation)
 {
     int now = situation->exposer;
-    return situation->held && (now == RULES_NOBODY || now == RULES_UPSTREAM || may_stay(situation));
+    return situation->held &&
+           (now == RULES_NO_EXPOSER || now == RULES_UPSTREAM || may_stay(situation));
 }
 
 /* Rule 3, and where it is the object's turn, rebalancing. */
@@ -115,7 +118,7 @@ static int keep_or_move(const rules_situation *situation)
     const rules_downstream *current = &situation->downstreams[situation->exposer];
     int best = best_with_room(situation);
     bool turn = situation->rebalances && current->link != RULES_AWAY;
-    if (!turn || best == RULES_NOBODY || best == situation->exposer) {
+    if (!turn || best == RULES_NO_EXPOSER || best == situation->exposer) {
         return situation->exposer;
     }
     double threshold = situation->threshold * fmin(1, current->load / 2);
@@ -131,7 +134,7 @@ int rules_choice(const rules_situation *situation)
         return now;
     }
     if (!rules_needed(situation)) {
-        return RULES_NOBODY;
+        return RULES_NO_EXPOSER;
     }
     if (situation->source) { /* rule 1 */
         return RULES_UPSTREAM;
@@ -147,14 +150,14 @@ int rules_choice(const rules_situation *situation)
         return keep_or_move(situation);
     }
     best = best_with_room(situation); /* rule 4 */
-    if (best == RULES_NOBODY && !may_stay(situation)) {
+    if (best == RULES_NO_EXPOSER && !may_stay(situation)) {
         best = best_of_the_full(situation);
     }
-    if (now == RULES_NOBODY && situation->awaited && best >= 0 &&
+    if (now == RULES_NO_EXPOSER && situation->awaited && best >= 0 &&
         !situation->downstreams[best].had_it) {
-        best = RULES_NOBODY;
+        best = RULES_NO_EXPOSER;
     }
-    if (best == RULES_NOBODY && may_stay(situation)) { /* rule 5 */
+    if (best == RULES_NO_EXPOSER && may_stay(situation)) { /* rule 5 */
         return now;
     }
     return best;
@@ -165,7 +168,7 @@ int rules_choice(const rules_situation *situation)
 bool rules_stays_live(const rules_situation *situation, int choice)
 {
     const rules_situation *at = situation;
-    if (choice != RULES_NOBODY) {
+    if (choice != RULES_NO_EXPOSER) {
         return true;
     }
     for (size_t i = 0; i < at->count; i++) {
@@ -208,7 +211,7 @@ bool rules_declines(const rules_situation *situation, int choice)
     if (!situation->has_upstream || !offered) {
         return false;
     }
-    if (needed && choice == RULES_NOBODY) { /* said, unless what had it is still awaited */
+    if (needed && choice == RULES_NO_EXPOSER) { /* said, unless what had it is still awaited */
         return situation->declines || !situation->awaited;
     }
     if (choice == RULES_LOCAL || choice >= 0) {

@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 /* An exposer: a downstream's index, or one of these. */
-enum { RULES_NOBODY = -1, RULES_LOCAL = -2, RULES_UPSTREAM = -3 };
+enum { RULES_NO_EXPOSER = -1, RULES_LOCAL = -2, RULES_UPSTREAM = -3 };
 
 typedef enum rules_link {
     RULES_OPEN,

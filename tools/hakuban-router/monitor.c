@@ -159,7 +159,7 @@ static void add_exposer(text *t, const hakuban_object_info *info)
 {
     static const char *const kinds[] = {"", "ObjectExposeContract", "UpstreamConnection",
                                         "DownstreamConnection"};
-    if (info->exposer == HAKUBAN_EXPOSER_NOBODY) {
+    if (info->exposer == HAKUBAN_EXPOSER_NONE) {
         text_add_string(t, "null");
         return;
     }

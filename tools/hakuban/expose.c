@@ -159,7 +159,7 @@ static void finish(exposure *e)
         report("not connected: %s; the last state was not sent", trouble);
         e->exit_code = EXIT_RUNTIME;
     } else if (unsent) {
-        report("nobody wanted the last state; it was not sent");
+        report("no observer wanted the last state; it was not sent");
     }
 }
 

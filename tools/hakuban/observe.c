@@ -418,7 +418,7 @@ static void out_of_time(observation *o)
         report("no current state within %llu ms: its exposer has not sent one",
                (unsigned long long)o->for_ms);
     } else {
-        report("no state within %llu ms: nobody exposes it", (unsigned long long)o->for_ms);
+        report("no state within %llu ms: it has no exposer", (unsigned long long)o->for_ms);
     }
 }
 

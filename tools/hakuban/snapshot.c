@@ -382,7 +382,7 @@ static void add_exposer(text *rows, piece exposer)
 {
     piece kind = pick(exposer, "kind"), name = pick(exposer, "name");
     if (kind.bytes == 0) {
-        text_add_string(rows, "nobody");
+        text_add_string(rows, "none");
     } else if (name.bytes == 0) {
         pick_add_words(rows, kind);
     } else {
@@ -601,7 +601,7 @@ static void run(snapshot *s)
             hakuban_event_done(&event);
         }
         if (s->listed && s->node_count == 0) {
-            report("nobody publishes statistics with the tag %s (hakuban-router --stats-tag)",
+            report("no exchange publishes statistics with the tag %s (hakuban-router --stats-tag)",
                    s->tag);
             s->exit_code = EXIT_RUNTIME;
         } else if (is_complete(s)) {
@@ -637,7 +637,7 @@ static const char snapshot_help[] =
     "\n"
     "Prints once what exchanges tell of themselves under a tag (hakuban-router --stats-tag):\n"
     "their links, their objects, who exposes each and how many observe it. Exit code 1 where\n"
-    "nobody does, or the picture is not complete in time; what came is printed all the same.\n"
+    "none does so, or the picture is not complete in time; what came is printed all the same.\n"
     "\n"
     "  -c, --connect URL     where the router is; default $HAKUBAN_URL, else\n"
     "                        tcp://127.0.0.1:3001\n"

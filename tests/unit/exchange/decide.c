@@ -21,7 +21,7 @@ static hkb_candidate candidate_of(const rules_situation *situation, size_t index
         .open = downstream->link == RULES_OPEN,
         .declines = downstream->declines,
         .observes = downstream->observes,
-        .had_it = downstream->had_it && situation->exposer == RULES_NOBODY,
+        .had_it = downstream->had_it && situation->exposer == RULES_NO_EXPOSER,
         .number = downstream->since,
     };
 }
@@ -30,7 +30,7 @@ static hkb_candidate candidate_of(const rules_situation *situation, size_t index
 static int add_best(const rules_situation *situation, hkb_facts *facts)
 {
     hkb_candidate best = {0};
-    int index = RULES_NOBODY;
+    int index = RULES_NO_EXPOSER;
     facts->best_is_known = true;
     for (size_t i = 0; i < situation->count; i++) {
         if (!situation->downstreams[i].exposes || situation->downstreams[i].capacity == 0) {
@@ -40,13 +40,13 @@ static int add_best(const rules_situation *situation, hkb_facts *facts)
         hkb_candidate promised = candidate_of(situation, i, true);
         facts->spare |= hkb_candidate_fit(&promised) == HKB_FIT_ROOM;
         if (hkb_candidate_fit(&one) != HKB_FIT_NONE &&
-            (index == RULES_NOBODY || hkb_candidate_is_better(&one, &best))) {
+            (index == RULES_NO_EXPOSER || hkb_candidate_is_better(&one, &best))) {
             best = one;
             index = (int)i;
         }
     }
     facts->spare |= situation->local_capacity > 0;
-    if (index != RULES_NOBODY) {
+    if (index != RULES_NO_EXPOSER) {
         facts->best = hkb_candidate_fit(&best);
         facts->best_load = best.load;
         facts->best_had_it = best.had_it;
@@ -57,7 +57,7 @@ static int add_best(const rules_situation *situation, hkb_facts *facts)
 
 static hkb_exposer_kind kind_of(int exposer)
 {
-    return exposer == RULES_NOBODY     ? HKB_NOBODY
+    return exposer == RULES_NO_EXPOSER ? HKB_NO_EXPOSER
            : exposer == RULES_LOCAL    ? HKB_LOCAL
            : exposer == RULES_UPSTREAM ? HKB_UPSTREAM
                                        : HKB_DOWNSTREAM;
@@ -138,7 +138,7 @@ static void must_agree(const rules_situation *situation)
                  : decision.exposer == HKB_LOCAL      ? RULES_LOCAL
                  : decision.exposer == HKB_UPSTREAM   ? RULES_UPSTREAM
                  : decision.exposer == HKB_DOWNSTREAM ? best
-                                                      : RULES_NOBODY;
+                                                      : RULES_NO_EXPOSER;
     int choice = rules_choice(situation);
     bool declines =
         rules_is_kept(situation) ? situation->declines : rules_declines(situation, choice);
@@ -273,7 +273,7 @@ START_TEST(the_best_of_three_is_the_one_that_the_rules_name)
 {
     for (size_t second = 0; second < KINDS; second++) {
         for (size_t third = 0; third < KINDS; third++) {
-            for (int exposer = RULES_NOBODY; exposer < 3; exposer++) {
+            for (int exposer = RULES_NO_EXPOSER; exposer < 3; exposer++) {
                 rules_downstream downstreams[] = {kinds[_i], kinds[second], kinds[third]};
                 downstreams[0].since = 3;
                 downstreams[1].since = 1;
@@ -321,7 +321,7 @@ START_TEST(the_exposer_of_least_load_is_chosen_and_weights_count)
         {.exposes = true, .capacity = 1, .load = 2, .limit = INFINITY},
         {.exposes = true, .capacity = 10, .load = 2.5, .limit = INFINITY},
     };
-    ck_assert_int_eq(chosen(RULES_NOBODY, false, 2, downstreams), 1);
+    ck_assert_int_eq(chosen(RULES_NO_EXPOSER, false, 2, downstreams), 1);
 }
 END_TEST
 
@@ -332,10 +332,10 @@ START_TEST(of_exposers_of_equal_load_the_oldest_is_chosen)
         {.exposes = true, .capacity = 1, .load = 2, .limit = INFINITY, .since = 5},
         {.exposes = true, .capacity = 1, .load = 2, .limit = INFINITY, .since = 6},
     };
-    ck_assert_int_eq(chosen(RULES_NOBODY, false, 3, downstreams), 1);
+    ck_assert_int_eq(chosen(RULES_NO_EXPOSER, false, 3, downstreams), 1);
     ck_assert_int_eq(chosen(0, true, 3, downstreams), 0);
     downstreams[2].load = 1.5;
-    ck_assert_int_eq(chosen(RULES_NOBODY, false, 3, downstreams), 2);
+    ck_assert_int_eq(chosen(RULES_NO_EXPOSER, false, 3, downstreams), 2);
 }
 END_TEST
 
@@ -356,9 +356,9 @@ START_TEST(three_objects_of_a_third_each_fit_into_a_limit_of_one)
 {
     rules_downstream downstream = {
         .exposes = true, .capacity = 3, .load = 1.0 / 3 + 1.0 / 3, .limit = 1};
-    ck_assert_int_eq(chosen(RULES_NOBODY, false, 1, &downstream), 0);
+    ck_assert_int_eq(chosen(RULES_NO_EXPOSER, false, 1, &downstream), 0);
     downstream.load = 1;
-    ck_assert_int_eq(chosen(RULES_NOBODY, false, 1, &downstream), RULES_NOBODY);
+    ck_assert_int_eq(chosen(RULES_NO_EXPOSER, false, 1, &downstream), RULES_NO_EXPOSER);
 }
 END_TEST
 

@@ -90,7 +90,7 @@ START_TEST(an_object_tells_its_exposers_and_observers)
     expose_end(&producer);
     net_run(network, 5 * NET_S);
     info = object_info(hub, OBJECT, TAG);
-    ck_assert_int_eq(info.exposer, HAKUBAN_EXPOSER_NOBODY);
+    ck_assert_int_eq(info.exposer, HAKUBAN_EXPOSER_NONE);
     ck_assert_int_eq(info.freshness, HAKUBAN_STALE);
     ck_assert_uint_ge(info.age_ns, 4 * NET_S);
     done(&info);

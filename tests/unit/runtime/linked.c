@@ -251,7 +251,7 @@ START_TEST(waiting_without_a_peer_times_out_with_the_reason)
     exchange_pair pair = {.drive = _i ? HAKUBAN_DRIVE_MANUAL : HAKUBAN_DRIVE_THREAD};
     pair.leaf = exchange_make(pair.drive, NULL, "leaf");
     hakuban_connection *connection =
-        connect_to(pair.leaf, "unix:///tmp/hakuban-test-nobody-is-here", NULL);
+        connect_to(pair.leaf, "unix:///tmp/hakuban-test-nothing-is-here", NULL);
     hakuban_connection *second = NULL;
     ck_assert_int_eq(hakuban_exchange_connect(pair.leaf, "inproc://x", NULL, &second, NULL),
                      HAKUBAN_ERR_EXISTS);
@@ -382,7 +382,7 @@ START_TEST(the_same_failure_is_logged_once)
     struct lines lines = {0};
     exchange_pair pair = {.drive = HAKUBAN_DRIVE_MANUAL, .leaf = logging_exchange(&lines)};
     hakuban_connection *connection =
-        connect_to(pair.leaf, "unix:///tmp/hakuban-test-nobody-is-here", NULL);
+        connect_to(pair.leaf, "unix:///tmp/hakuban-test-nothing-is-here", NULL);
     hakuban_connection_info info = {0};
     int64_t until_ms = test_now_ms() + PATIENCE_MS;
     while (info.tries < 4) {

@@ -274,7 +274,7 @@ START_TEST(the_end_of_any_connection_may_be_told_from_inside_any_call)
             talk[i] = observe(star.leaves[i], "2", NULL);
         }
         if (odd.unruly == DIAL) {
-            hakuban_connection *away = connect_to(star.hub, "odd://nobody-is-here", NULL);
+            hakuban_connection *away = connect_to(star.hub, "odd://nothing-is-here", NULL);
             turn_all(&star);
             (void)hakuban_connection_free(away);
         } else if (odd.unruly == LISTEN || odd.unruly == UNLISTEN) {

@@ -294,6 +294,6 @@ pub async fn run(arguments: &[String]) {
         eprintln!("{} took longer than {PATIENCE:?}", arguments[0]);
         std::process::exit(1);
     }
-    // Ending thousands of tasks one by one is nobody's figure.
+    // Ending thousands of tasks one by one is in no figure.
     std::process::exit(0);
 }

@@ -481,6 +481,9 @@ void hkb_peer_take_out(hkb_peer *peer)
     hkb_exchange *exchange = peer->exchange;
     hkb_list_remove(&peer->ended);
     if (!peer->told_ended) {
+        if (peer->orderly && peer->upward_bytes) {
+            hkb_upward_settle(exchange); /* its states stay unless it is ended for them */
+        }
         begin_end(peer);
     }
     if (!clear(peer)) {

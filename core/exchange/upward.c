@@ -106,6 +106,28 @@ static bool is_too_much(const hkb_peer *upstream, size_t bytes)
            bytes + 2 * upstream->upward_state_bytes > bytes_max - spare;
 }
 
+/* Of a downstream that says goodbye right after a state the state would stay, and be passed on. */
+static bool can_be_ended(const hkb_peer *peer)
+{
+    return !peer->link.connector && !peer->told_ended &&
+           (peer->link.phase != HKB_LINK_ENDED || peer->orderly);
+}
+
+static void end_for(hkb_peer *peer, size_t bytes_max)
+{
+    hakuban_error why;
+    hakuban_error_set(&why, HAKUBAN_ERR_LIMIT,
+                      "the hub above this one keeps no more than %zu bytes for it, and most of it, "
+                      "%zu, would be for this connection",
+                      bytes_max, peer->upward_bytes);
+    if (peer->link.phase == HKB_LINK_ENDED) {
+        peer->link.reason = why;
+        peer->orderly = false;
+    } else {
+        hkb_link_fail(&peer->link, why.status, "%s", why.text);
+    }
+}
+
 static void settle(const hkb_peer *upstream)
 {
     size_t bytes = upstream->upward_bytes, bytes_max = upstream->upward_bytes_max;
@@ -113,8 +135,7 @@ static void settle(const hkb_peer *upstream)
         hkb_peer *most = NULL;
         HKB_LIST_EACH(hkb_peer, peer, &upstream->exchange->peers, of_exchange)
         {
-            if (!peer->link.connector && peer->link.phase != HKB_LINK_ENDED &&
-                peer->upward_bytes > bytes_max / HKB_HOLDS_MOST_PART &&
+            if (can_be_ended(peer) && peer->upward_bytes > bytes_max / HKB_HOLDS_MOST_PART &&
                 (!most || peer->upward_bytes > most->upward_bytes)) {
                 most = peer;
             }
@@ -123,10 +144,7 @@ static void settle(const hkb_peer *upstream)
             return;
         }
         bytes -= hkb_min(bytes, most->upward_bytes);
-        hkb_link_fail(&most->link, HAKUBAN_ERR_LIMIT,
-                      "the hub above this one keeps no more than %zu bytes for it, and most of it, "
-                      "%zu, would be for this connection",
-                      bytes_max, most->upward_bytes);
+        end_for(most, bytes_max);
     }
 }
 

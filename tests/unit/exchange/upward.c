@@ -148,6 +148,44 @@ START_TEST(a_client_whose_states_become_too_much_once_they_are_wanted_is_ended)
 }
 END_TEST
 
+enum { MOMENTS = 60, MOMENT_NS = NET_MS };
+
+/* Such as a program that is told to end while it tries again: its last state is promised to arrive,
+ * but not at the cost of the others. */
+START_TEST(a_state_that_is_too_much_does_not_go_up_when_its_client_says_goodbye)
+{
+    static char large[2 * LIMIT]; /* of zeros: a small message */
+    watcher late;
+    exposer large_writer;
+    network->work_bytes_min = LIMIT;
+    network->work_ns_max = 20 * NET_MS;
+    net_node *own_hub = below(top, "name=own"), *client = below(own_hub, "name=client");
+    watch_object(&late, top, "\"large\"", NULL);
+    expose_object(&large_writer, client, "\"large\"", NULL, 1);
+    net_quiet(network);
+    for (unsigned moments = 0; moments < MOMENTS; moments++) {
+        for (unsigned i = 0; i < moments; i++) {
+            expose_turn(&large_writer);
+            exposed_object *object = exposed(&large_writer, "\"large\"");
+            if (object && object->sink) {
+                (void)net_send_bytes(client, object->sink, large, sizeof(large));
+            }
+            net_run(network, MOMENT_NS);
+        }
+        (void)net_enter(client);
+        if (client->up && client->up->peer[0]) {
+            hkb_peer_leave(client->up->peer[0]);
+        }
+        net_quiet(network);
+        ck_assert_msg(top->ended.count == 0, "%u: %s", moments, top->ended.why.text);
+        net_connect(client, own_hub, "name=client");
+    }
+    assert_good_goes_on();
+    watch_end(&late);
+    expose_end(&large_writer);
+}
+END_TEST
+
 START_TEST(an_upstream_without_a_limit_takes_all)
 {
     static crowd large;
@@ -279,6 +317,7 @@ int main(void)
     tcase_add_test(cases, a_client_whose_states_are_too_much_for_the_upstream_is_ended);
     tcase_add_test(cases, states_that_the_upstream_does_not_want_do_not_count);
     tcase_add_test(cases, a_client_whose_states_become_too_much_once_they_are_wanted_is_ended);
+    tcase_add_test(cases, a_state_that_is_too_much_does_not_go_up_when_its_client_says_goodbye);
     tcase_add_test(cases, an_upstream_without_a_limit_takes_all);
     tcase_add_test(cases, a_client_that_registers_too_much_for_the_upstream_is_ended);
     tcase_add_test(cases, room_is_there_again_when_the_client_has_gone);

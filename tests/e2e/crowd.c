@@ -25,7 +25,7 @@ typedef struct lines {
 struct member {
     char name[NAME_BYTES];
     program *p; /* NULL: does not run */
-    bool frozen, ending;
+    bool frozen, ending, away;
     member_line_fn line;
     void *ctx;
     FILE *log;
@@ -36,7 +36,7 @@ struct member {
 
 static struct {
     member members[MEMBERS_MAX];
-    unsigned count;
+    unsigned count, silences;
     char folder[256];
     void (*failed)(const char *text);
     uint64_t begin_ms;
@@ -138,7 +138,7 @@ void member_start(member *m, const char *const *words)
         int fd = program_fd(m->p, i);
         fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     }
-    m->frozen = m->ending = m->out.ended = m->error.ended = false;
+    m->frozen = m->ending = m->away = m->out.ended = m->error.ended = false;
     m->out.bytes = m->error.bytes = 0;
 }
 
@@ -157,6 +157,16 @@ void member_say(member *m, const char *line)
         m->now = copy;
         m->now_taken = 0;
     }
+}
+
+bool member_is_away(const member *m)
+{
+    return m->p && m->away;
+}
+
+unsigned crowd_silences(void)
+{
+    return crowd.silences;
 }
 
 bool member_was_heard(const member *m)
@@ -187,6 +197,12 @@ static void look_at_error(member *m, const char *line)
 {
     static const char *const never[] = {"Sanitizer", "runtime error:", "assert", "ASSERT"};
     note(m, "says", line);
+    crowd.silences += strstr(line, "nothing was received for") != NULL;
+    if (strstr(line, "trying again until it works")) {
+        m->away = true;
+    } else if (strstr(line, ": connected")) {
+        m->away = false;
+    }
     for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++) {
         if (strstr(line, never[i])) {
             crowd_turn(crowd_now_ms() + 500); /* the rest of it, for the log */

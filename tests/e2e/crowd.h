@@ -30,6 +30,10 @@ bool member_is_frozen(const member *m);
 void member_start(member *m, const char *const *words);
 /* One line, without its end, for stdin. Dropped where the program does not run. */
 void member_say(member *m, const char *line);
+/* Whether it says that it has lost its connection, and not yet that it has it again. */
+bool member_is_away(const member *m);
+/* How many connections have been lost by silence, as all members say. */
+unsigned crowd_silences(void);
 /* Whether all that was said was written. */
 bool member_was_heard(const member *m);
 void member_freeze(member *m);

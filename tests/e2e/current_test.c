@@ -97,9 +97,9 @@ START_TEST(get_all_prints_what_there_is_when_the_time_is_over)
     program_find(watching, "\"data\":11");
     program *waiting = program_run("hakuban", "observe", "--tag", "\"t\"", "2", NULL);
     program_find(waiting, "\"source\":\"assigned\"");
-    program *get = get_all("1s");
+    program *get = get_all("4s"); /* two programs have to find each other meanwhile */
     ck_assert_str_eq(sorted_lines(get), "11 ");
-    program_find_error(get, "the states were not complete after 1000 ms");
+    program_find_error(get, "the states were not complete after 4000 ms");
     ck_assert_int_eq(program_end(get), 1);
     stop_well(watching);
     stop_well(waiting);

@@ -33,6 +33,7 @@ static hakuban_status join_tag(hakuban_contract *contract)
         return HAKUBAN_OK;
     }
     if (contract->kind == HKB_OBSERVE_TAG) {
+        hkb_list_push(&tag->unlisted, &contract->unlisted);
         tag->local_observers++;
     } else {
         tag->local_exposers++;
@@ -107,6 +108,7 @@ static void leave_subject(hakuban_contract *contract)
     hkb_object *object = contract->object;
     hkb_tag *tag = contract->tag;
     hkb_list_remove(&contract->of_subject);
+    hkb_list_remove(&contract->unlisted);
     switch (contract->kind) {
     case HKB_OBSERVE_OBJECT:
         object->local_observers--;

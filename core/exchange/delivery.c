@@ -75,17 +75,35 @@ void hkb_delivery_touch(hkb_delivery *delivery)
     hkb_entry_push(delivery->contract->queue, &delivery->entry, HKB_ENTRY_DELIVERY);
 }
 
+/* Both lists would have it: it takes as long as the shorter one. */
+static hkb_delivery *delivery_find(const hkb_object *object, const hakuban_contract *contract)
+{
+    hkb_node *of_object = object->deliveries.head.next;
+    hkb_node *of_contract = contract->deliveries.head.next;
+    while (of_object != &object->deliveries.head && of_contract != &contract->deliveries.head) {
+        hkb_delivery *delivery = HKB_CONTAINER(of_object, hkb_delivery, of_object);
+        if (delivery->contract == contract) {
+            return delivery;
+        }
+        delivery = HKB_CONTAINER(of_contract, hkb_delivery, of_contract);
+        if (delivery->object == object) {
+            return delivery;
+        }
+        of_object = of_object->next;
+        of_contract = of_contract->next;
+    }
+    return NULL;
+}
+
 hakuban_status hkb_object_open_delivery(hkb_object *object, hakuban_contract *contract)
 {
-    HKB_LIST_EACH(hkb_delivery, delivery, &object->deliveries, of_object)
-    {
-        if (delivery->contract == contract) {
-            delivery->closing = false; /* the user was not told yet that it went */
-            hkb_delivery_touch(delivery);
-            return HAKUBAN_OK;
-        }
+    hkb_delivery *delivery = delivery_find(object, contract);
+    if (delivery) {
+        delivery->closing = false; /* the user was not told yet that it went */
+        hkb_delivery_touch(delivery);
+        return HAKUBAN_OK;
     }
-    hkb_delivery *delivery = hkb_alloc(object->exchange->alloc, sizeof(*delivery));
+    delivery = hkb_alloc(object->exchange->alloc, sizeof(*delivery));
     if (!delivery) {
         return HAKUBAN_ERR_NO_MEMORY;
     }

@@ -28,6 +28,7 @@ hakuban_status hkb_tag_get(hkb_exchange *exchange, hakuban_slice json, hkb_tag *
         hkb_list_init(&tag->objects);
         hkb_list_push(&tag->objects, &tag->divider.of_tag);
         hkb_list_init(&tag->contracts);
+        hkb_list_init(&tag->unlisted);
         hkb_list_init(&tag->shares);
         hakuban_status status = hkb_map_insert(&exchange->tags, tag);
         if (status < 0) {

@@ -501,6 +501,7 @@ struct hkb_tag {
     hkb_exchange *exchange;
     hkb_node dirty, sweeping;
     hkb_list objects, contracts, shares;
+    hkb_list unlisted; /* contracts that observe it and were not told LISTED yet */
     /* Unserved objects stand behind it, with others that have not been put before it yet. */
     hkb_object_tag divider;
     size_t object_count;
@@ -581,7 +582,7 @@ struct hakuban_contract {
     uint64_t number;      /* grows along exchange.contracts; for inspection */
     hkb_object *object;
     hkb_tag *tag;
-    hkb_node of_exchange, of_subject, of_queue;
+    hkb_node of_exchange, of_subject, of_queue, unlisted;
     hkb_list deliveries, sinks;
     hakuban_queue *queue;
     hkb_entry listed; /* LISTED, and later COMPLETE */

@@ -262,12 +262,11 @@ void hkb_object_expired(hkb_object *object)
 
 static void settle_listed(hkb_tag *tag)
 {
-    HKB_LIST_EACH(hakuban_contract, contract, &tag->contracts, of_subject)
-    {
-        if (contract->kind == HKB_OBSERVE_TAG && !contract->listed_told) {
-            contract->listed_told = true;
-            hkb_entry_push(contract->queue, &contract->listed, HKB_ENTRY_LISTED);
-        }
+    hkb_node *node;
+    while ((node = hkb_list_pop(&tag->unlisted))) {
+        hakuban_contract *contract = HKB_CONTAINER(node, hakuban_contract, unlisted);
+        contract->listed_told = true;
+        hkb_entry_push(contract->queue, &contract->listed, HKB_ENTRY_LISTED);
     }
 }
 

@@ -80,6 +80,31 @@ START_TEST(complete_waits_until_the_first_states_were_told)
 }
 END_TEST
 
+/* So many that looking for one among all of them each time would take longer than a test may. */
+START_TEST(each_of_very_many_contracts_of_a_tag_is_told)
+{
+    enum { CONTRACTS = 30000 };
+    static lone_user users[CONTRACTS];
+    lone_user exposer;
+    unsigned told = 0;
+    lone_begin();
+    for (unsigned i = 0; i < CONTRACTS; i++) {
+        lone_observe_tag(&users[i], "7");
+    }
+    lone_expose(&exposer, "1", "7", 1);
+    for (unsigned i = 0; i < CONTRACTS; i++) {
+        for (int kind; (kind = lone_next(&users[i]));) {
+            told += kind == HAKUBAN_EVENT_LISTED || kind == HAKUBAN_EVENT_OPEN;
+        }
+    }
+    ck_assert_uint_eq(told, 2 * CONTRACTS);
+    lone_end(&exposer);
+    for (unsigned i = 0; i < CONTRACTS; i++) {
+        lone_end(&users[i]);
+    }
+}
+END_TEST
+
 int main(void)
 {
     TCase *cases = lone_cases();
@@ -87,5 +112,6 @@ int main(void)
     tcase_add_test(cases, an_object_that_came_and_went_before_its_user_looked_is_not_told);
     tcase_add_test(cases, an_object_that_went_and_came_before_its_user_looked_has_not_ended);
     tcase_add_test(cases, complete_waits_until_the_first_states_were_told);
+    tcase_add_test(cases, each_of_very_many_contracts_of_a_tag_is_told);
     return lone_run("exchange.delivery", cases, NULL);
 }

@@ -437,6 +437,7 @@ START_TEST(a_bad_url_is_refused_in_words_and_nothing_else_is_touched)
         (void)snprintf(url, sizeof(url), "%s%s", hakuban_listener_url(listener),
                        bad_urls[_i].suffix);
     }
+    char whole[CERTIFICATES_URL_BYTES];
     long between_bytes = allocated_bytes;
     int descriptors = open_descriptors();
     for (int dials = 0; dials < 2; dials++) {
@@ -445,7 +446,8 @@ START_TEST(a_bad_url_is_refused_in_words_and_nothing_else_is_touched)
         hakuban_error error = {.status = HAKUBAN_OK};
         hakuban_status status =
             dials ? hakuban_exchange_connect(pair.leaf, url, NULL, &connection, &error)
-                  : hakuban_exchange_listen(pair.leaf, url, &refused, &error);
+                  : hakuban_exchange_listen(pair.leaf, certificates_url(url, whole), &refused,
+                                            &error);
         ck_assert_msg(status == bad_urls[_i].status, "%s: %s: %s", url, hakuban_status_text(status),
                       error.text);
         ck_assert_int_eq(error.status, status);

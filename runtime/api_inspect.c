@@ -30,7 +30,10 @@ void hkb_link_inspect(const hkb_peer *peer, hakuban_link_info *ret)
     const hakuban_carrier *carrier = hkb_peer_carrier(peer);
     hkb_peer_inspect(peer, ret);
     if (carrier) {
+        const char *name, *kind = hkb_carrier_principal(carrier, &name);
         (void)snprintf(ret->address, sizeof(ret->address), "%s", carrier->address);
+        (void)snprintf(ret->principal_kind, sizeof(ret->principal_kind), "%s", kind);
+        (void)snprintf(ret->principal, sizeof(ret->principal), "%s", name);
     }
 }
 

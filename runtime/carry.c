@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#include "json/json.h"
+
 /* Then what has arrived gets its turn, and threads that wait for the mutex get theirs. */
 #define PACKETS_PER_TURN 64u
 #define NS_PER_S 1000000000ull
@@ -128,6 +130,9 @@ void hkb_carrier_free(hakuban_carrier *carrier)
     hkb_list_remove(&carrier->ending);
     hkb_list_remove(&carrier->resuming);
     hkb_list_remove(&carrier->node);
+    if (carrier->principal) {
+        hkb_free(exchange->alloc, carrier->principal, carrier->principal_bytes);
+    }
     hkb_free(exchange->alloc, carrier->conn, carrier->transport->entry->ops.conn_bytes);
     hkb_free(exchange->alloc, carrier, sizeof(*carrier));
     (void)pthread_cond_broadcast(&exchange->changed);
@@ -194,14 +199,35 @@ void hkb_carrier_close(hakuban_carrier *carrier)
 
 /* -- What is said about peers -- */
 
-/* Address, and name where a hello has told it. */
+const char *hkb_carrier_principal(const hakuban_carrier *carrier, const char **ret_name)
+{
+    const char *kind = carrier->principal ? carrier->principal : "anonymous";
+    *ret_name = carrier->principal ? kind + strlen(kind) + 1 : "";
+    return kind;
+}
+
+const char *hkb_carrier_known_as(const hakuban_carrier *carrier, char out[HKB_KNOWN_AS_BYTES])
+{
+    const char *name, *kind = hkb_carrier_principal(carrier, &name);
+    out[0] = '\0';
+    if (carrier->principal) {
+        char shown[sizeof(((hakuban_link_info *)0)->principal)];
+        (void)snprintf(out, HKB_KNOWN_AS_BYTES, " [%.15s %s]", kind,
+                       hkb_escape(shown, sizeof(shown), name, strlen(name)));
+    }
+    return out;
+}
+
+/* Address, name where a hello has told it, and principal. */
 static void tell_of(hakuban_carrier *carrier, hkb_log_kind kind, hakuban_log_level level,
                     const char *text)
 {
     const char *name = carrier->peer ? hkb_peer_name(carrier->peer) : "";
+    char known_as[HKB_KNOWN_AS_BYTES];
     hkb_log(hkb_exchange_logger(carrier->exchange->core), kind, NULL, level, "runtime",
-            "%s://%s%s%.100s%s: %s", carrier->transport->entry->ops.scheme, carrier->address,
-            *name ? " (" : "", name, *name ? ")" : "", text);
+            "%s://%s%s%.100s%s%s: %s", carrier->transport->entry->ops.scheme, carrier->address,
+            *name ? " (" : "", name, *name ? ")" : "", hkb_carrier_known_as(carrier, known_as),
+            text);
 }
 
 /* A downstream that broke the rules is worth a warning; one that left or was lost is not. */
@@ -388,13 +414,27 @@ static void host_writable(hakuban_carrier *carrier)
     hkb_peer_set_writable(carrier->peer, true);
 }
 
-/* Its place in the table is there for plugins that are built today; peers are not authenticated
- * yet. */
+/* A peer whose name cannot be kept must not pass for one without a name. */
 static void host_identity(hakuban_carrier *carrier, const char *kind, const char *name)
 {
-    (void)carrier;
-    (void)kind;
-    (void)name;
+    size_t kind_bytes = strlen(kind) + 1, name_bytes = strlen(name) + 1;
+    hakuban_link_info bounds;
+    if (carrier->gone || carrier->principal) {
+        return;
+    }
+    bool fits = kind_bytes <= sizeof(bounds.principal_kind) &&
+                name_bytes <= sizeof(bounds.principal) && hkb_utf8_valid(kind, kind_bytes) &&
+                hkb_utf8_valid(name, name_bytes);
+    if (fits) {
+        carrier->principal_bytes = kind_bytes + name_bytes;
+        carrier->principal = hkb_alloc(carrier->exchange->alloc, carrier->principal_bytes);
+    }
+    if (!carrier->principal) {
+        hkb_carrier_doom(carrier);
+        return;
+    }
+    memcpy(carrier->principal, kind, kind_bytes);
+    memcpy(carrier->principal + kind_bytes, name, name_bytes);
 }
 
 static void host_carries(hakuban_carrier *carrier, hakuban_carries what)

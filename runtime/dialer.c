@@ -252,9 +252,11 @@ void hkb_dialer_opened(hakuban_connection *connection, hkb_peer *peer)
                      strlen(hkb_peer_name(peer)));
     hkb_timer_set(connection->exchange, &connection->settled,
                   connection->exchange->now_ns + SETTLED_NS);
+    char known_as[HKB_KNOWN_AS_BYTES];
     hkb_log(hkb_exchange_logger(connection->exchange->core), HKB_LOG_UPSTREAM, NULL,
-            HAKUBAN_LOG_INFO, "runtime", "%s://%s%s: connected to %s", connection->url->scheme,
-            connection->url->authority, connection->url->path, connection->peer);
+            HAKUBAN_LOG_INFO, "runtime", "%s://%s%s: connected to %s%s", connection->url->scheme,
+            connection->url->authority, connection->url->path, connection->peer,
+            connection->carrier ? hkb_carrier_known_as(connection->carrier, known_as) : "");
     if (is_unverified(connection->url)) {
         hkb_log(hkb_exchange_logger(connection->exchange->core), HKB_LOG_UPSTREAM, NULL,
                 HAKUBAN_LOG_WARNING, "runtime",

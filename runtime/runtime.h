@@ -213,6 +213,8 @@ struct hakuban_carrier {
     hakuban_carries carries;
     hkb_timer deadline; /* to connect, to linger */
     char address[64];   /* of an accepted peer, in words */
+    char *principal;    /* kind and name, each terminated; NULL: anonymous */
+    size_t principal_bytes;
     bool opened, shut, gone;
     bool full;   /* the transport was told so, and waits for resume() */
     bool told;   /* accepted: why it ends was logged */
@@ -232,6 +234,11 @@ hakuban_carrier *hkb_carrier_new(hkb_transport *transport);
 void hkb_carrier_free(hakuban_carrier *carrier);
 /* Asks for its end at the next opportunity. */
 void hkb_carrier_doom(hakuban_carrier *carrier);
+/* What the other side has proven to be; "anonymous" and "" where nothing. */
+const char *hkb_carrier_principal(const hakuban_carrier *carrier, const char **ret_name);
+/* The same for a line of the log, behind what names the peer: " [cert hub.example]", or "". */
+#define HKB_KNOWN_AS_BYTES 300
+const char *hkb_carrier_known_as(const hakuban_carrier *carrier, char out[HKB_KNOWN_AS_BYTES]);
 /* Closes at once; not inside a slot. */
 void hkb_carrier_close(hakuban_carrier *carrier);
 /* The transports' descriptors; called by the loop without the mutex. */

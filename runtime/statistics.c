@@ -260,6 +260,12 @@ hakuban_status hkb_statistics_link(hkb_buffer *out, int64_t wall_ms, const hakub
     if (status >= 0 && info->address[0]) {
         status = put_string(out, "address", info->address);
     }
+    if (status >= 0 && info->principal_kind[0]) {
+        status = put_string(out, "principal_kind", info->principal_kind);
+    }
+    if (status >= 0 && info->principal[0]) {
+        status = put_string(out, "principal", info->principal);
+    }
     if (status >= 0) {
         status = put_string(out, "serializer", info->serializer);
     }

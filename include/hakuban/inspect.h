@@ -53,6 +53,11 @@ typedef struct hakuban_link_info {
     uint64_t quiet_ns; /* since the last byte came */
     uint64_t memory_bytes;  /* what it makes this exchange keep */
     uint64_t sending_bytes; /* of states that go to it in parts; others may share them */
+    /* What the other side of its connection has proven to be: "cert" and a name of its verified
+     * certificate (the first URI, else the first DNS name), "uid" and the number of the user behind
+     * a Unix socket, "anonymous" and ""; both "" without a connection. ASCII, or UTF-8 where a
+     * plugin says so. */
+    char principal_kind[16], principal[256];
 } hakuban_link_info;
 
 /* Which exposer has an object's sink. */

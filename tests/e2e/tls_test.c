@@ -73,16 +73,17 @@ START_TEST(from_nothing_to_an_encrypted_table)
                    "tls://127.0.0.1:0#cert=%s/server.crt,key=%s/server.key,verify=required,ca=%s/"
                    "ca.crt",
                    folder, folder, folder);
-    router = router_run(url, own, "--stats-tag", "\"stats\"", NULL);
+    router = router_run(url, own, "-v", "--stats-tag", "\"stats\"", NULL);
     (void)snprintf(
         table, sizeof(table),
         "HAKUBAN_URL='tls://localhost:%u#ca=%s/ca.crt,cert=%s/alice.crt,key=%s/alice.key'"
         " exec \"$HAKUBAN_BIN/hakuban\" snapshot --stats-tag '\"stats\"'",
         port(), folder, folder, folder);
     program *snapshot = run(table);
-    ck_assert_ptr_nonnull(program_find(snapshot, "LINK"));
-    ck_assert_ptr_nonnull(program_find(snapshot, "downstream"));
+    ck_assert_ptr_nonnull(program_find(snapshot, "PRINCIPAL"));
+    ck_assert_ptr_nonnull(strstr(program_find(snapshot, "downstream"), "cert alice"));
     ck_assert_int_eq(program_end(snapshot), 0);
+    ck_assert_ptr_nonnull(program_find_error(router, "[cert alice]: connected"));
     /* Clients are added later, and nothing is made twice. */
     (void)snprintf(script, sizeof(script), "%s/scripts/dev-certs.sh %s alice bob",
                    getenv("HAKUBAN_SOURCE"), folder);

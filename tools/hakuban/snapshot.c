@@ -375,6 +375,13 @@ static void add_link_row(text *rows, const statistic *e)
     text_add(rows, "\t", 1);
     piece address = pick(state, "address");
     pick_add_words(rows, address.bytes > 0 ? address : piece_of("-"));
+    text_add(rows, "\t", 1);
+    piece kind = pick(state, "principal_kind"), principal = pick(state, "principal");
+    pick_add_words(rows, kind.bytes > 0 ? kind : piece_of("-"));
+    if (principal.bytes > 0) {
+        text_add(rows, " ", 1);
+        pick_add_words(rows, principal);
+    }
     text_add(rows, "\n", 1);
 }
 
@@ -480,7 +487,7 @@ static size_t add_exchange_tables(snapshot *s, size_t at)
     }
     add_sums(s, of, itself, subjects);
     text links = {NULL, 0, 0}, objects = {NULL, 0, 0};
-    text_add_string(&links, "LINK\tNAME\tPHASE\tLOAD\tBYTES IN\tBYTES OUT\tADDRESS\n");
+    text_add_string(&links, "LINK\tNAME\tPHASE\tLOAD\tBYTES IN\tBYTES OUT\tADDRESS\tPRINCIPAL\n");
     text_add_string(&objects, "OBJECT\tTAGS\tEXPOSER\tOBSERVERS\tFRESHNESS\tBYTES\tVERSION\n");
     size_t links_empty = links.bytes, objects_empty = objects.bytes;
     uint64_t time_ms = pick_number(pick(itself, "time_ms"), 0);

@@ -349,6 +349,27 @@ void hkb_stream_carries(hkb_stream_self *self, hkb_stream_conn *conn, hakuban_ca
     }
 }
 
+void hkb_stream_identity(hkb_stream_self *self, hkb_stream_conn *conn, const char *kind,
+                         const char *name)
+{
+    const hakuban_transport_host *host = self->host;
+    if (host->size >= offsetof(hakuban_transport_host, identity) + sizeof(host->identity) &&
+        host->identity) {
+        host->identity(conn->carrier, kind, name);
+    }
+}
+
+void hkb_stream_say_user(hkb_stream_self *self, hkb_stream_conn *conn)
+{
+    struct ucred user;
+    socklen_t bytes = sizeof(user);
+    char name[16];
+    if (getsockopt(conn->fd, SOL_SOCKET, SO_PEERCRED, &user, &bytes) == 0) {
+        (void)snprintf(name, sizeof(name), "%u", (unsigned)user.uid);
+        hkb_stream_identity(self, conn, "uid", name);
+    }
+}
+
 /* How much more than before of what begins is there in data. */
 static size_t match(const char *begins, size_t before, const unsigned char *data, size_t bytes)
 {

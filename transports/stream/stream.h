@@ -177,6 +177,9 @@ void hkb_stream_part(hkb_stream_self *self, hkb_stream_conn *conn, hakuban_statu
                      const char *format, ...) HAKUBAN_PRINTF(4, 5);
 
 /* stream.c: for ciphers. */
+/* Tells a host that is new enough what the other side has proven to be. */
+void hkb_stream_identity(hkb_stream_self *self, hkb_stream_conn *conn, const char *kind,
+                         const char *name);
 /* hkb_stream_write() of what may go out as it is. */
 hakuban_status hkb_stream_put(hkb_stream_self *self, hkb_stream_conn *conn,
                               const hakuban_slice *parts, unsigned part_count);
@@ -189,6 +192,8 @@ void hkb_stream_secured(hkb_stream_self *self, hkb_stream_conn *conn, bool diale
 
 /* stream.c: for the other files. */
 void hkb_stream_options(int fd, int family, bool nodelay);
+/* Of a connected Unix socket: says the user of the process at the other end. */
+void hkb_stream_say_user(hkb_stream_self *self, hkb_stream_conn *conn);
 void hkb_stream_forget_fd(hkb_stream_self *self, void *owner, int *fd);
 hkb_stream_policy *hkb_stream_policy_unref(hkb_stream_self *self, hkb_stream_policy *policy);
 /* Connected: lets the host know that reading matters now. */

@@ -165,11 +165,15 @@ void hkb_stream_dialed(hkb_stream_self *self, hkb_stream_conn *conn)
 static void connected(hkb_stream_self *self, hkb_stream_conn *conn)
 {
     uint64_t until_ns = conn->dialing->deadline_ns;
+    bool is_local = conn->dialing->address.is.any.sa_family == AF_UNIX;
     if (self->host->wake_at(self->host->host, conn, until_ns) || hkb_stream_open(self, conn)) {
         refuse_for(self, conn, ENOMEM);
         return;
     }
     hkb_stream_dial_free(self, conn);
+    if (is_local) {
+        hkb_stream_say_user(self, conn);
+    }
     if (self->cipher) {
         self->cipher->connected(self, conn);
     } else {

@@ -287,6 +287,8 @@ static void welcome(hkb_stream_self *self, hkb_stream_listener *listener, int fd
     hkb_stream_options(fd, peer->is.any.sa_family, nodelay);
     if (hkb_stream_open(self, conn)) {
         hkb_stream_finish(self, conn, HAKUBAN_ERR_NO_MEMORY, strerror(ENOMEM));
+    } else if (peer->is.any.sa_family == AF_UNIX) {
+        hkb_stream_say_user(self, conn);
     }
 }
 

@@ -370,10 +370,11 @@ static hakuban_status write_early(tls *it, hkb_stream_self *self, hkb_stream_con
 /* Whether both sides have agreed, and the connection is still there. */
 static bool shake_hands(tls *it, hkb_stream_self *self, hkb_stream_conn *conn)
 {
-    char text[HKB_STREAM_REASON_BYTES];
+    char text[HKB_STREAM_REASON_BYTES], name[HKB_TLS_NAME_BYTES];
     hakuban_status why = HAKUBAN_OK;
     hkb_tls_errors *kept = hkb_tls_errors_begin();
     int result = SSL_do_handshake(it->ssl);
+    bool is_named = result == 1 && hkb_tls_name(it->ssl, name);
     if (result != 1) {
         why = judge(it, result, text);
     }
@@ -385,6 +386,9 @@ static bool shake_hands(tls *it, hkb_stream_self *self, hkb_stream_conn *conn)
     if (result != 1) {
         (void)flush(it, self, conn);
         return false;
+    }
+    if (is_named) {
+        hkb_stream_identity(self, conn, "cert", name);
     }
     if (write_early(it, self, conn) < 0) {
         return false;

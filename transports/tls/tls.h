@@ -31,6 +31,11 @@ hakuban_status hkb_tls_keys_new(const hakuban_alloc *alloc, const hakuban_url *u
                                 hkb_tls_keys **ret, hakuban_error *reterr);
 void hkb_tls_keys_unref(hkb_tls_keys *keys);
 
+/* The name in the other side's certificate, if it has shown one and it was verified: the first URI
+ * of the SAN, else the first DNS name; false: none that could be a name. */
+#define HKB_TLS_NAME_BYTES 256
+bool hkb_tls_name(SSL *ssl, char out[HKB_TLS_NAME_BYTES]);
+
 /* -- tls_words.c -- */
 
 /* The queue of errors belongs to the thread, and so to the program: between these two it is ours

@@ -466,3 +466,45 @@ void hkb_tls_keys_unref(hkb_tls_keys *keys)
         keys->alloc->free(keys->alloc->ctx, keys, keys->bytes);
     }
 }
+
+/* -- The other side's name -- */
+
+/* Printable ASCII, as URIs and DNS names are, without a NUL that would hide what is behind it. */
+static bool copy_name(const ASN1_STRING *from, char out[HKB_TLS_NAME_BYTES])
+{
+    const unsigned char *data = ASN1_STRING_get0_data(from);
+    int bytes = ASN1_STRING_length(from);
+    bool is_name = bytes > 0 && bytes < HKB_TLS_NAME_BYTES;
+    for (int i = 0; is_name && i < bytes; i++) {
+        is_name = data[i] > 0x20 && data[i] < 0x7f;
+    }
+    if (is_name) {
+        memcpy(out, data, (size_t)bytes);
+        out[bytes] = '\0';
+    }
+    return is_name;
+}
+
+static bool find_name(const GENERAL_NAMES *names, int type, char out[HKB_TLS_NAME_BYTES])
+{
+    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+        if (name->type == type) {
+            return copy_name(name->d.ia5, out);
+        }
+    }
+    return false;
+}
+
+bool hkb_tls_name(SSL *ssl, char out[HKB_TLS_NAME_BYTES])
+{
+    X509 *shown = SSL_get0_peer_certificate(ssl);
+    if (!shown || !(SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER) ||
+        SSL_get_verify_result(ssl) != X509_V_OK) {
+        return false;
+    }
+    GENERAL_NAMES *names = X509_get_ext_d2i(shown, NID_subject_alt_name, NULL, NULL);
+    bool found = names && (find_name(names, GEN_URI, out) || find_name(names, GEN_DNS, out));
+    GENERAL_NAMES_free(names);
+    return found;
+}

@@ -114,9 +114,10 @@ typedef struct hakuban_transport_host {
      * before the first received() of one that was accepted. From inside the same slots. */
     void (*carries)(hakuban_carrier *carrier, hakuban_carries what);
     /* What the other side has proven to be: kind is "cert", "curve", "uid" or a word of the
-     * transport's own, name is UTF-8; both borrowed for the call. Before opened(), or before the
-     * first received() of a carrier that was accepted. From inside the same slots. This release
-     * takes it and does nothing with it. */
+     * transport's own, of at most 15 bytes, name is UTF-8 of at most 255 bytes; both borrowed for
+     * the call. Before opened(), or before the first received() of a carrier that was accepted.
+     * From inside the same slots. Without it the other side is anonymous. What is longer or no
+     * UTF-8 ends the connection. */
     void (*identity)(hakuban_carrier *carrier, const char *kind, const char *name);
     /* Something keeps a listener from accepting, such as no descriptors left: text in words,
      * borrowed for the call. May be said whenever it is met; the host tells people once. Only that;

@@ -130,6 +130,67 @@ START_TEST(links_tell_both_names_and_an_address)
 }
 END_TEST
 
+/* What each side of a connection has proven to the other. */
+static void check_known(const char *bind, const char *with, const char *of_leaf, const char *of_hub)
+{
+    exchange_pair pair = {.drive = HAKUBAN_DRIVE_THREAD};
+    char there[2 * CERTIFICATES_URL_BYTES], known[300];
+    pair.hub = exchange_make(pair.drive, NULL, "hub");
+    pair.leaf = exchange_make(pair.drive, NULL, "leaf");
+    hakuban_listener *listener = listen_at(pair.hub, bind);
+    (void)snprintf(there, sizeof(there), "%s#%s", hakuban_listener_url(listener), with);
+    hakuban_connection *connection = connect_to(pair.leaf, there, NULL);
+    hakuban_connection_info info;
+    pair_await_connection(&pair, connection, HAKUBAN_CONNECTION_CONNECTED, &info);
+    for (int i = 0; i < 2; i++) {
+        hakuban_cursor cursor = {{0, 0}};
+        hakuban_link_info links[16];
+        size_t count = 0;
+        ck_assert_int_eq(
+            hakuban_inspect_links(i ? pair.leaf : pair.hub, &cursor, links, 16, &count),
+            HAKUBAN_OK);
+        ck_assert_uint_eq(count, 1);
+        (void)snprintf(known, sizeof(known), "%s %s", links[0].principal_kind, links[0].principal);
+        ck_assert_str_eq(known, i ? of_hub : of_leaf);
+    }
+    (void)hakuban_connection_free(connection);
+    (void)hakuban_listener_free(listener);
+    (void)hakuban_exchange_free(pair.leaf);
+    (void)hakuban_exchange_free(pair.hub);
+}
+
+START_TEST(links_tell_what_the_other_side_has_proven_to_be)
+{
+    char url[200], user[40];
+    (void)snprintf(user, sizeof(user), "uid %u", (unsigned)getuid());
+    check_known("tcp://127.0.0.1:0", "", "anonymous ", "anonymous ");
+    check_known(listen_url(LISTEN_UNIX, url), "", user, user);
+#ifdef HAKUBAN_TEST_TLS
+    char demanding[CERTIFICATES_URL_BYTES], own[CERTIFICATES_URL_BYTES];
+    check_known("tls://127.0.0.1:0", "", "anonymous ", "cert localhost");
+    check_known("tls://127.0.0.1:0", "verify=none", "anonymous ", "anonymous ");
+    (void)snprintf(own, sizeof(own), "cert=%s,key=%s", certificates_path("client.crt"),
+                   certificates_path("client.key"));
+    /* What is not asked for is not shown. */
+    check_known("tls://127.0.0.1:0", own, "anonymous ", "cert localhost");
+    (void)snprintf(demanding, sizeof(demanding), "tls://127.0.0.1:0#verify=optional,ca=%s",
+                   certificates_path("ca.crt"));
+    check_known(demanding, own, "cert urn:test:client", "cert localhost");
+    check_known(demanding, "", "anonymous ", "cert localhost");
+#ifdef HAKUBAN_TEST_WS
+    (void)snprintf(demanding, sizeof(demanding), "wss://127.0.0.1:0#verify=required,ca=%s",
+                   certificates_path("ca.crt"));
+    check_known(demanding, own, "cert urn:test:client", "cert localhost");
+#endif
+    certificate_make(
+        &(certificate){.name = "client", .subjects = "IP:127.0.0.1,DNS:b.example,DNS:a.example"});
+    check_known(demanding, own, "cert b.example", "cert localhost");
+    certificate_make(&(certificate){.name = "client", .subjects = "IP:127.0.0.1"});
+    check_known(demanding, own, "anonymous ", "cert localhost");
+#endif
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("inspect");
@@ -137,6 +198,8 @@ int main(void)
     tcase_add_loop_test(cases, a_walk_ends_with_an_empty_slice, 0, 2);
     tcase_add_test(cases, wrong_arguments_are_refused);
     tcase_add_loop_test(cases, links_tell_both_names_and_an_address, 0, 2);
+    tcase_add_unchecked_fixture(cases, certificates_make, NULL);
+    tcase_add_test(cases, links_tell_what_the_other_side_has_proven_to_be);
     suite_add_tcase(suite, cases);
     return run_suite(suite);
 }

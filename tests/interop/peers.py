@@ -35,11 +35,16 @@ def same(a, b):
     return a == b
 
 
+held_ports = []
+
+
 def free_port():
-    """Nothing listens here now. Theirs cannot be asked for any free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port for routers of this test, also when they are started again: while a socket holds it, the system gives it to no other."""
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    held_ports.append(holder)
+    return holder.getsockname()[1]
 
 
 class Process:
@@ -216,19 +221,20 @@ class Leaf(Process):
     def wait_sink(self, identity, thing, since=0):
         """Until a sink is open now."""
         def found():
-            sinks = [e for e in self.of(identity, thing, since) if e["event"] in ("sink", "unsink")]
-            return sinks[-1] if sinks and sinks[-1]["event"] == "sink" else None
+            sinks = [e for e in self.of(identity, thing, since) if e["event"] == "sink"]
+            return sinks[-1] if sinks and self.has_sink(identity, thing) else None
         return self.wait(f"an open sink of {identity}", found)
 
     def open_sinks(self, *identities):
-        """The objects whose sinks are open now."""
+        """The objects whose sinks are open now. Theirs may tell of a new sink before the end of the old one."""
         with self.heard:
             now = {}
             for identity in identities:
                 for e in self.of(identity, since=self.dropped.get(identity, 0)):
                     if e["event"] in ("sink", "unsink"):
-                        now[identity, e["key"]] = e["event"] == "sink"
-            return {key for (_, key), is_open in now.items() if is_open}
+                        change = 1 if e["event"] == "sink" else -1
+                        now[identity, e["key"]] = now.get((identity, e["key"]), 0) + change
+            return {key for (_, key), count in now.items() if count > 0}
 
     def has_sink(self, identity, thing):
         return text_of(thing) in self.open_sinks(identity)
@@ -301,7 +307,7 @@ class OurRouter(Router):
         self.upstream, self.parameters, self.urls = upstream, parameters, {}
         words = [OurRouter.program]
         for scheme in schemes:
-            bind = urls[scheme] if urls else f"{scheme}://127.0.0.1:0"
+            bind = urls[scheme] if urls else f"{scheme}://127.0.0.1:{free_port()}"
             words += ["-b", bind + ("#" + parameters if parameters else "")]
         super().__init__(f"our router {name}", words + (["-c", upstream] if upstream else []))
         for count, scheme in enumerate(schemes, 1):

@@ -49,11 +49,6 @@ void hkb_peer_measure(hkb_peer *peer)
     }
 }
 
-size_t hkb_exchange_held_bytes(const hkb_exchange *exchange)
-{
-    return exchange->charged_bytes + exchange->shared.payload_bytes;
-}
-
 /* -- Objects, tags, states -- */
 
 /* With as many tags and as long a name as there may be, all of them paid for by the object. */

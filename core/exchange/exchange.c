@@ -153,7 +153,8 @@ void hkb_exchange_expect_upstream(hkb_exchange *exchange, bool expected)
     hkb_exchange_mark_all(exchange); /* what is remembered is forgotten then */
 }
 
-void hkb_exchange_settle(hkb_exchange *exchange)
+/* Objects and tags that were marked, and what they mark in turn. */
+static void settle_marked(hkb_exchange *exchange)
 {
     for (;;) {
         hkb_node *node = hkb_list_first(&exchange->ended);
@@ -171,17 +172,33 @@ void hkb_exchange_settle(hkb_exchange *exchange)
             hkb_tag_settle(HKB_CONTAINER(node, hkb_tag, dirty));
             continue;
         }
-        if (hkb_walk_go_on(exchange)) {
-            continue;
-        }
-        hkb_partials_make_room(exchange, 0);
-        (void)hkb_exchange_make_room(exchange, NULL, 0);
-        hkb_upward_settle(exchange);
-        if (hkb_list_empty(&exchange->ended)) {
-            break;
+        if (!hkb_exchange_walks(exchange) || !hkb_walk_go_on(exchange)) {
+            return;
         }
     }
-    hkb_listings_settle(exchange);
+}
+
+static bool is_full(const hkb_exchange *exchange)
+{
+    return exchange->bytes_max && hkb_exchange_held_bytes(exchange) > exchange->bytes_max;
+}
+
+/* Called so often that what has nothing to do is not called. */
+void hkb_exchange_settle(hkb_exchange *exchange)
+{
+    do {
+        settle_marked(exchange);
+        if (is_full(exchange)) {
+            hkb_partials_make_room(exchange, 0);
+            (void)hkb_exchange_make_room(exchange, NULL, 0);
+        }
+        if (!hkb_list_empty(&exchange->upstreams)) {
+            hkb_upward_settle(exchange);
+        }
+    } while (!hkb_list_empty(&exchange->ended));
+    if (!hkb_list_empty(&exchange->listings)) {
+        hkb_listings_settle(exchange);
+    }
 }
 
 void hkb_peer_pull(hkb_peer *peer, hkb_packet *ret)
@@ -284,8 +301,7 @@ static uint64_t next_deadline(const hkb_exchange *exchange)
     uint64_t deadline_ns = UINT64_MAX;
     hkb_node *node = hkb_list_first(&exchange->waiting);
     if (!hkb_list_empty(&exchange->passing) || !hkb_list_empty(&exchange->behind) ||
-        !hkb_list_empty(&exchange->clearing) || !hkb_list_empty(&exchange->sweeping) ||
-        exchange->walk.goes_on) {
+        !hkb_list_empty(&exchange->clearing) || hkb_exchange_walks(exchange)) {
         return exchange->now_ns;
     }
     if (exchange->peer_count) {

@@ -1,5 +1,6 @@
-/* hakuban-router: an exchange that does nothing but link others. One thread polls the exchange,
- * signals and stdin; what is said is written by threads of its own (common/writer.h). */
+/* hakuban-router: an exchange that does nothing but link others. A thread of the library drives it,
+ * which waits in one system call, not in two as under a poll of ours. The main thread polls its
+ * queue, signals and stdin; what is said is written by threads of its own (common/writer.h). */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
@@ -44,6 +45,7 @@ typedef struct router {
     unsigned verbosity;
     hakuban_exchange *exchange;
     hakuban_queue *queue;
+    int queue_fd;
     hakuban_connection *connection;
     hakuban_publisher *stats;
     const char *page; /* a folder of files for browsers; NULL: none */
@@ -418,15 +420,10 @@ static bool on_signals(router *r)
 
 static int run(router *r, int signal_fd)
 {
-    struct pollfd fds[3] = {{.fd = hakuban_exchange_fd(r->exchange), .events = POLLIN},
+    struct pollfd fds[3] = {{.fd = r->queue_fd, .events = POLLIN},
                             {.fd = signal_fd, .events = POLLIN},
                             {.fd = -1, .events = POLLIN}};
     for (;;) {
-        hakuban_status status = hakuban_exchange_turn(r->exchange);
-        if (status < 0) {
-            report("loop: %s", hakuban_status_text(status));
-            return EXIT_RUNTIME;
-        }
         hakuban_event event;
         while (hakuban_queue_next(r->queue, 0, &event) >= 0) {
             /* A reload may have ended the connection that an event is about. */
@@ -442,12 +439,7 @@ static int run(router *r, int signal_fd)
         if (fds[2].fd < 0 && !r->stdin_ended && r->stdin_ms < due_ms) {
             due_ms = r->stdin_ms;
         }
-        int timeout_ms = poll_timeout_ms(due_ms);
-        int exchange_ms = hakuban_exchange_timeout_ms(r->exchange);
-        if (timeout_ms < 0 || (exchange_ms >= 0 && exchange_ms < timeout_ms)) {
-            timeout_ms = exchange_ms;
-        }
-        if (poll(fds, 3, timeout_ms) <= 0) {
+        if (poll(fds, 3, poll_timeout_ms(due_ms)) <= 0) {
             continue;
         }
         if (fds[1].revents && !on_signals(r)) {
@@ -483,7 +475,7 @@ static int start(router *r, int *ret_signal_fd)
      * there is. */
     double threshold = r->now.rebalance_threshold;
     hakuban_exchange_options options = {.size = sizeof(options),
-                                        .drive = HAKUBAN_DRIVE_MANUAL,
+                                        .drive = HAKUBAN_DRIVE_THREAD,
                                         .log = report_log(r->verbosity),
                                         .rebalance_threshold = threshold < 0   ? 0
                                                                : threshold > 0 ? threshold
@@ -493,6 +485,10 @@ static int start(router *r, int *ret_signal_fd)
     hakuban_status status = hakuban_exchange_new(&options, &r->exchange);
     if (status >= 0) {
         status = hakuban_queue_new(r->exchange, &r->queue);
+    }
+    if (status >= 0) {
+        r->queue_fd = hakuban_queue_fd(r->queue);
+        status = r->queue_fd < 0 ? (hakuban_status)r->queue_fd : HAKUBAN_OK;
     }
     if (status < 0) {
         report("exchange: %s", hakuban_status_text(status));

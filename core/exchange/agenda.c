@@ -198,8 +198,8 @@ void hkb_memory_limit_pass(hkb_exchange *exchange)
 
 void hkb_share_queue(hkb_share *share)
 {
-    if (share->is_large) { /* the share may have other messages to send */
-        share->is_large = 0;
+    if (share->item.is_large) { /* the share may have other messages to send */
+        share->item.is_large = 0;
         hkb_list_remove(&share->item.node);
     }
     hkb_peer_queue(share->peer, &share->item);
@@ -208,7 +208,7 @@ void hkb_share_queue(hkb_share *share)
 void hkb_share_queue_large(hkb_share *share)
 {
     if (!hkb_node_linked(&share->item.node)) {
-        share->is_large = 1;
+        share->item.is_large = 1;
         hkb_list_push(&share->peer->large, &share->item.node);
     }
 }

@@ -39,7 +39,7 @@ bool hkb_assign_may_stay(const hkb_object *object)
         return !object->assigned.contract->ended;
     }
     if (object->assigned.to == HKB_DOWNSTREAM) {
-        return object->assigned.share->exposing &&
+        return object->assigned.share->in.exposing &&
                object->assigned.share->peer->link.phase != HKB_LINK_ENDED;
     }
     return false;
@@ -58,7 +58,7 @@ void hkb_assign(hkb_object *object, const hkb_target *to, bool stays_live)
         to = &none; /* the link has ended: no exposer until its peer is taken out */
         stays_live = false;
     }
-    if (to->kind == HKB_DOWNSTREAM && !share->exposing) {
+    if (to->kind == HKB_DOWNSTREAM && !share->in.exposing) {
         hkb_share_refresh(share); /* a pass has not come to it yet */
     }
     bool had_exposer = object->assigned.to != HKB_NO_EXPOSER;

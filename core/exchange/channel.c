@@ -14,13 +14,13 @@
 
 void hkb_outgoing_free(hkb_share *share)
 {
-    hkb_outgoing *outgoing = share->out.outgoing;
+    hkb_outgoing *outgoing = hkb_share_outgoing(share);
     if (!outgoing) {
         return;
     }
     hkb_peer *peer = share->peer;
     hkb_exchange *exchange = peer->exchange;
-    share->out.outgoing = NULL;
+    hkb_transfer_remove(share, &outgoing->transfer);
     peer->outgoing_bytes -= outgoing->bytes;
     if (outgoing->packing) {
         hkb_packing_leave(share, outgoing);
@@ -34,7 +34,7 @@ void hkb_outgoing_free(hkb_share *share)
 
 void hkb_outgoing_go_on(hkb_share *share, const hkb_begun *begun)
 {
-    hkb_outgoing *outgoing = share->out.outgoing;
+    hkb_outgoing *outgoing = hkb_share_outgoing(share);
     hakuban_slice payload = hakuban_bytes_slice(outgoing->payload);
     if (begun->bytes > outgoing->offset && begun->bytes < payload.bytes &&
         hkb_delta_is_whole(payload) &&
@@ -46,10 +46,11 @@ void hkb_outgoing_go_on(hkb_share *share, const hkb_begun *begun)
 
 void hkb_begun_free(hkb_share *share)
 {
-    if (share->out.begun) {
-        (void)hkb_peer_account(share->peer, 0, sizeof(*share->out.begun));
-        hkb_free(share->peer->exchange->alloc, share->out.begun, sizeof(*share->out.begun));
-        share->out.begun = NULL;
+    hkb_begun *begun = hkb_share_begun(share);
+    if (begun) {
+        hkb_transfer_remove(share, &begun->transfer);
+        (void)hkb_peer_account(share->peer, 0, sizeof(*begun));
+        hkb_free(share->peer->exchange->alloc, begun, sizeof(*begun));
     }
 }
 
@@ -128,7 +129,7 @@ void hkb_share_close(hkb_share *share)
 {
     hkb_share_close_out(share);
     hkb_share_close_in(share);
-    share->in.floor_due = share->out.wanted = share->declining = 0;
+    share->in.floor_due = share->out.wanted = share->out.declining = 0;
     hkb_object_mark(share->object);
 }
 

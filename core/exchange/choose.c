@@ -56,7 +56,7 @@ static bool consider(const hkb_object *object, hkb_peer *peer, const hkb_share *
         .load_limit = hkb_peer_load_limit(peer),
         .open = peer->link.phase == HKB_LINK_OPEN,
         .declines = share && share->registered.declines,
-        .observes = share && share->observing,
+        .observes = share && share->out.observing,
         .had_it = object->assigned.to == HKB_NO_EXPOSER && hkb_recall_holds(peer, object) != 0,
         .number = offer.number,
     };
@@ -119,7 +119,7 @@ static void consider_observers(const hkb_object *object, bool promised, found *b
     }
     HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
     {
-        if (share->observing && share->exposing) {
+        if (share->out.observing && share->in.exposing) {
             (void)consider(object, share->peer, share, promised, best);
         }
     }
@@ -180,7 +180,7 @@ static hkb_facts facts_of(const hkb_object *object, const hakuban_contract *loca
         .drains = hkb_object_drains(object),
         .is_left = hkb_object_is_left(object),
         .offered = hkb_object_is_offered(object),
-        .declines = upstream && upstream->declining,
+        .declines = upstream && upstream->out.declining,
         .declined = upstream && upstream->registered.declines,
     };
     facts.returns = object->assigned.to == HKB_UPSTREAM && facts.source == HAKUBAN_SOURCE_NONE &&
@@ -210,7 +210,7 @@ static void add_best(const hkb_object *object, const found *best, const found *s
 static void set_declining(hkb_object *object, bool declines)
 {
     hkb_share *upstream = object->upstream;
-    if (upstream ? upstream->declining == declines : !declines) {
+    if (upstream ? upstream->out.declining == declines : !declines) {
         return;
     }
     hkb_peer *peer = hkb_object_upstream_peer(object);
@@ -218,7 +218,7 @@ static void set_declining(hkb_object *object, bool declines)
         hkb_link_fail(&peer->link, HAKUBAN_ERR_NO_MEMORY, "out of memory");
         return;
     }
-    upstream->declining = declines;
+    upstream->out.declining = declines;
     hkb_object_mark(object);
 }
 

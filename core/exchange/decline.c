@@ -16,7 +16,7 @@
 static void take_back(hkb_object *object)
 {
     if (object->upstream) {
-        object->upstream->declining = 0;
+        object->upstream->out.declining = 0;
     }
     hkb_object_mark(object);
 }

@@ -22,7 +22,7 @@ static hakuban_bytes *whole_on_its_way(const hkb_share *share)
     }
     HKB_LIST_EACH(hkb_share, other, &object->shares, of_object)
     {
-        const hkb_outgoing *outgoing = other->out.outgoing;
+        const hkb_outgoing *outgoing = hkb_share_outgoing(other);
         if (outgoing && outgoing->whole && outgoing->state == object->state_count &&
             other->peer->link.payload_form == share->peer->link.payload_form) {
             return outgoing->payload;
@@ -70,7 +70,7 @@ static hakuban_status make_payload(hkb_share *share, hakuban_bytes **ret)
 
 static void say_part(hkb_share *share)
 {
-    hkb_outgoing *outgoing = share->out.outgoing;
+    hkb_outgoing *outgoing = hkb_share_outgoing(share);
     hakuban_slice payload = hakuban_bytes_slice(outgoing->payload);
     size_t bytes = hkb_min(payload.bytes - outgoing->offset, HKB_PART_BYTES_MAX);
     if (outgoing->skips) {
@@ -120,7 +120,7 @@ static hakuban_status begin_outgoing(hkb_share *share, const told_state *told)
     outgoing->offset = HKB_PART_BYTES_MAX;
     outgoing->state = told->count;
     outgoing->whole = !told->base;
-    share->out.outgoing = outgoing;
+    hkb_transfer_add(share, &outgoing->transfer, HKB_TRANSFER_OUTGOING);
     return HAKUBAN_OK;
 }
 
@@ -246,8 +246,9 @@ static hakuban_status say_state(hkb_share *share, const told_state *told)
     if (status >= 0) {
         hkb_link_say(&share->peer->link, &message, &previous);
     }
-    if (share->out.outgoing && share->out.begun) {
-        hkb_outgoing_go_on(share, share->out.begun);
+    const hkb_begun *begun = hkb_share_begun(share);
+    if (begun && in_parts && status >= 0) {
+        hkb_outgoing_go_on(share, begun);
     }
     hkb_begun_free(share); /* the receiver drops the begun state, too */
     if (status < 0) {
@@ -292,7 +293,7 @@ static hakuban_status say_newest(hkb_share *share)
 static hakuban_status say_packed(hkb_share *share)
 {
     const hkb_object *object = share->object;
-    const hkb_packing *packing = share->out.outgoing->packing;
+    const hkb_packing *packing = hkb_share_outgoing(share)->packing;
     hakuban_status status = packing->status;
     /* Its state may have been forgotten since. */
     if (status < 0 || !object->state || !is_kept(object, packing->state) || is_forgotten(share)) {
@@ -318,7 +319,7 @@ static hakuban_status say_packed(hkb_share *share)
 static bool is_waiting(const hkb_share *share)
 {
     const hkb_object *object = share->object;
-    return share->peer->outgoing_bytes >= HKB_OUTGOING_BYTES_MAX && !share->out.outgoing &&
+    return share->peer->outgoing_bytes >= HKB_OUTGOING_BYTES_MAX && !hkb_share_outgoing(share) &&
            state_differs(share) && object->state->data_bytes > HKB_PART_BYTES_MAX;
 }
 
@@ -334,7 +335,7 @@ static void say_condition_first(hkb_share *share)
 /* Continues a state that is on its way: sends the next part, or all once its payload is made. */
 static hakuban_status go_on(hkb_share *share)
 {
-    if (!share->out.outgoing->packing) {
+    if (!hkb_share_outgoing(share)->packing) {
         say_part(share);
     } else if (!hkb_share_is_packing(share)) {
         say_condition_first(share);
@@ -348,7 +349,7 @@ static void emit_states(hkb_share *share)
 {
     hkb_object *object = share->object;
     hakuban_status status = HAKUBAN_OK;
-    if (share->out.outgoing) {
+    if (hkb_share_outgoing(share)) {
         status = go_on(share);
     } else if (!state_differs(share)) {
         if (share->out.condition != object->condition_count) {
@@ -375,7 +376,7 @@ static bool has_states(const hkb_share *share)
     if (share->out.phase != HKB_CHANNEL_OPEN || hkb_share_is_packing(share)) {
         return false; /* or nothing before its payload is made */
     }
-    return share->out.outgoing || share->out.condition != object->condition_count ||
+    return hkb_share_outgoing(share) || share->out.condition != object->condition_count ||
            state_differs(share);
 }
 
@@ -409,10 +410,11 @@ static void say_resend(hkb_share *share)
 static void say_begun(hkb_share *share)
 {
     share->in.begun_due = 0;
-    if (!share->in.partial || share->in.phase != HKB_CHANNEL_OPEN) {
+    const hkb_partial *partial = hkb_share_partial(share);
+    if (!partial || share->in.phase != HKB_CHANNEL_OPEN) {
         return;
     }
-    const hkb_buffer *payload = &share->in.partial->payload;
+    const hkb_buffer *payload = &partial->payload;
     hkb_message message = {.kind = HKB_MESSAGE_BEGUN,
                            .channel = share->in.id,
                            .bytes = payload->bytes,
@@ -428,7 +430,7 @@ static void emit_upwards(hkb_share *share)
     hkb_link *link = &share->peer->link;
     if (share->out.phase == HKB_CHANNEL_OPEN && object->assigned.to != HKB_UPSTREAM) {
         emit_states(share);
-        if (share->out.outgoing ||
+        if (hkb_share_outgoing(share) ||
             is_waiting(share)) { /* what was sent before an orderly end arrives before the end */
             return;
         }
@@ -536,7 +538,7 @@ static void emit_downwards(hkb_share *share)
              share->out.state != object->state_count)) {
             emit_states(share);
         }
-        if (!share->out.wanted && !share->out.outgoing && !is_waiting(share)) {
+        if (!share->out.wanted && !hkb_share_outgoing(share) && !is_waiting(share)) {
             uint32_t channel = share->out.id;
             hkb_share_close_out(share);
             say_close(share, channel, HKB_CLOSE_GONE);

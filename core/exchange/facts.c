@@ -235,7 +235,7 @@ bool hkb_object_returns(const hkb_object *object)
 bool hkb_object_is_left(const hkb_object *object)
 {
     return object->exists && object->observing && !hkb_object_needed(object) &&
-           !(object->assigned.to == HKB_DOWNSTREAM && object->assigned.share->observing);
+           !(object->assigned.to == HKB_DOWNSTREAM && object->assigned.share->out.observing);
 }
 
 static uint32_t exposers_below(const hkb_object *object)
@@ -252,7 +252,7 @@ bool hkb_object_drains(const hkb_object *object)
     if (object->assigned.to == HKB_LOCAL) {
         return object->assigned.contract->capacity == 0;
     }
-    return object->assigned.to == HKB_DOWNSTREAM && !object->assigned.share->can_serve;
+    return object->assigned.to == HKB_DOWNSTREAM && !object->assigned.share->in.can_serve;
 }
 
 static bool waits_for_exposer(const hkb_object *object)
@@ -263,7 +263,7 @@ static bool waits_for_exposer(const hkb_object *object)
 
 bool hkb_object_is_unserved(const hkb_object *object)
 {
-    return waits_for_exposer(object) || (object->upstream && object->upstream->declining);
+    return waits_for_exposer(object) || (object->upstream && object->upstream->out.declining);
 }
 
 bool hkb_object_is_roomless(const hkb_object *object)
@@ -371,7 +371,7 @@ hkb_registration hkb_object_wanted(const hkb_object *object)
     hkb_registration result =
         wanted(object->local_observers || object->observe_shares,
                object->local_exposers || object->expose_shares, object->capacity);
-    result.declines = object->upstream && object->upstream->declining;
+    result.declines = object->upstream && object->upstream->out.declining;
     return result;
 }
 

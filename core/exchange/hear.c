@@ -327,7 +327,8 @@ static void hear_resend(hkb_share *share)
         hkb_recall_forget(share);
     }
     share->out.state = hkb_untold(share->object->state_count);
-    if (share->out.outgoing && share->out.outgoing->packing) {
+    const hkb_outgoing *outgoing = hkb_share_outgoing(share);
+    if (outgoing && outgoing->packing) {
         hkb_outgoing_free(
             share); /* it may be a difference to a state that the peer does not have */
     }
@@ -339,19 +340,21 @@ static void hear_resend(hkb_share *share)
 static void hear_begun(hkb_share *share, const hkb_message *message)
 {
     hkb_begun begun = {.bytes = message->bytes, .hash = message->hash};
-    if (share->out.begun || share->out.phase != HKB_CHANNEL_OPEN) {
+    hkb_outgoing *outgoing = hkb_share_outgoing(share);
+    if (hkb_share_begun(share) || share->out.phase != HKB_CHANNEL_OPEN) {
         return;
     }
-    if (share->out.outgoing && !share->out.outgoing->packing) {
-        if (!share->out.outgoing->heard_begun) {
-            share->out.outgoing->heard_begun = true;
+    if (outgoing && !outgoing->packing) {
+        if (!outgoing->heard_begun) {
+            outgoing->heard_begun = true;
             hkb_outgoing_go_on(share, &begun);
         }
     } else if (!share->out.base) {
-        share->out.begun = hkb_alloc(share->peer->exchange->alloc, sizeof(begun));
-        if (share->out.begun) {
+        hkb_begun *kept = hkb_alloc(share->peer->exchange->alloc, sizeof(begun));
+        if (kept) {
             (void)hkb_peer_account(share->peer, sizeof(begun), 0);
-            *share->out.begun = begun;
+            *kept = begun;
+            hkb_transfer_add(share, &kept->transfer, HKB_TRANSFER_BEGUN);
         }
     }
 }

@@ -22,7 +22,7 @@ hkb_incoming *hkb_incoming_new(hkb_share *share, const hkb_message *head)
         memcpy(incoming->format, head->format, head->format_bytes);
         incoming->head.format = incoming->format;
     }
-    share->in.incoming = incoming;
+    hkb_transfer_add(share, &incoming->transfer, HKB_TRANSFER_INCOMING);
     (void)hkb_peer_account(share->peer, sizeof(*incoming), 0);
     return incoming;
 }
@@ -48,7 +48,7 @@ static void release(hkb_incoming *incoming)
 static void leave(hkb_incoming *incoming)
 {
     hkb_peer *peer = incoming->share->peer;
-    incoming->share->in.incoming = NULL;
+    hkb_transfer_remove(incoming->share, &incoming->transfer);
     incoming->share = NULL;
     (void)hkb_peer_account(peer, 0, bytes_of(incoming));
     if (incoming->is_made) {
@@ -58,7 +58,7 @@ static void leave(hkb_incoming *incoming)
 
 void hkb_incoming_free(hkb_share *share)
 {
-    hkb_incoming *incoming = share->in.incoming;
+    hkb_incoming *incoming = hkb_share_incoming(share);
     if (!incoming) {
         return;
     }
@@ -120,7 +120,7 @@ static void done(hkb_work *work)
 void hkb_incoming_make(hkb_share *share, const hkb_making *making,
                        void (*taken)(hkb_share *share, hkb_incoming *incoming))
 {
-    hkb_incoming *incoming = share->in.incoming;
+    hkb_incoming *incoming = hkb_share_incoming(share);
     hkb_link *link = &share->peer->link;
     size_t before = bytes_of(incoming);
     incoming->base = hakuban_state_ref(making->base);

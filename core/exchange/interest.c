@@ -17,7 +17,7 @@ void hkb_share_settle_stream(hkb_share *share)
      * there. */
     bool awaits_sink = chosen && object->assigned.leaving && share->out.phase == HKB_CHANNEL_OPEN &&
                        manners->stream_until_sink;
-    bool wanted = object->exists && share->observing && (!chosen || awaits_sink) &&
+    bool wanted = object->exists && share->out.observing && (!chosen || awaits_sink) &&
                   !(manners->stream_needs_source && object->source == HAKUBAN_SOURCE_NONE);
     if (wanted != share->out.wanted) {
         share->out.wanted = wanted;
@@ -55,24 +55,28 @@ void hkb_share_refresh_with(hkb_share *share, const hkb_interest *by_tags)
     bool observing = all.observes, exposing = all.exposes && !share->registered.declines,
          can_serve = all.can_serve || hkb_share_manners(share)->serves_at_capacity_0;
     bool observing_only = observing && !(exposing && can_serve); /* a peer that drains is served */
-    object->observing += (uint32_t)observing - (uint32_t)share->observing;
-    object->observing_only += (uint32_t)observing_only - (uint32_t)share->observing_only;
-    share->observing = observing;
-    share->observing_only = observing_only;
-    share->exposing = exposing;
-    share->can_serve = can_serve;
+    object->observing += (uint32_t)observing - (uint32_t)share->out.observing;
+    object->observing_only += (uint32_t)observing_only - (uint32_t)share->out.observing_only;
+    share->out.observing = observing;
+    share->out.observing_only = observing_only;
+    share->in.exposing = exposing;
+    share->in.can_serve = can_serve;
     hkb_object_mark(object);
     hkb_share_settle_stream(share);
     hkb_share_queue(share); /* which also releases it, where it has no meaning any more */
 }
 
-/* A downstream that goes on exposing keeps the age of its registration, whatever its capacity. */
-static uint32_t number_of(hkb_exchange *exchange, const hkb_registration *before, bool exposes)
+/* A downstream that goes on exposing keeps the age of its registration, whatever its capacity.
+ * After very many registrations the order begins anew. */
+static void set_number(hkb_exchange *exchange, const hkb_registration *before,
+                       hkb_registration *registered)
 {
-    if (!exposes) {
-        return 0;
+    uint32_t number = before->number;
+    if (registered->exposes && !before->exposes) {
+        number = exchange->registration_numbers % HKB_REGISTRATION_NUMBER_MAX + 1;
+        exchange->registration_numbers = number;
     }
-    return before->exposes ? before->number : ++exchange->registration_numbers;
+    registered->number = registered->exposes ? number & HKB_REGISTRATION_NUMBER_MAX : 0;
 }
 
 void hkb_share_register(hkb_share *share, hkb_registration registered)
@@ -81,7 +85,7 @@ void hkb_share_register(hkb_share *share, hkb_registration registered)
     object->observe_shares += (uint32_t)registered.observes - share->registered.observes;
     object->expose_shares += (uint32_t)registered.exposes - share->registered.exposes;
     object->capacity += (uint64_t)registered.capacity - share->registered.capacity;
-    registered.number = number_of(object->exchange, &share->registered, registered.exposes);
+    set_number(object->exchange, &share->registered, &registered);
     share->registered = registered;
     hkb_offer_object(share);
     hkb_share_refresh(share);
@@ -113,7 +117,7 @@ void hkb_tag_share_register(hkb_tag_share *share, hkb_registration registered)
     tag->expose_shares += (uint32_t)registered.exposes - share->registered.exposes;
     tag->preload_shares += (uint32_t)registered.preloads - share->registered.preloads;
     tag->capacity += (uint64_t)registered.capacity - share->registered.capacity;
-    registered.number = number_of(tag->exchange, &share->registered, registered.exposes);
+    set_number(tag->exchange, &share->registered, &registered);
     share->registered = registered;
     tag->row[share->place].interest = hkb_interest_of(&registered);
     hkb_offer_tag(share);

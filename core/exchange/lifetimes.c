@@ -289,18 +289,18 @@ hakuban_status hkb_object_get(hkb_exchange *exchange, hakuban_descriptor *descri
 
 static size_t share_bytes(const hkb_share *share)
 {
-    return sizeof(*share) + (share->in_map ? HKB_SLOT_BYTES : 0);
+    return sizeof(*share) + (share->item.in_map ? HKB_SLOT_BYTES : 0);
 }
 
 static hakuban_status put_into_map(hkb_share *share)
 {
     hkb_exchange *exchange = share->peer->exchange;
-    if (share->in_map || share->peer->link.connector) {
+    if (share->item.in_map || share->peer->link.connector) {
         return HAKUBAN_OK;
     }
     share->item.hash = hkb_share_hash(exchange, share->peer, share->object);
     hakuban_status status = hkb_map_insert(&exchange->shares, share);
-    share->in_map = status >= 0;
+    share->item.in_map = status >= 0;
     return status;
 }
 
@@ -321,12 +321,12 @@ static hakuban_status put_all_into_map(hkb_share *share)
     hakuban_status status = put_into_map(share);
     HKB_LIST_EACH(hkb_share, other, &share->object->shares, of_object)
     {
-        if (status >= 0 && !other->in_map) {
+        if (status >= 0 && !other->item.in_map) {
             status = put_into_map(other);
-            (void)hkb_peer_account(other->peer, other->in_map ? HKB_SLOT_BYTES : 0, 0);
+            (void)hkb_peer_account(other->peer, other->item.in_map ? HKB_SLOT_BYTES : 0, 0);
         }
     }
-    if (status < 0 && share->in_map) {
+    if (status < 0 && share->item.in_map) {
         hkb_map_remove(&share->peer->exchange->shares, share);
     }
     return status;
@@ -393,15 +393,15 @@ hakuban_status hkb_share_observe(hkb_peer *peer, hkb_object *object, const hkb_i
 bool hkb_share_release(hkb_share *share)
 {
     hkb_object *object = share->object;
-    if (hkb_registration_flags(&share->registered) || share->declining ||
-        (share->observing && object->exists) || share->out.wanted ||
+    if (hkb_registration_flags(&share->registered) || share->out.declining ||
+        (share->out.observing && object->exists) || share->out.wanted ||
         share->in.phase != HKB_CHANNEL_CLOSED || share->out.phase != HKB_CHANNEL_CLOSED ||
         object->assigned.leaving == share || (object->assigned.held && object->upstream == share) ||
         (hkb_share_serves(share))) {
         return false;
     }
-    object->observing -= share->observing; /* by a tag: it comes again with the object */
-    object->observing_only -= share->observing_only;
+    object->observing -= share->out.observing; /* by a tag: it comes again with the object */
+    object->observing_only -= share->out.observing_only;
     hkb_list_remove(&share->item.node);
     hkb_list_remove(&share->of_peer);
     share->peer->share_count--;
@@ -410,7 +410,7 @@ bool hkb_share_release(hkb_share *share)
         hkb_upward_end(object);
         object->upstream = NULL;
     }
-    if (share->in_map) {
+    if (share->item.in_map) {
         hkb_map_remove(&object->exchange->shares, share);
     }
     (void)hkb_peer_account(share->peer, 0, share_bytes(share));

@@ -79,7 +79,8 @@ static void done(hkb_work *work)
     }
     HKB_LIST_EACH(hkb_share, share, &packing->object->shares, of_object)
     {
-        if (share->out.outgoing && share->out.outgoing->packing == packing) {
+        const hkb_outgoing *outgoing = hkb_share_outgoing(share);
+        if (outgoing && outgoing->packing == packing) {
             hkb_share_queue(share);
         }
     }
@@ -92,7 +93,8 @@ static hkb_packing *find(const hkb_share *share)
     const hkb_object *object = share->object;
     HKB_LIST_EACH(hkb_share, other, &object->shares, of_object)
     {
-        hkb_packing *packing = other->out.outgoing ? other->out.outgoing->packing : NULL;
+        const hkb_outgoing *outgoing = hkb_share_outgoing(other);
+        hkb_packing *packing = outgoing ? outgoing->packing : NULL;
         if (packing && packing->state == object->state && packing->base == share->out.base &&
             packing->form == share->peer->link.payload_form) {
             return packing;
@@ -145,7 +147,7 @@ hakuban_status hkb_packing_begin(hkb_share *share)
     peer->outgoing_bytes += outgoing->bytes;
     peer->link.packing++;
     packing->users++;
-    share->out.outgoing = outgoing;
+    hkb_transfer_add(share, &outgoing->transfer, HKB_TRANSFER_OUTGOING);
     if (is_new) {
         size_t base_bytes = packing->base ? hkb_state_bytes(packing->base) : 0;
         hkb_work_begin(exchange, &packing->work,

@@ -70,7 +70,7 @@ void hkb_partials_make_room(hkb_exchange *exchange, size_t bytes)
 /* The part of the present state that has arrived, if it is large enough to keep. */
 static hkb_partial *take_from_incoming(hkb_share *share)
 {
-    hkb_incoming *incoming = share->in.incoming;
+    hkb_incoming *incoming = hkb_share_incoming(share);
     hkb_exchange *exchange = share->object->exchange;
     if (!incoming || incoming->is_made || incoming->payload.bytes < HKB_PARTIAL_BYTES_MIN ||
         !hkb_delta_is_whole((hakuban_slice){incoming->payload.data, incoming->payload.bytes})) {
@@ -87,10 +87,10 @@ static hkb_partial *take_from_incoming(hkb_share *share)
 
 void hkb_partial_keep(hkb_share *share)
 {
-    hkb_partial *offered = share->in.partial, *come = take_from_incoming(share);
-    share->in.partial = NULL;
+    hkb_partial *offered = hkb_share_partial(share), *come = take_from_incoming(share);
     share->in.begun_due = 0;
     if (offered) {
+        hkb_transfer_remove(share, &offered->transfer);
         (void)hkb_peer_account(share->peer, 0, charge_of(offered));
         give_to_object(share->object, offered);
     }
@@ -109,7 +109,7 @@ void hkb_partial_offer(hkb_share *share)
     if (!bytes || !peer->link.dialect->sends_parts || too_much) {
         return;
     }
-    share->in.partial = take_from_object(share->object);
+    hkb_transfer_add(share, &take_from_object(share->object)->transfer, HKB_TRANSFER_PARTIAL);
     (void)hkb_peer_account(share->peer, bytes, 0);
     share->in.begun_due = 1;
     hkb_share_queue(share);
@@ -117,8 +117,8 @@ void hkb_partial_offer(hkb_share *share)
 
 bool hkb_partial_go_on(hkb_share *share, uint64_t bytes)
 {
-    hkb_incoming *incoming = share->in.incoming;
-    hkb_partial *partial = share->in.partial;
+    hkb_incoming *incoming = hkb_share_incoming(share);
+    hkb_partial *partial = hkb_share_partial(share);
     if (!incoming || bytes_of(partial) != bytes || bytes == 0 ||
         bytes >= incoming->head.total_bytes) {
         return false;
@@ -128,15 +128,18 @@ bool hkb_partial_go_on(hkb_share *share, uint64_t bytes)
     incoming->payload = partial->payload;
     incoming->payload.bytes_max = (size_t)incoming->head.total_bytes;
     hkb_buffer_init(&partial->payload, share->object->exchange->alloc, 0);
-    share->in.partial = partial_free(share->object->exchange, partial);
+    hkb_transfer_remove(share, &partial->transfer);
+    (void)partial_free(share->object->exchange, partial);
     return true;
 }
 
 void hkb_partial_is_over(hkb_share *share)
 {
-    if (share->in.partial) {
-        (void)hkb_peer_account(share->peer, 0, charge_of(share->in.partial));
-        share->in.partial = partial_free(share->object->exchange, share->in.partial);
+    hkb_partial *partial = hkb_share_partial(share);
+    if (partial) {
+        (void)hkb_peer_account(share->peer, 0, charge_of(partial));
+        hkb_transfer_remove(share, &partial->transfer);
+        (void)partial_free(share->object->exchange, partial);
     }
     hkb_partial_free(share->object);
 }

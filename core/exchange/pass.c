@@ -114,7 +114,7 @@ static bool mark_own(hkb_peer *peer)
     const hkb_object *object = share->object;
     bool is_free = object->assigned.to == HKB_NO_EXPOSER || object->timed_as == HKB_ROOMLESS ||
                    object->timed_as == HKB_DECLINED;
-    if (hkb_share_serves(share) || (share->exposing && is_free)) {
+    if (hkb_share_serves(share) || (share->in.exposing && is_free)) {
         hkb_object_mark(share->object);
     }
     return true;

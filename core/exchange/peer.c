@@ -57,7 +57,7 @@ static bool on_previous(hkb_link *link, uint32_t channel, hkb_version *ret)
         return false;
     }
     if (hkb_share_is_working(share)) {
-        *ret = share->in.incoming->head.version;
+        *ret = hkb_share_incoming(share)->head.version;
     } else if (share->in.base) {
         hkb_state_get_version(share->in.base, ret);
     }

@@ -165,7 +165,7 @@ static void take_made(hkb_share *share, hkb_incoming *incoming)
 static hakuban_status make(hkb_share *share, const hkb_message *head, hakuban_slice payload,
                            hkb_making *making, hakuban_error *reterr)
 {
-    hkb_incoming *incoming = share->in.incoming;
+    hkb_incoming *incoming = hkb_share_incoming(share);
     if (!incoming) {
         incoming = hkb_incoming_new(share, head);
         if (!incoming || hkb_buffer_append(&incoming->payload, payload.data, payload.bytes) < 0) {
@@ -266,7 +266,7 @@ static hakuban_status begin_incoming(hkb_share *share, const hkb_message *messag
 hakuban_status hkb_share_hear_state(hkb_share *share, const hkb_message *message,
                                     hakuban_error *reterr)
 {
-    if (share->in.incoming) {
+    if (hkb_share_incoming(share)) {
         return refuse(reterr, share, "a state begins before the one before is complete");
     }
     if (message->total_bytes > message->payload.bytes) {
@@ -295,7 +295,7 @@ hakuban_status hkb_share_hear_same(hkb_share *share, const hkb_message *message)
 
 hakuban_status hkb_share_hear_part(hkb_share *share, hakuban_slice payload, hakuban_error *reterr)
 {
-    hkb_incoming *incoming = share->in.incoming;
+    hkb_incoming *incoming = hkb_share_incoming(share);
     if (!incoming) {
         return refuse(reterr, share, "a part of no state");
     }

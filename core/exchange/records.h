@@ -29,6 +29,8 @@
 #define HKB_REBALANCE_PARTS 10
 #define HKB_DECLINE_NS 60000000000ull /* an unneeded decline is forgotten after this */
 #define HKB_PROMISE_NS 1000000000ull
+#define HKB_REGISTRATION_NUMBER_BITS 28
+#define HKB_REGISTRATION_NUMBER_MAX ((1u << HKB_REGISTRATION_NUMBER_BITS) - 1)
 #define HKB_DECLINED_MAX 65536u
 #define HKB_TICK_NS 50000000ull /* time limits are looked at no more often than this */
 #define HKB_BASES_BYTES_MIN (64u * 1024)
@@ -59,8 +61,10 @@ typedef struct hkb_delivery hkb_delivery;
 typedef enum hkb_item_kind { HKB_ITEM_SHARE = 1, HKB_ITEM_TAG, HKB_ITEM_PEER } hkb_item_kind;
 typedef struct hkb_item {
     hkb_node node;
-    hkb_item_kind kind;
-    uint32_t hash; /* in the map that has all items of the kind */
+    uint32_t hash;        /* in the map that has all items of the kind */
+    uint8_t kind;         /* hkb_item_kind */
+    uint8_t is_large : 1; /* a share that waits in peer.large */
+    uint8_t in_map : 1;   /* a share in exchange.shares: the object had many shares already */
 } hkb_item;
 
 /* A payload made for one object's newest state; kept a short time so that other peers on the same
@@ -272,8 +276,21 @@ typedef enum hkb_channel_phase {
     HKB_CHANNEL_CLOSING, /* of a sink: CLOSE was sent, and CLOSED has not come yet */
 } hkb_channel_phase;
 
+/* What a share has only while a large state is on its way: the first member of each such record. */
+typedef enum hkb_transfer_kind {
+    HKB_TRANSFER_INCOMING,
+    HKB_TRANSFER_PARTIAL,
+    HKB_TRANSFER_OUTGOING,
+    HKB_TRANSFER_BEGUN,
+} hkb_transfer_kind;
+typedef struct hkb_transfer {
+    struct hkb_transfer *next;
+    hkb_transfer_kind kind;
+} hkb_transfer;
+
 /* A state that comes in parts, or that is made by a work. */
 typedef struct hkb_incoming {
+    hkb_transfer transfer;
     hkb_buffer payload;
     hkb_message head; /* its format is the one below */
     char format[HAKUBAN_FORMAT_BYTES_MAX + 1];
@@ -317,6 +334,7 @@ typedef struct hkb_packing {
 
 /* A state that goes in parts, or waits for its payload. */
 typedef struct hkb_outgoing {
+    hkb_transfer transfer;
     hkb_packing *packing; /* what it waits for; or NULL */
     hakuban_bytes *payload;
     size_t bytes; /* of peer.outgoing_bytes */
@@ -327,15 +345,19 @@ typedef struct hkb_outgoing {
     bool whole;       /* the payload is a whole state */
 } hkb_outgoing;
 
-/* The part of a whole state's payload that arrived on an earlier channel. */
+/* The part of a whole state's payload that arrived on an earlier channel. The peer of its share, if
+ * it has one, may continue behind it. */
 typedef struct hkb_partial {
+    hkb_transfer transfer;
     hkb_node aged;
     hkb_object *object;
     hkb_buffer payload;
 } hkb_partial;
 
-/* The part of a whole state's payload that the other side has, according to its BEGUN. */
+/* The part of a whole state's payload that the other side has, according to its BEGUN; kept until
+ * the first state has begun. */
 typedef struct hkb_begun {
+    hkb_transfer transfer;
     uint64_t bytes, hash;
 } hkb_begun;
 
@@ -344,10 +366,10 @@ typedef struct hkb_begun {
 typedef struct hkb_registration {
     uint32_t capacity;
     /* Of a downstream that exposes: a smaller number is older; 0: it does not expose. */
-    uint32_t number;
-    uint8_t observes : 1, exposes : 1;
-    uint8_t declines : 1; /* of an object */
-    uint8_t preloads : 1; /* of a tag */
+    uint32_t number : HKB_REGISTRATION_NUMBER_BITS;
+    uint32_t observes : 1, exposes : 1;
+    uint32_t declines : 1; /* of an object */
+    uint32_t preloads : 1; /* of a tag */
 } hkb_registration;
 
 /* States from the peer: the stream of an upstream, the sink of a downstream. */
@@ -357,10 +379,11 @@ typedef struct hkb_inbound {
     uint8_t awaits_whole : 1; /* there is no base for a difference */
     uint8_t floor_due : 1;    /* FLOOR, RESEND and BEGUN will be sent */
     uint8_t resend_due : 1, begun_due : 1;
+    /* Of a downstream, by object or tag: */
+    uint8_t exposing : 1;
+    uint8_t can_serve : 1;   /* its capacity is above 0 */
     uint64_t stale_since_ns; /* when the peer's state was last current */
     hakuban_state *base;     /* the state that the peer has sent last */
-    hkb_incoming *incoming;
-    hkb_partial *partial; /* of an earlier channel: the peer may continue behind it */
 } hkb_inbound;
 
 /* States to the peer: the sink that an upstream has opened, the stream of a downstream. */
@@ -369,9 +392,13 @@ typedef struct hkb_outbound {
     uint32_t state, condition; /* the object's counters when the peer was last told */
     uint8_t phase : 2;
     uint8_t wanted : 1; /* the stream should be open */
+    /* To an upstream. */
+    uint8_t declining : 1; /* no exposer here or below can take the object: the registration will
+                              say so */
+    /* Of a downstream, by object or tag. */
+    uint8_t observing : 1;
+    uint8_t observing_only : 1; /* it observes and cannot serve itself */
     hakuban_state *base;
-    hkb_outgoing *outgoing;
-    hkb_begun *begun; /* until the first state has begun */
 } hkb_outbound;
 
 /* There are more shares than other records, so their size decides the memory of an object. */
@@ -381,30 +408,70 @@ struct hkb_share {
     hkb_node of_peer, of_object;
     hkb_item item;
     hkb_registration registered; /* on the object itself */
-    uint8_t is_large : 1;        /* it waits in peer.large */
-    uint8_t in_map : 1; /* it is in exchange.shares, because the object had many shares already */
-    /* Of an upstream. */
-    uint8_t declining : 1; /* no exposer here or below can take the object: the registration will
-                              say so */
-    /* Of a downstream, by object or tag. */
-    uint8_t observing : 1, exposing : 1;
-    uint8_t observing_only : 1; /* it observes and cannot serve itself */
-    uint8_t can_serve : 1;      /* its capacity is above 0 */
     hkb_inbound in;
     hkb_outbound out;
+    hkb_transfer *transfers; /* one of each kind at most */
 };
+
+/* The one of the kind; NULL: there is none. */
+static inline void *hkb_transfer_find(const hkb_share *share, hkb_transfer_kind kind)
+{
+    hkb_transfer *transfer = share->transfers;
+    while (transfer && transfer->kind != kind) {
+        transfer = transfer->next;
+    }
+    return transfer;
+}
+
+static inline hkb_incoming *hkb_share_incoming(const hkb_share *share)
+{
+    return hkb_transfer_find(share, HKB_TRANSFER_INCOMING);
+}
+
+static inline hkb_partial *hkb_share_partial(const hkb_share *share)
+{
+    return hkb_transfer_find(share, HKB_TRANSFER_PARTIAL);
+}
+
+static inline hkb_outgoing *hkb_share_outgoing(const hkb_share *share)
+{
+    return hkb_transfer_find(share, HKB_TRANSFER_OUTGOING);
+}
+
+static inline hkb_begun *hkb_share_begun(const hkb_share *share)
+{
+    return hkb_transfer_find(share, HKB_TRANSFER_BEGUN);
+}
+
+static inline void hkb_transfer_add(hkb_share *share, hkb_transfer *transfer,
+                                    hkb_transfer_kind kind)
+{
+    transfer->kind = kind;
+    transfer->next = share->transfers;
+    share->transfers = transfer;
+}
+
+static inline void hkb_transfer_remove(hkb_share *share, hkb_transfer *transfer)
+{
+    hkb_transfer **place = &share->transfers;
+    while (*place != transfer) {
+        place = &(*place)->next;
+    }
+    *place = transfer->next;
+}
 
 /* The payload for the peer is being made. */
 static inline bool hkb_share_is_packing(const hkb_share *share)
 {
-    const hkb_outgoing *outgoing = share->out.outgoing;
+    const hkb_outgoing *outgoing = hkb_share_outgoing(share);
     return outgoing && outgoing->packing && !outgoing->packing->is_done;
 }
 
 /* A state from the peer is being made. */
 static inline bool hkb_share_is_working(const hkb_share *share)
 {
-    return share->in.incoming && share->in.incoming->is_made;
+    const hkb_incoming *incoming = hkb_share_incoming(share);
+    return incoming && incoming->is_made;
 }
 
 /* In which of the exchange's lists an object waits for its time. */

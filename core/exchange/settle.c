@@ -146,7 +146,7 @@ static hkb_timed timed_as(const hkb_object *object, bool needed)
     if (needed && object->exchange->rebalances && hkb_object_has_choice(object)) {
         return HKB_BALANCED;
     }
-    return object->upstream && object->upstream->declining ? HKB_DECLINED : HKB_UNTIMED;
+    return object->upstream && object->upstream->out.declining ? HKB_DECLINED : HKB_UNTIMED;
 }
 
 static void settle_timed(hkb_object *object, bool needed)

@@ -147,7 +147,7 @@ static void add_upstream(const hkb_object *object, rules_situation *situation)
         situation->asked = upstream->out.phase == HKB_CHANNEL_OPEN;
         situation->source =
             upstream->in.phase == HKB_CHANNEL_OPEN && upstream->in.source != HAKUBAN_SOURCE_NONE;
-        situation->declines = upstream->declining;
+        situation->declines = upstream->out.declining;
         situation->declined = upstream->registered.declines;
     }
 }

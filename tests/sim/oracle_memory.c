@@ -128,7 +128,8 @@ static size_t packed_bytes(const hkb_object *object)
     size_t bytes = 0;
     HKB_LIST_EACH(hkb_share, share, &object->shares, of_object)
     {
-        const hkb_packing *packing = share->out.outgoing ? share->out.outgoing->packing : NULL;
+        const hkb_outgoing *outgoing = hkb_share_outgoing(share);
+        const hkb_packing *packing = outgoing ? outgoing->packing : NULL;
         if (packing) {
             bytes += packing->state->data_bytes + (packing->base ? packing->base->data_bytes : 0);
         }
@@ -165,8 +166,9 @@ void oracle_check_memory(sim_world *world)
                              2 * (size_t)(peer->link.window_bytes + HKB_FRAME_BYTES_MAX));
             HKB_LIST_EACH(hkb_share, share, &peer->shares, of_peer)
             {
+                const hkb_incoming *incoming = hkb_share_incoming(share);
                 bound += 512 + (share->in.base ? share->in.base->data_bytes : 0) +
-                         (share->in.incoming ? share->in.incoming->payload.capacity : 0);
+                         (incoming ? incoming->payload.capacity : 0);
             }
         }
         bound += exchange->work_bytes;

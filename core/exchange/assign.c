@@ -14,8 +14,9 @@
 static void let_go(hkb_object *object)
 {
     if (object->assigned.to != HKB_DOWNSTREAM) {
-        if (object->assigned.sink) {
-            hkb_sink_revoke(object->assigned.sink);
+        hakuban_sink *sink = hkb_object_sink(object);
+        if (sink) {
+            hkb_sink_revoke(sink);
         }
         hkb_assignment_end(object, false);
         return;
@@ -147,7 +148,7 @@ void hkb_assign_open(hkb_object *object)
             hkb_share_queue(share);
         }
     }
-    if (object->assigned.to != HKB_LOCAL || object->assigned.sink) {
+    if (object->assigned.to != HKB_LOCAL || hkb_object_sink(object)) {
         return;
     }
     hakuban_sink *sink;

@@ -57,6 +57,7 @@ void hkb_assignment_left(hkb_object *object)
 
 void hkb_assignment_set_sink(hkb_object *object, hakuban_sink *sink)
 {
+    HKB_ASSERT(object->assigned.to == HKB_LOCAL);
     object->assigned.sink = sink;
 }
 

@@ -25,8 +25,8 @@ static hakuban_contract *best_contract(const hkb_list *contracts, hkb_contract_k
 static hakuban_contract *local_candidate(const hkb_object *object)
 {
     hakuban_contract *best = NULL;
-    if (object->local_exposers) {
-        best = best_contract(&object->contracts, HKB_EXPOSE_OBJECT);
+    if (object->local->exposers) {
+        best = best_contract(&object->local->contracts, HKB_EXPOSE_OBJECT);
     }
     for (size_t i = 0; !best && i < object->tag_count; i++) {
         if (object->tags[i].tag->local_exposers) {

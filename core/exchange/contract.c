@@ -13,11 +13,11 @@ static bool is_expose(hkb_contract_kind kind)
 static void join_object(hakuban_contract *contract)
 {
     hkb_object *object = contract->object;
-    hkb_list_push(&object->contracts, &contract->of_subject);
+    hkb_list_push(&object->local->contracts, &contract->of_subject);
     if (contract->kind == HKB_OBSERVE_OBJECT) {
-        object->local_observers++;
+        object->local->observers++;
     } else {
-        object->local_exposers++;
+        object->local->exposers++;
         object->capacity += contract->capacity;
     }
     hkb_object_mark(object);
@@ -76,6 +76,10 @@ hakuban_status hkb_contract_new(hkb_exchange *exchange, hkb_contract_kind kind,
     hkb_list_init(&contract->sinks);
     hakuban_status status = of_object ? hkb_object_get(exchange, descriptor, &contract->object)
                                       : hkb_tag_get(exchange, tag, &contract->tag);
+    if (status >= 0 && of_object) {
+        status = hkb_object_make_local(contract->object);
+        hkb_object_mark(contract->object); /* it may turn out not to be needed */
+    }
     if (status < 0) {
         hkb_free(exchange->alloc, contract, sizeof(*contract));
         return status;
@@ -111,10 +115,10 @@ static void leave_subject(hakuban_contract *contract)
     hkb_list_remove(&contract->unlisted);
     switch (contract->kind) {
     case HKB_OBSERVE_OBJECT:
-        object->local_observers--;
+        object->local->observers--;
         break;
     case HKB_EXPOSE_OBJECT:
-        object->local_exposers--;
+        object->local->exposers--;
         object->capacity -= contract->capacity;
         break;
     case HKB_OBSERVE_TAG:

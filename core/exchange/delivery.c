@@ -1,7 +1,44 @@
-/* What one contract was told of one object, and whether there is news for it. */
+/* What contracts here are to an object: what each was told of it, and whether there is news for it.
+ */
 #include "exchange/delivery.h"
 #include "exchange/account.h"
 #include "exchange/agenda.h"
+
+/* -- The part of an object's record that contracts here need -- */
+
+hkb_local *hkb_no_local(void)
+{
+    static const hkb_local none = {
+        .deliveries = {{(hkb_node *)&none.deliveries.head, (hkb_node *)&none.deliveries.head}},
+        .contracts = {{(hkb_node *)&none.contracts.head, (hkb_node *)&none.contracts.head}},
+    };
+    return (hkb_local *)&none;
+}
+
+hakuban_status hkb_object_make_local(hkb_object *object)
+{
+    if (object->local != hkb_no_local()) {
+        return HAKUBAN_OK;
+    }
+    hkb_local *local = hkb_alloc(object->exchange->alloc, sizeof(*local));
+    if (!local) {
+        return HAKUBAN_ERR_NO_MEMORY;
+    }
+    hkb_list_init(&local->deliveries);
+    hkb_list_init(&local->contracts);
+    hkb_charge(object->exchange, NULL, sizeof(*local), 0);
+    object->local = local;
+    return HAKUBAN_OK;
+}
+
+void hkb_object_free_local(hkb_object *object)
+{
+    if (object->local != hkb_no_local()) {
+        hkb_charge(object->exchange, NULL, 0, sizeof(*object->local));
+        hkb_free(object->exchange->alloc, object->local, sizeof(*object->local));
+        object->local = hkb_no_local();
+    }
+}
 
 /* -- The first states of a tag contract -- */
 
@@ -78,9 +115,9 @@ void hkb_delivery_touch(hkb_delivery *delivery)
 /* Both lists would have it: it takes as long as the shorter one. */
 static hkb_delivery *delivery_find(const hkb_object *object, const hakuban_contract *contract)
 {
-    hkb_node *of_object = object->deliveries.head.next;
+    hkb_node *of_object = object->local->deliveries.head.next;
     hkb_node *of_contract = contract->deliveries.head.next;
-    while (of_object != &object->deliveries.head && of_contract != &contract->deliveries.head) {
+    while (of_object != &object->local->deliveries.head && of_contract != &contract->deliveries.head) {
         hkb_delivery *delivery = HKB_CONTAINER(of_object, hkb_delivery, of_object);
         if (delivery->contract == contract) {
             return delivery;
@@ -103,7 +140,8 @@ hakuban_status hkb_object_open_delivery(hkb_object *object, hakuban_contract *co
         hkb_delivery_touch(delivery);
         return HAKUBAN_OK;
     }
-    delivery = hkb_alloc(object->exchange->alloc, sizeof(*delivery));
+    hakuban_status status = hkb_object_make_local(object);
+    delivery = status >= 0 ? hkb_alloc(object->exchange->alloc, sizeof(*delivery)) : NULL;
     if (!delivery) {
         return HAKUBAN_ERR_NO_MEMORY;
     }
@@ -113,7 +151,7 @@ hakuban_status hkb_object_open_delivery(hkb_object *object, hakuban_contract *co
     delivery->among_first = contract->kind == HKB_OBSERVE_TAG && !contract->listed_told;
     set_awaited(delivery, delivery->among_first);
     hkb_list_push(&contract->deliveries, &delivery->of_contract);
-    hkb_list_push(&object->deliveries, &delivery->of_object);
+    hkb_list_push(&object->local->deliveries, &delivery->of_object);
     hkb_delivery_touch(delivery);
     return HAKUBAN_OK;
 }

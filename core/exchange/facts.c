@@ -156,7 +156,7 @@ bool hkb_object_is_remembered(const hkb_object *object)
 bool hkb_object_should_exist(const hkb_object *object)
 {
     const hkb_share *upstream = object->upstream;
-    return object->local_observers || object->local_exposers || object->observe_shares ||
+    return object->local->observers || object->local->exposers || object->observe_shares ||
            object->expose_shares || hkb_object_is_remembered(object) ||
            (upstream &&
             (upstream->in.phase == HKB_CHANNEL_OPEN || upstream->out.phase == HKB_CHANNEL_OPEN));
@@ -164,7 +164,7 @@ bool hkb_object_should_exist(const hkb_object *object)
 
 static bool locally_observed(const hkb_object *object)
 {
-    if (object->local_observers) {
+    if (object->local->observers) {
         return true;
     }
     for (size_t i = 0; i < object->tag_count; i++) {
@@ -194,7 +194,7 @@ bool hkb_object_needed(const hkb_object *object)
 
 bool hkb_object_is_offered(const hkb_object *object)
 {
-    if (object->local_exposers || object->expose_shares) {
+    if (object->local->exposers || object->expose_shares) {
         return true;
     }
     for (size_t i = 0; i < object->tag_count; i++) {
@@ -279,7 +279,8 @@ bool hkb_object_has_choice(const hkb_object *object)
 bool hkb_object_is_referred_to(const hkb_object *object)
 {
     return object->exists || !hkb_list_empty(&object->shares) ||
-           !hkb_list_empty(&object->deliveries) || !hkb_list_empty(&object->contracts) ||
+           !hkb_list_empty(&object->local->deliveries) ||
+           !hkb_list_empty(&object->local->contracts) ||
            hkb_object_phase(object) == HKB_HANDING_OVER || object->retry_due ||
            hkb_node_linked(&object->dirty);
 }
@@ -369,8 +370,8 @@ static hkb_registration wanted(bool observes, bool exposes, uint64_t capacity)
 hkb_registration hkb_object_wanted(const hkb_object *object)
 {
     hkb_registration result =
-        wanted(object->local_observers || object->observe_shares,
-               object->local_exposers || object->expose_shares, object->capacity);
+        wanted(object->local->observers || object->observe_shares,
+               object->local->exposers || object->expose_shares, object->capacity);
     result.declines = object->upstream && object->upstream->out.declining;
     return result;
 }

@@ -92,6 +92,12 @@ static inline bool hkb_share_serves(const hkb_share *share)
     return assigned->to >= HKB_UPSTREAM && assigned->share == share;
 }
 
+/* The open sink of a contract here that is the exposer; NULL: there is none. */
+static inline hakuban_sink *hkb_object_sink(const hkb_object *object)
+{
+    return object->assigned.to == HKB_LOCAL ? object->assigned.sink : NULL;
+}
+
 /* The manners of the share's peer. */
 static inline const hkb_dialect *hkb_share_manners(const hkb_share *share)
 {

@@ -259,8 +259,8 @@ void hkb_object_inspect(const hkb_object *object, hakuban_object_info *ret)
     ret->age_ns = hkb_object_age_ns(object);
     fill_exposer(object, ret);
     ret->handing_over = object->assigned.leaving != NULL;
-    ret->observers = object->local_observers;
-    ret->exposers = object->local_exposers;
+    ret->observers = object->local->observers;
+    ret->exposers = object->local->exposers;
     ret->link_observers = object->observing;
     ret->link_exposers = object->expose_shares;
     for (size_t i = 0; i < object->tag_count; i++) {

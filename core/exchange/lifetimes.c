@@ -3,6 +3,7 @@
 #include "exchange/lifetimes.h"
 #include "exchange/account.h"
 #include "exchange/agenda.h"
+#include "exchange/delivery.h"
 #include "exchange/facts.h"
 #include "exchange/interest.h"
 #include "exchange/newest.h"
@@ -227,6 +228,7 @@ void hkb_object_free(hkb_object *object)
         hkb_delta_free(object->deltas);
     }
     hkb_partial_free(object);
+    hkb_object_free_local(object);
     hkb_object_uncharge(object);
     hkb_object_drop_state(object, object->state);
     hakuban_state_unref(object->floor);
@@ -247,14 +249,13 @@ hakuban_status hkb_object_get(hkb_exchange *exchange, hakuban_descriptor *descri
         return HAKUBAN_ERR_NO_MEMORY;
     }
     object->exchange = exchange;
+    object->local = hkb_no_local();
     object->hash = hkb_object_hash(exchange, descriptor);
     object->descriptor = hakuban_descriptor_ref(descriptor);
     object->tag_count = descriptor->tag_count;
     object->number = exchange->object_numbers++;
     object->unserved = 1; /* and stands at the end of its tags' lists */
     hkb_list_init(&object->shares);
-    hkb_list_init(&object->deliveries);
-    hkb_list_init(&object->contracts);
     hkb_list_init(&object->bases);
     const char *json = hkb_descriptor_tags(descriptor);
     hakuban_status status = HAKUBAN_OK;

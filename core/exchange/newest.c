@@ -19,7 +19,7 @@ static void touch(hkb_object *object)
             hkb_share_queue(share);
         }
     }
-    HKB_LIST_EACH(hkb_delivery, delivery, &object->deliveries, of_object)
+    HKB_LIST_EACH(hkb_delivery, delivery, &object->local->deliveries, of_object)
     {
         hkb_delivery_touch(delivery);
     }

@@ -24,11 +24,25 @@ static hkb_partial *partial_free(hkb_exchange *exchange, hkb_partial *partial)
     return NULL;
 }
 
+/* There are few: all are large, and together they have a limit. */
+static hkb_partial *of_object(const hkb_object *object)
+{
+    if (object->has_partial) {
+        HKB_LIST_EACH(hkb_partial, partial, &object->exchange->partials, aged)
+        {
+            if (partial->object == object) {
+                return partial;
+            }
+        }
+    }
+    return NULL;
+}
+
 static hkb_partial *take_from_object(hkb_object *object)
 {
-    hkb_partial *partial = object->partial;
+    hkb_partial *partial = of_object(object);
     if (partial) {
-        object->partial = NULL;
+        object->has_partial = 0;
         hkb_list_remove(&partial->aged);
         object->exchange->partial_bytes -= charge_of(partial);
         hkb_charge(object->exchange, NULL, 0, charge_of(partial));
@@ -45,13 +59,13 @@ static void free_oldest(hkb_exchange *exchange)
 static void give_to_object(hkb_object *object, hkb_partial *partial)
 {
     hkb_exchange *exchange = object->exchange;
-    if (bytes_of(partial) <= bytes_of(object->partial)) {
+    if (bytes_of(partial) <= bytes_of(of_object(object))) {
         (void)partial_free(exchange, partial);
         return;
     }
     hkb_partial_free(object);
     partial->object = object;
-    object->partial = partial;
+    object->has_partial = 1;
     hkb_list_push(&exchange->partials, &partial->aged);
     exchange->partial_bytes += charge_of(partial);
     hkb_charge(exchange, NULL, charge_of(partial), 0);
@@ -101,7 +115,7 @@ void hkb_partial_keep(hkb_share *share)
 
 void hkb_partial_offer(hkb_share *share)
 {
-    const hkb_partial *partial = share->object->partial;
+    const hkb_partial *partial = of_object(share->object);
     size_t bytes = partial ? charge_of(partial) : 0;
     const hkb_peer *peer = share->peer;
     size_t bytes_max = peer->exchange->link_bytes_max;
@@ -141,7 +155,9 @@ void hkb_partial_is_over(hkb_share *share)
         hkb_transfer_remove(share, &partial->transfer);
         (void)partial_free(share->object->exchange, partial);
     }
-    hkb_partial_free(share->object);
+    if (share->object->has_partial) {
+        hkb_partial_free(share->object);
+    }
 }
 
 void hkb_partial_free(hkb_object *object)

@@ -220,7 +220,7 @@ hakuban_status hkb_contract_peek(hakuban_contract *contract, const hakuban_descr
     if (!object) {
         return HAKUBAN_ERR_ARGUMENT;
     }
-    HKB_LIST_EACH(hkb_delivery, delivery, &object->deliveries, of_object)
+    HKB_LIST_EACH(hkb_delivery, delivery, &object->local->deliveries, of_object)
     {
         if (delivery->contract == contract && !delivery->closing) {
             peek_delivery(delivery, ret);

@@ -503,21 +503,29 @@ typedef struct hkb_assignment {
         hakuban_contract *contract; /* LOCAL */
         hkb_share *share;           /* UPSTREAM, DOWNSTREAM */
     };
-    hakuban_sink *sink; /* LOCAL: the open sink */
+    union {
+        hakuban_sink *sink; /* LOCAL: the open sink; see hkb_object_sink() */
+        double cost;        /* DOWNSTREAM: the load that is charged to its peer */
+    };
     hkb_share *leaving; /* the next sink waits until the one of this share has closed */
-    double cost;        /* DOWNSTREAM: the load that is charged to its peer */
 } hkb_assignment;
+
+/* What contracts here are to an object: of an object that they know. */
+typedef struct hkb_local {
+    uint32_t observers, exposers; /* contracts of the object itself */
+    hkb_list deliveries, contracts;
+} hkb_local;
 
 struct hkb_object {
     uint32_t hash;
-    uint32_t state_count;     /* increased with each new state */
-    uint32_t condition_count; /* increased with each change of freshness, age or source */
-    uint32_t local_observers, local_exposers;
+    uint32_t state_count;               /* increased with each new state */
+    uint32_t condition_count;           /* increased with each change of freshness, age or source */
     uint32_t out_channels;              /* shares with states to their peer */
     uint32_t observing, observing_only; /* downstream shares; those that cannot serve themselves */
     uint32_t observe_shares, expose_shares; /* downstream shares registered on the object itself */
     uint8_t exists : 1, freshness : 2, source : 2;
     uint8_t retry_due : 1; /* there was no memory for a step: it is tried again after a while */
+    uint8_t has_partial : 1; /* in exchange.partials */
     uint8_t timed_as : 3;
     uint8_t remembered : 1; /* it stays although the upstream that had it is lost */
     uint8_t pays_own : 1;   /* the payer has sent the newest state itself */
@@ -532,7 +540,8 @@ struct hkb_object {
     uint64_t capacity; /* local object contracts and downstream shares together */
     hkb_node dirty, timed, hold;
     uint64_t deadline_ns;
-    hkb_list shares, deliveries, contracts;
+    hkb_list shares;
+    hkb_local *local;    /* hkb_no_local() until hkb_object_make_local() */
     hkb_share *upstream; /* of the one that hkb_object_upstream_peer() tells */
     hakuban_state *state;
     /* A state without data; only while its version is greater than that of state. */
@@ -547,7 +556,6 @@ struct hkb_object {
     hkb_list bases;         /* older states that shares stand on, newest first */
     size_t bases_bytes;
     hkb_delta *deltas;
-    hkb_partial *partial;
     hkb_assignment assigned;
     uint64_t sink_id; /* the id of the sink that the upstream has opened here */
     hkb_object_tag tags[];

@@ -18,7 +18,7 @@
 
 static void close_tag_deliveries(hkb_object *object)
 {
-    HKB_LIST_EACH(hkb_delivery, delivery, &object->deliveries, of_object)
+    HKB_LIST_EACH(hkb_delivery, delivery, &object->local->deliveries, of_object)
     {
         if (delivery->contract->kind == HKB_OBSERVE_TAG) {
             delivery->closing = true;
@@ -240,9 +240,10 @@ void hkb_object_expired(hkb_object *object)
 {
     hkb_object_leave_timed(object);
     bool retries = object->retry_due;
+    hakuban_sink *sink = hkb_object_sink(object);
     object->retry_due = 0;
-    if (retries && object->assigned.sink && object->floor) {
-        hkb_sink_number_on(object->assigned.sink);
+    if (retries && sink && object->floor) {
+        hkb_sink_number_on(sink);
     }
     if (object->assigned.leaving) {
         hkb_assignment_left(object); /* it had its time to close; its further states are ignored */

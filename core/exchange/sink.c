@@ -210,8 +210,9 @@ hakuban_status hkb_object_raise_floor(hkb_object *object, const hkb_version *ver
     object->floor = floor;
     object->forgotten_is_floor = 0;
     hkb_object_recharge(object);
-    if (object->assigned.sink) {
-        raise_sink_floor(object->assigned.sink);
+    hakuban_sink *sink = hkb_object_sink(object);
+    if (sink) {
+        raise_sink_floor(sink);
     } else {
         hkb_object_pass_floor(object);
     }

@@ -112,8 +112,15 @@ void hkb_object_drop_state(hkb_object *object, hakuban_state *state)
     hkb_state_release(object->exchange, state);
 }
 
+/* Payloads that are differences to it go with it: no peer can stand on it any more. */
 static void forget_base(hkb_object *object, hakuban_state *state)
 {
+    for (hkb_delta *delta = object->deltas, *next; delta; delta = next) {
+        next = delta->next;
+        if (delta->base == state) {
+            hkb_delta_free(delta);
+        }
+    }
     hkb_list_remove(&state->base_node);
     object->bases_bytes -= state->data_bytes;
     hkb_charge(object->exchange, NULL, 0, hkb_state_bytes(state));

@@ -15,6 +15,7 @@ void hkb_delta_free(hkb_delta *delta)
     exchange->delta_bytes -= hakuban_bytes_slice(delta->payload).bytes;
     hakuban_state_unref(delta->base);
     hkb_bytes_release(delta->payload, &exchange->shared.payload_bytes);
+    exchange->shared.payload_bytes -= sizeof(*delta);
     if (exchange->delta_spare) {
         hkb_free(exchange->alloc, delta, sizeof(*delta));
     } else {
@@ -45,6 +46,7 @@ void hkb_delta_keep(hkb_object *object, hakuban_state *base, const void *form,
     delta->base = base ? hakuban_state_ref(base) : NULL;
     delta->form = form;
     delta->payload = hkb_bytes_hold(payload, &exchange->shared.payload_bytes);
+    exchange->shared.payload_bytes += sizeof(*delta);
     delta->made_ns = exchange->now_ns;
     delta->next = object->deltas;
     object->deltas = delta;

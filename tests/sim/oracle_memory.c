@@ -42,14 +42,6 @@ static size_t scratch_bytes(const hkb_delta_context *delta)
            delta->reference_capacity * sizeof(*delta->references);
 }
 
-/* A payload that is kept for other peers for 200 ms, and its base, if nothing else keeps that. */
-static size_t delta_bytes(const hkb_delta *delta)
-{
-    const hakuban_state *base = delta->base;
-    bool elsewhere = !base || base->in_users || base->base_users || base == delta->object->state;
-    return sizeof(*delta) + (elsewhere ? 0 : hkb_state_bytes(base));
-}
-
 /* A sink that was taken back, and that its user has not let go of. */
 static size_t revoked_bytes(const hakuban_sink *sink)
 {
@@ -89,10 +81,6 @@ static size_t own_bytes(const sim_world *world, const sim_place *place)
     HKB_LIST_EACH(hkb_common_settings, settings, &exchange->settings, of_exchange)
     {
         bytes += sizeof(*settings);
-    }
-    HKB_LIST_EACH(hkb_delta, delta, &exchange->deltas, aged)
-    {
-        bytes += delta_bytes(delta);
     }
     for (size_t i = 0; i < world->plan->user_count; i++) {
         const sim_user *user = &world->users[i];

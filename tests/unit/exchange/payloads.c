@@ -38,6 +38,31 @@ START_TEST(observers_that_stand_on_the_same_state_share_a_difference)
 }
 END_TEST
 
+START_TEST(a_difference_is_forgotten_with_the_state_that_it_is_to)
+{
+    lone_user exposer;
+    stranger observers[2];
+    lone_begin();
+    for (int i = 0; i < 2; i++) {
+        stranger_open(&observers[i], lone.exchange, false);
+        stranger_put(&observers[i], "[8,1,0,\"1\"]");
+        stranger_say(&observers[i]);
+    }
+    lone_expose(&exposer, "1", NULL, 1);
+    ck_assert_int_eq(lone_next(&exposer), HAKUBAN_EVENT_SINK_OPEN);
+    send_long(&exposer, 'a', 1);
+    stranger_hear(lone.exchange);
+    send_long(&exposer, 'b', 2);
+    stranger_hear(lone.exchange); /* both stand on the new state now */
+    ck_assert_uint_eq(lone.exchange->stats.deltas_shared, 1);
+    ck_assert_uint_eq(lone.exchange->delta_count, 0);
+    lone_end(&exposer);
+    for (int i = 0; i < 2; i++) {
+        stranger_leave(&observers[i]);
+    }
+}
+END_TEST
+
 /* Of an object with a state, for as long as the user observes. */
 static hkb_object *object_with_state(lone_user *observer, lone_user *exposer)
 {
@@ -109,6 +134,7 @@ int main(void)
 {
     TCase *cases = lone_cases();
     tcase_add_test(cases, observers_that_stand_on_the_same_state_share_a_difference);
+    tcase_add_test(cases, a_difference_is_forgotten_with_the_state_that_it_is_to);
     tcase_add_test(cases, of_kept_payloads_the_oldest_go_when_they_are_too_many_bytes);
     tcase_add_test(cases, a_kept_payload_is_forgotten_after_a_moment);
     tcase_add_test(cases, without_memory_a_payload_is_not_kept);

@@ -209,6 +209,15 @@ hakuban_status hkb_session_hello(hkb_link *link, const hkb_hello *theirs, hkb_he
     return status;
 }
 
+/* The limit that an upstream has set is not that of another one, nor of another session. */
+static void forget_limit(hkb_exchange *exchange)
+{
+    if (exchange->limit_passed) {
+        exchange->limit_passed = false;
+        hkb_memory_limit_pass(exchange);
+    }
+}
+
 void hkb_session_opened(hkb_link *link)
 {
     hkb_peer *peer = hkb_peer_of(link);
@@ -223,10 +232,7 @@ void hkb_session_opened(hkb_link *link)
         return;
     }
     exchange->upstream_was_there = true;
-    if (exchange->limit_passed) { /* by the upstream before, or by this one before its restart */
-        exchange->limit_passed = false;
-        hkb_memory_limit_pass(exchange);
-    }
+    forget_limit(exchange); /* of this upstream before its restart */
     if (exchange->has_replaces && (link->features & HKB_FEATURE_HAVE)) {
         hkb_recall_offer(peer);
         hkb_peer_queue_first(peer);
@@ -445,6 +451,7 @@ static void begin_end(hkb_peer *peer)
         hkb_list_remove(&peer->of_upstreams);
         exchange->upstream_clears = true;
         hkb_path_set(exchange, NULL, 0);
+        forget_limit(exchange);
     }
     if (exchange->sessions.count && peer->link.has_token && !peer->link.connector) {
         hkb_map_remove(&exchange->sessions, peer);

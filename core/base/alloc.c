@@ -59,13 +59,10 @@ void hkb_free(const hakuban_alloc *alloc, void *memory, size_t bytes)
     alloc->free(alloc->ctx, memory, bytes ? bytes : 1);
 }
 
-hakuban_status hkb_grow(const hakuban_alloc *alloc, void *items_pointer, size_t item_bytes,
-                        size_t *capacity, size_t needed)
+hakuban_status hkb_resize(const hakuban_alloc *alloc, void *items_pointer, size_t item_bytes,
+                          size_t *capacity, size_t wanted)
 {
-    if (needed <= *capacity) {
-        return HAKUBAN_OK;
-    }
-    if (needed > SIZE_MAX / 2 / item_bytes) {
+    if (wanted > SIZE_MAX / 2 / item_bytes) {
         return HAKUBAN_ERR_NO_MEMORY;
     }
     if (!alloc) {
@@ -74,7 +71,6 @@ hakuban_status hkb_grow(const hakuban_alloc *alloc, void *items_pointer, size_t 
     /* The caller's pointer has a type of its own; copying its bytes keeps to the aliasing rules. */
     void *items;
     memcpy(&items, items_pointer, sizeof(items));
-    size_t wanted = hkb_max(needed, hkb_max(*capacity * 2, 4));
     void *grown =
         items ? alloc->realloc(alloc->ctx, items, *capacity * item_bytes, wanted * item_bytes)
               : alloc->alloc(alloc->ctx, wanted * item_bytes);
@@ -84,4 +80,14 @@ hakuban_status hkb_grow(const hakuban_alloc *alloc, void *items_pointer, size_t 
     memcpy(items_pointer, &grown, sizeof(grown));
     *capacity = wanted;
     return HAKUBAN_OK;
+}
+
+hakuban_status hkb_grow(const hakuban_alloc *alloc, void *items_pointer, size_t item_bytes,
+                        size_t *capacity, size_t needed)
+{
+    if (needed <= *capacity) {
+        return HAKUBAN_OK;
+    }
+    return hkb_resize(alloc, items_pointer, item_bytes, capacity,
+                      hkb_max(needed, hkb_max(*capacity * 2, 4)));
 }

@@ -45,6 +45,10 @@ void *hkb_alloc(const hakuban_alloc *alloc, size_t bytes);
 void *hkb_alloc_unset(const hakuban_alloc *alloc, size_t bytes);
 /* memory may be NULL. */
 void hkb_free(const hakuban_alloc *alloc, void *memory, size_t bytes);
+/* Makes room for exactly wanted items (of item_bytes each) at *items. New memory is not zeroed.
+ * ERR_NO_MEMORY changes nothing. */
+hakuban_status hkb_resize(const hakuban_alloc *alloc, void *items_pointer, size_t item_bytes,
+                          size_t *capacity, size_t wanted);
 /* Grows *items (of item_bytes each) so that the needed number of items fits. The capacity at least
  * doubles; new memory is not zeroed. ERR_NO_MEMORY changes nothing. */
 hakuban_status hkb_grow(const hakuban_alloc *alloc, void *items_pointer, size_t item_bytes,

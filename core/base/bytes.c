@@ -104,9 +104,11 @@ hakuban_status hkb_buffer_reserve(hkb_buffer *buffer, size_t bytes)
     if (buffer->bytes > buffer->bytes_max || bytes > buffer->bytes_max - buffer->bytes) {
         return HAKUBAN_ERR_LIMIT;
     }
-    /* The first allocation is large enough for a short message, so that buffers rarely grow. */
-    return hkb_grow(buffer->alloc, &buffer->data, 1, &buffer->capacity,
-                    hkb_max(buffer->bytes + bytes, 64));
+    /* The first allocation is large enough for a short message, so that buffers rarely grow; the
+     * last one has no more bytes than will be needed. */
+    size_t wanted = hkb_min(hkb_max(buffer->capacity * 2, 64), buffer->bytes_max);
+    return hkb_resize(buffer->alloc, &buffer->data, 1, &buffer->capacity,
+                      hkb_max(buffer->bytes + bytes, wanted));
 }
 
 hakuban_status hkb_buffer_append(hkb_buffer *buffer, const void *data, size_t bytes)

@@ -79,6 +79,18 @@ START_TEST(what_has_come_is_in_the_account_of_its_peer_until_the_channel_ends)
 }
 END_TEST
 
+START_TEST(a_state_that_comes_is_charged_no_more_than_it_takes)
+{
+    begin();
+    size_t before = exposer.peer->accounted_bytes;
+    say_first_part();
+    say_part(STATE_BYTES - PART_BYTES); /* one byte is missing */
+    ck_assert_uint_ge(exposer.peer->accounted_bytes, before + STATE_BYTES);
+    ck_assert_uint_le(exposer.peer->accounted_bytes, before + STATE_BYTES + 1000);
+    end();
+}
+END_TEST
+
 START_TEST(more_than_was_said_ends_the_link)
 {
     begin();
@@ -105,6 +117,7 @@ int main(void)
     TCase *cases = lone_cases();
     tcase_add_test(cases, a_state_is_shown_when_its_last_part_has_come);
     tcase_add_test(cases, what_has_come_is_in_the_account_of_its_peer_until_the_channel_ends);
+    tcase_add_test(cases, a_state_that_comes_is_charged_no_more_than_it_takes);
     tcase_add_test(cases, more_than_was_said_ends_the_link);
     tcase_add_test(cases, a_state_that_begins_before_the_one_before_is_complete_ends_the_link);
     return lone_run("exchange.incoming", cases, NULL);

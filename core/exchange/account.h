@@ -17,10 +17,11 @@ static inline void hkb_peer_charge(hkb_peer *peer, size_t cost)
 }
 /* Charges the peer's record and buffers, after they may have grown. */
 void hkb_peer_measure(hkb_peer *peer);
-/* All bytes in accounts, and the payloads that links share. */
+/* All bytes in accounts, the payloads that links share, and what works have at the moment. */
 static inline size_t hkb_exchange_held_bytes(const hkb_exchange *exchange)
 {
-    return exchange->charged_bytes + exchange->shared.payload_bytes;
+    return exchange->charged_bytes + exchange->shared.payload_bytes +
+           atomic_load_explicit(&exchange->thread_bytes, memory_order_relaxed);
 }
 
 /* The object's record, its floor, and its newest state unless that is the last one of a peer, are

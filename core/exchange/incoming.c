@@ -80,7 +80,7 @@ static hakuban_status make(hkb_incoming *incoming)
     hakuban_state *base = incoming->base, *state = incoming->state;
     const hakuban_alloc *alloc = incoming->exchange->alloc;
     hakuban_slice payload = {incoming->payload.data, incoming->payload.bytes};
-    hakuban_status status = hkb_work_tools_init(&tools, alloc, incoming->compressor);
+    hakuban_status status = hkb_work_tools_init(&tools, incoming->exchange, incoming->compressor);
     if (status >= 0) {
         status = incoming->dialect->apply(tools.context, tools.with, hakuban_state_data(base),
                                           payload, incoming->data, state->data_bytes);

@@ -13,7 +13,7 @@ static hakuban_status make(hkb_packing *packing)
     hkb_work_tools tools;
     hakuban_slice data = hakuban_state_data(packing->state);
     const hakuban_alloc *alloc = packing->exchange->alloc;
-    hakuban_status status = hkb_work_tools_init(&tools, alloc, packing->compressor);
+    hakuban_status status = hkb_work_tools_init(&tools, packing->exchange, packing->compressor);
     if (status >= 0) {
         status = packing->dialect->make(tools.context, alloc, tools.with,
                                         hakuban_state_data(packing->base), data, &packing->payload);
@@ -33,6 +33,7 @@ static void run(hkb_work *work)
     if (packing->status < 0) {
         packing->payload = none;
     }
+    hkb_work_count(packing->exchange, hakuban_bytes_slice(packing->payload).bytes, 0);
 }
 
 static void packing_free(hkb_packing *packing)
@@ -62,6 +63,7 @@ static void done(hkb_work *work)
     hkb_packing *packing = HKB_CONTAINER(work, hkb_packing, work);
     hkb_exchange *exchange = packing->exchange;
     packing->is_done = true;
+    hkb_work_count(exchange, 0, hakuban_bytes_slice(packing->payload).bytes);
     if (packing->users == 0) {
         exchange->released_bytes -= work->bytes;
         packing_free(packing);

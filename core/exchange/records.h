@@ -7,6 +7,8 @@
 #ifndef HKB_EXCHANGE_RECORDS_H
 #define HKB_EXCHANGE_RECORDS_H
 
+#include <stdatomic.h>
+
 #include "base/heap.h"
 #include "exchange/decide.h"
 #include "exchange/exchange.h"
@@ -178,8 +180,9 @@ struct hkb_exchange {
     size_t charged_bytes;   /* all accounts together: those of the peers, and the common one */
     size_t bytes_max, link_bytes_max;
     size_t work_bytes_min;
-    size_t work_bytes;     /* bytes that works keep at the moment */
-    size_t released_bytes; /* of these, bytes that are in no account any more */
+    size_t work_bytes;          /* bytes that works keep at the moment */
+    size_t released_bytes;      /* of these, bytes that are in no account any more */
+    atomic_size_t thread_bytes; /* what works have allocated that are not done: any thread */
     size_t delta_count, delta_bytes, balanced_count, roomless_count, declined_count;
     hkb_list settings;    /* hkb_common_settings, those that were used last first */
     hkb_list upstreams;   /* of peers; today there is one at most */
@@ -524,7 +527,7 @@ struct hkb_object {
     uint32_t observing, observing_only; /* downstream shares; those that cannot serve themselves */
     uint32_t observe_shares, expose_shares; /* downstream shares registered on the object itself */
     uint8_t exists : 1, freshness : 2, source : 2;
-    uint8_t retry_due : 1; /* there was no memory for a step: it is tried again after a while */
+    uint8_t retry_due : 1;   /* there was no memory for a step: it is tried again after a while */
     uint8_t has_partial : 1; /* in exchange.partials */
     uint8_t timed_as : 3;
     uint8_t remembered : 1; /* it stays although the upstream that had it is lost */

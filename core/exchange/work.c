@@ -69,14 +69,48 @@ void hkb_state_release(hkb_exchange *exchange, hakuban_state *state)
 
 /* -- Tools -- */
 
-hakuban_status hkb_work_tools_init(hkb_work_tools *tools, const hakuban_alloc *alloc,
+void hkb_work_count(hkb_exchange *exchange, size_t more, size_t less)
+{
+    atomic_fetch_add_explicit(&exchange->thread_bytes, more - less, memory_order_relaxed);
+}
+
+static void *tools_alloc(void *ctx, size_t bytes)
+{
+    const hkb_work_tools *tools = ctx;
+    void *memory = hkb_alloc_unset(tools->exchange->alloc, bytes);
+    hkb_work_count(tools->exchange, memory ? bytes : 0, 0);
+    return memory;
+}
+
+static void *tools_realloc(void *ctx, void *memory, size_t old_bytes, size_t new_bytes)
+{
+    const hkb_work_tools *tools = ctx;
+    size_t bytes = old_bytes;
+    if (hkb_resize(tools->exchange->alloc, &memory, 1, &bytes, new_bytes) < 0) {
+        return NULL;
+    }
+    hkb_work_count(tools->exchange, new_bytes, old_bytes);
+    return memory;
+}
+
+static void tools_free(void *ctx, void *memory, size_t bytes)
+{
+    const hkb_work_tools *tools = ctx;
+    hkb_free(tools->exchange->alloc, memory, bytes);
+    hkb_work_count(tools->exchange, 0, bytes);
+}
+
+hakuban_status hkb_work_tools_init(hkb_work_tools *tools, hkb_exchange *exchange,
                                    const hkb_compressor *compressor)
 {
-    *tools = (hkb_work_tools){.alloc = alloc};
-    hakuban_status status = hkb_delta_context_new(alloc, &tools->context);
+    *tools = (hkb_work_tools){
+        .exchange = exchange,
+        .alloc = {.ctx = tools, .alloc = tools_alloc, .realloc = tools_realloc, .free = tools_free},
+    };
+    hakuban_status status = hkb_delta_context_new(&tools->alloc, &tools->context);
     void *self = NULL;
     if (status >= 0 && compressor) {
-        status = hkb_compressor_begin(compressor, alloc, &self);
+        status = hkb_compressor_begin(compressor, &tools->alloc, &self);
     }
     if (status >= 0 && compressor) {
         tools->compressor = compressor;
@@ -88,7 +122,7 @@ hakuban_status hkb_work_tools_init(hkb_work_tools *tools, const hakuban_alloc *a
 void hkb_work_tools_done(hkb_work_tools *tools)
 {
     if (tools->compressor) {
-        hkb_compressor_end(tools->compressor, tools->alloc, tools->with.self);
+        hkb_compressor_end(tools->compressor, &tools->alloc, tools->with.self);
     }
     hkb_delta_context_free(tools->context);
 }

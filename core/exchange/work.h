@@ -13,15 +13,20 @@ void hkb_work_begin(hkb_exchange *exchange, hkb_work *work, size_t bytes);
  * milliseconds. */
 void hkb_state_release(hkb_exchange *exchange, hakuban_state *state);
 
-/* What a work needs of its own to make and apply differences. */
+/* For the thread that does a work: counts bytes that it has allocated and freed. They are in the
+ * exchange's common account until then. */
+void hkb_work_count(hkb_exchange *exchange, size_t more, size_t less);
+
+/* What a work needs of its own to make and apply differences. Its memory is counted. */
 typedef struct hkb_work_tools {
-    const hakuban_alloc *alloc;
+    hkb_exchange *exchange;
+    hakuban_alloc alloc;
     const hkb_compressor *compressor;
     hkb_delta_context *context;
     hkb_delta_compressor with;
 } hkb_work_tools;
-/* compressor NULL: none. */
-hakuban_status hkb_work_tools_init(hkb_work_tools *tools, const hakuban_alloc *alloc,
+/* compressor NULL: none. tools must not move until hkb_work_tools_done(). */
+hakuban_status hkb_work_tools_init(hkb_work_tools *tools, hkb_exchange *exchange,
                                    const hkb_compressor *compressor);
 void hkb_work_tools_done(hkb_work_tools *tools);
 

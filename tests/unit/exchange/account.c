@@ -1,5 +1,6 @@
 /* What an exchange keeps for its peers: counted, shared, bounded to the byte, and given back. */
 #include "exchange/account.h"
+#include "exchange/work.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,32 @@ static void peer_end(hkb_peer *peer, size_t charged)
     hkb_charge(lone.exchange, peer, 0, charged);
     stranger_leave(hkb_peer_carrier(peer));
 }
+
+/* -- What threads use -- */
+
+START_TEST(the_memory_that_a_work_needs_for_itself_is_counted)
+{
+    static uint8_t data[2][20000];
+    hkb_work_tools tools;
+    hakuban_bytes *payload;
+    begin(0, 0);
+    size_t before = hkb_exchange_held_bytes(lone.exchange), memory = lone.memory.bytes;
+    for (size_t i = 0; i < sizeof(data[0]); i++) {
+        data[0][i] = data[1][i] = (uint8_t)(i * i >> 3);
+        data[1][i] ^= i % 100 == 0;
+    }
+    ck_assert_int_eq(hkb_work_tools_init(&tools, lone.exchange, NULL), HAKUBAN_OK);
+    ck_assert_int_eq(hkb_delta_make(tools.context, NULL, tools.with,
+                                    (hakuban_slice){data[0], sizeof(data[0])},
+                                    (hakuban_slice){data[1], sizeof(data[1])}, &payload),
+                     HAKUBAN_OK);
+    ck_assert_uint_gt(lone.memory.bytes, memory);
+    ck_assert_uint_eq(hkb_exchange_held_bytes(lone.exchange) - before, lone.memory.bytes - memory);
+    hkb_work_tools_done(&tools);
+    ck_assert_uint_eq(hkb_exchange_held_bytes(lone.exchange), before);
+    hakuban_bytes_unref(payload);
+}
+END_TEST
 
 /* One below, at, and one above it. */
 START_TEST(a_downstream_may_use_its_limit_to_the_last_byte)
@@ -398,6 +425,7 @@ int main(void)
 {
     TCase *limits = lone_cases(), *networks = tcase_create("networks");
     tcase_add_loop_test(limits, a_downstream_may_use_its_limit_to_the_last_byte, 0, 3);
+    tcase_add_test(limits, the_memory_that_a_work_needs_for_itself_is_counted);
     tcase_add_test(limits, an_upstream_has_no_limit_of_its_own);
     tcase_add_loop_test(limits, an_exchange_may_use_its_limit_to_the_last_byte, 0, 3);
     tcase_add_test(limits, a_state_that_comes_counts_as_held_by_the_peer_that_sends_it);

@@ -117,7 +117,8 @@ static hkb_delivery *delivery_find(const hkb_object *object, const hakuban_contr
 {
     hkb_node *of_object = object->local->deliveries.head.next;
     hkb_node *of_contract = contract->deliveries.head.next;
-    while (of_object != &object->local->deliveries.head && of_contract != &contract->deliveries.head) {
+    while (of_object != &object->local->deliveries.head &&
+           of_contract != &contract->deliveries.head) {
         hkb_delivery *delivery = HKB_CONTAINER(of_object, hkb_delivery, of_object);
         if (delivery->contract == contract) {
             return delivery;

@@ -160,15 +160,42 @@ static void end_unobserved(hkb_tag *tag)
     }
 }
 
-void hkb_tag_share_free(hkb_tag_share *share)
+/* Takes back what it has registered. */
+static void take_back(hkb_tag_share *share)
 {
     hkb_tag *tag = share->tag;
-    hkb_exchange *exchange = tag->exchange;
     bool observed = share->registered.observes || share->registered.preloads;
     bool exposed = share->registered.exposes;
     if (!share->peer->link.connector) {
         hkb_tag_share_register(share, (hkb_registration){0});
     }
+    hkb_list_remove(&share->listing);
+    hkb_list_remove(&share->item.node);
+    hkb_heap_remove(&tag->offers, &share->offer);
+    hkb_pass_end(share);
+    if (exposed) {
+        hkb_exposer_gone(tag->exchange);
+    }
+    if (observed) {
+        end_unobserved(tag); /* a pass may not have come to all of its objects */
+    }
+}
+
+void hkb_tag_share_end(hkb_tag_share *share)
+{
+    take_back(share);
+    share->ending = 1;
+    share->tag->ending_shares++;
+    hkb_list_remove(&share->of_peer);
+    hkb_list_push(&share->peer->tag_shares, &share->of_peer);
+}
+
+void hkb_tag_share_free(hkb_tag_share *share)
+{
+    hkb_tag *tag = share->tag;
+    hkb_exchange *exchange = tag->exchange;
+    take_back(share);
+    tag->ending_shares -= share->ending;
     (void)hkb_peer_account(share->peer, 0, tag_share_bytes(share));
     if (tag->payer == share) {
         hkb_tag_charge(tag, NULL);
@@ -177,16 +204,6 @@ void hkb_tag_share_free(hkb_tag_share *share)
     hkb_map_remove(&exchange->tag_shares, share);
     hkb_list_remove(&share->of_peer);
     hkb_list_remove(&share->of_tag);
-    hkb_list_remove(&share->listing);
-    hkb_list_remove(&share->item.node);
-    hkb_heap_remove(&tag->offers, &share->offer);
-    hkb_pass_end(share);
-    if (exposed) {
-        hkb_exposer_gone(exchange);
-    }
-    if (observed) {
-        end_unobserved(tag); /* a pass may not have come to all of its objects */
-    }
     hkb_free(exchange->alloc, share, sizeof(*share));
     hkb_tag_mark(tag);
 }

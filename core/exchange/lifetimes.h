@@ -19,6 +19,9 @@ bool hkb_share_release(hkb_share *share);
 hakuban_status hkb_tag_share_get(hkb_peer *peer, hkb_tag *tag, hkb_tag_share **ret);
 /* For a downstream: frees it if it has no meaning any more. */
 void hkb_tag_share_release(hkb_tag_share *share);
+/* For a downstream whose link has ended: takes back what it has registered. The record stays, at
+ * the end of the peer's list, and with it what the upstream was told of the tag. */
+void hkb_tag_share_end(hkb_tag_share *share);
 void hkb_tag_share_free(hkb_tag_share *share);
 
 #endif

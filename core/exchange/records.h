@@ -574,7 +574,8 @@ struct hkb_tag {
     uint32_t hash;
     uint32_t local_observers, local_exposers, local_preloads;
     uint32_t observe_shares, expose_shares, preload_shares;
-    uint32_t number; /* for inspection */
+    uint32_t ending_shares; /* of links that have ended */
+    uint32_t number;        /* for inspection */
     uint64_t capacity;
     hkb_exchange *exchange;
     hkb_node dirty, sweeping;
@@ -611,7 +612,9 @@ struct hkb_tag_share {
     uint8_t pass_again : 1; /* another pass follows, since the registration has changed meanwhile */
     uint8_t pass_refreshes : 1; /* more than the capacity has changed */
     uint8_t pass_is_full : 1;   /* through all objects of the tag */
-    uint32_t place;             /* of a downstream, in the tag's row */
+    uint8_t ending : 1; /* the link has ended: nothing is registered, but the upstream is not told
+                           before the link's objects have been looked at */
+    uint32_t place;     /* of a downstream, in the tag's row */
     uint32_t listed_count; /* how many LISTEDs the upper of the two exchanges has still to send */
 };
 

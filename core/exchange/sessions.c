@@ -419,17 +419,31 @@ static void release(hkb_share *share)
     HKB_ASSERT(released);
 }
 
+/* First what it has registered for tags, then the objects one by one; the records of tags are last,
+ * so that an upstream hears how old the states are before it hears that they have no exposer. */
+static bool clear_one(hkb_peer *peer)
+{
+    hkb_node *node = hkb_list_first(&peer->tag_shares);
+    hkb_tag_share *tag_share = node ? HKB_CONTAINER(node, hkb_tag_share, of_peer) : NULL;
+    if (tag_share && !tag_share->ending) {
+        hkb_tag_share_end(tag_share);
+    } else if ((node = hkb_list_first(&peer->shares))) {
+        release(HKB_CONTAINER(node, hkb_share, of_peer));
+    } else if (tag_share) {
+        hkb_tag_share_free(tag_share);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 /* Ends as many of the peer's registrations as there is time for in this turn. Returns whether all
  * have ended. */
 static bool clear(hkb_peer *peer)
 {
     hkb_exchange *exchange = peer->exchange;
-    for (hkb_node *node; exchange->clear_left; exchange->clear_left--) {
-        if ((node = hkb_list_first(&peer->tag_shares))) {
-            hkb_tag_share_free(HKB_CONTAINER(node, hkb_tag_share, of_peer));
-        } else if ((node = hkb_list_first(&peer->shares))) {
-            release(HKB_CONTAINER(node, hkb_share, of_peer));
-        } else {
+    for (; exchange->clear_left; exchange->clear_left--) {
+        if (!clear_one(peer)) {
             return true;
         }
     }

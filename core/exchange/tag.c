@@ -71,6 +71,9 @@ static void emit_registration(hkb_tag_share *share)
     if (hkb_registration_equal(&share->registered, &wanted)) {
         return;
     }
+    if (tag->ending_shares && share->registered.exposes && !wanted.exposes) {
+        return; /* the last of these marks the tag anew */
+    }
     if (wanted.observes && !share->registered.observes) {
         share->listed = 0;
         if (!share->peer->link.dialect->says_listed) {

@@ -3,6 +3,7 @@
 
 #include "lone_exchange.h"
 
+#define TAGGED 300u
 #define WITH_GRACE STRANGER_HELLO_AS("1", ",\"grace_ms\":2000")
 
 /* The exchange's answer to a hello names the session. */
@@ -122,6 +123,59 @@ START_TEST(a_silent_peer_is_lost)
 }
 END_TEST
 
+static void say_all(stranger *peer)
+{
+    stranger_say(peer);
+    while (hkb_peer_is_behind(peer->peer)) {
+        lone_turn();
+    }
+    lone_turn();
+}
+
+/* How many of what a stranger was told begins like this, before something that begins like that. */
+static unsigned told_before(stranger *peer, const char *like_this, const char *like_that)
+{
+    unsigned count = 0;
+    ck_assert(stranger_heard(peer, like_that));
+    const char *end = strstr((const char *)peer->heard.data, like_that);
+    for (const char *at = (const char *)peer->heard.data; (at = strstr(at, like_this)) && at < end;
+         at++) {
+        count++;
+    }
+    return count;
+}
+
+/* Its upstream would else take the states for current until then. */
+START_TEST(an_upstream_hears_how_old_states_are_before_it_hears_that_none_exposes_their_tag)
+{
+    stranger below, upstream;
+    lone.settings.turn_cost = 4; /* many turns */
+    hkb_exchange *exchange = lone_begin();
+    hkb_exchange_expect_upstream(exchange, true);
+    stranger_open(&upstream, exchange, true);
+    stranger_open(&below, exchange, false);
+    stranger_put(&below, "[9,2,1,\"\\\"t\\\"\"]");
+    say_all(&below);
+    for (unsigned i = 1; i <= TAGGED; i++) {
+        stranger_put(&upstream, "[13,%u,%u,[],\"%u\",\"\\\"t\\\"\"]", i, i, i);
+    }
+    say_all(&upstream);
+    for (unsigned i = 1; i <= TAGGED; i++) {
+        char object[16];
+        (void)snprintf(object, sizeof(object), "%u", i);
+        stranger_put_state(&below, stranger_channel(&below, 13, object), 5, "state");
+    }
+    say_all(&below);
+    stranger_forget(&upstream);
+    stranger_leave(&below);
+    for (unsigned turns = 0; turns < 10 * TAGGED && !stranger_heard(&upstream, "[9,"); turns++) {
+        lone_turn();
+    }
+    ck_assert_uint_eq(told_before(&upstream, "[20,", "[9,"), TAGGED);
+    stranger_leave(&upstream);
+}
+END_TEST
+
 int main(void)
 {
     TCase *cases = lone_cases();
@@ -132,5 +186,7 @@ int main(void)
     tcase_add_test(cases, a_peer_that_says_no_hello_is_refused_after_a_while);
     tcase_add_test(cases, there_is_one_upstream_at_most);
     tcase_add_test(cases, a_silent_peer_is_lost);
+    tcase_add_test(
+        cases, an_upstream_hears_how_old_states_are_before_it_hears_that_none_exposes_their_tag);
     return lone_run("exchange.sessions", cases, NULL);
 }

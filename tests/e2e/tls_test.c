@@ -217,6 +217,7 @@ START_TEST(a_bind_that_cannot_be_is_refused_in_words)
     const char *line = program_find_error(tool, "others may read it");
     ck_assert_ptr_nonnull(strstr(line, certificates_path("server.key")));
     ck_assert_int_eq(program_end(tool), 1);
+    ck_assert_int_eq(chmod(certificates_path("server.key"), 0600), 0);
 }
 END_TEST
 

@@ -166,7 +166,7 @@ static void take_back(hkb_tag_share *share)
     hkb_tag *tag = share->tag;
     bool observed = share->registered.observes || share->registered.preloads;
     bool exposed = share->registered.exposes;
-    if (!share->peer->link.connector) {
+    if (!share->peer->link.connector && !share->ending) {
         hkb_tag_share_register(share, (hkb_registration){0});
     }
     hkb_list_remove(&share->listing);

@@ -44,23 +44,28 @@ static bool has_tag(const hkb_object *object, const hkb_tag *tag)
     return false;
 }
 
-/* The peer's shares go to the end of their list one by one. Its passes go on one after the other,
- * so none is left out. false: all have been visited. */
-static bool visit_own(hkb_tag_share *tag_share)
+/* The peer's shares go to the end of their list one by one, so that none is left out. NULL: all of
+ * those that were left have been given. */
+static hkb_share *next_own(hkb_peer *peer, size_t *left)
 {
-    hkb_peer *peer = tag_share->peer;
-    tag_share->own_left = hkb_min(tag_share->own_left, peer->share_count);
-    if (tag_share->own_left == 0) {
-        return false;
+    *left = hkb_min(*left, peer->share_count);
+    if (*left == 0) {
+        return NULL;
     }
-    tag_share->own_left--;
+    --*left;
     hkb_node *node = hkb_list_pop(&peer->shares);
     hkb_list_push(&peer->shares, node);
-    hkb_object *object = HKB_CONTAINER(node, hkb_share, of_peer)->object;
-    if (has_tag(object, tag_share->tag)) {
-        visit(tag_share, object);
+    return HKB_CONTAINER(node, hkb_share, of_peer);
+}
+
+/* The peer's passes go on one after the other. false: all have been visited. */
+static bool visit_own(hkb_tag_share *tag_share)
+{
+    const hkb_share *share = next_own(tag_share->peer, &tag_share->own_left);
+    if (share && has_tag(share->object, tag_share->tag)) {
+        visit(tag_share, share->object);
     }
-    return true;
+    return share != NULL;
 }
 
 /* An object that has an exposer now is put before the divider, unless a full pass would miss it
@@ -103,14 +108,10 @@ static bool advance(hkb_tag_share *share)
 /* After the peer has begun to yield, or has come back. false: all have been looked at. */
 static bool mark_own(hkb_peer *peer)
 {
-    peer->marks_left = hkb_min(peer->marks_left, peer->share_count);
-    if (peer->marks_left == 0) {
+    const hkb_share *share = next_own(peer, &peer->marks_left);
+    if (!share) {
         return false;
     }
-    peer->marks_left--;
-    hkb_node *node = hkb_list_pop(&peer->shares);
-    hkb_list_push(&peer->shares, node);
-    const hkb_share *share = HKB_CONTAINER(node, hkb_share, of_peer);
     const hkb_object *object = share->object;
     bool is_free = object->assigned.to == HKB_NO_EXPOSER || object->timed_as == HKB_ROOMLESS ||
                    object->timed_as == HKB_DECLINED;

@@ -241,6 +241,12 @@ void hkb_stream_listener_ready(hkb_stream_self *self, hkb_stream_listener *liste
 
 /* transports/ws, where it was built. */
 extern const hkb_stream_layer hkb_ws_layer;
+/* The layer that a bind of bytes understands as well; NULL: none was built. */
+#ifdef HKB_TRANSPORT_WS
+#define HKB_STREAM_SECOND_LAYER (&hkb_ws_layer)
+#else
+#define HKB_STREAM_SECOND_LAYER NULL
+#endif
 hakuban_status hkb_ws_check_url(const hakuban_url *url, int listening, hakuban_error *reterr);
 
 extern const hakuban_transport_ops hakuban_transport_tcp;

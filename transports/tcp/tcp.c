@@ -5,11 +5,7 @@
 static hakuban_status init(void *self_memory, const hakuban_transport_host *host)
 {
     hkb_stream_self *self = self_memory;
-#ifdef HKB_TRANSPORT_WS
-    self->layer = &hkb_ws_layer;
-#else
-    self->layer = NULL;
-#endif
+    self->layer = HKB_STREAM_SECOND_LAYER;
     self->layered = false;
     return hkb_stream_init(self, host);
 }

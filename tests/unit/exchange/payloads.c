@@ -12,20 +12,26 @@ static void send_long(const lone_user *exposer, char letter, int64_t version)
     ck_assert_int_eq(lone_send(exposer, text, version), HAKUBAN_OK);
 }
 
-START_TEST(observers_that_stand_on_the_same_state_share_a_difference)
+/* They stand on the exposer's first state then. */
+static void observers_get_a_state(stranger *observers, int count, lone_user *exposer)
 {
-    lone_user exposer;
-    stranger observers[3];
     lone_begin();
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < count; i++) {
         stranger_open(&observers[i], lone.exchange, false);
         stranger_put(&observers[i], "[8,1,0,\"1\"]");
         stranger_say(&observers[i]);
     }
-    lone_expose(&exposer, "1", NULL, 1);
-    ck_assert_int_eq(lone_next(&exposer), HAKUBAN_EVENT_SINK_OPEN);
-    send_long(&exposer, 'a', 1);
+    lone_expose(exposer, "1", NULL, 1);
+    ck_assert_int_eq(lone_next(exposer), HAKUBAN_EVENT_SINK_OPEN);
+    send_long(exposer, 'a', 1);
     stranger_hear(lone.exchange);
+}
+
+START_TEST(observers_that_stand_on_the_same_state_share_a_difference)
+{
+    lone_user exposer;
+    stranger observers[3];
+    observers_get_a_state(observers, 3, &exposer);
     hakuban_exchange_stats before = lone.exchange->stats;
     send_long(&exposer, 'b', 2);
     stranger_hear(lone.exchange);
@@ -42,16 +48,7 @@ START_TEST(a_difference_is_forgotten_with_the_state_that_it_is_to)
 {
     lone_user exposer;
     stranger observers[2];
-    lone_begin();
-    for (int i = 0; i < 2; i++) {
-        stranger_open(&observers[i], lone.exchange, false);
-        stranger_put(&observers[i], "[8,1,0,\"1\"]");
-        stranger_say(&observers[i]);
-    }
-    lone_expose(&exposer, "1", NULL, 1);
-    ck_assert_int_eq(lone_next(&exposer), HAKUBAN_EVENT_SINK_OPEN);
-    send_long(&exposer, 'a', 1);
-    stranger_hear(lone.exchange);
+    observers_get_a_state(observers, 2, &exposer);
     send_long(&exposer, 'b', 2);
     stranger_hear(lone.exchange); /* both stand on the new state now */
     ck_assert_uint_eq(lone.exchange->stats.deltas_shared, 1);

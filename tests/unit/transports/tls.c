@@ -520,18 +520,25 @@ START_TEST(a_handshake_cut_at_any_byte_ends_in_words_and_harms_no_other_link)
 }
 END_TEST
 
-START_TEST(a_message_of_many_parts_is_one_record)
+/* Returns once both sides have agreed and nothing is under way. */
+static hakuban_carrier *dial_through(relay *between)
 {
     begin(&hakuban_transport_tls);
     serve("server", "");
-    relay between;
-    relay_begin(&between, SIZE_MAX, SIZE_MAX);
+    relay_begin(between, SIZE_MAX, SIZE_MAX);
     hakuban_carrier *carrier = dial(with_ca("ca"));
-    RELAY_UNTIL(&between, carrier->opened && server.links);
+    RELAY_UNTIL(between, carrier->opened && server.links);
     for (unsigned i = 0; i < 50; i++) {
-        relay_turn(&between);
+        relay_turn(between);
         thost_turn_both(&server, &client);
     }
+    return carrier;
+}
+
+START_TEST(a_message_of_many_parts_is_one_record)
+{
+    relay between;
+    hakuban_carrier *carrier = dial_through(&between);
     /* 5 bytes of header, 1 of type, 16 of authentication. */
     static unsigned char data[40000];
     static const size_t sizes[] = {1, 1000, 16384, 40000}, records[] = {1, 1, 1, 3};
@@ -550,16 +557,8 @@ END_TEST
 
 START_TEST(an_end_without_close_notify_is_a_lost_connection)
 {
-    begin(&hakuban_transport_tls);
-    serve("server", "");
     relay between;
-    relay_begin(&between, SIZE_MAX, SIZE_MAX);
-    hakuban_carrier *carrier = dial(with_ca("ca"));
-    RELAY_UNTIL(&between, carrier->opened && server.links);
-    for (unsigned i = 0; i < 50; i++) {
-        relay_turn(&between);
-        thost_turn_both(&server, &client);
-    }
+    hakuban_carrier *carrier = dial_through(&between);
     ck_assert_int_eq(thost_send(carrier, "last", 4), HAKUBAN_OK);
     RELAY_UNTIL(&between, server.links->bytes == 4);
     relay_end(&between);
